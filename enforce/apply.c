@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Makes sysfs agree with a decision about one device; see apply.h. */
+#include "apply.h"
+#include "log.h"
+#include "store.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+
+const char *state_to_string(enum state state)
+{
+	switch (state) {
+	case STATE_UNMANAGED:
+		return "unmanaged";
+	case STATE_FOREIGN:
+		return "foreign";
+	case STATE_ENFORCED:
+		return "enforced";
+	case STATE_HELD:
+		return "held";
+	case STATE_PENDING:
+		return "pending";
+	case STATE_BLOCKED:
+		return "blocked";
+	case STATE_FAILED:
+		return "failed";
+	case STATE_STUCK:
+		return "stuck";
+	}
+	return "";
+}
+
+void rule_source(const struct rule *rule, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	if (rule && path_printf(buf, size, "%s:%u", rule->file, rule->line) < 0)
+		buf[0] = '\0';
+}
+
+static void _printf_(3, 4) become(struct outcome *o, enum state state, const char *format, ...)
+{
+	va_list ap;
+
+	o->state = state;
+	va_start(ap, format);
+	(void)vsnprintf(o->reason, sizeof(o->reason), format, ap);
+	va_end(ap);
+}
+
+/* One write(2) of all of text to a file: sysfs takes a value in one piece or not at all. */
+static int write_file(const char *path, const char *text)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_TRUNC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	if (n < 0)
+		return -errno;
+	return (size_t)n == strlen(text) ? 0 : -EIO;
+}
+
+static int write_override(struct sysfs_device *d, const char *text)
+{
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, "driver_override", path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "writing", "driver_override");
+	return write_file(path, text);
+}
+
+/* The name of the bound driver, "" when there is none. */
+static void bound_driver(const struct sysfs_device *d, char *buf, size_t size)
+{
+	if (sysfs_device_link(d, "driver", buf, size) < 0)
+		buf[0] = '\0';
+}
+
+static bool driver_is_registered(const struct sysfs_device *d, const char *driver)
+{
+	char path[PATH_MAX];
+
+	return path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver) >= 0 &&
+		access(path, F_OK) == 0;
+}
+
+/* Asks the bus to find a driver. What it answers says little (see drivers_probe in docs/architecture.md). */
+static int probe(struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+	int r = path_printf(path, sizeof(path), "%s/bus/%s/drivers_probe", d->sysfs->root, d->bus);
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "waiting for the probe", "(drivers_probe)");
+	return write_file(path, d->name);
+}
+
+/* The state directory, or NULL for one that keeps nothing. */
+static int save(struct sysfs_device *d, const struct record *old, const struct record *record)
+{
+	const char *state_dir = d->sysfs->state_dir;
+	int r;
+
+	if (!state_dir || (old && record_equal(old, record)))
+		return 0;
+	r = record_write(state_dir, d, record);
+	if (r < 0)
+		log_line(LOG_WARNING, "%s %s: cannot write its record under %s: %s", d->bus, d->name, state_dir,
+			strerror(-r));
+	return r;
+}
+
+/* Something is bound that was not decided; nothing is unbound here. */
+static void other_driver(struct outcome *o, const struct decision *decision, const char *driver)
+{
+	if (decision->rule && decision->rule->rebind == REBIND_NO)
+		become(o, STATE_BLOCKED, "stays with %s: Rebind=no", driver);
+	else
+		become(o, STATE_PENDING, "still bound to %s", driver);
+}
+
+/* The override stands; what about the driver? */
+static void settle_driver(const struct decision *decision, struct sysfs_device *d, struct outcome *o)
+{
+	char driver[256];
+	int r;
+
+	bound_driver(d, driver, sizeof(driver));
+	if (decision->kind == DECISION_NONE) {
+		if (driver[0])
+			other_driver(o, decision, driver);
+		else
+			o->state = decision->cause == CAUSE_GROUP ? STATE_HELD : STATE_ENFORCED;
+		return;
+	}
+
+	if (!driver[0] && driver_is_registered(d, decision->driver)) {
+		r = probe(d);
+		bound_driver(d, driver, sizeof(driver));
+		/* EAGAIN, EINVAL: not ready yet, so the kernel's own first probe is still to come. */
+		if (!driver[0] && r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT) {
+			become(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
+			return;
+		}
+		if (!driver[0]) {
+			become(o, STATE_PENDING, "%s has not bound it", decision->driver);
+			return;
+		}
+	} else if (!driver[0]) {
+		o->needs_module = true;
+		become(o, STATE_PENDING, "driver %s is not loaded", decision->driver);
+		return;
+	}
+	if (streq(driver, decision->driver))
+		o->state = STATE_ENFORCED;
+	else
+		other_driver(o, decision, driver);
+}
+
+/*
+ * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
+ * and one who died in between has claimed nothing that is not so.
+ */
+static bool settle_override(const struct decision *decision, struct sysfs_device *d, struct record *old, struct record *record, struct outcome *o)
+{
+	const char *want = decision->driver;
+	char override[OVERRIDE_MAX];
+	bool ours;
+	int r;
+
+	r = sysfs_device_override(d, override);
+	if (r < 0) {
+		become(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
+		return false;
+	}
+	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, old) < 0)
+		*old = (struct record){};
+	ours = override[0] && streq(override, old->set);
+
+	if (streq(override, want)) {
+		if (ours)
+			(void)strcpy(record->set, want);
+		return true;
+	}
+	if (override[0] && !ours) {
+		become(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", override);
+		return false;
+	}
+
+	if (want[0])
+		(void)strcpy(record->set, want);
+	else
+		(void)strcpy(record->set, old->set); /* until it is cleared */
+	(void)strcpy(record->state, state_to_string(STATE_PENDING));
+	r = save(d, old, record);
+	if (r < 0 && want[0]) {
+		become(o, STATE_FAILED, "recording the override before it is written: %s", strerror(-r));
+		return false;
+	}
+	*old = *record;
+
+	r = write_override(d, want[0] ? want : "\n");
+	if (r < 0) {
+		become(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
+			strerror(-r));
+		return false;
+	}
+	if (!want[0])
+		record->set[0] = '\0';
+	o->wrote = true;
+	return true;
+}
+
+static void settle_default(struct sysfs_device *d, const struct record *old, struct record *record,
+	struct outcome *o)
+{
+	char driver[256];
+
+	bound_driver(d, driver, sizeof(driver));
+	if (!driver[0] && o->wrote) {
+		(void)probe(d);
+		bound_driver(d, driver, sizeof(driver));
+	}
+	/* It came by our override and would not have come by itself. */
+	if (driver[0] && (streq(driver, old->set) || streq(driver, old->given))) {
+		(void)snprintf(record->given, sizeof(record->given), "%s", driver);
+		become(o, STATE_PENDING, "still bound to %s, which came by an override of ours", driver);
+	} else
+		o->state = STATE_ENFORCED;
+}
+
+void apply_decision(const struct decision *decision, struct outcome *ret)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record old = {}, record = {};
+
+	*ret = (struct outcome){ .state = STATE_UNMANAGED };
+	switch (decision->kind) {
+	case DECISION_NOTHING:
+		return;
+	case DECISION_UNKNOWN:
+		become(ret, STATE_PENDING, "%s of %s:%u cannot be compared yet",
+			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
+			decision->rule->file, decision->rule->line);
+		return;
+	case DECISION_NONE:
+	case DECISION_DRIVER:
+	case DECISION_DEFAULT:
+		break;
+	}
+
+	(void)snprintf(record.decision, sizeof(record.decision), "%s", decision_text(decision));
+	(void)strcpy(record.cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
+	(void)snprintf(record.rule, sizeof(record.rule), "%s", decision->rule->label);
+	rule_source(decision->rule, record.source, sizeof(record.source));
+	record.rule_id = decision->rule->id;
+	record.inode = d->inode;
+
+	if (settle_override(decision, d, &old, &record, ret)) {
+		if (decision->kind == DECISION_DEFAULT)
+			settle_default(d, &old, &record, ret);
+		else
+			settle_driver(decision, d, ret);
+	}
+	(void)strcpy(record.state, state_to_string(ret->state));
+	(void)strcpy(record.reason, ret->reason);
+	(void)save(d, &old, &record);
+}
+
+int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
+{
+	const char *state_dir = d->sysfs->state_dir;
+	char override[OVERRIDE_MAX], driver[256];
+	struct record record;
+	int r, cleared = 0;
+
+	if (record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
+		return 0;
+	if (record.set[0]) {
+		r = sysfs_device_override(d, override);
+		if (r < 0) {
+			(void)snprintf(ret_reason, size, "reading driver_override: %s", strerror(-r));
+			return r;
+		}
+		if (streq(override, record.set)) {
+			r = write_override(d, "\n");
+			if (r < 0) {
+				(void)snprintf(ret_reason, size, "clearing driver_override: %s", strerror(-r));
+				return r;
+			}
+			cleared = 1;
+		}
+	}
+	r = record_remove(state_dir, d);
+	if (r < 0) {
+		(void)snprintf(ret_reason, size, "removing its record: %s", strerror(-r));
+		return r;
+	}
+	bound_driver(d, driver, sizeof(driver));
+	if (cleared && !driver[0])
+		(void)probe(d); /* by whichever driver is there for it; none is as good an answer */
+	return cleared;
+}
+
+void apply_stuck(struct sysfs_device *d, const char *doing)
+{
+	struct record record = {};
+
+	if (!d->sysfs->state_dir)
+		return;
+	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+		record.inode = d->inode;
+	(void)strcpy(record.state, state_to_string(STATE_STUCK));
+	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
+	(void)save(d, NULL, &record);
+}

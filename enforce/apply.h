@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Makes sysfs agree with a decision about one device, as far as that goes without unbinding anything, and
+ * keeps a record of it. May sleep in the kernel at every step: to be called in a process that can be left
+ * behind (bounded.h).
+ */
+#pragma once
+
+#include "../policy/decide.h"
+#include "../policy/sysfs.h"
+
+enum state {
+	STATE_UNMANAGED, /* no decision, no override */
+	STATE_FOREIGN,	 /* an override that is not ours, or that the kernel set */
+	STATE_ENFORCED,	 /* override and driver are as decided */
+	STATE_HELD,	 /* without a driver because of its group */
+	STATE_PENDING,	 /* decided, not yet so */
+	STATE_BLOCKED,	 /* stays with its driver: in use, or Rebind=no */
+	STATE_FAILED,	 /* a step failed */
+	STATE_STUCK,	 /* a process of ours has not come back from the kernel */
+};
+
+const char *state_to_string(enum state state);
+
+struct outcome {
+	enum state state;
+	char reason[512];
+	bool wrote;	   /* the override was written (or cleared) */
+	bool needs_module; /* the decided driver is not registered with the bus yet */
+};
+
+/*
+ * Compares, writes once if need be, has a driverless device probed by a decided driver that is there, looks
+ * at what came of it. Never overwrites an override that is not ours. The outcome says all that there is to
+ * say; failures of sysfs are outcomes, not errors.
+ */
+void apply_decision(const struct decision *decision, struct outcome *ret);
+
+/*
+ * Clears what we set, forgets the device, and has it probed by its own driver when it has none. 1: cleared;
+ * 0: nothing of ours is there; negative errno, *ret_reason says more.
+ */
+int apply_release(struct sysfs_device *d, char *ret_reason, size_t size);
+
+/* Writes a record of a device that did not come back. */
+void apply_stuck(struct sysfs_device *d, const char *doing);
+
+/* "file:line" of a rule, or "". */
+void rule_source(const struct rule *rule, char *buf, size_t size);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Runs what can sleep in the kernel in a process that can be left behind; see bounded.h. */
+#include "bounded.h"
+#include "log.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define STACK_SIZE (256U * 1024U)
+
+struct task {
+	int (*fn)(void *userdata);
+	void *userdata;
+};
+
+uint64_t now_usec(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+}
+
+static int run(void *userdata)
+{
+	const struct task *task = userdata;
+	int r;
+
+	/* File descriptors are never shared: these are the child's alone. */
+	(void)close(STDIN_FILENO);
+	(void)close(STDOUT_FILENO);
+	if (log_target() != LOG_TO_STDERR)
+		(void)close(STDERR_FILENO);
+	r = task->fn(task->userdata);
+	_exit(r < 0 && r > -125 ? -r : r < 0 ? EIO : 0);
+}
+
+int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void *userdata), void *userdata)
+{
+	/* Static, for in shared memory it must outlive this call; one at a time is all that anybody needs. */
+	static struct task task;
+
+	task = (struct task){ fn, userdata };
+	*b = (struct bounded){ .pidfd = -EBADF };
+
+	switch (memory) {
+	case BOUNDED_COPY:
+		b->pid = fork();
+		if (b->pid == 0)
+			run(&task);
+		if (b->pid < 0)
+			return -errno;
+		b->pidfd = pidfd_open(b->pid, 0);
+		return b->pidfd < 0 ? -errno : 0;
+	case BOUNDED_SHARED:
+		b->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+		if (b->stack == MAP_FAILED)
+			return -errno;
+		b->pid = clone(run, (char *)b->stack + STACK_SIZE, CLONE_VM | CLONE_PIDFD | SIGCHLD, &task,
+			&b->pidfd);
+		if (b->pid < 0) {
+			int r = -errno;
+
+			(void)munmap(b->stack, STACK_SIZE);
+			return r;
+		}
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void forget(struct bounded *b)
+{
+	(void)close(b->pidfd);
+	if (b->stack)
+		(void)munmap(b->stack, STACK_SIZE);
+	*b = (struct bounded){ .pidfd = -EBADF };
+}
+
+int bounded_wait(struct bounded *b, uint64_t usec, int *ret_result)
+{
+	struct pollfd p = { .fd = b->pidfd, .events = POLLIN };
+	uint64_t end = now_usec() + usec, now = end - usec;
+	siginfo_t info = {};
+	int r;
+
+	do {
+		struct timespec left = { (time_t)((end - now) / 1000000U),
+			(long)((end - now) % 1000000U) * 1000L };
+
+		r = ppoll(&p, 1, &left, NULL);
+		now = now_usec();
+	} while (r < 0 && errno == EINTR && now < end);
+	if (r <= 0)
+		return r == 0 || errno == EINTR ? -ETIMEDOUT : -errno;
+
+	if (waitid((idtype_t)P_PIDFD, (id_t)b->pidfd, &info, WEXITED) < 0)
+		return -errno;
+	*ret_result = info.si_code == CLD_EXITED ? -info.si_status : -ECANCELED;
+	forget(b);
+	return 0;
+}
+
+void bounded_give_up(struct bounded *b)
+{
+	(void)kill(b->pid, SIGKILL);
+	/* The stack stays mapped: whose end we have not seen may still stand on it. */
+	(void)close(b->pidfd);
+	*b = (struct bounded){ .pidfd = -EBADF };
+}

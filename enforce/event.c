@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One device's `add` event. udev waits for us with the device's other rules, so whatever the kernel does we
+ * answer within two seconds: all the work is done by a child, the parent waits and prints properties.
+ */
+#include "apply.h"
+#include "bounded.h"
+#include "enforce.h"
+#include "log.h"
+#include "store.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+
+/* Of the two seconds that an event has; the rest is for what comes before and after. */
+#define EVENT_USEC 1800000U
+
+/* In memory that parent and child share. The child writes a part, then says how far it is. */
+struct event {
+	const struct settings *settings;
+	const char *devpath;
+	const char *bus;
+	struct progress progress;
+	_Atomic(int) stage;
+	/* from stage 1 */
+	char driver[DRIVER_NAME_MAX + 1];
+	char rule[256];
+	char source[PATH_MAX];
+	char modalias[DRIVER_NAME_MAX + 1];
+	/* from stage 2 */
+	enum state state;
+};
+
+enum {
+	STAGE_STARTED,
+	STAGE_DECIDED,
+	STAGE_DONE,
+};
+
+/* What udev's kmod builtin can take as one word. */
+static bool is_module_word(const char *s)
+{
+	return *s && *s != '-' &&
+		!s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.:*,")];
+}
+
+static void tell_decision(struct event *e, const struct decision *decision)
+{
+	const struct rule *rule = decision->rule;
+
+	if (decision->kind == DECISION_NOTHING)
+		return;
+	if (decision->kind != DECISION_UNKNOWN)
+		(void)snprintf(e->driver, sizeof(e->driver), "%s", decision_text(decision));
+	(void)snprintf(e->rule, sizeof(e->rule), "%s", rule->label);
+	rule_source(rule, e->source, sizeof(e->source));
+	/*
+	 * The module: as the rule says, else of the driver's name. Where a module has another name its
+	 * aliases find it, and those udev loads for every device anyway; the override lets only the right
+	 * driver in.
+	 */
+	if (decision->kind == DECISION_DRIVER) {
+		const char *module = decision->cause == CAUSE_RULE && rule->module ? rule->module : decision->driver;
+
+		if (is_module_word(module))
+			(void)snprintf(e->modalias, sizeof(e->modalias), "%s", module);
+	}
+	atomic_store(&e->stage, STAGE_DECIDED);
+}
+
+static void log_outcome(const struct sysfs_device *d, const struct outcome *o)
+{
+	if (o->state == STATE_FAILED)
+		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, o->reason);
+}
+
+static void apply_own(struct event *e, const struct decision *decision)
+{
+	struct outcome outcome;
+
+	tell_decision(e, decision);
+	apply_decision(decision, &outcome);
+	log_outcome(to_sysfs_device(decision->device), &outcome);
+	if (decision->kind == DECISION_NOTHING)
+		return;
+	e->state = outcome.state;
+	atomic_store(&e->stage, STAGE_DONE);
+}
+
+/*
+ * A companion that was here before: it has no event now, so nobody loads the module of the driver it was
+ * just given. Its uevent, sent again, brings it to udev like a new one.
+ */
+static void announce(const struct sysfs_device *d)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+
+	if (sysfs_device_path(d, "uevent", path, sizeof(path)) < 0)
+		return;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "add", 3) < 0)
+		log_line(LOG_WARNING, "%s %s: cannot ask for its event, so its driver's module is not loaded: %m",
+			d->bus, d->name);
+}
+
+static void apply_companion(const struct decision *decision)
+{
+	const struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct outcome outcome;
+
+	if (decision->kind == DECISION_NOTHING || !sysfs_device_is_supported(d))
+		return;
+	apply_decision(decision, &outcome);
+	log_outcome(d, &outcome);
+	if (outcome.wrote && outcome.needs_module)
+		announce(d);
+}
+
+static int work(void *userdata)
+{
+	struct event *e = userdata;
+	struct sysfs sysfs;
+	struct sysfs_device *d;
+	struct policy *policy;
+	struct decision decision;
+	const char *modalias;
+	int r;
+
+	/* Nothing is freed: this process ends with its work. */
+	sysfs_init(&sysfs, e->settings);
+	sysfs.progress = &e->progress;
+	(void)strcpy(e->progress.doing, "reading the policy");
+
+	r = sysfs_device_new(&sysfs, e->devpath, e->bus, &d);
+	if (r < 0)
+		return r == -ENODEV ? 0 : r; /* gone again: nothing to do */
+	r = policy_load(e->settings, &policy);
+	if (r < 0)
+		return r;
+	store_policy(e->settings->state_dir, policy);
+	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
+		return 0;
+
+	/* udev has read it already. */
+	modalias = getenv("DEVPATH") && streq(getenv("DEVPATH"), e->devpath) ? getenv("MODALIAS") : NULL;
+	if (modalias && *modalias)
+		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
+
+	/* Its own rule first, without waiting for what the rest of the group answers. */
+	policy_decide_own(policy, &d->device, &decision);
+	if (decision.rule)
+		apply_own(e, &decision);
+	if (!policy->has_groups)
+		return 0;
+
+	r = policy_decide(policy, &d->device, &decision);
+	if (r < 0)
+		return r;
+	if (e->stage == STAGE_STARTED)
+		apply_own(e, &decision);
+	for (size_t i = 0; i < decision.n_members; i++)
+		apply_companion(&decision.members[i]);
+	return 0;
+}
+
+/* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
+static void print_property(const char *key, const char *value)
+{
+	if (*value)
+		printf(*value == '"' || *value == '\'' || *value == ' ' ? "%s=\"%s\"\n" : "%s=%s\n", key, value);
+}
+
+static void print_properties(const struct event *e, int stage)
+{
+	if (stage >= STAGE_DECIDED) {
+		print_property("DRIVER_OVERRIDE", e->driver);
+		print_property("DRIVER_OVERRIDE_RULE", e->rule);
+		print_property("DRIVER_OVERRIDE_SOURCE", e->source);
+	}
+	if (stage == STAGE_DONE)
+		print_property("DRIVER_OVERRIDE_STATE", state_to_string(e->state));
+	if (stage >= STAGE_DECIDED)
+		print_property("DRIVER_OVERRIDE_MODALIAS", e->modalias);
+}
+
+/* "/devices/…" from a path with or without the mount point in front. */
+static const char *devpath_of(const struct settings *settings, const char *path)
+{
+	const char *rest = startswith(path, settings->sysfs);
+
+	return rest && *rest == '/' ? rest : path;
+}
+
+int verb_event(const struct settings *settings, const char *device)
+{
+	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
+	static struct event e; /* too large for a stack, and a child that is left behind may write to it */
+	struct bounded b;
+	int r, result = 0, stage;
+
+	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+	e.settings = settings;
+	e.devpath = device ? devpath_of(settings, device) : getenv("DEVPATH");
+	if (!e.devpath) {
+		log_line(LOG_ERR, "event: no device given, and no DEVPATH in the environment");
+		return 2;
+	}
+	if (!device)
+		e.bus = getenv("SUBSYSTEM");
+
+	r = bounded_start(&b, BOUNDED_SHARED, work, &e);
+	if (r >= 0)
+		r = bounded_wait(&b, EVENT_USEC, &result);
+	stage = atomic_load(&e.stage);
+
+	if (r == -ETIMEDOUT) {
+		bounded_give_up(&b);
+		log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending", e.devpath,
+			e.progress.doing);
+		print_properties(&e, stage == STAGE_DONE ? STAGE_DONE : stage);
+		if (stage != STAGE_DONE)
+			print_property("DRIVER_OVERRIDE_STATE", state_to_string(STATE_PENDING));
+		return 0;
+	}
+	if (r >= 0)
+		r = result;
+	print_properties(&e, stage);
+	if (r < 0) {
+		log_line(LOG_ERR, "%s: %s", e.devpath, strerror(-r));
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The enforcer's command line: driver-override VERB, called by udev, by the boot unit, by the service. */
+#include "enforce.h"
+#include "log.h"
+
+#include <getopt.h>
+
+static void usage(FILE *f)
+{
+	(void)fputs("driver-override [OPTIONS] event [DEVICE]      decide about a device that was added (from udev)\n"
+		    "driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
+		    "driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
+		    "\n"
+		    "DEVICE: a path in sysfs, BUS/NAME, or a name\n"
+		    "  --conf-dir DIR    policy files are here (repeat: first wins)\n"
+		    "  --sysfs DIR       a sysfs tree other than /sys\n"
+		    "  --state-dir DIR   state other than in /run/driver-overrides\n"
+		    "  --version, --help\n",
+		f);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		SETTINGS_LONG_OPTIONS,
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{},
+	};
+	struct settings settings;
+	const char *verb;
+	int c, r, n;
+
+	settings_init(&settings);
+	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
+		if (c == 'h') {
+			usage(stdout);
+			return 0;
+		}
+		if (c == 'V') {
+			puts("driver-overrides " PROJECT_VERSION);
+			return 0;
+		}
+		r = settings_option(&settings, c, optarg);
+		if (r <= 0) {
+			if (r < 0)
+				(void)fprintf(stderr, "driver-override: %s\n",
+					r == -E2BIG ? "too many --conf-dir" : "an option has an empty argument");
+			usage(stderr);
+			return 2;
+		}
+	}
+	verb = optind < argc ? argv[optind] : "";
+	n = argc - optind - 1;
+	log_init(&settings, streq(verb, "event"));
+
+	if (!(streq(verb, "event") && n <= 1) && !(streq(verb, "sweep") && n == 0) && !streq(verb, "release")) {
+		usage(stderr);
+		return 2;
+	}
+	if (settings_turned_off(&settings)) {
+		/* Not from each of a thousand events: the sweep and the guard have said it once. */
+		if (!streq(verb, "event"))
+			log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
+		return 0;
+	}
+	if (streq(verb, "event"))
+		return verb_event(&settings, n == 1 ? argv[optind + 1] : NULL);
+	if (streq(verb, "sweep"))
+		return verb_sweep(&settings);
+	return verb_release(&settings, argv + optind + 1, (size_t)n);
+}

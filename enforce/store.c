@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writes the state directory; see store.h. */
+#include "store.h"
+#include "log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+static int make_dir(const char *state_dir, const char *sub)
+{
+	char path[PATH_MAX];
+
+	/* The parent is /run, or a test's own folder: only one level is ours to make. */
+	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (path_printf(path, sizeof(path), "%s/%s", state_dir, sub) < 0)
+		return -ENAMETOOLONG;
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int open_temporary(const char *state_dir, char *path, size_t size)
+{
+	int fd, r;
+
+	for (unsigned tries = 0;; tries++) {
+		r = path_printf(path, size, "%s/tmp/XXXXXX", state_dir);
+		if (r < 0)
+			return r;
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+		r = -errno;
+		if (r != -ENOENT || tries > 0)
+			return r;
+		r = make_dir(state_dir, "tmp");
+		if (r < 0)
+			return r;
+	}
+}
+
+/*
+ * Puts text under STATE_DIR/SUB/…, at once and whole. With exclusive, -EEXIST when there is something
+ * already. times: as futimens(), or NULL.
+ */
+static int write_state_file(const char *state_dir, const char *sub, const char *path, const char *text,
+	size_t size, const struct timespec *times, bool exclusive)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char temporary[PATH_MAX];
+	int r = 0;
+
+	fd = open_temporary(state_dir, temporary, sizeof(temporary));
+	if (fd < 0)
+		return fd;
+
+	for (size_t done = 0; r == 0 && done < size;) {
+		ssize_t n = write(fd, text + done, size - done);
+
+		if (n < 0 && errno != EINTR)
+			r = -errno;
+		else if (n > 0)
+			done += (size_t)n;
+	}
+	if (r == 0 && (fchmod(fd, 0644) < 0 || (times && futimens(fd, times) < 0)))
+		r = -errno;
+	for (unsigned tries = 0; r == 0; tries++) {
+		if ((exclusive ? link(temporary, path) : rename(temporary, path)) >= 0)
+			break;
+		r = -errno;
+		if (r == -ENOENT && tries == 0)
+			r = make_dir(state_dir, sub);
+	}
+	if (r < 0 || exclusive)
+		(void)unlink(temporary);
+	return r;
+}
+
+int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record)
+{
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_MAX];
+	int n, r;
+
+	r = record_path(state_dir, d->bus, d->name, path, sizeof(path));
+	if (r < 0)
+		return r;
+	n = asprintf(&text,
+		"VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n%s%s%s"
+		"%s%s%s"
+		"DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
+		RECORD_VERSION, boot_id(), (uintmax_t)d->inode, record->set[0] ? "SET=" : "", record->set,
+		record->set[0] ? "\n" : "", record->given[0] ? "GIVEN=" : "", record->given,
+		record->given[0] ? "\n" : "", record->decision, record->cause, record->rule,
+		(uintmax_t)record->rule_id, record->source, record->state, record->reason);
+	if (n < 0)
+		return -ENOMEM;
+	return write_state_file(state_dir, "devices", path, text, (size_t)n, NULL, false);
+}
+
+int record_remove(const char *state_dir, const struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+	int r = record_path(state_dir, d->bus, d->name, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n)
+{
+	_cleanup_(freep) char *text = NULL;
+	_cleanup_(fclosep) FILE *f = NULL;
+	struct present_list list = {};
+	char path[PATH_MAX];
+	size_t size;
+	int r;
+
+	r = present_path(state_dir, path, sizeof(path));
+	if (r < 0)
+		return r;
+	r = present_has(&list, state_dir, 0);
+	present_done(&list);
+	if (r != -ENODATA)
+		return 0;
+
+	f = open_memstream(&text, &size);
+	if (!f)
+		return -ENOMEM;
+	(void)fprintf(f, "%s\n", boot_id());
+	for (size_t i = 0; i < n; i++)
+		(void)fprintf(f, "%ju\n", (uintmax_t)v[i]->inode);
+	r = fclose(TAKE_PTR(f));
+	if (r != 0)
+		return -ENOMEM;
+
+	/* What is there and not of this boot was left by a test: only on a tmpfs is the directory new. */
+	(void)unlink(path);
+	r = write_state_file(state_dir, "", path, text, size, NULL, true);
+	return r == -EEXIST ? 0 : r < 0 ? r : 1;
+}
+
+/* The copy carries the file's own time, so that one stat tells whether it is of this version. */
+static void keep_copy(const char *state_dir, const struct policy_file *file)
+{
+	struct timespec times[2] = { file->version.mtime, file->version.mtime };
+	char path[PATH_MAX];
+	struct stat st;
+	int r;
+
+	r = policy_copy_path(state_dir, file->path, path, sizeof(path));
+	if (r >= 0) {
+		if (stat(path, &st) >= 0 && st.st_size == (off_t)file->size &&
+			st.st_mtim.tv_sec == times[1].tv_sec && st.st_mtim.tv_nsec == times[1].tv_nsec)
+			return;
+		r = write_state_file(state_dir, "policy", path, file->text, file->size, times, false);
+	}
+	if (r < 0)
+		log_line(LOG_WARNING, "%s: cannot keep a copy under %s, so an error in a later version leaves no rules: %s",
+			file->path, state_dir, strerror(-r));
+}
+
+static int notice_path(const char *state_dir, const struct policy_file *file, char *buf, size_t size)
+{
+	char name[256];
+	int r = name_escape(file->path, name, sizeof(name));
+
+	return r < 0 ? r : path_printf(buf, size, "%s/errors/%s", state_dir, name);
+}
+
+/* Whether this version's errors are still to be logged, by us: true for one caller only. */
+static bool is_new_to_log(const char *state_dir, const struct policy_file *file)
+{
+	const struct file_version *v = &file->version;
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX], now[160], seen[160];
+	ssize_t n;
+
+	if (notice_path(state_dir, file, path, sizeof(path)) < 0)
+		return true;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0 && errno == ENOENT && make_dir(state_dir, "errors") >= 0)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return true;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return false; /* somebody is at it right now */
+
+	(void)snprintf(now, sizeof(now), "%ju %jd %jd.%09ld %jd.%09ld\n", (uintmax_t)v->inode, (intmax_t)v->size,
+		(intmax_t)v->mtime.tv_sec, v->mtime.tv_nsec, (intmax_t)v->ctime.tv_sec, v->ctime.tv_nsec);
+	n = read(fd, seen, sizeof(seen) - 1);
+	seen[n > 0 ? n : 0] = '\0';
+	if (streq(now, seen))
+		return false;
+	n = pwrite(fd, now, strlen(now), 0);
+	if (n < 0 || ftruncate(fd, n) < 0)
+		return true;
+	return true;
+}
+
+static void log_errors(const struct policy *policy, const struct policy_file *file)
+{
+	const char *instead = file->status == POLICY_FILE_COPY ? "its last good version stays in force" :
+								 "none of its rules is in force";
+
+	for (size_t i = 0; i < policy->n_errors; i++) {
+		const struct policy_error *e = &policy->errors[i];
+
+		if (e->file != file->path)
+			continue;
+		if (e->line > 0)
+			log_line(LOG_ERR, "%s:%u: %s; %s", e->file, e->line, e->text, instead);
+		else
+			log_line(LOG_ERR, "%s: %s; %s", e->file, e->text, instead);
+	}
+}
+
+void store_policy(const char *state_dir, const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->n_files; i++) {
+		const struct policy_file *file = &policy->files[i];
+
+		switch (file->status) {
+		case POLICY_FILE_GOOD:
+			keep_copy(state_dir, file);
+			break;
+		case POLICY_FILE_COPY:
+		case POLICY_FILE_BAD:
+			if (is_new_to_log(state_dir, file))
+				log_errors(policy, file);
+			break;
+		case POLICY_FILE_MASKED:
+			break;
+		}
+	}
+}
+
+static bool is_copy_of(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->n_files; i++) {
+		char escaped[256];
+
+		if (name_escape(policy->files[i].path, escaped, sizeof(escaped)) >= 0 && streq(name, escaped) &&
+			policy->files[i].status != POLICY_FILE_MASKED)
+			return true;
+	}
+	return false;
+}
+
+/* Removes the files of STATE_DIR/SUB, but for those of present policy files. */
+static void clean(const char *state_dir, const char *sub, const struct policy *policy)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	const struct dirent *e;
+	char path[PATH_MAX];
+
+	if (path_printf(path, sizeof(path), "%s/%s", state_dir, sub) < 0)
+		return;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.' && !is_copy_of(policy, e->d_name))
+			(void)unlinkat(dirfd(dir), e->d_name, 0);
+}
+
+/* Temporary files live for microseconds; older ones are nobody's. */
+static void clean_temporary(const char *state_dir)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	const struct dirent *e;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (path_printf(path, sizeof(path), "%s/tmp", state_dir) < 0)
+		return;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode) &&
+			st.st_mtim.tv_sec < time(NULL) - 60)
+			(void)unlinkat(dirfd(dir), e->d_name, 0);
+}
+
+void store_clean(const char *state_dir, const struct policy *policy)
+{
+	clean(state_dir, "policy", policy);
+	clean(state_dir, "errors", policy);
+	clean_temporary(state_dir);
+}

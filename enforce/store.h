@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Writes the state directory: records, last good copies of policy files, the list of what was present at
+ * the boot's first sweep. Everything is written whole to a temporary file and renamed; it lives on a tmpfs
+ * and dies with the boot, so nothing is synced. The forms are in policy/record.h.
+ */
+#pragma once
+
+#include "../policy/policy.h"
+#include "../policy/record.h"
+#include "../policy/sysfs.h"
+
+/* Replaces the record of a device. 0 or negative errno. */
+int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record);
+
+/* Removes it; there being none is fine. */
+int record_remove(const char *state_dir, const struct sysfs_device *d);
+
+/* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno. */
+int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n);
+
+/*
+ * Keeps a copy of each file that is good and not yet kept in this version, and logs the errors of each file
+ * that is not, once for each of its versions, whoever comes by. Trouble here is logged, never returned: a
+ * full /run must not stop enforcement.
+ */
+void store_policy(const char *state_dir, const struct policy *policy);
+
+/* Removes the copies of files that no longer exist, and what a killed program left a minute ago or before. */
+void store_clean(const char *state_dir, const struct policy *policy);

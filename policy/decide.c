@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the policy says about a device; see decide.h. */
+#include "decide.h"
+
+/*
+ * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
+ * *ret_missing is what must be known to tell. Kept in the device, for groups ask it of every member.
+ */
+static int own_rule(const struct policy *policy, struct device *device, const struct rule **ret, enum fact *ret_missing)
+{
+	if (device->own_policy != policy) {
+		device->own_policy = policy;
+		device->own = NULL;
+		device->own_r = 0;
+		for (size_t i = 0; i < policy->n_rules; i++) {
+			enum match m = rule_match(policy->rules[i], device, &device->own_unknown);
+
+			if (m == MATCH_NO)
+				continue;
+			device->own = policy->rules[i];
+			device->own_r = m == MATCH_UNKNOWN ? -EAGAIN : 0;
+			break;
+		}
+	}
+	*ret = device->own;
+	*ret_missing = device->own_unknown;
+	return device->own_r;
+}
+
+static bool is_bridge(struct device *device)
+{
+	const char *class = device_text(device, FACT_CLASS);
+
+	return class && startswith(class, "06");
+}
+
+static void choose(struct decision *d, const struct driver_choice *choice)
+{
+	const char *bus;
+
+	switch (choice->kind) {
+	case DRIVER_NONE:
+		d->kind = DECISION_NONE;
+		(void)strcpy(d->driver, "none");
+		break;
+	case DRIVER_DEFAULT:
+		d->kind = DECISION_DEFAULT;
+		break;
+	case DRIVER_NAMED:
+		d->kind = DECISION_DRIVER;
+		(void)strcpy(d->driver, choice->name); /* rule_set() saw to its length */
+		break;
+	case DRIVER_VFIO:
+		bus = device_text(d->device, FACT_BUS);
+		d->kind = DECISION_DRIVER;
+		vfio_driver_of_bus(bus ? bus : "", d->driver);
+		break;
+	case DRIVER_UNSET:
+		break;
+	}
+}
+
+/* What the group's rule means for a companion, that is, a member without a rule of its own. */
+static void decide_companion(struct decision *d, const struct rule *rule)
+{
+	static const struct driver_choice none = { .kind = DRIVER_NONE };
+
+	if (rule->group == GROUP_LEAVE)
+		return;
+	d->cause = CAUSE_GROUP;
+	d->rule = rule;
+	switch (rule->group) {
+	case GROUP_LEAVE:
+	case GROUP_UNSET:
+		break;
+	case GROUP_HOLD:
+		/* Who cannot tell leaves alone: taking a running disk away is worse than a group not viable. */
+		if (d->device->ops->was_present(d->device) != 0)
+			d->left = true;
+		else
+			choose(d, &none);
+		break;
+	case GROUP_GIVE:
+		choose(d, &rule->group_driver);
+		break;
+	}
+}
+
+/* The rule that the group follows: the earliest that matches a member. */
+static const struct rule *group_rule(const struct policy *policy, struct device *const *members, size_t n)
+{
+	const struct rule *first = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct rule *own;
+		enum fact missing;
+
+		if (own_rule(policy, members[i], &own, &missing) == 0 && own && (!first || own->order < first->order))
+			first = own;
+	}
+	return first;
+}
+
+void policy_decide_own(const struct policy *policy, struct device *device, struct decision *ret)
+{
+	const struct rule *own;
+	enum fact missing;
+	int r = own_rule(policy, device, &own, &missing);
+
+	*ret = (struct decision){ .device = device, .rule = own, .missing = FACT_COUNT };
+	if (r < 0) {
+		ret->kind = DECISION_UNKNOWN;
+		ret->missing = missing;
+	} else if (own)
+		choose(ret, &own->driver);
+}
+
+void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n, int group_r,
+	struct decision *ret)
+{
+	const struct rule *first = group_r < 0 ? NULL : group_rule(policy, members, n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct decision *d = &ret[i];
+		const struct rule *rule = first, *kept;
+		uint64_t kept_id;
+
+		policy_decide_own(policy, members[i], d);
+		if (d->rule || !policy->has_groups || is_bridge(members[i]))
+			continue;
+		/* What the device was given for the sake of a member that has gone stays until policy changes. */
+		kept_id = members[i]->ops->kept_rule(members[i]);
+		kept = kept_id ? policy_find_rule(policy, kept_id) : NULL;
+		if (kept && (!rule || kept->order < rule->order))
+			rule = kept;
+		if (rule)
+			decide_companion(d, rule);
+		else if (group_r == -EAGAIN)
+			d->group_unknown = true;
+	}
+}
+
+int policy_decide(const struct policy *policy, struct device *device, struct decision *ret)
+{
+	struct device *alone[] = { device }, **members = alone;
+	_cleanup_(freep) struct decision *all = NULL;
+	size_t n = 1, companions = 0;
+	int group_r = -ENODATA;
+
+	*ret = (struct decision){};
+	if (policy->has_groups) {
+		group_r = device->ops->group(device, &members, &n);
+		if (group_r == -ENOMEM)
+			return group_r;
+		if (group_r < 0) {
+			members = alone;
+			n = 1;
+		}
+	}
+
+	all = calloc(n, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	policy_decide_group(policy, members, n, group_r, all);
+
+	/* The device's own goes to the caller, the companions' follow it. */
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].device == device)
+			*ret = all[i];
+		else if (all[i].cause == CAUSE_GROUP)
+			all[companions++] = all[i];
+	}
+	if (companions > 0) {
+		ret->members = TAKE_PTR(all);
+		ret->n_members = companions;
+	}
+	return 0;
+}
+
+void decision_done(struct decision *decision)
+{
+	free(decision->members);
+	decision->members = NULL;
+	decision->n_members = 0;
+}
+
+int policy_explain(const struct policy *policy, struct device *device, struct rule_hit **ret, size_t *ret_n)
+{
+	_cleanup_(freep) struct rule_hit *v = calloc(policy->n_rules + 1, sizeof(*v));
+	size_t n = 0;
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < policy->n_rules; i++) {
+		enum fact missing = FACT_COUNT;
+		enum match m = rule_match(policy->rules[i], device, &missing);
+
+		if (m != MATCH_NO)
+			v[n++] = (struct rule_hit){ policy->rules[i], m, missing };
+	}
+	*ret = TAKE_PTR(v);
+	*ret_n = n;
+	return 0;
+}
+
+const char *decision_text(const struct decision *decision)
+{
+	switch (decision->kind) {
+	case DECISION_NOTHING:
+		return "";
+	case DECISION_UNKNOWN:
+		return "unknown";
+	case DECISION_NONE:
+		return "none";
+	case DECISION_DRIVER:
+		return decision->driver;
+	case DECISION_DEFAULT:
+		return "default";
+	}
+	return "";
+}

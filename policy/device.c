@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keeps what a device answered; see device.h. */
+#include "device.h"
+
+struct attr_answer {
+	struct attr_answer *next;
+	const char *name;
+	struct values values;
+	int r;
+};
+
+int device_add_value(struct device *d, struct values *values, const char *text, size_t length)
+{
+	struct value *v;
+
+	/* Lists are short (ancestors, compatible strings), so room for a power of two is made each time. */
+	if ((values->n & (values->n - 1)) == 0) {
+		v = arena_alloc(&d->arena, sizeof(*v) * (values->n ? 2 * values->n : 1));
+		if (!v)
+			return -ENOMEM;
+		if (values->n)
+			memcpy(v, values->v, values->n * sizeof(*v));
+		values->v = v;
+	}
+	v = &values->v[values->n];
+	v->text = arena_strndup(&d->arena, text, length);
+	if (!v->text)
+		return -ENOMEM;
+	v->length = length;
+	v->hash = value_hash(text, length);
+	values->n++;
+	return 0;
+}
+
+static int ask(struct device *d, enum fact fact, const char *attr, struct values *values)
+{
+	int r = d->ops->fact(d, fact, attr, values);
+
+	return r < 0 ? -EAGAIN : 0;
+}
+
+static int attr_fact(struct device *d, const char *attr, struct values *ret)
+{
+	struct attr_answer *a;
+
+	for (a = d->attrs; a; a = a->next)
+		if (streq(a->name, attr))
+			break;
+	if (!a) {
+		a = arena_alloc(&d->arena, sizeof(*a));
+		if (!a)
+			return -EAGAIN;
+		a->name = arena_strdup(&d->arena, attr);
+		if (!a->name)
+			return -EAGAIN;
+		a->r = ask(d, FACT_ATTR, attr, &a->values);
+		a->next = d->attrs;
+		d->attrs = a;
+	}
+	*ret = a->values;
+	return a->r;
+}
+
+int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret)
+{
+	if (fact == FACT_ATTR)
+		return attr_fact(d, attr, ret);
+	if (!d->facts[fact].asked) {
+		d->facts[fact].r = ask(d, fact, NULL, &d->facts[fact].values);
+		d->facts[fact].asked = true;
+	}
+	*ret = d->facts[fact].values;
+	return d->facts[fact].r;
+}
+
+const char *device_text(struct device *d, enum fact fact)
+{
+	struct values values;
+
+	if (device_fact(d, fact, NULL, &values) < 0 || values.n == 0)
+		return NULL;
+	return values.v[0].text;
+}
+
+void device_done(struct device *d)
+{
+	arena_done(&d->arena);
+	d->attrs = NULL;
+	memset(d->facts, 0, sizeof(d->facts));
+}
+
+const char *fact_key(enum fact fact)
+{
+	switch (fact) {
+	case FACT_BUS:
+		return "Bus=";
+	case FACT_NAME:
+		return "Name=";
+	case FACT_ANCESTOR:
+		return "Ancestor=";
+	case FACT_PATH:
+		return "Path=";
+	case FACT_MODALIAS:
+		return "Modalias=";
+	case FACT_ID:
+		return "Id=";
+	case FACT_CLASS:
+		return "Class=";
+	case FACT_PHYSFN:
+		return "PhysFn=";
+	case FACT_FIRMWARE:
+		return "Firmware=";
+	case FACT_COMPATIBLE:
+		return "Compatible=";
+	case FACT_ATTR:
+		return "Attr.";
+	case FACT_COUNT:
+		break;
+	}
+	return "";
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A device as the policy sees it: facts, asked for one at a time and only when a rule needs them.
+ *
+ * Whoever knows devices (a sysfs path, a raw uevent, the service, a test) embeds struct device in its own
+ * object and fills in the operations. Answers are kept here, so that the thousandth rule that asks for a
+ * name costs a comparison and not a read.
+ */
+#pragma once
+
+#include "util.h"
+
+enum fact {
+	FACT_BUS,	 /* the bus's name */
+	FACT_NAME,	 /* the sysfs name */
+	FACT_ANCESTOR,	 /* sysfs names of all ancestors */
+	FACT_PATH,	 /* PCI: the topological path */
+	FACT_MODALIAS,	 /* the modalias */
+	FACT_ID,	 /* PCI: vvvv:dddd:ssss:ssss, lower case */
+	FACT_CLASS,	 /* PCI: six hex digits, lower case */
+	FACT_PHYSFN,	 /* virtual functions: the physical function's sysfs name */
+	FACT_FIRMWARE,	 /* ACPI path or device-tree node, both if both */
+	FACT_COMPATIBLE, /* device-tree compatible strings */
+	FACT_ATTR,	 /* first line of a sysfs attribute, which is named */
+	FACT_COUNT,
+};
+
+struct value {
+	const char *text;
+	size_t length;
+	uint32_t hash; /* of the text in lower case, see value_hash() */
+};
+
+/* What a device answers: mostly one value, none when it has no such thing. */
+struct values {
+	struct value *v;
+	size_t n;
+};
+
+struct device;
+struct rule;
+
+struct device_ops {
+	/*
+	 * Adds the values of a fact with device_add_value(); attr is the attribute's name for FACT_ATTR.
+	 * 0: answered, be it with nothing; -EAGAIN: not known yet; other negative errno: could not ask,
+	 * which is taken as not known as well.
+	 */
+	int (*fact)(struct device *d, enum fact fact, const char *attr, struct values *values);
+	/*
+	 * All members of the device's IOMMU group, the device among them by the very same pointer. The array
+	 * and the members belong to the device. -ENODATA: it has no group; -EAGAIN: not known yet.
+	 */
+	int (*group)(struct device *d, struct device ***ret_members, size_t *ret_n);
+	/* 1: was there at the boot's first sweep, 0: came later, negative: cannot tell. */
+	int (*was_present)(struct device *d);
+	/* The id of the rule whose Group= this very device was given earlier in this boot; 0 if none. */
+	uint64_t (*kept_rule)(struct device *d);
+};
+
+struct device {
+	const struct device_ops *ops;
+	struct arena arena; /* for answers and whatever lives as long as the device */
+	struct {
+		struct values values;
+		int r;
+		bool asked;
+	} facts[FACT_ATTR];
+	struct attr_answer *attrs;
+	/* The rule of its own, once looked for: see own_rule() in decide.c. */
+	const struct rule *own;
+	const struct policy *own_policy;
+	enum fact own_unknown;
+	int own_r;
+};
+
+/* Case-insensitive, so that one hash serves both ways of comparing. */
+static inline uint32_t value_hash(const char *s, size_t n)
+{
+	uint32_t h = 2166136261U;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (unsigned char)(c + ('a' - 'A'));
+		h = (h ^ c) * 16777619U;
+	}
+	return h;
+}
+
+/* For device_ops.fact: one more value, copied. 0 or -ENOMEM. */
+int device_add_value(struct device *d, struct values *values, const char *text, size_t length);
+
+/*
+ * The values of a fact, asked for once and then kept. *ret is borrowed from the device.
+ * 0, or -EAGAIN when the answer is not known yet.
+ */
+int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret);
+
+/* The first value of a fact that is no attribute; NULL when it has none or is not known. */
+const char *device_text(struct device *d, enum fact fact);
+
+/* Gives back the answers; the embedding object is the caller's. */
+void device_done(struct device *d);
+
+/* "Bus=", "Attr.": the key by which policy files call a fact, for messages. */
+const char *fact_key(enum fact fact);

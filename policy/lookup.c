@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Finds the device that a person means, by any of the names it goes by. */
+#include "pci.h"
+
+#include <sys/stat.h>
+
+static int from_path(struct sysfs *sysfs, const char *path, struct sysfs_device **ret)
+{
+	_cleanup_(freep) char *real = NULL, *root = NULL;
+	char full[PATH_MAX];
+	const char *rest;
+	int r;
+
+	if (startswith(path, "/devices/")) {
+		r = path_printf(full, sizeof(full), "%s%s", sysfs->root, path);
+		if (r < 0)
+			return r;
+		path = full;
+	}
+	real = realpath(path, NULL);
+	root = realpath(sysfs->root, NULL);
+	if (!real || !root)
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : -errno;
+	rest = startswith(real, root);
+	if (!rest || !startswith(rest, "/devices/"))
+		return -ENODEV;
+	return sysfs_device_new(sysfs, rest, NULL, ret);
+}
+
+/* On whichever bus has a device of that name with a driver_override file. */
+static int from_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
+{
+	_cleanup_(sysfs_device_freep) struct sysfs_device *found = NULL;
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX];
+	const struct dirent *e;
+
+	if (path_printf(path, sizeof(path), "%s/bus", sysfs->root) < 0)
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+
+		if (e->d_name[0] == '.' || sysfs_device_find(sysfs, e->d_name, name, &d) < 0 ||
+			!sysfs_device_is_supported(d))
+			continue;
+		if (found)
+			return -ENOTUNIQ;
+		found = TAKE_PTR(d);
+	}
+	if (!found)
+		return -ENODEV;
+	*ret = TAKE_PTR(found);
+	return 0;
+}
+
+/*
+ * A network interface or a block device stands for the nearest device above it that has an override: an
+ * NVMe namespace for its controller, a virtio interface for the PCI function, a partition for its disk's.
+ */
+static int from_class(struct sysfs *sysfs, const char *class, const char *name, struct sysfs_device **ret)
+{
+	_cleanup_(freep) char *real = NULL, *root = realpath(sysfs->root, NULL);
+	char path[PATH_MAX], *devpath, *slash;
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/class/%s/%s", sysfs->root, class, name);
+	if (r < 0)
+		return r;
+	real = realpath(path, NULL);
+	if (!real || !root || !startswith(real, root))
+		return -ENODEV;
+	devpath = real + strlen(root);
+	while ((slash = strrchr(devpath, '/')) && slash > devpath) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+
+		*slash = '\0';
+		if (sysfs_device_new(sysfs, devpath, NULL, &d) >= 0 && sysfs_device_is_supported(d)) {
+			*ret = TAKE_PTR(d);
+			return 0;
+		}
+	}
+	return -ENODEV;
+}
+
+int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
+{
+	static const char *const classes[] = { "net", "block" };
+	struct pci_address address;
+	const char *slash = strchr(name, '/');
+	char text[PATH_MAX];
+	int r;
+
+	if (!*name)
+		return -ENODEV;
+	if (name[0] == '/') {
+		const char *dev = startswith(name, "/dev/");
+
+		return dev && !strchr(dev, '/') ? from_class(sysfs, "block", dev, ret) :
+						  from_path(sysfs, name, ret);
+	}
+	if (slash) {
+		char bus[256];
+
+		if ((size_t)(slash - name) >= sizeof(bus))
+			return -ENODEV;
+		memcpy(bus, name, (size_t)(slash - name));
+		bus[slash - name] = '\0';
+		r = sysfs_device_find(sysfs, bus, slash + 1, ret);
+		return r == -EINVAL ? -ENODEV : r;
+	}
+
+	r = from_any_bus(sysfs, name, ret);
+	if (r != -ENODEV)
+		return r;
+	/* As lspci prints it where there is one domain. */
+	if (path_printf(text, sizeof(text), "0000:%s", name) >= 0 &&
+		pci_address_parse(text, strlen(text), &address)) {
+		r = sysfs_device_find(sysfs, "pci", text, ret);
+		if (r != -ENODEV)
+			return r;
+	}
+	for (size_t i = 0; i < ELEMENTSOF(classes) && !streq(name, ".") && !streq(name, ".."); i++) {
+		r = from_class(sysfs, classes[i], name, ret);
+		if (r != -ENODEV)
+			return r;
+	}
+	return -ENODEV;
+}

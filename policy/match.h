@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether a rule matches a device. */
+#pragma once
+
+#include "rule.h"
+
+enum match {
+	MATCH_NO,
+	MATCH_YES,
+	MATCH_UNKNOWN, /* depends on a fact that is not known yet */
+};
+
+/*
+ * Compares all conditions, cheapest fact first, and stops at the first that does not hold. With
+ * MATCH_UNKNOWN *ret_fact, where given, is the fact that is missing; else it is left alone.
+ */
+enum match rule_match(const struct rule *rule, struct device *device, enum fact *ret_fact);

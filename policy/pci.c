@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PCI addresses, topological paths, virtual functions; see pci.h. */
+#include "pci.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+
+static bool take_hex(const char **s, const char *end, unsigned least, unsigned most, char after, unsigned *ret)
+{
+	unsigned v = 0, n = 0;
+
+	for (; *s < end && isxdigit((unsigned char)**s) && n <= most; (*s)++, n++)
+		v = v * 16 + (unsigned)(isdigit((unsigned char)**s) ? **s - '0' : tolower((unsigned char)**s) - 'a' + 10);
+	if (n < least || n > most)
+		return false;
+	if (after) {
+		if (*s >= end || **s != after)
+			return false;
+		(*s)++;
+	} else if (*s != end)
+		return false;
+	*ret = v;
+	return true;
+}
+
+bool pci_address_parse(const char *s, size_t n, struct pci_address *ret)
+{
+	const char *end = s + n;
+	struct pci_address a;
+
+	if (!take_hex(&s, end, 4, 8, ':', &a.domain) || !take_hex(&s, end, 2, 2, ':', &a.bus) ||
+		!take_hex(&s, end, 2, 2, '.', &a.device) || !take_hex(&s, end, 1, 1, '\0', &a.function) ||
+		a.device > 31 || a.function > 7)
+		return false;
+	*ret = a;
+	return true;
+}
+
+/* "pci0000:00": a host bridge's folder. */
+static bool is_host_bridge(const char *s, size_t n)
+{
+	const char *end = s + n;
+	unsigned v;
+
+	if (n < 3 || strncmp(s, "pci", 3) != 0)
+		return false;
+	s += 3;
+	return take_hex(&s, end, 4, 8, ':', &v) && take_hex(&s, end, 2, 2, '\0', &v);
+}
+
+int pci_topology(const char *devpath, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (const char *s = devpath; *s;) {
+		size_t n, part = 0;
+		const char *from = NULL;
+		struct pci_address a;
+
+		s += strspn(s, "/");
+		n = strcspn(s, "/");
+		if (is_host_bridge(s, n)) {
+			from = s;
+			part = n;
+		} else if (used > 0 && pci_address_parse(s, n, &a)) {
+			from = s + n - 4; /* "dd.f" */
+			part = 4;
+		}
+		if (from) {
+			if (used + 1 + part + 1 > size)
+				return -ENAMETOOLONG;
+			if (used > 0)
+				buf[used++] = '/';
+			memcpy(buf + used, from, part);
+			used += part;
+		}
+		s += n;
+	}
+	if (used == 0)
+		return -ENODATA;
+	buf[used] = '\0';
+	return 0;
+}
+
+static int read_number(const char *path, const char *attr, unsigned *ret)
+{
+	char full[PATH_MAX], text[32];
+	_cleanup_(closep) int fd = -EBADF;
+	ssize_t n;
+
+	if (path_printf(full, sizeof(full), "%s/%s", path, attr) < 0)
+		return -ENAMETOOLONG;
+	fd = open(full, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return n < 0 ? -errno : -EIO;
+	text[n] = '\0';
+	*ret = (unsigned)strtoul(text, NULL, 0);
+	return 0;
+}
+
+/* Whether the physical function whose folder this is has a function at that routing id; which one. */
+static int vf_number(const char *pf_path, const struct pci_address *pf, const struct pci_address *vf, unsigned *ret)
+{
+	unsigned offset, stride, total;
+	unsigned pf_rid = pf->bus << 8 | pf->device << 3 | pf->function;
+	unsigned vf_rid = vf->bus << 8 | vf->device << 3 | vf->function, n;
+
+	if (pf->domain != vf->domain || vf_rid <= pf_rid || read_number(pf_path, "sriov_totalvfs", &total) < 0 ||
+		read_number(pf_path, "sriov_offset", &offset) < 0 || read_number(pf_path, "sriov_stride", &stride) < 0)
+		return -ENODATA;
+	if (offset == 0 || vf_rid < pf_rid + offset)
+		return -ENODATA;
+	n = vf_rid - pf_rid - offset;
+	if (stride > 0) {
+		if (n % stride != 0)
+			return -ENODATA;
+		n /= stride;
+	}
+	if (n >= total)
+		return -ENODATA;
+	*ret = n;
+	return 0;
+}
+
+/* The same from the `virtfnN` links, which come last of all but are there on every kernel. */
+static int vf_number_by_link(const char *pf_path, const char *vf_name, unsigned *ret)
+{
+	_cleanup_(closedirp) DIR *dir = opendir(pf_path);
+	const struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		const char *number = startswith(e->d_name, "virtfn");
+		char path[PATH_MAX], target[PATH_MAX];
+		ssize_t n;
+
+		if (!number || path_printf(path, sizeof(path), "%s/%s", pf_path, e->d_name) < 0)
+			continue;
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		if (strrchr(target, '/') && streq(strrchr(target, '/') + 1, vf_name)) {
+			*ret = (unsigned)strtoul(number, NULL, 10);
+			return 0;
+		}
+	}
+	return -ENODATA;
+}
+
+/* A function of the same card has what the card says its virtual functions have. */
+static bool device_id_fits(const struct sysfs_device *d, const char *pf_path)
+{
+	char vf_path[PATH_MAX];
+	unsigned a, b;
+
+	if (sysfs_device_path(d, ".", vf_path, sizeof(vf_path)) < 0)
+		return false;
+	if (read_number(vf_path, "vendor", &a) == 0 && read_number(pf_path, "vendor", &b) == 0 && a != b)
+		return false;
+	/* Shown since Linux 4.15; a card without it is believed. */
+	if (read_number(vf_path, "device", &a) == 0 && read_number(pf_path, "sriov_vf_device", &b) == 0 && a != b)
+		return false;
+	return true;
+}
+
+int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *ret_number)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	struct pci_address vf, pf;
+	char path[PATH_MAX], parent[PATH_MAX];
+	const struct dirent *e;
+	unsigned sriov;
+	int r;
+
+	if (!streq(d->bus, "pci") || !pci_address_parse(d->name, strlen(d->name), &vf) ||
+		path_printf(parent, sizeof(parent), "%s%s", d->sysfs->root, d->devpath) < 0)
+		return -ENODATA;
+	*strrchr(parent, '/') = '\0';
+
+	r = sysfs_device_link(d, "physfn", name, size);
+	if (r >= 0) {
+		if (!pci_address_parse(name, strlen(name), &pf) ||
+			path_printf(path, sizeof(path), "%s/%s", parent, name) < 0)
+			return -ENODATA;
+		r = vf_number(path, &pf, &vf, ret_number);
+		return r < 0 ? vf_number_by_link(path, d->name, ret_number) : 0;
+	}
+	if (d->sysfs->settled)
+		return -ENODATA;
+
+	/* A virtual function is a child of its physical function's parent (virtfn->dev.parent), on whatever bus. */
+	if (sysfs_device_path(d, ".", path, sizeof(path)) < 0 || read_number(path, "sriov_totalvfs", &sriov) == 0)
+		return -ENODATA;
+	dir = opendir(parent);
+	if (!dir)
+		return -ENODATA;
+	while ((e = readdir(dir))) {
+		size_t n = strlen(e->d_name);
+
+		if (!pci_address_parse(e->d_name, n, &pf) || n >= size ||
+			path_printf(path, sizeof(path), "%s/%s", parent, e->d_name) < 0)
+			continue;
+		if (vf_number(path, &pf, &vf, ret_number) == 0 && device_id_fits(d, path)) {
+			memcpy(name, e->d_name, n + 1);
+			return 0;
+		}
+	}
+	return -ENODATA;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Finds the policy files of all directories and reads them in their order; see policy.h. */
+#include "policy.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* A file that some directory offers; of one name the first directory's counts. */
+struct candidate {
+	const char *name;
+	const char *path;
+	size_t dir;
+};
+
+int policy_add_error(struct policy *policy, const char *file, unsigned line, const char *text)
+{
+	if (!text)
+		return -ENOMEM;
+	if (policy->n_errors == policy->errors_allocated) {
+		size_t want = policy->errors_allocated ? 2 * policy->errors_allocated : 16;
+		struct policy_error *v = reallocarray(policy->errors, want, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		policy->errors = v;
+		policy->errors_allocated = want;
+	}
+	policy->errors[policy->n_errors++] = (struct policy_error){ file, line, text };
+	return 0;
+}
+
+static struct policy_file *add_file(struct policy *policy, const char *path, const char *name)
+{
+	if (policy->n_files == policy->files_allocated) {
+		size_t want = policy->files_allocated ? 2 * policy->files_allocated : 16;
+		struct policy_file *v = reallocarray(policy->files, want, sizeof(*v));
+
+		if (!v)
+			return NULL;
+		policy->files = v;
+		policy->files_allocated = want;
+	}
+	policy->files[policy->n_files] = (struct policy_file){ .path = path, .name = name };
+	return &policy->files[policy->n_files++];
+}
+
+/*
+ * Opens a file and reads it if we may trust it. 0; 1: it is /dev/null; -EINVAL: *ret_error says why not;
+ * -ENOMEM.
+ */
+static int read_file(struct policy *policy, const char *path, struct policy_file *file, const char **ret_error)
+{
+	/* O_NONBLOCK: a FIFO of that name must not hold us up before we have seen that it is none. */
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		*ret_error = arena_printf(&policy->arena, "cannot be opened: %m");
+		return *ret_error ? -EINVAL : -ENOMEM;
+	}
+	file->version = (struct file_version){ st.st_ino, st.st_size, st.st_mtim, st.st_ctim };
+
+	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+		return 1;
+	if (!S_ISREG(st.st_mode)) {
+		*ret_error = "is not a regular file";
+		return -EINVAL;
+	}
+	/* Who can write here decides about drivers, that is, over the machine. */
+	if (st.st_uid != 0 && st.st_uid != geteuid()) {
+		*ret_error = arena_printf(&policy->arena,
+			"belongs to user %ju; only root's files are read (chown root)", (uintmax_t)st.st_uid);
+		return *ret_error ? -EINVAL : -ENOMEM;
+	}
+	if (st.st_mode & 022) {
+		*ret_error = arena_printf(&policy->arena,
+			"can be written by its group or by others (mode %04o); chmod go-w",
+			(unsigned)(st.st_mode & 07777));
+		return *ret_error ? -EINVAL : -ENOMEM;
+	}
+	r = read_full(fd, POLICY_FILE_MAX, &file->text, &file->size);
+	if (r == -EFBIG)
+		*ret_error = "is larger than 8 MiB";
+	else if (r < 0 && r != -ENOMEM)
+		*ret_error = arena_printf(&policy->arena, "cannot be read: %s", strerror(-r));
+	return r < 0 && r != -ENOMEM ? -EINVAL : r;
+}
+
+int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t size)
+{
+	char name[256];
+	int r = name_escape(path, name, sizeof(name));
+
+	return r < 0 ? r : path_printf(buf, size, "%s/policy/%s", state_dir, name);
+}
+
+static int load_copy(struct policy *policy, const char *state_dir, const struct policy_file *file)
+{
+	struct policy_file copy = {};
+	size_t errors = policy->n_errors;
+	char path[4096];
+	const char *error;
+	int r;
+
+	if (!state_dir || policy_copy_path(state_dir, file->path, path, sizeof(path)) < 0)
+		return -ENOENT;
+	r = read_file(policy, path, &copy, &error);
+	if (r == 0)
+		r = policy_parse(policy, file->path, copy.text, copy.size);
+	else if (r == 1)
+		r = -ENOENT;
+	free(copy.text);
+	policy->n_errors = errors; /* of the copy: nobody could mend those */
+	return r;
+}
+
+static int load_file(struct policy *policy, const char *state_dir, const char *path, const char *name)
+{
+	struct policy_file *file = add_file(policy, path, name);
+	const char *error;
+	int r;
+
+	if (!file)
+		return -ENOMEM;
+
+	r = read_file(policy, path, file, &error);
+	if (r == 1) {
+		file->status = POLICY_FILE_MASKED;
+		return 0;
+	}
+	if (r == -EINVAL)
+		r = policy_add_error(policy, path, 0, error) < 0 ? -ENOMEM : r;
+	else if (r == 0)
+		r = policy_parse(policy, path, file->text, file->size);
+	if (r == 0) {
+		file->status = POLICY_FILE_GOOD;
+		return 0;
+	}
+	free(TAKE_PTR(file->text));
+	if (r == -ENOMEM)
+		return r;
+
+	r = load_copy(policy, state_dir, file);
+	file->status = r == 0 ? POLICY_FILE_COPY : POLICY_FILE_BAD;
+	return r == -ENOMEM ? r : 0;
+}
+
+static int compare_candidates(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+	int r = strcmp(x->name, y->name);
+
+	return r ? r : (x->dir > y->dir) - (x->dir < y->dir);
+}
+
+static int list_dir(struct policy *policy, const char *dir, size_t number, struct candidate **v, size_t *n,
+	size_t *allocated)
+{
+	_cleanup_(closedirp) DIR *d = opendir(dir);
+	const struct dirent *e;
+
+	if (!d) {
+		if (errno == ENOENT)
+			return 0;
+		return policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
+			arena_printf(&policy->arena, "cannot be listed: %m"));
+	}
+	for (errno = 0; (e = readdir(d)); errno = 0) {
+		size_t length = strlen(e->d_name);
+		struct candidate *c;
+
+		if (e->d_name[0] == '.' || length < 6 || !streq(e->d_name + length - 5, ".conf"))
+			continue;
+		/* Its name stands in properties, records and messages, a line each. */
+		if (e->d_name[strcspn(e->d_name, "\n\r")]) {
+			int r = policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
+				arena_printf(&policy->arena, "has a file whose name is broken over lines: %s; rename it",
+					quoted(&policy->arena, e->d_name)));
+
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (*n == *allocated) {
+			size_t want = *allocated ? 2 * *allocated : 16;
+
+			c = reallocarray(*v, want, sizeof(*c));
+			if (!c)
+				return -ENOMEM;
+			*v = c;
+			*allocated = want;
+		}
+		c = &(*v)[*n];
+		c->dir = number;
+		c->path = arena_printf(&policy->arena, "%s/%s", dir, e->d_name);
+		if (!c->path)
+			return -ENOMEM;
+		c->name = c->path + strlen(dir) + 1;
+		(*n)++;
+	}
+	if (errno)
+		return policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
+			arena_printf(&policy->arena, "cannot be listed: %m"));
+	return 0;
+}
+
+int policy_load(const struct settings *settings, struct policy **ret)
+{
+	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+	_cleanup_(freep) struct candidate *v = NULL;
+	size_t n = 0, allocated = 0;
+	int r;
+
+	if (!policy)
+		return -ENOMEM;
+	for (size_t i = 0; i < settings->n_conf_dirs; i++) {
+		r = list_dir(policy, settings->conf_dirs[i], i, &v, &n, &allocated);
+		if (r < 0)
+			return r;
+	}
+	if (n > 0)
+		qsort(v, n, sizeof(*v), compare_candidates);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && streq(v[i].name, v[i - 1].name))
+			continue;
+		r = load_file(policy, settings->state_dir, v[i].path, v[i].name);
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(policy);
+	return 0;
+}
+
+int policy_load_files(const char *const *paths, size_t n, struct policy **ret)
+{
+	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+	int r;
+
+	if (!policy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const char *path = arena_strdup(&policy->arena, paths[i]), *slash;
+
+		if (!path)
+			return -ENOMEM;
+		slash = strrchr(path, '/');
+		r = load_file(policy, NULL, path, slash ? slash + 1 : path);
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(policy);
+	return 0;
+}
+
+struct policy *policy_free(struct policy *policy)
+{
+	if (!policy)
+		return NULL;
+	for (size_t i = 0; i < policy->n_files; i++)
+		free(policy->files[i].text);
+	free(policy->files);
+	free(policy->rules);
+	free(policy->errors);
+	arena_done(&policy->arena);
+	free(policy);
+	return NULL;
+}
+
+const struct rule *policy_find_rule(const struct policy *policy, uint64_t id)
+{
+	for (size_t i = 0; i < policy->n_rules; i++)
+		if (policy->rules[i]->id == id)
+			return policy->rules[i];
+	return NULL;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The policy: every rule in force, read from drop-in files.
+ *
+ * A file with any error is left out whole, and its last good copy, kept under the state directory by
+ * enforce/, speaks for it. Nothing here writes.
+ */
+#pragma once
+
+#include "rule.h"
+#include "settings.h"
+
+#include <sys/types.h>
+#include <time.h>
+
+/* A line that inih 55 takes whole: its buffer of 200 holds the newline and a NUL, too. */
+#define POLICY_LINE_MAX 198
+#define POLICY_FILE_MAX (8U * 1024U * 1024U)
+/* More errors than this of one file are counted, not kept. */
+#define POLICY_FILE_ERRORS_MAX 50
+
+struct policy_error {
+	const char *file;
+	unsigned line; /* 0: the file as a whole */
+	const char *text;
+};
+
+/* Which version of a file was read; two versions differ in one of these. */
+struct file_version {
+	ino_t inode;
+	off_t size;
+	struct timespec mtime, ctime;
+};
+
+enum policy_file_status {
+	POLICY_FILE_GOOD,   /* its rules are in force */
+	POLICY_FILE_COPY,   /* it has errors; the rules of its last good copy are in force */
+	POLICY_FILE_BAD,    /* it has errors and no copy: no rules */
+	POLICY_FILE_MASKED, /* a link to /dev/null: hides later files of its name, has no rules */
+};
+
+struct policy_file {
+	const char *path;
+	const char *name; /* last part of path: decides the order */
+	enum policy_file_status status;
+	struct file_version version;
+	char *text; /* as read, with status GOOD: what a good copy is made from; malloc()ed */
+	size_t size;
+};
+
+struct policy {
+	struct arena arena;
+	struct rule **rules; /* in the order in which they decide */
+	size_t n_rules;
+	struct policy_file *files;
+	size_t n_files;
+	struct policy_error *errors;
+	size_t n_errors;
+	bool has_groups; /* some rule has Group= other than leave */
+	size_t rules_allocated, files_allocated, errors_allocated;
+};
+
+/*
+ * Reads the policy directories of settings. Files with errors are no failure: see errors and files of
+ * *ret. 0; -ENOMEM. Free with policy_free().
+ */
+int policy_load(const struct settings *settings, struct policy **ret);
+
+/*
+ * Reads the named files only, in the given order, without copies: for `check FILE`.
+ */
+int policy_load_files(const char *const *paths, size_t n, struct policy **ret);
+
+struct policy *policy_free(struct policy *policy);
+
+static inline void policy_freep(struct policy **p)
+{
+	policy_free(*p);
+}
+
+/* The rule with this id, or NULL. */
+const struct rule *policy_find_rule(const struct policy *policy, uint64_t id);
+
+/* Where the last good copy of a policy file is kept: 0 or -ENAMETOOLONG. */
+int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t size);
+
+/* One more error; text is borrowed for as long as the policy lives. */
+int policy_add_error(struct policy *policy, const char *file, unsigned line, const char *text);
+
+/*
+ * Parses text and adds its rules to the policy, all of them or, when there is any error, none. `file` is
+ * the path that rules and errors name. 0: taken; -EINVAL: errors were added; -ENOMEM.
+ */
+int policy_parse(struct policy *policy, const char *file, const char *text, size_t size);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads records and the list of what was present at the boot's first sweep; see record.h. */
+#include "record.h"
+#include "util.h"
+
+#include <fcntl.h>
+
+int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
+{
+	char b[256], n[256];
+
+	if (name_escape(bus, b, sizeof(b)) < 0 || name_escape(name, n, sizeof(n)) < 0)
+		return -ENAMETOOLONG;
+	return path_printf(buf, size, "%s/devices/%s:%s", state_dir, b, n);
+}
+
+static int read_state_file(const char *path, char **ret)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	size_t size;
+
+	return fd < 0 ? -errno : read_full(fd, 16U * 1024U * 1024U, ret, &size);
+}
+
+/* "KEY=value\n" to buf. */
+static void take(const char *line, size_t n, const char *key, char *buf, size_t size)
+{
+	size_t k = strlen(key);
+
+	if (n < k || strncmp(line, key, k) != 0)
+		return;
+	n -= k;
+	if (n >= size)
+		n = size - 1;
+	memcpy(buf, line + k, n);
+	buf[n] = '\0';
+}
+
+int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret)
+{
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_MAX], version[16] = "", boot[64] = "", number[32] = "", id[32] = "";
+	struct record record = {};
+	int r;
+
+	r = record_path(state_dir, bus, name, path, sizeof(path));
+	if (r < 0)
+		return r;
+	r = read_state_file(path, &text);
+	if (r < 0)
+		return r;
+
+	for (const char *line = text; *line;) {
+		size_t n = strcspn(line, "\n");
+
+		take(line, n, "VERSION=", version, sizeof(version));
+		take(line, n, "BOOT_ID=", boot, sizeof(boot));
+		take(line, n, "INODE=", number, sizeof(number));
+		take(line, n, "SET=", record.set, sizeof(record.set));
+		take(line, n, "GIVEN=", record.given, sizeof(record.given));
+		take(line, n, "DECISION=", record.decision, sizeof(record.decision));
+		take(line, n, "CAUSE=", record.cause, sizeof(record.cause));
+		take(line, n, "RULE=", record.rule, sizeof(record.rule));
+		take(line, n, "RULE_ID=", id, sizeof(id));
+		take(line, n, "SOURCE=", record.source, sizeof(record.source));
+		take(line, n, "STATE=", record.state, sizeof(record.state));
+		take(line, n, "REASON=", record.reason, sizeof(record.reason));
+		line += n + (line[n] == '\n');
+	}
+	record.inode = strtoull(number, NULL, 10);
+	record.rule_id = strtoull(id, NULL, 16);
+	if (atoi(version) != RECORD_VERSION || !streq(boot, boot_id()) || record.inode != inode)
+		return -ESTALE;
+	*ret = record;
+	return 0;
+}
+
+int present_path(const char *state_dir, char *buf, size_t size)
+{
+	return path_printf(buf, size, "%s/present", state_dir);
+}
+
+bool record_equal(const struct record *a, const struct record *b)
+{
+	return a->inode == b->inode && a->rule_id == b->rule_id && streq(a->set, b->set) &&
+		streq(a->given, b->given) && streq(a->decision, b->decision) && streq(a->cause, b->cause) &&
+		streq(a->rule, b->rule) && streq(a->source, b->source) && streq(a->state, b->state) &&
+		streq(a->reason, b->reason);
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int present_load(struct present_list *list, const char *state_dir)
+{
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_MAX];
+	size_t n, lines = 0;
+
+	if (present_path(state_dir, path, sizeof(path)) < 0 || read_state_file(path, &text) < 0)
+		return -ENODATA;
+	n = strcspn(text, "\n");
+	if (n == 0 || !startswith(text, boot_id()) || n != strlen(boot_id()))
+		return -ENODATA;
+	for (const char *s = text; *s; s++)
+		lines += *s == '\n';
+	list->inodes = calloc(lines + 1, sizeof(*list->inodes));
+	if (!list->inodes)
+		return -ENODATA;
+	for (const char *s = text + n; *s; s += strcspn(s, "\n")) {
+		s++;
+		if (*s >= '0' && *s <= '9')
+			list->inodes[list->n++] = strtoull(s, NULL, 10);
+	}
+	qsort(list->inodes, list->n, sizeof(*list->inodes), compare_inodes);
+	list->known = true;
+	return 0;
+}
+
+int present_has(struct present_list *list, const char *state_dir, uint64_t inode)
+{
+	if (!list->known && present_load(list, state_dir) < 0)
+		return -ENODATA;
+	return bsearch(&inode, list->inodes, list->n, sizeof(*list->inodes), compare_inodes) != NULL;
+}
+
+void present_done(struct present_list *list)
+{
+	free(list->inodes);
+	*list = (struct present_list){};
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the programs remember about a device, under the state directory: read here, written by enforce/
+ * (and, where it lives in memory, by the guard). One file a device, `KEY=value` lines, unknown keys are
+ * passed over so that a newer program may add some.
+ *
+ *     VERSION=1
+ *     BOOT_ID=…      the boot it was written in
+ *     INODE=…        of the device's sysfs folder: another device under the same name has another one
+ *     SET=…          the override that we wrote and that is therefore ours; absent when none is
+ *     GIVEN=…        the driver that came by an override of ours which was cleared since, while it stays
+ *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_VERSION 1
+
+struct record {
+	uint64_t inode;
+	uint64_t rule_id;
+	char set[128];
+	char given[128];
+	char decision[128];
+	char cause[8];
+	char rule[256];
+	char source[PATH_MAX];
+	char state[16];
+	char reason[512];
+};
+
+/* STATE_DIR/devices/BUS:NAME, both escaped. 0 or -ENAMETOOLONG. */
+int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size);
+
+/*
+ * The record of the device that has this inode now. 0; -ENOENT: there is none; -ESTALE: there is one, but
+ * of another boot, another device under the same name, or of a version that we do not know: it counts for
+ * nothing. *ret is filled on 0 only.
+ */
+int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret);
+
+bool record_equal(const struct record *a, const struct record *b);
+
+/* The devices that were there at the boot's first sweep; it never changes once it is there. */
+struct present_list {
+	uint64_t *inodes; /* sorted */
+	size_t n;
+	bool known;
+};
+
+/*
+ * Whether a device was there at the boot's first sweep; reads the list when it is not known. 1; 0;
+ * -ENODATA: no sweep of this boot has left its list, so nobody can tell.
+ */
+int present_has(struct present_list *list, const char *state_dir, uint64_t inode);
+void present_done(struct present_list *list);
+
+/* STATE_DIR/present: the list, first line the boot id, then an inode a line. */
+int present_path(const char *state_dir, char *buf, size_t size);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One rule: what a `[device LABEL]` section says, checked and made ready for matching. What the keys mean
+ * and which values they take is known here and nowhere else.
+ */
+#pragma once
+
+#include "device.h"
+
+#define DRIVER_NAME_MAX 127
+
+enum driver_kind {
+	DRIVER_UNSET,
+	DRIVER_NAMED,
+	DRIVER_NONE,	/* no driver may bind: the literal `none` is written */
+	DRIVER_DEFAULT, /* exempt: the device's own driver */
+	DRIVER_VFIO,	/* the VFIO driver of the device's bus */
+};
+
+struct driver_choice {
+	enum driver_kind kind;
+	const char *name; /* only with DRIVER_NAMED */
+};
+
+enum group_kind {
+	GROUP_UNSET,
+	GROUP_LEAVE,
+	GROUP_HOLD, /* companions that come after the boot sweep get `none` */
+	GROUP_GIVE, /* companions get a driver (or `none`), always */
+};
+
+enum rebind {
+	REBIND_UNSET,
+	REBIND_NO,
+	REBIND_SAFE,
+	REBIND_FORCE,
+};
+
+/* One value of a match key. */
+struct pattern {
+	struct pattern *next;
+	const char *text;
+	uint32_t hash;	 /* value_hash() of the text: settles nearly all comparisons of plain texts */
+	uint16_t length; /* of the text */
+	uint16_t plain;	 /* how many characters come before the first one that is special in a glob */
+	bool fold;	 /* compare without case */
+};
+
+/* A match key with its values, any of which will do. */
+struct condition {
+	struct condition *next;
+	enum fact fact;
+	const char *attr; /* the attribute's name, with FACT_ATTR */
+	struct pattern *any;
+};
+
+struct rule {
+	const char *label;
+	const char *file; /* the path that the user knows, also when the last good copy was read */
+	unsigned line;	  /* of the section's header */
+	size_t order;	  /* position in the policy: the lower one decides */
+	uint64_t id;	  /* of all that the rule says and where: the same rule has the same id in every program */
+	struct condition *conditions; /* cheapest fact first; all must hold */
+	struct driver_choice driver;
+	enum group_kind group;
+	struct driver_choice group_driver; /* only with GROUP_GIVE */
+	enum rebind rebind;
+	const char *module; /* NULL: found from aliases and the driver's name */
+};
+
+/*
+ * Takes in one `key=value` line of a rule. Memory comes from the arena.
+ * 0: taken; -EINVAL: *ret_error says what is wrong with it, from the arena; -ENOMEM.
+ */
+int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
+	const char **ret_error);
+
+/*
+ * A rule whose section has ended: what is still missing is an error (as rule_set()), defaults are filled in.
+ */
+int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error);
+
+/* For messages: s in double quotes, with bytes that are not printable ASCII as \xHH, cut when long. */
+const char *quoted(struct arena *arena, const char *s);
+
+bool driver_name_is_valid(const char *name);
+/* "vfio-pci" for pci, …: the plain VFIO driver of a bus, into buf. */
+void vfio_driver_of_bus(const char *bus, char buf[static DRIVER_NAME_MAX + 1]);
+bool driver_is_vfio(const char *driver);
+
+const char *rebind_to_string(enum rebind rebind);

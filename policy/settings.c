@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Where every program looks; see settings.h. */
+#include "settings.h"
+#include "util.h"
+
+#include <fcntl.h>
+
+void settings_init(struct settings *s)
+{
+	*s = (struct settings){
+		.conf_dirs = { "/etc/driver-overrides.d", "/run/driver-overrides.d",
+			"/usr/lib/driver-overrides.d" },
+		.n_conf_dirs = 3,
+		.sysfs = "/sys",
+		.state_dir = "/run/driver-overrides",
+	};
+}
+
+int settings_option(struct settings *s, int option, const char *argument)
+{
+	if (option < OPTION_CONF_DIR || option > OPTION_STATE_DIR)
+		return 0;
+	if (!*argument)
+		return -EINVAL;
+
+	switch ((enum settings_option)option) {
+	case OPTION_CONF_DIR:
+		if (!s->conf_dirs_given) {
+			s->conf_dirs_given = true;
+			s->n_conf_dirs = 0;
+		}
+		if (s->n_conf_dirs == CONF_DIRS_MAX)
+			return -E2BIG;
+		s->conf_dirs[s->n_conf_dirs++] = argument;
+		break;
+	case OPTION_SYSFS:
+		s->sysfs = argument;
+		s->sysfs_given = true;
+		break;
+	case OPTION_STATE_DIR:
+		s->state_dir = argument;
+		break;
+	}
+	return 1;
+}
+
+bool cmdline_turns_off(const char *cmdline)
+{
+	static const char space[] = " \t\n";
+	bool off = false;
+
+	for (const char *s = cmdline; *s;) {
+		size_t n;
+		const char *value;
+
+		s += strspn(s, space);
+		n = strcspn(s, space);
+		/* What follows "--" is for init, not for the kernel and us. */
+		if (n == 2 && strncmp(s, "--", 2) == 0)
+			break;
+		value = startswith(s, "driver_overrides=");
+		if (value)
+			off = n == strlen("driver_overrides=off") && strncmp(value, "off", 3) == 0;
+		s += n;
+	}
+	return off;
+}
+
+bool settings_turned_off(const struct settings *s)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	_cleanup_(freep) char *cmdline = NULL;
+	size_t n;
+
+	if (s->sysfs_given)
+		return false;
+	fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read_full(fd, 65536, &cmdline, &n) < 0)
+		return false;
+	return cmdline_turns_off(cmdline);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Devices as a sysfs tree shows them: finding and reading; see sysfs.h. Facts are in facts.c. */
+#include "sysfs.h"
+#include "facts.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+void sysfs_init(struct sysfs *sysfs, const struct settings *settings)
+{
+	*sysfs = (struct sysfs){ .root = settings->sysfs, .state_dir = settings->state_dir };
+}
+
+void sysfs_done(struct sysfs *sysfs)
+{
+	present_done(&sysfs->present);
+}
+
+void sysfs_progress(const struct sysfs_device *d, const char *verb, const char *attr)
+{
+	struct progress *p = d->sysfs->progress;
+
+	if (!p)
+		return;
+	p->device = d;
+	(void)snprintf(p->doing, sizeof(p->doing), "%s %s of %s %s", verb, attr, d->bus, d->name);
+}
+
+int sysfs_device_path(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
+{
+	return path_printf(buf, size, "%s%s/%s", d->sysfs->root, d->devpath, attr);
+}
+
+static int read_attr(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+	ssize_t n;
+	int r;
+
+	r = sysfs_device_path(d, attr, path, sizeof(path));
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "reading", attr);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	return (int)n;
+}
+
+int sysfs_device_read(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
+{
+	int r = read_attr(d, attr, buf, size);
+
+	if (r < 0)
+		return r;
+	buf[strcspn(buf, "\n")] = '\0';
+	return (int)strlen(buf);
+}
+
+int sysfs_device_override(const struct sysfs_device *d, char buf[static OVERRIDE_MAX])
+{
+	int r = sysfs_device_read(d, "driver_override", buf, OVERRIDE_MAX);
+
+	if (r < 0)
+		return r;
+	if (streq(buf, "(null)"))
+		buf[0] = '\0';
+	return 0;
+}
+
+/* Where a symlink points to, as text. */
+static int read_link(const char *path, char *buf, size_t size)
+{
+	ssize_t n = readlink(path, buf, size - 1);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= size - 1)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return 0;
+}
+
+int sysfs_device_link(const struct sysfs_device *d, const char *link, char *buf, size_t size)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *last;
+	size_t n;
+	int r;
+
+	r = sysfs_device_path(d, link, path, sizeof(path));
+	if (r >= 0)
+		r = read_link(path, target, sizeof(target));
+	if (r < 0)
+		return r == -EINVAL ? -ENOENT : r;
+	last = strrchr(target, '/');
+	last = last ? last + 1 : target;
+	n = strlen(last);
+	if (n >= size)
+		return -ENAMETOOLONG;
+	memcpy(buf, last, n + 1);
+	return 0;
+}
+
+bool sysfs_device_is_supported(const struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+
+	return sysfs_device_path(d, "driver_override", path, sizeof(path)) >= 0 &&
+		faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
+}
+
+int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
+{
+	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+	char path[PATH_MAX], text[PATH_MAX];
+	struct stat st;
+	int r;
+
+	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") || devpath[strlen(devpath) - 1] == '/')
+		return -EINVAL;
+
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->device.ops = &sysfs_device_ops;
+	d->sysfs = sysfs;
+	d->devpath = arena_strdup(&d->device.arena, devpath);
+	if (!d->devpath)
+		return -ENOMEM;
+	d->name = strrchr(d->devpath, '/') + 1;
+	if (streq(d->name, "..") || streq(d->name, "."))
+		return -EINVAL;
+
+	r = path_printf(path, sizeof(path), "%s%s", sysfs->root, devpath);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : -errno;
+	d->inode = st.st_ino;
+
+	if (!bus) {
+		d->bus = "";
+		r = sysfs_device_link(d, "subsystem", text, sizeof(text));
+		if (r < 0)
+			return r == -ENOENT ? -ENODEV : r;
+		bus = text;
+	}
+	d->bus = arena_strdup(&d->device.arena, bus);
+	if (!d->bus)
+		return -ENOMEM;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+/* "/devices/x/y" from the "../../../devices/x/y" of a link in a folder of sysfs. */
+static const char *devpath_of_link(const char *target)
+{
+	while (startswith(target, "../"))
+		target += 3;
+	if (!startswith(target, "devices/") || strstr(target, "/.."))
+		return NULL;
+	return target - 1; /* the slash before it */
+}
+
+static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus, struct sysfs_device **ret)
+{
+	char target[PATH_MAX];
+	const char *devpath;
+	int r = read_link(path, target, sizeof(target));
+
+	if (r < 0)
+		return r == -ENOENT || r == -EINVAL || r == -ENOTDIR ? -ENODEV : r;
+	devpath = devpath_of_link(target);
+	return devpath && devpath > target ? sysfs_device_new(sysfs, devpath, bus, ret) : -ENODEV;
+}
+
+static bool is_file_name(const char *s)
+{
+	return *s && !strchr(s, '/') && !streq(s, ".") && !streq(s, "..");
+}
+
+int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, struct sysfs_device **ret)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (!is_file_name(bus) || !is_file_name(name))
+		return -EINVAL;
+	r = path_printf(path, sizeof(path), "%s/bus/%s/devices/%s", sysfs->root, bus, name);
+	return r < 0 ? r : device_of_link(sysfs, path, bus, ret);
+}
+
+struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
+{
+	if (!d)
+		return NULL;
+	if (!d->members_borrowed) {
+		for (size_t i = 0; i < d->n_members; i++)
+			if (d->members[i] != &d->device)
+				sysfs_device_free(to_sysfs_device(d->members[i]));
+		free(d->members);
+	}
+	device_done(&d->device);
+	free(d);
+	return NULL;
+}
+
+int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text)
+{
+	int r = device_add_value(&d->device, &d->device.facts[fact].values, text, strlen(text));
+
+	d->device.facts[fact].asked = r >= 0;
+	return r;
+}
+
+int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
+{
+	struct device **v = reallocarray(d->members, d->n_members + 1, sizeof(struct device *));
+
+	if (!v)
+		return -ENOMEM;
+	d->members = v;
+	d->members[d->n_members++] = member;
+	return 0;
+}
+
+int sysfs_device_find_members(struct sysfs_device *d)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX], member[PATH_MAX + 256];
+	const struct dirent *e;
+	int r;
+
+	r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
+	if (r < 0)
+		return r;
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ENODATA : -errno;
+
+	r = sysfs_device_add_member(d, &d->device);
+	while (r >= 0 && (e = readdir(dir))) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
+
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(member, sizeof(member), "%s/%s", path, e->d_name);
+		r = device_of_link(d->sysfs, member, NULL, &other);
+		if (r == -ENOMEM)
+			break;
+		r = 0; /* one that has just gone is no member any more */
+		if (!other || streq(other->devpath, d->devpath))
+			continue;
+		r = sysfs_device_add_member(d, &other->device);
+		if (r >= 0)
+			other = NULL;
+	}
+	return r;
+}
+
+static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device ***v, size_t *n)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX], link[PATH_MAX + 256];
+	const struct dirent *e;
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/bus/%s/devices", sysfs->root, bus);
+	if (r < 0)
+		return r;
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+
+	while ((e = readdir(dir))) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+
+		if (e->d_name[0] == '.' && (streq(e->d_name, ".") || streq(e->d_name, "..")))
+			continue;
+		(void)snprintf(link, sizeof(link), "%s/%s", path, e->d_name);
+		r = device_of_link(sysfs, link, bus, &d);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0 || !sysfs_device_is_supported(d))
+			continue;
+		if ((*n & (*n - 1)) == 0) {
+			size_t want = *n ? 2 * *n : 1;
+			struct sysfs_device **grown = reallocarray(*v, want, sizeof(struct sysfs_device *));
+
+			if (!grown)
+				return -ENOMEM;
+			*v = grown;
+		}
+		(*v)[(*n)++] = TAKE_PTR(d);
+	}
+	return 0;
+}
+
+static int compare_groups(const void *a, const void *b)
+{
+	const struct sysfs_device *const *x = a, *const *y = b;
+	const char *p = (*x)->group_id, *q = (*y)->group_id;
+
+	return p && q ? strcmp(p, q) : (p != NULL) - (q != NULL);
+}
+
+/*
+ * Groups of devices that are all here anyway: sorted by group, every member borrows the first one's list,
+ * so that each device is one object and is matched once, however large its group.
+ */
+static int share_groups(struct sysfs_device **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char id[64];
+
+		v[i]->group_asked = true;
+		if (sysfs_device_link(v[i], "iommu_group", id, sizeof(id)) >= 0) {
+			v[i]->group_id = arena_strdup(&v[i]->device.arena, id);
+			if (!v[i]->group_id)
+				return -ENOMEM;
+		}
+	}
+	if (n > 0)
+		qsort(v, n, sizeof(struct sysfs_device *), compare_groups);
+
+	for (size_t i = 0, end; i < n; i = end) {
+		struct device **members;
+
+		for (end = i + 1; end < n && v[i]->group_id && v[end]->group_id &&
+			streq(v[i]->group_id, v[end]->group_id);
+			end++)
+			;
+		if (!v[i]->group_id)
+			continue;
+		members = arena_alloc(&v[i]->device.arena, (end - i) * sizeof(struct device *));
+		if (!members)
+			return -ENOMEM;
+		for (size_t k = i; k < end; k++) {
+			members[k - i] = &v[k]->device;
+			v[k]->members = members;
+			v[k]->n_members = end - i;
+			v[k]->members_borrowed = true;
+		}
+	}
+	return 0;
+}
+
+void sysfs_devices_free(struct sysfs_device **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sysfs_device_free(v[i]);
+	free(v);
+}
+
+int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret_n)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	struct sysfs_device **v = NULL;
+	const struct dirent *e;
+	char path[PATH_MAX];
+	size_t n = 0;
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/bus", sysfs->root);
+	if (r < 0)
+		return r;
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (r >= 0 && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			r = list_bus(sysfs, e->d_name, &v, &n);
+	if (r >= 0)
+		r = share_groups(v, n);
+	if (r < 0) {
+		sysfs_devices_free(v, n);
+		return r;
+	}
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}

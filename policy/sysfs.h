@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Devices as a sysfs tree shows them, real or mock: where they are, and the facts that rules ask for.
+ * Reads only. Any read here may sleep in the kernel (driver_override on pci and amba takes the device's
+ * lock before Linux 7, and who knows what an attribute does), so those who must not wait call it from a
+ * process that may be left behind, and let `progress` tell where that one stands.
+ */
+#pragma once
+
+#include "device.h"
+#include "record.h"
+#include "settings.h"
+
+#include <limits.h>
+
+#define OVERRIDE_MAX 4096 /* sysfs hands out a page at most */
+
+/* What is being done right now, for the one who waits for it; may lie in shared memory. */
+struct progress {
+	char doing[160]; /* "reading driver_override of pci 0000:03:00.0" */
+	const struct sysfs_device *device; /* whose file that is */
+};
+
+struct sysfs {
+	const char *root;      /* "/sys" */
+	const char *state_dir; /* where records are; NULL: there are none */
+	struct progress *progress; /* NULL: nobody watches */
+	/* All links of devices are made: a device without `physfn` is no virtual function. */
+	bool settled;
+	struct present_list present;
+};
+
+struct sysfs_device {
+	struct device device;
+	struct sysfs *sysfs;
+	const char *devpath; /* "/devices/pci0000:00/0000:00:03.0" */
+	const char *bus, *name;
+	uint64_t inode;	       /* of its folder */
+	const char *group_id; /* number of the IOMMU group, NULL: none or not known yet */
+	bool group_asked;
+	struct device **members; /* of the group, itself among them; those that we made are ours */
+	size_t n_members;
+	bool members_borrowed;
+	bool unreadable; /* a read of it did not come back: what is not in its path is not known */
+};
+
+static inline struct sysfs_device *to_sysfs_device(struct device *d)
+{
+	return (struct sysfs_device *)((char *)d - offsetof(struct sysfs_device, device));
+}
+
+void sysfs_init(struct sysfs *sysfs, const struct settings *settings);
+void sysfs_done(struct sysfs *sysfs);
+
+/*
+ * The device at a devpath ("/devices/…"); bus may be NULL and is then read. 0; -ENODEV: no device there;
+ * -EINVAL: not a path below /devices; -ENOMEM. Free with sysfs_device_free().
+ */
+int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret);
+
+/* The device of this name on this bus; names with `/`, and `.` and `..`, are -EINVAL. */
+int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, struct sysfs_device **ret);
+
+/*
+ * The device that a person means: a sysfs path, "pci/0000:03:00.0", "0000:03:00.0", "03:00.0", a network
+ * interface, a block device or its /dev node. 0; -ENODEV: none; -ENOTUNIQ: a name that several buses have.
+ */
+int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret);
+
+struct sysfs_device *sysfs_device_free(struct sysfs_device *d);
+
+static inline void sysfs_device_freep(struct sysfs_device **d)
+{
+	sysfs_device_free(*d);
+}
+
+/* What somebody (udev, the kernel's uevent) told us already need not be read: a fact with one value. */
+int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text);
+
+/* Whether the device has a driver_override file: only then is it any business of ours. */
+bool sysfs_device_is_supported(const struct sysfs_device *d);
+
+/*
+ * All supported devices of all buses, in no order; members of one group share their lists. The array is
+ * malloc()ed: sysfs_devices_free().
+ */
+int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret_n);
+void sysfs_devices_free(struct sysfs_device **v, size_t n);
+
+/* ROOT/DEVPATH/attr. 0 or -ENAMETOOLONG. */
+int sysfs_device_path(const struct sysfs_device *d, const char *attr, char *buf, size_t size);
+
+/* First line of an attribute, without the newline. Its length, or negative errno. */
+int sysfs_device_read(const struct sysfs_device *d, const char *attr, char *buf, size_t size);
+
+/* The override; "" when there is none, however this kernel says that. 0 or negative errno. */
+int sysfs_device_override(const struct sysfs_device *d, char buf[static OVERRIDE_MAX]);
+
+/* Last part of where a link of the device points to ("driver", "subsystem"); -ENOENT: no such link. */
+int sysfs_device_link(const struct sysfs_device *d, const char *link, char *buf, size_t size);
+
+/* Says what is being done, if anybody watches. */
+void sysfs_progress(const struct sysfs_device *d, const char *verb, const char *attr);

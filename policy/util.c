@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Small things that every folder needs; see util.h. */
+#include "util.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdalign.h>
+
+#define ARENA_BLOCK_SIZE (32U * 1024U)
+
+struct arena_block {
+	struct arena_block *next;
+	alignas(max_align_t) char data[];
+};
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	void *p;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	size = (size + align - 1) & ~(align - 1);
+
+	if (size > a->left) {
+		size_t want = size > ARENA_BLOCK_SIZE ? size : ARENA_BLOCK_SIZE;
+		struct arena_block *b = calloc(1, sizeof(*b) + want);
+
+		if (!b)
+			return NULL;
+		b->next = a->blocks;
+		a->blocks = b;
+		a->next = b->data;
+		a->left = want;
+	}
+	p = a->next;
+	a->next += size;
+	a->left -= size;
+	return p;
+}
+
+char *arena_strndup(struct arena *a, const char *s, size_t n)
+{
+	char *p = arena_alloc(a, n + 1);
+
+	if (p)
+		memcpy(p, s, n);
+	return p;
+}
+
+char *arena_strdup(struct arena *a, const char *s)
+{
+	return arena_strndup(a, s, strlen(s));
+}
+
+char *arena_printf(struct arena *a, const char *format, ...)
+{
+	va_list ap;
+	char *p;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(NULL, 0, format, ap);
+	va_end(ap);
+	if (n < 0)
+		return NULL;
+
+	p = arena_alloc(a, (size_t)n + 1);
+	if (!p)
+		return NULL;
+	va_start(ap, format);
+	(void)vsnprintf(p, (size_t)n + 1, format, ap);
+	va_end(ap);
+	return p;
+}
+
+void arena_done(struct arena *a)
+{
+	while (a->blocks) {
+		struct arena_block *b = a->blocks;
+
+		a->blocks = b->next;
+		free(b);
+	}
+	*a = (struct arena){};
+}
+
+int strings_add(struct strings *l, const char *s)
+{
+	if (l->n == l->allocated) {
+		size_t want = l->allocated ? 2 * l->allocated : 8;
+		const char **v = reallocarray(l->v, want, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->allocated = want;
+	}
+	l->v[l->n++] = s;
+	return 0;
+}
+
+void strings_done(struct strings *l)
+{
+	free(l->v);
+	*l = (struct strings){};
+}
+
+static bool name_char_is_plain(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+		c == '_' || c == ':' || c == '-';
+}
+
+int name_escape(const char *name, char *buf, size_t size)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (const char *s = name; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (name_char_is_plain(c) && !(s == name && c == '.')) {
+			if (n + 1 >= size)
+				return -ENAMETOOLONG;
+			buf[n++] = *s;
+		} else {
+			if (n + 4 >= size)
+				return -ENAMETOOLONG;
+			buf[n++] = '\\';
+			buf[n++] = 'x';
+			buf[n++] = hex[c >> 4];
+			buf[n++] = hex[c & 15];
+		}
+	}
+	if (n >= size)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return 0;
+}
+
+int path_printf(char *buf, size_t size, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(buf, size, format, ap);
+	va_end(ap);
+	return n >= 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+int read_full(int fd, size_t max, char **ret, size_t *ret_size)
+{
+	_cleanup_(freep) char *buf = NULL;
+	size_t allocated = 0, n = 0;
+
+	for (;;) {
+		ssize_t k;
+
+		if (allocated - n < 2) {
+			size_t want = allocated ? 2 * allocated : 4096;
+			char *p;
+
+			if (want > max + 2)
+				want = max + 2;
+			if (want - n < 2)
+				return -EFBIG;
+			p = realloc(buf, want);
+			if (!p)
+				return -ENOMEM;
+			buf = p;
+			allocated = want;
+		}
+		k = read(fd, buf + n, allocated - n - 1);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return -errno;
+		if (k == 0)
+			break;
+		n += (size_t)k;
+		if (n > max)
+			return -EFBIG;
+	}
+	buf[n] = '\0';
+	*ret = TAKE_PTR(buf);
+	*ret_size = n;
+	return 0;
+}
+
+uint64_t fnv1a(uint64_t h, const void *data, size_t n)
+{
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+const char *boot_id(void)
+{
+	static char id[40];
+
+	if (!id[0]) {
+		_cleanup_(closep) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd >= 0 ? read(fd, id, sizeof(id) - 1) : -1;
+
+		id[n > 0 ? n : 0] = '\0';
+		id[strcspn(id, "\n")] = '\0';
+	}
+	return id;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Small things that every folder needs: cleanup attributes, an arena, file names that are safe to make
+ * from any bytes. Nothing here knows what a driver or a device is.
+ */
+#pragma once
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _printf_(a, b) __attribute__((format(printf, a, b)))
+#define _pure_ __attribute__((pure))
+#define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
+
+#define TAKE_PTR(p)                                                                                          \
+	({                                                                                                   \
+		__typeof__(p) *_pp = &(p);                                                                   \
+		__typeof__(p) _v = *_pp;                                                                     \
+		*_pp = NULL;                                                                                 \
+		_v;                                                                                          \
+	})
+
+#define TAKE_FD(fd)                                                                                          \
+	({                                                                                                   \
+		int *_pfd = &(fd);                                                                           \
+		int _f = *_pfd;                                                                              \
+		*_pfd = -EBADF;                                                                              \
+		_f;                                                                                          \
+	})
+
+static inline void freep(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void closep(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static inline void fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+static inline void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static inline bool streq(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+/* The rest of s after prefix, or NULL when s does not start with it. */
+static inline const char *startswith(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
+}
+
+/*
+ * Memory that is given back all at once. A policy is thousands of short strings that live and die
+ * together, and it is read anew for every device event: one allocation for many is what keeps that cheap.
+ */
+struct arena {
+	struct arena_block *blocks;
+	char *next;
+	size_t left;
+};
+
+/* size zeroed bytes, aligned for any object; NULL when out of memory. Lives until arena_done(). */
+void *arena_alloc(struct arena *a, size_t size);
+/* A copy of the n bytes at s with a NUL behind; NULL when out of memory. */
+char *arena_strndup(struct arena *a, const char *s, size_t n);
+char *arena_strdup(struct arena *a, const char *s);
+char *arena_printf(struct arena *a, const char *format, ...) _printf_(2, 3);
+void arena_done(struct arena *a);
+
+/* A growing list of strings; the strings are borrowed (mostly from an arena), the list is owned. */
+struct strings {
+	const char **v;
+	size_t n, allocated;
+};
+
+int strings_add(struct strings *l, const char *s);
+void strings_done(struct strings *l);
+
+/*
+ * Writes name to buf with every byte outside [A-Za-z0-9._:-] as \xHH, as the contract has it for file names
+ * made from device names; a leading dot is escaped as well, so that no name is hidden, `.` or `..`.
+ * Returns 0, or -ENAMETOOLONG when size does not suffice.
+ */
+int name_escape(const char *name, char *buf, size_t size);
+
+/* snprintf() into an array that fails instead of cutting: 0 or -ENAMETOOLONG. */
+int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
+
+/*
+ * Reads all of an open file, at most max bytes. *ret is malloc()ed with a NUL behind its *ret_size bytes.
+ * -EFBIG when there is more. Loops over short reads.
+ */
+int read_full(int fd, size_t max, char **ret, size_t *ret_size);
+
+/* FNV-1a over n bytes, starting from h (FNV_BASIS for a new one): identity within one boot, no security. */
+#define FNV_BASIS UINT64_C(0xcbf29ce484222325)
+uint64_t fnv1a(uint64_t h, const void *data, size_t n);
+
+/* This boot's id as the kernel prints it (36 characters), from /proc; "" when it cannot be read. */
+const char *boot_id(void);
