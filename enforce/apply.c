@@ -257,7 +257,7 @@ void apply_decision(const struct decision *decision, struct outcome *ret)
 	(void)strcpy(record.cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
 	(void)snprintf(record.rule, sizeof(record.rule), "%s", decision->rule->label);
 	rule_source(decision->rule, record.source, sizeof(record.source));
-	record.rule_id = decision->rule->id;
+	record.rule_id = rule_id(decision->rule);
 	record.inode = d->inode;
 
 	if (settle_override(decision, d, &old, &record, ret)) {

@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
+#include <stdalign.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -43,7 +43,8 @@ static int run(void *userdata)
 
 int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void *userdata), void *userdata)
 {
-	/* Static, for in shared memory it must outlive this call; one at a time is all that anybody needs. */
+	/* Static, for in shared memory they must outlive this call; one at a time is all that anybody needs. */
+	static alignas(16) char stack[STACK_SIZE];
 	static struct task task;
 
 	task = (struct task){ fn, userdata };
@@ -59,19 +60,8 @@ int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void 
 		b->pidfd = pidfd_open(b->pid, 0);
 		return b->pidfd < 0 ? -errno : 0;
 	case BOUNDED_SHARED:
-		b->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
-		if (b->stack == MAP_FAILED)
-			return -errno;
-		b->pid = clone(run, (char *)b->stack + STACK_SIZE, CLONE_VM | CLONE_PIDFD | SIGCHLD, &task,
-			&b->pidfd);
-		if (b->pid < 0) {
-			int r = -errno;
-
-			(void)munmap(b->stack, STACK_SIZE);
-			return r;
-		}
-		return 0;
+		b->pid = clone(run, stack + STACK_SIZE, CLONE_VM | CLONE_PIDFD | SIGCHLD, &task, &b->pidfd);
+		return b->pid < 0 ? -errno : 0;
 	}
 	return -EINVAL;
 }
@@ -79,8 +69,6 @@ int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void 
 static void forget(struct bounded *b)
 {
 	(void)close(b->pidfd);
-	if (b->stack)
-		(void)munmap(b->stack, STACK_SIZE);
 	*b = (struct bounded){ .pidfd = -EBADF };
 }
 
@@ -111,7 +99,6 @@ int bounded_wait(struct bounded *b, uint64_t usec, int *ret_result)
 void bounded_give_up(struct bounded *b)
 {
 	(void)kill(b->pid, SIGKILL);
-	/* The stack stays mapped: whose end we have not seen may still stand on it. */
 	(void)close(b->pidfd);
 	*b = (struct bounded){ .pidfd = -EBADF };
 }

@@ -23,7 +23,6 @@ enum bounded_memory {
 struct bounded {
 	pid_t pid;
 	int pidfd;
-	void *stack;
 };
 
 /*

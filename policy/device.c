@@ -89,33 +89,17 @@ void device_done(struct device *d)
 	memset(d->facts, 0, sizeof(d->facts));
 }
 
-const char *fact_key(enum fact fact)
-{
-	switch (fact) {
-	case FACT_BUS:
-		return "Bus=";
-	case FACT_NAME:
-		return "Name=";
-	case FACT_ANCESTOR:
-		return "Ancestor=";
-	case FACT_PATH:
-		return "Path=";
-	case FACT_MODALIAS:
-		return "Modalias=";
-	case FACT_ID:
-		return "Id=";
-	case FACT_CLASS:
-		return "Class=";
-	case FACT_PHYSFN:
-		return "PhysFn=";
-	case FACT_FIRMWARE:
-		return "Firmware=";
-	case FACT_COMPATIBLE:
-		return "Compatible=";
-	case FACT_ATTR:
-		return "Attr.";
-	case FACT_COUNT:
-		break;
-	}
-	return "";
-}
+const char *const fact_keys[] = {
+	[FACT_BUS] = "Bus=",
+	[FACT_NAME] = "Name=",
+	[FACT_ANCESTOR] = "Ancestor=",
+	[FACT_PATH] = "Path=",
+	[FACT_MODALIAS] = "Modalias=",
+	[FACT_ID] = "Id=",
+	[FACT_CLASS] = "Class=",
+	[FACT_PHYSFN] = "PhysFn=",
+	[FACT_FIRMWARE] = "Firmware=",
+	[FACT_COMPATIBLE] = "Compatible=",
+	[FACT_ATTR] = "Attr.",
+	[FACT_COUNT] = "",
+};

@@ -75,17 +75,21 @@ struct device {
 };
 
 /* Case-insensitive, so that one hash serves both ways of comparing. */
+#define VALUE_HASH_BASIS 2166136261U
+
+static inline uint32_t value_hash_add(uint32_t h, char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		c = (char)(c + ('a' - 'A'));
+	return (h ^ (unsigned char)c) * 16777619U;
+}
+
 static inline uint32_t value_hash(const char *s, size_t n)
 {
-	uint32_t h = 2166136261U;
+	uint32_t h = VALUE_HASH_BASIS;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s[i];
-
-		if (c >= 'A' && c <= 'Z')
-			c = (unsigned char)(c + ('a' - 'A'));
-		h = (h ^ c) * 16777619U;
-	}
+	for (size_t i = 0; i < n; i++)
+		h = value_hash_add(h, s[i]);
 	return h;
 }
 
@@ -105,4 +109,9 @@ const char *device_text(struct device *d, enum fact fact);
 void device_done(struct device *d);
 
 /* "Bus=", "Attr.": the key by which policy files call a fact, for messages. */
-const char *fact_key(enum fact fact);
+extern const char *const fact_keys[FACT_COUNT + 1];
+
+static inline const char *fact_key(enum fact fact)
+{
+	return fact_keys[fact];
+}

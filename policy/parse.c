@@ -17,6 +17,7 @@ struct parser {
 	const char *text;
 	size_t left;
 	unsigned line;
+	bool has_nul; /* somewhere in the file */
 	unsigned errors;
 	struct rule *rule; /* of the section that we are in; NULL: in none, or in one that was refused */
 	bool in_section;
@@ -39,9 +40,16 @@ static bool label_is_valid(const char *s, size_t n)
 		return false;
 	for (size_t i = 0; i < n;) {
 		unsigned char c = (unsigned char)s[i];
-		size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : n;
+		size_t more;
 
-		if (c < ' ' || c == 0x7f || more >= n - i)
+		if (c < ' ' || c == 0x7f)
+			return false;
+		if (c < 0x80) {
+			i++;
+			continue;
+		}
+		more = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : n;
+		if (more >= n - i)
 			return false;
 		for (size_t k = 1; k <= more; k++)
 			if (((unsigned char)s[i + k] & 0xc0) != 0x80)
@@ -56,11 +64,19 @@ static bool label_is_valid(const char *s, size_t n)
 	return true;
 }
 
-static void end_section(struct parser *p)
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* `end` is where its text ends. */
+static void end_section(struct parser *p, const char *end)
 {
 	const char *error;
 	int r;
 
+	if (p->rule)
+		p->rule->text_size = (size_t)(end - p->rule->text);
 	if (!p->rule || p->refused) {
 		p->rule = NULL;
 		return;
@@ -79,7 +95,7 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 	const char *end = memchr(line, ']', n), *label = line + 1;
 	struct rule *rule;
 
-	end_section(p);
+	end_section(p, line);
 	p->in_section = true;
 	p->refused = false;
 
@@ -127,18 +143,17 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 	}
 	rule->file = p->file;
 	rule->line = p->line;
-	rule->id = fnv1a(FNV_BASIS, p->file, strlen(p->file) + 1);
-	rule->id = fnv1a(rule->id, rule->label, strlen(rule->label) + 1);
+	rule->text = line;
 	rule->order = policy->n_rules;
 	policy->rules[policy->n_rules++] = rule;
 	p->rule = rule;
 }
 
-/* Whether inih may see this line (n bytes without the newline and without trailing white space). */
+/* Whether inih may see this line: n bytes without trailing white space, of `full` without the newline. */
 static bool check_line(struct parser *p, const char *line, size_t n, size_t full)
 {
 	struct arena *arena = &p->policy->arena;
-	size_t blank = 0, equal, colon;
+	size_t blank = 0, i = 0;
 
 	if (full > POLICY_LINE_MAX) {
 		fail(p, p->line,
@@ -147,15 +162,13 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 				full, POLICY_LINE_MAX));
 		return false;
 	}
-	if (memchr(line, '\0', full)) {
+	if (p->has_nul && memchr(line, '\0', full)) {
 		fail(p, p->line, "the line has a NUL byte");
 		return false;
 	}
-	while (blank < n && strchr(" \t\v\f\r", line[blank]))
+	while (blank < n && is_space(line[blank]))
 		blank++;
-	if (blank == n)
-		return false;
-	if (line[blank] == '#' || line[blank] == ';')
+	if (blank == n || line[blank] == '#' || line[blank] == ';')
 		return false;
 	if (blank > 0) {
 		fail(p, p->line, "the line is indented; keys and sections start in the first column");
@@ -165,12 +178,9 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 		begin_section(p, line, n);
 		return false;
 	}
-
-	for (equal = 0; equal < n && line[equal] != '='; equal++)
-		;
-	for (colon = 0; colon < n && line[colon] != ':'; colon++)
-		;
-	if (equal == n || colon < equal) {
+	while (i < n && line[i] != '=' && line[i] != ':')
+		i++;
+	if (i == n || line[i] == ':') {
 		fail(p, p->line, "no KEY=VALUE, no [device LABEL] and no comment");
 		return false;
 	}
@@ -178,39 +188,35 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 }
 
 /*
- * fgets() for inih over our buffer: line by line, so that lines are counted here. inih is given only the
- * `key=value` lines that are what they seem; of all others it sees an empty line.
+ * fgets() for inih over our buffer: only the `key=value` lines that are what they seem. Lines are counted
+ * here, so inih need not see the others.
  */
 static char *read_line(char *buf, int size, void *stream)
 {
 	struct parser *p = stream;
-	const char *line = p->text, *newline;
-	size_t full, n;
 
-	if (p->left == 0 || p->r < 0)
-		return NULL;
+	while (p->left > 0 && p->r >= 0) {
+		const char *line = p->text, *newline = memchr(line, '\n', p->left);
+		size_t full = newline ? (size_t)(newline - line) : p->left, n;
 
-	newline = memchr(line, '\n', p->left);
-	full = newline ? (size_t)(newline - line) : p->left;
-	p->text += newline ? full + 1 : full;
-	p->left -= newline ? full + 1 : full;
-	p->line++;
+		p->text += newline ? full + 1 : full;
+		p->left -= newline ? full + 1 : full;
+		p->line++;
 
-	if (p->line == 1 && full >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
-		line += 3;
-		full -= 3;
-	}
-	for (n = full; n > 0 && strchr(" \t\v\f\r", line[n - 1]) && line[n - 1]; n--)
-		;
-	if (!check_line(p, line, n, full) || n + 2 > (size_t)size) {
-		buf[0] = '\n';
-		buf[1] = '\0';
+		if (p->line == 1 && full >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
+			line += 3;
+			full -= 3;
+		}
+		for (n = full; n > 0 && is_space(line[n - 1]); n--)
+			;
+		if (!check_line(p, line, n, full) || n + 2 > (size_t)size)
+			continue;
+		memcpy(buf, line, n);
+		buf[n] = '\n';
+		buf[n + 1] = '\0';
 		return buf;
 	}
-	memcpy(buf, line, n);
-	buf[n] = '\n';
-	buf[n + 1] = '\0';
-	return buf;
+	return NULL;
 }
 
 static int take_key(void *userdata, const char *section, const char *key, const char *value)
@@ -275,14 +281,17 @@ int policy_parse(struct policy *policy, const char *file, const char *text, size
 		.file = file,
 		.text = text,
 		.left = size,
+		.has_nul = memchr(text, '\0', size) != NULL,
 		.first = policy->n_rules,
 	};
 	int r;
 
+	/* What rules take of the arena, as seen: three to five times their text. */
+	arena_reserve(&policy->arena, 3 * size);
 	r = ini_parse_stream(read_line, &p, take_key, &p);
-	end_section(&p);
+	end_section(&p, p.text);
 	if (r > 0 && p.errors == 0)
-		fail(&p, (unsigned)r, "no KEY=VALUE, no [device LABEL] and no comment");
+		fail(&p, 0, "no KEY=VALUE, no [device LABEL] and no comment");
 	else if (r < 0)
 		p.r = -ENOMEM;
 	refuse_duplicates(&p);

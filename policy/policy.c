@@ -80,7 +80,7 @@ static int read_file(struct policy *policy, const char *path, struct policy_file
 			(unsigned)(st.st_mode & 07777));
 		return *ret_error ? -EINVAL : -ENOMEM;
 	}
-	r = read_full(fd, POLICY_FILE_MAX, &file->text, &file->size);
+	r = read_full(fd, (size_t)st.st_size, POLICY_FILE_MAX, &file->text, &file->size);
 	if (r == -EFBIG)
 		*ret_error = "is larger than 8 MiB";
 	else if (r < 0 && r != -ENOMEM)
@@ -96,7 +96,7 @@ int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t 
 	return r < 0 ? r : path_printf(buf, size, "%s/policy/%s", state_dir, name);
 }
 
-static int load_copy(struct policy *policy, const char *state_dir, const struct policy_file *file)
+static int load_copy(struct policy *policy, const char *state_dir, struct policy_file *file)
 {
 	struct policy_file copy = {};
 	size_t errors = policy->n_errors;
@@ -111,8 +111,10 @@ static int load_copy(struct policy *policy, const char *state_dir, const struct 
 		r = policy_parse(policy, file->path, copy.text, copy.size);
 	else if (r == 1)
 		r = -ENOENT;
-	free(copy.text);
 	policy->n_errors = errors; /* of the copy: nobody could mend those */
+	if (r == 0)
+		file->text = TAKE_PTR(copy.text);
+	free(copy.text);
 	return r;
 }
 
@@ -271,7 +273,7 @@ struct policy *policy_free(struct policy *policy)
 const struct rule *policy_find_rule(const struct policy *policy, uint64_t id)
 {
 	for (size_t i = 0; i < policy->n_rules; i++)
-		if (policy->rules[i]->id == id)
+		if (rule_id(policy->rules[i]) == id)
 			return policy->rules[i];
 	return NULL;
 }

@@ -44,7 +44,7 @@ struct policy_file {
 	const char *name; /* last part of path: decides the order */
 	enum policy_file_status status;
 	struct file_version version;
-	char *text; /* as read, with status GOOD: what a good copy is made from; malloc()ed */
+	char *text; /* what its rules were read from, itself or its copy; malloc()ed */
 	size_t size;
 };
 
@@ -89,6 +89,6 @@ int policy_add_error(struct policy *policy, const char *file, unsigned line, con
 
 /*
  * Parses text and adds its rules to the policy, all of them or, when there is any error, none. `file` is
- * the path that rules and errors name. 0: taken; -EINVAL: errors were added; -ENOMEM.
+ * the path that rules and errors name; it and the text are borrowed for as long as the policy lives. 0: taken; -EINVAL: errors were added; -ENOMEM.
  */
 int policy_parse(struct policy *policy, const char *file, const char *text, size_t size);

@@ -19,7 +19,7 @@ static int read_state_file(const char *path, char **ret)
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	size_t size;
 
-	return fd < 0 ? -errno : read_full(fd, 16U * 1024U * 1024U, ret, &size);
+	return fd < 0 ? -errno : read_full(fd, 4096, 16U * 1024U * 1024U, ret, &size);
 }
 
 /* "KEY=value\n" to buf. */

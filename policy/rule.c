@@ -2,13 +2,36 @@
 /* Keys and values of a rule: what is allowed, what it means; see rule.h. */
 #include "rule.h"
 
-#include <ctype.h>
+static bool is_glob(char c)
+{
+	return c == '*' || c == '?' || c == '[';
+}
 
-static const char glob_special[] = "*?[";
+static bool has_glob(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_glob(s[i]))
+			return true;
+	return false;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
 
 static bool is_hex(char c)
 {
-	return isxdigit((unsigned char)c) != 0;
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* Hex digits, and where the text is a glob its other characters, too. */
+static bool is_hex_or_glob(const char *s, size_t n, bool glob)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!is_hex(s[i]) && !(glob && strchr("*?[]!^-", s[i])))
+			return false;
+	return true;
 }
 
 const char *quoted(struct arena *arena, const char *s)
@@ -94,14 +117,14 @@ static bool id_is_valid(const char *s)
 	unsigned parts = 0;
 
 	for (;;) {
-		size_t n = strcspn(s, ":");
-		bool glob = strcspn(s, glob_special) < n;
+		size_t n = 0;
+		bool glob;
 
-		if (n == 0 || (!glob && n != 4))
+		while (s[n] && s[n] != ':')
+			n++;
+		glob = has_glob(s, n);
+		if (n == 0 || (!glob && n != 4) || !is_hex_or_glob(s, n, glob))
 			return false;
-		for (size_t i = 0; i < n; i++)
-			if (!is_hex(s[i]) && !(glob && strchr("*?[]!^-", s[i])))
-				return false;
 		parts++;
 		if (!s[n])
 			break;
@@ -110,25 +133,25 @@ static bool id_is_valid(const char *s)
 	return parts == 2 || parts == 4;
 }
 
-static bool class_is_valid(const char *s)
+static bool class_is_valid(const char *s, size_t n)
 {
-	size_t n = strlen(s);
-	bool glob = s[strcspn(s, glob_special)] != '\0';
+	bool glob = has_glob(s, n);
 
-	if (!glob && n != 2 && n != 4 && n != 6)
-		return false;
-	for (; *s; s++)
-		if (!is_hex(*s) && !(glob && strchr("*?[]!^-", *s)))
-			return false;
-	return true;
+	return (glob || n == 2 || n == 4 || n == 6) && is_hex_or_glob(s, n, glob);
 }
 
 /* A PCI address or a glob for some: hexadecimal, hence compared without case. */
 static bool looks_like_pci_address(const char *s)
 {
-	if (!strchr(s, ':'))
-		return false;
-	return s[strspn(s, "0123456789abcdefABCDEF:.*?[]!^-")] == '\0';
+	bool colon = false;
+
+	for (; *s; s++) {
+		if (*s == ':')
+			colon = true;
+		else if (!is_hex(*s) && !strchr(".*?[]!^-", *s))
+			return false;
+	}
+	return colon;
 }
 
 /* Rules hold their conditions in the order of enum fact, which is the order of what a fact costs. */
@@ -154,17 +177,30 @@ static struct condition *get_condition(struct rule *rule, struct arena *arena, e
 	return c;
 }
 
-static int add_pattern(struct condition *c, struct arena *arena, const char *s, size_t n)
+/* The value that begins at s and ends at a blank; its length in *ret_n. */
+static int add_pattern(struct condition *c, struct arena *arena, const char *s, size_t *ret_n)
 {
 	struct pattern *p = arena_alloc(arena, sizeof(*p)), **end;
-	char *text = arena_strndup(arena, s, n);
+	uint32_t hash = VALUE_HASH_BASIS;
+	size_t n = 0, plain = SIZE_MAX;
+	const char *text;
 
+	/* One pass: this runs for each value of a thousand rules at each device event. */
+	for (; s[n] && !is_blank(s[n]); n++) {
+		hash = value_hash_add(hash, s[n]);
+		if (plain == SIZE_MAX && is_glob(s[n]))
+			plain = n;
+	}
+	*ret_n = n;
+	text = arena_strndup(arena, s, n);
 	if (!p || !text)
 		return -ENOMEM;
 	p->text = text;
 	p->length = (uint16_t)n;
-	p->plain = (uint16_t)strcspn(text, glob_special);
-	p->hash = value_hash(text, n);
+	p->plain = (uint16_t)(plain == SIZE_MAX ? n : plain);
+	p->hash = hash;
+	if ((c->fact == FACT_ID && !id_is_valid(text)) || (c->fact == FACT_CLASS && !class_is_valid(text, n)))
+		return -EINVAL;
 
 	switch (c->fact) {
 	case FACT_ID:
@@ -209,12 +245,11 @@ static bool attr_name_is_valid(const char *s)
 static int set_match(struct rule *rule, struct arena *arena, enum fact fact, const char *attr,
 	const char *value, const char **ret_error)
 {
-	static const char space[] = " \t";
 	struct condition *c;
-	size_t n;
 	int r;
 
-	value += strspn(value, space);
+	while (is_blank(*value))
+		value++;
 	if (!*value)
 		return refuse(ret_error,
 			arena_printf(arena, "%s%s needs a value", fact_key(fact), attr ? attr : ""));
@@ -223,27 +258,21 @@ static int set_match(struct rule *rule, struct arena *arena, enum fact fact, con
 	if (!c)
 		return -ENOMEM;
 
-	for (; *value; value += strspn(value, space)) {
-		char *one;
+	while (*value) {
+		size_t n;
 
-		n = strcspn(value, space);
-		one = arena_strndup(arena, value, n);
-		if (!one)
-			return -ENOMEM;
-		if (fact == FACT_ID && !id_is_valid(one))
+		r = add_pattern(c, arena, value, &n);
+		if (r == -EINVAL)
 			return refuse(ret_error,
-				arena_printf(arena,
-					"Id= takes vendor:device or vendor:device:subvendor:subdevice, four hex "
-					"digits each as lspci -nn prints them, not %s",
-					quoted(arena, one)));
-		if (fact == FACT_CLASS && !class_is_valid(one))
-			return refuse(ret_error,
-				arena_printf(arena, "Class= takes two, four or six hex digits, not %s",
-					quoted(arena, one)));
-		r = add_pattern(c, arena, one, n);
+				arena_printf(arena, "%s takes %s, not %s", fact_key(fact),
+					fact == FACT_ID ? "vendor:device or vendor:device:subvendor:subdevice, four hex "
+							  "digits each as lspci -nn prints them" :
+							  "two, four or six hex digits",
+					quoted(arena, arena_strndup(arena, value, n))));
 		if (r < 0)
 			return r;
-		value += n;
+		for (value += n; is_blank(*value); value++)
+			;
 	}
 	return 0;
 }
@@ -333,35 +362,45 @@ static int set_module(struct rule *rule, struct arena *arena, const char *value,
 	return rule->module ? 0 : -ENOMEM;
 }
 
+/* Which fact a match key asks for; FACT_COUNT: it is none. Attr. is not among them. */
+static enum fact fact_of_key(const char *key)
+{
+	/* Two letters tell nearly all of them apart, so a key costs about one comparison. */
+	static const enum fact facts[] = { FACT_NAME, FACT_ID, FACT_PATH, FACT_BUS, FACT_CLASS, FACT_COMPATIBLE,
+		FACT_MODALIAS, FACT_ANCESTOR, FACT_FIRMWARE, FACT_PHYSFN };
+
+	for (size_t i = 0; i < ELEMENTSOF(facts); i++) {
+		const char *name = fact_key(facts[i]);
+		size_t n;
+
+		if (key[0] != name[0] || key[1] != name[1])
+			continue;
+		n = strlen(key);
+		/* The name has a "=" at its end. */
+		if (strncmp(key, name, n) == 0 && name[n] == '=' && name[n + 1] == '\0')
+			return facts[i];
+	}
+	return FACT_COUNT;
+}
+
 int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
 	const char **ret_error)
 {
-	static const struct {
-		const char *key;
-		int (*set)(struct rule *rule, struct arena *arena, const char *value, const char **ret_error);
-	} actions[] = {
-		{ "Driver", set_driver },
-		{ "Group", set_group },
-		{ "Rebind", set_rebind },
-		{ "Module", set_module },
-	};
-	const char *attr = startswith(key, "Attr.");
+	enum fact fact = fact_of_key(key);
+	const char *attr;
 
-	rule->id = fnv1a(rule->id, key, strlen(key) + 1);
-	rule->id = fnv1a(rule->id, value, strlen(value) + 1);
+	if (fact != FACT_COUNT)
+		return set_match(rule, arena, fact, NULL, value, ret_error);
+	if (streq(key, "Driver"))
+		return set_driver(rule, arena, value, ret_error);
+	if (streq(key, "Group"))
+		return set_group(rule, arena, value, ret_error);
+	if (streq(key, "Rebind"))
+		return set_rebind(rule, arena, value, ret_error);
+	if (streq(key, "Module"))
+		return set_module(rule, arena, value, ret_error);
 
-	for (size_t i = 0; i < ELEMENTSOF(actions); i++)
-		if (streq(key, actions[i].key))
-			return actions[i].set(rule, arena, value, ret_error);
-
-	for (enum fact f = FACT_BUS; f < FACT_ATTR; f++) {
-		const char *name = fact_key(f);
-		size_t n = strlen(name) - 1; /* without the "=" */
-
-		if (strncmp(key, name, n) == 0 && key[n] == '\0')
-			return set_match(rule, arena, f, NULL, value, ret_error);
-	}
-
+	attr = startswith(key, "Attr.");
 	if (attr) {
 		if (!attr_name_is_valid(attr))
 			return refuse(ret_error,
@@ -372,6 +411,14 @@ int rule_set(struct rule *rule, struct arena *arena, const char *key, const char
 
 	return refuse(ret_error,
 		arena_printf(arena, "unknown key %s; see driver-overrides.d(5)", quoted(arena, key)));
+}
+
+uint64_t rule_id(const struct rule *rule)
+{
+	uint64_t id = fnv1a(FNV_BASIS, rule->file, strlen(rule->file) + 1);
+
+	id = fnv1a(id, rule->text, rule->text_size);
+	return id ? id : 1;
 }
 
 int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error)

@@ -59,7 +59,8 @@ struct rule {
 	const char *file; /* the path that the user knows, also when the last good copy was read */
 	unsigned line;	  /* of the section's header */
 	size_t order;	  /* position in the policy: the lower one decides */
-	uint64_t id;	  /* of all that the rule says and where: the same rule has the same id in every program */
+	const char *text; /* the section as it stands in the file, for rule_id() */
+	size_t text_size;
 	struct condition *conditions; /* cheapest fact first; all must hold */
 	struct driver_choice driver;
 	enum group_kind group;
@@ -79,6 +80,9 @@ int rule_set(struct rule *rule, struct arena *arena, const char *key, const char
  * A rule whose section has ended: what is still missing is an error (as rule_set()), defaults are filled in.
  */
 int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error);
+
+/* Of all that the rule says and where: the same rule has the same id in every program; never 0. */
+uint64_t rule_id(const struct rule *rule);
 
 /* For messages: s in double quotes, with bytes that are not printable ASCII as \xHH, cut when long. */
 const char *quoted(struct arena *arena, const char *s);

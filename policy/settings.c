@@ -75,7 +75,7 @@ bool settings_turned_off(const struct settings *s)
 	if (s->sysfs_given)
 		return false;
 	fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read_full(fd, 65536, &cmdline, &n) < 0)
+	if (fd < 0 || read_full(fd, 4096, 65536, &cmdline, &n) < 0)
 		return false;
 	return cmdline_turns_off(cmdline);
 }

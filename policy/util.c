@@ -5,33 +5,62 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdalign.h>
+#include <sys/mman.h>
 
-#define ARENA_BLOCK_SIZE (32U * 1024U)
+/* A device needs a few hundred bytes, a policy of a thousand rules some hundred thousand. */
+#define ARENA_BLOCK_MIN 1000U
+#define ARENA_BLOCK_MAX (64U * 1024U)
+#define ARENA_ALIGN alignof(uint64_t)
 
 struct arena_block {
 	struct arena_block *next;
-	alignas(max_align_t) char data[];
+	size_t mapped; /* bytes from mmap(); 0: from calloc() */
+	char data[];
 };
+
+static void add_block(struct arena *a, struct arena_block *b, size_t size)
+{
+	b->next = a->blocks;
+	a->blocks = b;
+	a->next = b->data;
+	a->left = size;
+}
+
+void arena_reserve(struct arena *a, size_t size)
+{
+	struct arena_block *b;
+
+	if (size < ARENA_BLOCK_MAX)
+		return;
+	size += sizeof(*b);
+	b = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (b == MAP_FAILED)
+		return;
+	b->mapped = size;
+	add_block(a, b, size - sizeof(*b));
+}
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-	const size_t align = alignof(max_align_t);
 	void *p;
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size = (size + align - 1) & ~(align - 1);
+	size = (size + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
 
 	if (size > a->left) {
-		size_t want = size > ARENA_BLOCK_SIZE ? size : ARENA_BLOCK_SIZE;
-		struct arena_block *b = calloc(1, sizeof(*b) + want);
+		size_t want = a->grown ? 2 * a->grown : ARENA_BLOCK_MIN;
+		struct arena_block *b;
 
+		if (want > ARENA_BLOCK_MAX)
+			want = ARENA_BLOCK_MAX;
+		a->grown = want;
+		if (want < size)
+			want = size;
+		b = calloc(1, sizeof(*b) + want);
 		if (!b)
 			return NULL;
-		b->next = a->blocks;
-		a->blocks = b;
-		a->next = b->data;
-		a->left = want;
+		add_block(a, b, want);
 	}
 	p = a->next;
 	a->next += size;
@@ -80,7 +109,10 @@ void arena_done(struct arena *a)
 		struct arena_block *b = a->blocks;
 
 		a->blocks = b->next;
-		free(b);
+		if (b->mapped)
+			(void)munmap(b, b->mapped);
+		else
+			free(b);
 	}
 	*a = (struct arena){};
 }
@@ -150,7 +182,7 @@ int path_printf(char *buf, size_t size, const char *format, ...)
 	return n >= 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
-int read_full(int fd, size_t max, char **ret, size_t *ret_size)
+int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size)
 {
 	_cleanup_(freep) char *buf = NULL;
 	size_t allocated = 0, n = 0;
@@ -159,7 +191,7 @@ int read_full(int fd, size_t max, char **ret, size_t *ret_size)
 		ssize_t k;
 
 		if (allocated - n < 2) {
-			size_t want = allocated ? 2 * allocated : 4096;
+			size_t want = allocated ? 2 * allocated : guess + 2;
 			char *p;
 
 			if (want > max + 2)

@@ -80,9 +80,16 @@ struct arena {
 	struct arena_block *blocks;
 	char *next;
 	size_t left;
+	size_t grown; /* the last block's size */
 };
 
-/* size zeroed bytes, aligned for any object; NULL when out of memory. Lives until arena_done(). */
+/*
+ * Makes room for about size bytes at once, with its pages in place: for one who knows that they will be
+ * used, a page fault for each of them would cost more than filling it. It being refused does no harm.
+ */
+void arena_reserve(struct arena *a, size_t size);
+
+/* size zeroed bytes, aligned for pointers and 64-bit numbers; NULL when out of memory. Lives until arena_done(). */
 void *arena_alloc(struct arena *a, size_t size);
 /* A copy of the n bytes at s with a NUL behind; NULL when out of memory. */
 char *arena_strndup(struct arena *a, const char *s, size_t n);
@@ -111,9 +118,9 @@ int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
 
 /*
  * Reads all of an open file, at most max bytes. *ret is malloc()ed with a NUL behind its *ret_size bytes.
- * -EFBIG when there is more. Loops over short reads.
+ * -EFBIG when there is more. `guess` is how large it probably is. Loops over short reads.
  */
-int read_full(int fd, size_t max, char **ret, size_t *ret_size);
+int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size);
 
 /* FNV-1a over n bytes, starting from h (FNV_BASIS for a new one): identity within one boot, no security. */
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Makes the archive of the build under test: what `meson install` would install, as an overlay over a guest's base."""
+
+import os
+import re
+import subprocess
+import tempfile
+
+from . import archive
+
+
+def _enable(root):
+    """The links that a distribution's package makes when it enables the units it installs, read from their [Install]
+    sections (`systemctl --root` would do it too, but need not exist on the machine that runs the tests)."""
+    made = []
+    for folder in ("usr/lib/systemd/system", "lib/systemd/system"):
+        folder = os.path.join(root, folder)
+        for unit in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            with open(os.path.join(folder, unit), encoding="utf-8") as stream:
+                text = stream.read()
+            for key, values in re.findall(r"^(WantedBy|RequiredBy|Alias)=(.*)$", text, re.MULTILINE):
+                for value in values.split():
+                    name = value if key == "Alias" else os.path.join(
+                        value + (".wants" if key == "WantedBy" else ".requires"), unit)
+                    link = os.path.join(root, "etc/systemd/system", name)
+                    os.makedirs(os.path.dirname(link), exist_ok=True)
+                    if not os.path.lexists(link):
+                        os.symlink("/usr/lib/systemd/system/" + unit, link)
+                        made.append(name)
+    return made
+
+
+def overlay(build_dir, path, enable=True):
+    """Writes the overlay archive of a build directory to path; None as build directory: no overlay. The list of
+    overlays for Machine.start()."""
+    if build_dir is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="driver-overrides-install-") as root:
+        subprocess.run(["meson", "install", "--no-rebuild", "--quiet", "-C", build_dir, "--destdir", root],
+                       check=True, stdout=subprocess.DEVNULL)
+        if enable:
+            _enable(root)
+        with archive.Writer(path) as out:
+            out.add_tree(root)
+    return [path]

@@ -1,0 +1,277 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Makes guest images (a Debian release's kernel, and a root file system as one cpio archive) and keeps them in a cache.
+
+Trust: mmdebstrap verifies the archive's signature with the keys this machine has for its own packages
+(debian-archive-keyring; Debian 12's holds the keys of trixie and of the archive's automatic key that signs forky).
+Nothing is fetched unverified: a machine whose keyring is too old fails here and wants a newer debian-archive-keyring.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+if __package__ in (None, ""):
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from lab import archive
+else:
+    from . import archive
+
+PACKAGES = """systemd systemd-sysv udev dbus polkitd kmod linux-image-amd64 libbpf1 libinih1 libjson-c5 libudev1 libkmod2
+    libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup""".split()
+
+# An expired "Valid-Until" is accepted where a mirror may be a frozen copy of a release that is still moving. That gives
+# up the protection against an old copy being replayed; the signature still counts, and the guest is thrown away.
+GUESTS = {
+    "debian12": dict(suite="bookworm"),
+    "debian13": dict(suite="trixie"),
+    "forky": dict(suite="forky", expired=True),
+}
+
+# Modules that tests use; their dependencies come along. What a kernel does not have, or has built in, is passed over.
+MODULES = """virtio_pci virtio_console virtio_blk virtio_net virtio_scsi virtio_rng virtio_balloon
+    e1000 e1000e igb igbvf nvme ahci sd_mod sr_mod xhci_pci
+    vfio vfio-pci vfio_iommu_type1 iommufd pci-stub
+    qemu_fw_cfg pcspkr snd-dummy snd-intel8x0 snd-hda-intel i2c-i801 lpc_ich iTCO_wdt
+    ext4 loop dm-mod md-mod raid1 bridge bonding veth dummy tun overlay binfmt_misc configfs fuse autofs4 efivarfs
+    msr zstd zstd_compress lzo lzo_rle""".split()
+
+# Runs in the new system's root. POSIX shell; set -e is on.
+TRIM = r"""
+version=$(ls /lib/modules)
+cd /lib/modules/$version
+mkdir /keep
+for module in $MODULES; do
+    modprobe -S "$version" --show-depends "$module" 2>/dev/null || true
+done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sed "s,^.*/lib/modules/$version/,," | sort -u >/keep.list
+cp -a --parents $(cat /keep.list) /keep/
+cp -a modules.builtin modules.builtin.modinfo modules.order /keep/
+cd /
+rm -rf "/lib/modules/$version" /keep.list
+mv /keep "/lib/modules/$version"
+depmod "$version"
+
+rm -rf /boot/initrd* /initrd* /vmlinuz* /var/log/* /var/lib/dpkg/info \
+    /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info /usr/share/lintian /usr/share/bug /usr/share/i18n \
+    /usr/share/zoneinfo /usr/share/perl5 /usr/share/common-licenses /usr/lib/*/gconv /usr/lib/*/perl-base \
+    /usr/lib/udev/hwdb.d /usr/lib/linux-image-* /usr/share/bash-completion /usr/share/zsh /usr/share/gdb \
+    /usr/share/dh-* /usr/lib/apt /usr/lib/*/libapt-* /var/backups/*
+"""
+
+# Runs in the new system's root after TRIM.
+TWEAK = r"""
+printf '127.0.0.1 localhost lab\n' >/etc/hosts
+: >/etc/fstab
+rm -f /var/lib/dbus/machine-id
+sed -i 's/^root:[^:]*:/root::/' /etc/shadow
+mkdir -p /etc/systemd/journald.conf.d /etc/systemd/system.conf.d
+printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\nForwardToConsole=no\n' >/etc/systemd/journald.conf.d/lab.conf
+# Emulation is slow, and a guest that is shut down has nothing to save.
+printf '[Manager]\nDefaultTimeoutStopSec=10s\n' >/etc/systemd/system.conf.d/lab.conf
+for unit in getty.target getty@.service serial-getty@.service console-getty.service autovt@.service \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+    systemd-pstore.service ldconfig.service systemd-hwdb-update.service systemd-firstboot.service \
+    systemd-networkd-wait-online.service systemd-update-done.service systemd-random-seed.service; do
+    ln -sf /dev/null "/etc/systemd/system/$unit"
+done
+ln -sf /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
+mkdir -p /etc/systemd/system/sysinit.target.wants
+ln -sf ../lab-agent.service /etc/systemd/system/sysinit.target.wants/lab-agent.service
+"""
+
+# The other end of Machine.run(): reads "ID base64(script)" lines from a virtio port, runs each script as a process of
+# its own and answers "ID status base64(output)". A port and not a console: bytes pass as they are, no echo, no line
+# limit, no terminal queries; and a command that hangs leaves the next one its way. A client that is not connected
+# reads as end of file, hence the outer loop. It loads its own driver so that it does not depend on udev under test.
+AGENT = r"""#!/bin/bash
+mkdir -p /run/lab
+modprobe -aq virtio_pci virtio_console
+run_one() {
+    base64 -d <<<"$2" >"/run/lab/$1.sh"
+    bash -e "/run/lab/$1.sh" </dev/null >"/run/lab/$1.out" 2>&1 3>&- 4>&-
+    local status=$?
+    {
+        flock 4
+        { printf '%s %d ' "$1" "$status"; base64 -w0 <"/run/lab/$1.out"; echo; } >&3
+    } 4>/run/lab/lock
+    rm -f "/run/lab/$1.sh" "/run/lab/$1.out"
+}
+while :; do
+    for port in /dev/vport*p1; do
+        [ -c "$port" ] || continue
+        exec 3<>"$port" || continue
+        printf 'hello 0 \n' >&3
+        while read -r id script <&3; do
+            [ -n "$script" ] && run_one "$id" "$script" &
+        done
+        exec 3>&-
+    done
+    sleep 0.1
+done
+"""
+
+AGENT_UNIT = """[Unit]
+Description=Runs the commands of the test lab
+DefaultDependencies=no
+After=systemd-modules-load.service
+IgnoreOnIsolate=yes
+
+[Service]
+ExecStart=/usr/lib/lab/agent
+Restart=always
+RestartSec=0
+StartLimitBurst=1000
+OOMScoreAdjust=-900
+KillMode=process
+Environment=TERM=dumb HOME=/root LC_ALL=C.UTF-8 SYSTEMD_PAGER= SYSTEMD_COLORS=0
+Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+"""
+
+
+class Image:
+    """A finished guest: paths of its kernel and base archive, and its kernel version."""
+
+    def __init__(self, guest, folder):
+        self.guest = guest
+        self.folder = folder
+        self.kernel = os.path.join(folder, "vmlinuz")
+        self.base = os.path.join(folder, "base.cpio")
+        self.config = os.path.join(folder, "config")
+        with open(os.path.join(folder, "version"), encoding="ascii") as stream:
+            self.version = stream.read().strip()
+
+
+def cache_dir():
+    own = os.environ.get("DRIVER_OVERRIDES_LAB_CACHE")
+    if own:
+        return own
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "driver-overrides-lab")
+
+
+def mirror():
+    """The Debian archive this machine itself uses, from apt's own view of its configuration (both file formats).
+    None: it has none (not a Debian), then mmdebstrap's own default serves."""
+    own = os.environ.get("DRIVER_OVERRIDES_LAB_MIRROR")
+    if own:
+        return own
+    try:
+        listing = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(COMPONENT) $(REPO_URI) $(LABEL)", "Identifier: Packages"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    for line in listing.splitlines():
+        component, uri, label = (line.split(" ", 2) + ["", ""])[:3]
+        # The label stands in the release file, which may not have been fetched yet.
+        if component == "main" and (label == "Debian" or (not label and uri.rstrip("/").endswith("/debian"))):
+            return uri.rstrip("/")
+    return None
+
+
+def proxy_options():
+    """mmdebstrap starts from an empty apt configuration; a proxy of this machine has to be handed on."""
+    options = []
+    for key in ("Acquire::http::Proxy", "Acquire::https::Proxy"):
+        found = subprocess.run(["apt-config", "shell", "value", key], stdout=subprocess.PIPE, text=True, check=False).stdout
+        if found.startswith("value='") and found.strip() != "value=''":
+            options.append("--aptopt=%s \"%s\";" % (key, found.strip()[len("value='"):-1]))
+    return options
+
+
+def recipe(guest):
+    entry = GUESTS[guest]
+    return json.dumps([entry, PACKAGES, MODULES, TRIM, TWEAK, AGENT, AGENT_UNIT, "format 2"], sort_keys=True)
+
+
+def _make(guest, folder, log):
+    entry = GUESTS[guest]
+    with open(os.path.join(folder, "hook"), "w", encoding="utf-8") as hook:
+        hook.write("set -e\nMODULES='%s'\n%s%s" % (" ".join(MODULES), TRIM, TWEAK))
+    command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--include=" + ",".join(PACKAGES)]
+    command += ["--dpkgopt=path-exclude=/usr/share/%s/*" % name for name in ("doc", "man", "locale")]
+    if entry.get("expired"):
+        command.append('--aptopt=Acquire::Check-Valid-Until "false";')
+    command += proxy_options()
+    command.append('--customize-hook=chroot "$1" sh -s <"%s"' % os.path.join(folder, "hook"))
+    command += [entry["suite"], "-"]
+    where = mirror()
+    if where:
+        command.append(where)
+
+    # INITRD=No: the kernel package's hook would make an initramfs that nobody boots.
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+                             env=dict(os.environ, INITRD="No", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8"))
+    version = []
+
+    def divert(name):
+        if name.startswith("boot/"):
+            kind, _, rest = name[len("boot/"):].partition("-")
+            if kind == "vmlinuz":
+                version.append(rest)
+            return os.path.join(folder, kind) if kind in ("vmlinuz", "config") else os.devnull
+        return None
+
+    try:
+        with tarfile.open(fileobj=child.stdout, mode="r|") as tar, \
+                archive.Writer(os.path.join(folder, "base.cpio")) as out:
+            out.add_tar(tar, divert)
+            out.directory("usr/lib/lab")
+            out.file("usr/lib/lab/agent", AGENT, 0o755)
+            # These two mmdebstrap resets at its end. A machine that was booted before has an identity: systemd's
+            # "first boot" would enable every unit by its preset.
+            out.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444)
+            out.file("etc/hostname", "lab\n")
+            out.file("etc/systemd/system/lab-agent.service", AGENT_UNIT)
+    except tarfile.ReadError:
+        pass  # mmdebstrap failed before its first byte; its status is reported below
+    finally:
+        child.stdout.close()
+        status = child.wait()
+    if status or len(version) != 1:
+        raise RuntimeError(f"making guest {guest} failed (mmdebstrap status {status}, kernels {version})")
+    with open(os.path.join(folder, "version"), "w", encoding="ascii") as stream:
+        stream.write(version[0] + "\n")
+
+
+def image(guest):
+    """The image of a guest, made now if the cache does not have it. Two runs at once: the second waits."""
+    if guest not in GUESTS:
+        raise ValueError(f"unknown guest {guest}; there are: {', '.join(GUESTS)}")
+    cache = cache_dir()
+    os.makedirs(cache, exist_ok=True)
+    key = hashlib.sha256(recipe(guest).encode()).hexdigest()[:12]
+    final = os.path.join(cache, f"{guest}-{key}")
+    with open(os.path.join(cache, f"{guest}.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(final):
+            print(f"# making guest {guest}, once for this recipe", file=sys.stderr, flush=True)
+            building = tempfile.mkdtemp(prefix=f".{guest}-", dir=cache)
+            log_path = os.path.join(cache, f"{guest}.log")
+            try:
+                with open(log_path, "w", encoding="utf-8") as log:
+                    _make(guest, building, log)
+                os.chmod(building, 0o755)
+                os.rename(building, final)
+            except BaseException:
+                shutil.rmtree(building, ignore_errors=True)
+                with contextlib.suppress(OSError), open(log_path, encoding="utf-8", errors="replace") as log:
+                    sys.stderr.write("".join(log.readlines()[-20:]))
+                raise
+            for name in os.listdir(cache):  # images of older recipes
+                if name.startswith(guest + "-") and os.path.join(cache, name) != final:
+                    shutil.rmtree(os.path.join(cache, name), ignore_errors=True)
+    return Image(guest, final)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or list(GUESTS):
+        made = image(wanted)
+        print(wanted, made.version, made.folder, os.path.getsize(made.base) >> 20, "MiB")

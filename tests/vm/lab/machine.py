@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One virtual machine: QEMU's command line, its control socket (QMP), hot-plug, and root commands inside the guest.
+
+The machine is a q35 with an Intel IOMMU, boots without a disk, and touches nothing of the machine it runs on.
+"""
+
+import atexit
+import base64
+import collections
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+
+from . import archive
+
+QEMU = "qemu-system-x86_64"
+CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
+           "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0")
+
+Result = collections.namedtuple("Result", "rc out")
+
+
+class LabError(Exception):
+    """The lab or the guest failed, as opposed to an assertion about the project."""
+
+
+class CommandFailed(LabError):
+    """A command in the guest ended with a status other than 0."""
+
+
+class CommandTimeout(LabError):
+    """A command in the guest did not end in time. It still runs there."""
+
+
+class MachineDead(LabError):
+    """QEMU ended, or the guest no longer answers."""
+
+
+def link(target):
+    """For files={}: a symbolic link."""
+    return ("link", target)
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _kvm_boots(kernel, seconds=15):
+    """Whether the guest's kernel says hello under KVM. An openable /dev/kvm alone proves nothing (nested machines)."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    command = [QEMU, "-M", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host", "-m", "256M", "-nodefaults",
+               "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", kernel,
+               "-append", "console=ttyS0 panic=-1 earlyprintk=ttyS0"]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             preexec_fn=_die_with_parent)
+    timer = threading.Timer(seconds, child.kill)
+    timer.start()
+    try:
+        # Without a root file system the kernel panics after all its drivers: that far it must come.
+        seen = False
+        for line in child.stdout:
+            seen = seen or b"Linux version" in line
+            if seen and b"Kernel panic - not syncing: VFS" in line:
+                return True
+        return False
+    finally:
+        timer.cancel()
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def accelerator(kernel):
+    """"kvm" or "tcg"; probed once per run and handed to child processes by the environment."""
+    wanted = os.environ.get("DRIVER_OVERRIDES_LAB_ACCEL")
+    if wanted not in ("kvm", "tcg"):
+        wanted = "kvm" if _kvm_boots(kernel) else "tcg"
+        os.environ["DRIVER_OVERRIDES_LAB_ACCEL"] = wanted
+    return wanted
+
+
+class Qmp:
+    """QEMU's control socket: one command at a time; events are kept until somebody asks for them."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.settimeout(60)
+        self.buffer = b""
+        self.events = []
+        self.number = 0
+        self._read()
+        self.command("qmp_capabilities")
+
+    def _read(self, timeout=60):
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self.buffer:
+            self.socket.settimeout(max(0.01, deadline - time.monotonic()))
+            block = self.socket.recv(65536)
+            if not block:
+                raise MachineDead("QEMU closed its control socket")
+            self.buffer += block
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return json.loads(line)
+
+    def command(self, name, **arguments):
+        # A scenario's time limit may have cut off the wait for an earlier answer: numbers tell whose this one is.
+        self.number += 1
+        message = {"execute": name, "id": self.number}
+        if arguments:
+            message["arguments"] = arguments
+        try:
+            self.socket.sendall(json.dumps(message).encode() + b"\n")
+            while True:
+                answer = self._read()
+                if "event" in answer:
+                    self.events.append(answer)
+                elif answer.get("id") != self.number:
+                    continue
+                elif "error" in answer:
+                    raise LabError(f"QMP {name}: {answer['error']['desc']}")
+                else:
+                    return answer.get("return")
+        except OSError as error:
+            raise MachineDead(f"QMP {name}: {error}") from error
+
+    def wait_event(self, matches, timeout):
+        """The first event, seen or to come, for which matches(event) holds; it is taken out of the list."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for event in self.events:
+                if matches(event):
+                    self.events.remove(event)
+                    return event
+            try:
+                answer = self._read(max(0.01, deadline - time.monotonic()))
+            except TimeoutError:
+                return None
+            except OSError as error:
+                raise MachineDead(f"QMP: {error}") from error
+            if "event" in answer:
+                self.events.append(answer)
+
+
+class Job:
+    """A command that runs in the guest; wait() gives its Result."""
+
+    def __init__(self, machine, ident, command):
+        self.machine, self.ident, self.command = machine, ident, command
+
+    def done(self):
+        return self.ident in self.machine.answers
+
+    def wait(self, timeout=60):
+        machine = self.machine
+        deadline = time.monotonic() + timeout
+        with machine.condition:
+            while self.ident not in machine.answers:
+                if machine.closed:
+                    raise MachineDead("the guest is gone\n" + machine.console_tail())
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise CommandTimeout(f"no end after {timeout} s: {self.command}\n" + machine.console_tail())
+                machine.condition.wait(left)
+            result = machine.answers.pop(self.ident)
+        machine.note(f"[{result.rc}] {self.command}\n{result.out}")
+        return result
+
+
+class Machine:
+    """A guest that runs between start() and stop(); also a context manager."""
+
+    def __init__(self, image, log_dir=None, name="vm"):
+        self.image = image
+        self.guest = image.guest
+        self.name = name
+        self.work = tempfile.mkdtemp(prefix="driver-overrides-vm-")
+        self.log_dir = log_dir or self.work
+        os.makedirs(self.log_dir, exist_ok=True)
+        self.console = os.path.join(self.log_dir, f"{name}.console")
+        self.transcript = open(os.path.join(self.log_dir, f"{name}.shell"), "w", encoding="utf-8")
+        self.child = self.control = self.port = None
+        self.condition = threading.Condition()
+        self.answers = {}
+        self.hello = self.closed = False
+        self.started = 0.0
+        atexit.register(self.stop)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # Start and stop
+
+    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=240):
+        """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
+        beginning. qemu: any further arguments. overlays: archives unpacked over the base. files: path in the guest
+        -> content, (content, mode) or link(target)."""
+        initrd = self._initrd(overlays, files or {})
+        accel = accelerator(self.image.kernel)
+        qmp_path, port_path = os.path.join(self.work, "qmp"), os.path.join(self.work, "port")
+        command = [
+            # Interrupt remapping needs the split irqchip under KVM; emulation does not mind.
+            QEMU, "-M", "q35,kernel-irqchip=split", "-smp", str(cpus), "-m", str(memory),
+            "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi",
+            "-cpu", "host" if accel == "kvm" else "max,la57=off",
+            "-display", "none", "-nodefaults", "-no-reboot", "-no-user-config",
+            "-kernel", self.image.kernel, "-initrd", initrd, "-append", f"{CMDLINE} {cmdline}".strip(),
+            "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=qmp,path={qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
+            "-device", "intel-iommu,intremap=on",
+            "-device", "virtio-serial-pci,id=labserial,bus=pcie.0,addr=1e.0",
+            "-chardev", f"socket,id=port,path={port_path},server=on,wait=off",
+            "-device", "virtserialport,bus=labserial.0,nr=1,chardev=port,name=lab",
+        ]
+        for number in range(4):  # for hot-plug: rp0 to rp3, 0000:00:10.0 to 0000:00:13.0
+            command += ["-device", f"pcie-root-port,id=rp{number},bus=pcie.0,addr={0x10 + number:x}.0,"
+                                   f"chassis={number + 1},slot={number + 1}"]
+        for device in devices:
+            command += ["-device", device]
+        command += list(qemu)
+        self.note("# " + " ".join(command))
+        self.started = time.monotonic()
+        errors = open(os.path.join(self.log_dir, f"{self.name}.qemu"), "wb")
+        with errors:
+            self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+                                          cwd=self.work, preexec_fn=_die_with_parent)
+        self.control = self._connect(qmp_path, Qmp)
+        self.port = self._connect(port_path, self._open_port)
+        threading.Thread(target=self._listen, daemon=True).start()
+        with self.condition:
+            if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
+                raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
+        return self
+
+    @staticmethod
+    def _open_port(path):
+        port = socket.socket(socket.AF_UNIX)
+        port.connect(path)
+        return port
+
+    def _connect(self, path, kind):
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return kind(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.child.poll() is not None or time.monotonic() > deadline:
+                    raise MachineDead("QEMU did not start\n" + self.qemu_errors()) from None
+                time.sleep(0.05)
+
+    def _initrd(self, overlays, files):
+        """The base and what comes over it, as one file."""
+        small = os.path.join(self.work, "files.cpio")
+        with archive.Writer(small) as out:
+            for path, what in files.items():
+                out.parents(path)
+                if isinstance(what, tuple) and what[0] == "link":
+                    out.symlink(path, what[1])
+                elif isinstance(what, tuple):
+                    out.file(path, what[0], what[1])
+                else:
+                    out.file(path, what)
+        joined = os.path.join(self.work, "initrd")
+        with open(joined, "wb") as target:
+            for part in [self.image.base, *overlays, small]:
+                with open(part, "rb") as source:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        return joined
+
+    def stop(self):
+        """Ends QEMU, hard: nothing in the guest is worth saving. May be called twice."""
+        atexit.unregister(self.stop)
+        if self.child:
+            self.child.kill()
+            self.child.wait()
+        with contextlib.suppress(OSError):
+            if self.port:
+                self.port.close()
+            if self.control:
+                self.control.socket.close()
+        with self.condition:
+            self.closed = True
+            self.condition.notify_all()
+        if not self.transcript.closed:
+            self.transcript.close()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    # Commands in the guest
+
+    def _listen(self):
+        buffer = b""
+        while True:
+            try:
+                block = self.port.recv(1 << 20)
+            except OSError:
+                block = b""
+            with self.condition:
+                if not block:
+                    self.closed = True
+                    self.condition.notify_all()
+                    return
+                buffer += block
+                *lines, buffer = buffer.split(b"\n")
+                for line in lines:
+                    fields = line.decode("ascii", "replace").split(" ")
+                    if fields[0] == "hello":
+                        self.hello = True
+                    elif len(fields) == 3:
+                        out = base64.b64decode(fields[2]).decode("utf-8", "replace")
+                        self.answers[fields[0]] = Result(int(fields[1]), out)
+                self.condition.notify_all()
+
+    def spawn(self, command):
+        """Starts a script in the guest and returns a Job at once. Jobs run side by side."""
+        ident = uuid.uuid4().hex[:12]
+        if self.closed:
+            raise MachineDead("the guest is gone\n" + self.console_tail())
+        try:
+            self.port.sendall(f"{ident} ".encode() + base64.b64encode(command.encode()) + b"\n")
+        except OSError as error:
+            raise MachineDead(f"the guest is gone ({error})\n" + self.console_tail()) from error
+        return Job(self, ident, command)
+
+    def run(self, command, timeout=60, check=True):
+        """Runs a script (`bash -e`, any number of lines) as root; its Result has rc and out (stdout and stderr).
+        check: a status other than 0 raises CommandFailed."""
+        result = self.spawn(command).wait(timeout)
+        if check and result.rc:
+            last = (result.out.strip().splitlines() or ["no output"])[-1]
+            raise CommandFailed(f"status {result.rc}, {last}: {command}\n{result.out}")
+        return result
+
+    def out(self, command, timeout=60):
+        """The output of a command that must succeed, without surrounding blanks."""
+        return self.run(command, timeout).out.strip()
+
+    def wait_for(self, command, timeout=30, interval=0.2):
+        """Repeats a command until it succeeds; its output. Raises CommandTimeout with the last output."""
+        deadline = time.monotonic() + timeout
+        while True:
+            result = self.run(command, max(5, deadline - time.monotonic()), check=False)
+            if result.rc == 0:
+                return result.out.strip()
+            if time.monotonic() > deadline:
+                raise CommandTimeout(f"not so after {timeout} s: {command}\n{result.out}")
+            time.sleep(interval)
+
+    def driver(self, device, bus="pci"):
+        """The name of the driver a device is bound to, or an empty string. Fails when there is no such device."""
+        folder = f"/sys/bus/{bus}/devices/{device}"
+        return self.out(f"test -e {folder}; [ ! -e {folder}/driver ] || basename $(readlink {folder}/driver)")
+
+    def write(self, path, content, mode=0o644):
+        """Writes a file in the running guest."""
+        text = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+        self.run(f"mkdir -p \"$(dirname '{path}')\"\nbase64 -d >'{path}' <<'END'\n{text}\nEND\nchmod {mode:o} '{path}'")
+
+    def boot_settled(self, timeout=240):
+        """Waits until udev's queue is empty and systemd has no job left; systemd's word for it ("running" if no unit
+        failed, "degraded")."""
+        self.run(f"udevadm settle --timeout={timeout}", timeout + 5)
+        return self.run("systemctl is-system-running --wait", timeout, check=False).out.strip().splitlines()[-1]
+
+    # Devices
+
+    def qmp(self, name, **arguments):
+        return self.control.command(name, **arguments)
+
+    def device_add(self, driver, **properties):
+        """device_add("e1000e", id="n0", bus="rp0"). Properties with a dash: **{"x-y": ...}."""
+        self.qmp("device_add", driver=driver, **{k: v for k, v in properties.items() if v is not None})
+
+    def device_del(self, ident, timeout=60):
+        """Asks the guest to give a device up, and waits until it has and the id is free. A request that comes while
+        the slot's controller is still busy with a plug is lost, so it is repeated."""
+        deadline = time.monotonic() + timeout
+        asked = 0.0
+        while time.monotonic() < deadline:
+            if time.monotonic() - asked > 15:
+                asked = time.monotonic()
+                try:
+                    self.qmp("device_del", id=ident)
+                except LabError as error:
+                    if "already in the process" not in str(error):
+                        raise
+            if self.control.wait_event(lambda e: e["event"] == "DEVICE_DELETED" and e["data"].get("device") == ident, 1):
+                return
+        raise LabError(f"device {ident} was not given up in {timeout} s\n" + self.console_tail())
+
+    # Logs
+
+    def note(self, text):
+        if not self.transcript.closed:
+            self.transcript.write(f"{time.monotonic() - (self.started or time.monotonic()):8.2f} {text}\n")
+            self.transcript.flush()
+
+    def console_tail(self, lines=15):
+        try:
+            with open(self.console, encoding="utf-8", errors="replace") as stream:
+                return "console: " + "console: ".join(stream.readlines()[-lines:])
+        except OSError:
+            return ""
+
+    def qemu_errors(self):
+        with contextlib.suppress(OSError):
+            with open(os.path.join(self.log_dir, f"{self.name}.qemu"), encoding="utf-8", errors="replace") as stream:
+                return stream.read()
+        return ""
+
+    def kernel_log(self):
+        """The kernel's log: the full one from the guest, else what the console got of it."""
+        try:
+            return self.run("dmesg", 30).out
+        except LabError:
+            with open(self.console, encoding="utf-8", errors="replace") as stream:
+                return stream.read()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the kernel itself saw, by kprobes in the guest: override writes, driver probes, uevents, with their times.
+
+Only the functions' own arguments are read. The first member of a struct device is its kobject, and a kobject's and a
+device_driver's first member is the name: so no offset depends on the kernel's version.
+"""
+
+import dataclasses
+import re
+
+INSTANCE = "/sys/kernel/tracing/instances/lab"
+EVENTS = "/sys/kernel/tracing/kprobe_events"
+
+# kind -> functions, the first one the kernel has is taken, with the event's arguments for it
+PROBES = {
+    "override": (
+        ("__device_set_driver_override", "dev=+0(+0($arg1)):string text=+0($arg2):string"),
+        ("driver_set_override", "dev=+0(+0($arg1)):string text=+0($arg3):string"),
+    ),
+    "probe": (
+        ("really_probe", "dev=+0(+0($arg1)):string text=+0(+0($arg2)):string"),
+    ),
+    "bound": (
+        ("driver_bound", "dev=+0(+0($arg1)):string"),
+    ),
+    # Of all functions about uevents the last one that may be probed: those in lib/ are not traceable (Debian's kernels).
+    # It fills the environment just before the message leaves. envp[] begins at 24; [0] is ACTION=, and [3] SYNTH_UUID=
+    # when a person (or udevadm trigger) wrote to "uevent". A mere read of that file comes here too, without an ACTION.
+    "uevent": (
+        ("dev_uevent", "dev=+0(+0($arg1)):string synth=+0(+48($arg2)):string text=+0(+24($arg2)):string"),
+    ),
+}
+
+HEADER = re.compile(
+    r"^\s*(?P<task>.{1,16}?)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+(?P<time>\d+\.\d+): lab_(?P<kind>\w+): ", re.MULTILINE)
+BODY = re.compile(r'^\([^)]*\) dev="(?P<dev>.*?)"(?: synth=(?P<synth>\S*))?(?: text=(?P<text>.*))?$', re.DOTALL)
+
+
+@dataclasses.dataclass
+class Event:
+    """time: the guest's CLOCK_MONOTONIC in seconds. text: what was written, the driver's name, or the uevent's action.
+    synthetic: a uevent that somebody asked for by writing to the device's "uevent". task and pid: who did it (a write comes from the writing process; a probe often from a kernel worker)."""
+    time: float
+    kind: str
+    device: str
+    text: str
+    task: str
+    pid: int
+    synthetic: bool = False
+
+
+class Trace:
+    """A trace in one machine. start(), then read() as often as wanted; clear() forgets what was seen."""
+
+    def __init__(self, vm, kinds=tuple(PROBES)):
+        self.vm = vm
+        self.kinds = kinds
+        self.functions = {}
+
+    def start(self):
+        """Once per boot; another Trace object of the same machine may read on without it."""
+        self.functions = {}
+        symbols = set(self.vm.out("awk '{print $3}' /proc/kallsyms | grep -xE '%s'" % "|".join(
+            name for kind in self.kinds for name, _ in PROBES[kind])).split())
+        script = ["mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing",
+                  f"mkdir -p {INSTANCE}", f"echo 8192 >{INSTANCE}/buffer_size_kb",
+                  f"echo mono >{INSTANCE}/trace_clock"]
+        for kind in self.kinds:
+            # A kernel may have both override functions, each with its own buses.
+            for name, arguments in PROBES[kind]:
+                if name in symbols:
+                    event = f"lab_{kind}" if kind not in self.functions else f"lab_{kind}2"
+                    self.functions.setdefault(kind, []).append(name)
+                    script += [f"[ -d {INSTANCE}/events/lab/{event} ] || "
+                               f"echo 'p:lab/{event} {name} {arguments}' >>{EVENTS}",
+                               f"echo 1 >{INSTANCE}/events/lab/{event}/enable"]
+            if kind not in self.functions:
+                raise AssertionError(f"this kernel has none of the functions for {kind}")
+        script.append(f"echo 1 >{INSTANCE}/tracing_on")
+        self.vm.run("\n".join(script))
+        return self
+
+    def clear(self):
+        """Forgets what was seen so far."""
+        self.vm.run(f"echo >{INSTANCE}/trace")
+
+    def stop(self):
+        """Takes every probe out of the kernel again."""
+        self.vm.run(f"echo 0 >{INSTANCE}/events/enable\nrmdir {INSTANCE}\n"
+                    f"for probe in $(sed -n 's/^p:\\(lab.lab_[a-z0-9]*\\) .*/\\1/p' {EVENTS}); do\n"
+                    f"echo \"-:$probe\" >>{EVENTS}\ndone")
+
+    def read(self, kind=None, device=None):
+        """All events so far in the order of time, or those of one kind or device. Does not take them away."""
+        raw = self.vm.out(f"grep -v '^#' {INSTANCE}/trace || true")
+        events = []
+        heads = list(HEADER.finditer(raw))
+        # A written text has its newline in it, so an event lasts until the next one's header.
+        for head, follower in zip(heads, heads[1:] + [None]):
+            body = BODY.match(raw[head.end():follower.start() if follower else len(raw)].rstrip("\n"))
+            if not body:
+                continue
+            found = head["kind"].rstrip("2")
+            text = body["text"] or ""
+            text = text[1:-1] if text.startswith('"') else text
+            if found == "uevent":
+                if not text.startswith("ACTION="):
+                    continue
+                text = text[len("ACTION="):]
+            elif text.endswith("\n") and text != "\n":
+                text = text[:-1]
+            events.append(Event(float(head["time"]), found, body["dev"], text, head["task"].strip(), int(head["pid"]),
+                                "SYNTH_UUID" in (body["synth"] or "")))
+        events.sort(key=lambda event: event.time)
+        return [e for e in events if (kind is None or e.kind == kind) and (device is None or e.device == device)]
