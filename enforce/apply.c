@@ -54,10 +54,10 @@ static int write_file(const char *path, const char *text)
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
+		return negative_errno();
 	n = write(fd, text, strlen(text));
 	if (n < 0)
-		return -errno;
+		return negative_errno();
 	return (size_t)n == strlen(text) ? 0 : -EIO;
 }
 
@@ -84,7 +84,7 @@ static bool driver_is_registered(const struct sysfs_device *d, const char *drive
 	char path[PATH_MAX];
 
 	return path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver) >= 0 &&
-		access(path, F_OK) == 0;
+	       access(path, F_OK) == 0;
 }
 
 /* Asks the bus to find a driver. What it answers says little (see drivers_probe in docs/architecture.md). */
@@ -109,8 +109,8 @@ static int save(struct sysfs_device *d, const struct record *old, const struct r
 		return 0;
 	r = record_write(state_dir, d, record);
 	if (r < 0)
-		log_line(LOG_WARNING, "%s %s: cannot write its record under %s: %s", d->bus, d->name, state_dir,
-			strerror(-r));
+		log_line(LOG_WARNING, "%s %s: cannot write its record under %s: %s", d->bus, d->name,
+			state_dir, strerror(-r));
 	return r;
 }
 
@@ -165,7 +165,8 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
  * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
  * and one who died in between has claimed nothing that is not so.
  */
-static bool settle_override(const struct decision *decision, struct sysfs_device *d, struct record *old, struct record *record, struct outcome *o)
+static bool settle_override(const struct decision *decision, struct sysfs_device *d, struct record *old,
+	struct record *record, struct outcome *o)
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX];
@@ -215,8 +216,8 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 	return true;
 }
 
-static void settle_default(struct sysfs_device *d, const struct record *old, struct record *record,
-	struct outcome *o)
+static void settle_default(
+	struct sysfs_device *d, const struct record *old, struct record *record, struct outcome *o)
 {
 	char driver[256];
 
@@ -289,7 +290,8 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 		if (streq(override, record.set)) {
 			r = write_override(d, "\n");
 			if (r < 0) {
-				(void)snprintf(ret_reason, size, "clearing driver_override: %s", strerror(-r));
+				(void)snprintf(
+					ret_reason, size, "clearing driver_override: %s", strerror(-r));
 				return r;
 			}
 			cleared = 1;

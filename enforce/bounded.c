@@ -43,7 +43,8 @@ static int run(void *userdata)
 
 int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void *userdata), void *userdata)
 {
-	/* Static, for in shared memory they must outlive this call; one at a time is all that anybody needs. */
+	/* Static, for in shared memory they must outlive this call; one at a time is all that anybody needs.
+	 */
 	static alignas(16) char stack[STACK_SIZE];
 	static struct task task;
 
@@ -56,12 +57,12 @@ int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void 
 		if (b->pid == 0)
 			run(&task);
 		if (b->pid < 0)
-			return -errno;
+			return negative_errno();
 		b->pidfd = pidfd_open(b->pid, 0);
-		return b->pidfd < 0 ? -errno : 0;
+		return b->pidfd < 0 ? negative_errno() : 0;
 	case BOUNDED_SHARED:
 		b->pid = clone(run, stack + STACK_SIZE, CLONE_VM | CLONE_PIDFD | SIGCHLD, &task, &b->pidfd);
-		return b->pid < 0 ? -errno : 0;
+		return b->pid < 0 ? negative_errno() : 0;
 	}
 	return -EINVAL;
 }
@@ -87,10 +88,10 @@ int bounded_wait(struct bounded *b, uint64_t usec, int *ret_result)
 		now = now_usec();
 	} while (r < 0 && errno == EINTR && now < end);
 	if (r <= 0)
-		return r == 0 || errno == EINTR ? -ETIMEDOUT : -errno;
+		return r == 0 || errno == EINTR ? -ETIMEDOUT : negative_errno();
 
 	if (waitid((idtype_t)P_PIDFD, (id_t)b->pidfd, &info, WEXITED) < 0)
-		return -errno;
+		return negative_errno();
 	*ret_result = info.si_code == CLD_EXITED ? -info.si_status : -ECANCELED;
 	forget(b);
 	return 0;

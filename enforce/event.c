@@ -41,7 +41,7 @@ enum {
 static bool is_module_word(const char *s)
 {
 	return *s && *s != '-' &&
-		!s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.:*,")];
+	       !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.:*,")];
 }
 
 static void tell_decision(struct event *e, const struct decision *decision)
@@ -60,7 +60,8 @@ static void tell_decision(struct event *e, const struct decision *decision)
 	 * driver in.
 	 */
 	if (decision->kind == DECISION_DRIVER) {
-		const char *module = decision->cause == CAUSE_RULE && rule->module ? rule->module : decision->driver;
+		const char *module =
+			decision->cause == CAUSE_RULE && rule->module ? rule->module : decision->driver;
 
 		if (is_module_word(module))
 			(void)snprintf(e->modalias, sizeof(e->modalias), "%s", module);
@@ -100,8 +101,9 @@ static void announce(const struct sysfs_device *d)
 		return;
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "add", 3) < 0)
-		log_line(LOG_WARNING, "%s %s: cannot ask for its event, so its driver's module is not loaded: %m",
-			d->bus, d->name);
+		log_line(LOG_WARNING,
+			"%s %s: cannot ask for its event, so its driver's module is not loaded: %m", d->bus,
+			d->name);
 }
 
 static void apply_companion(const struct decision *decision)
@@ -168,7 +170,8 @@ static int work(void *userdata)
 static void print_property(const char *key, const char *value)
 {
 	if (*value)
-		printf(*value == '"' || *value == '\'' || *value == ' ' ? "%s=\"%s\"\n" : "%s=%s\n", key, value);
+		printf(*value == '"' || *value == '\'' || *value == ' ' ? "%s=\"%s\"\n" : "%s=%s\n", key,
+			value);
 }
 
 static void print_properties(const struct event *e, int stage)
@@ -195,7 +198,7 @@ static const char *devpath_of(const struct settings *settings, const char *path)
 int verb_event(const struct settings *settings, const char *device)
 {
 	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
-	static struct event e; /* too large for a stack, and a child that is left behind may write to it */
+	static struct event e;	  /* too large for a stack, and a child that is left behind may write to it */
 	struct bounded b;
 	int r, result = 0, stage;
 

@@ -52,7 +52,8 @@ static bool to_journal(int priority, const char *text)
 		priority, text);
 	if (n < 0 || (size_t)n >= sizeof(message))
 		n = (int)sizeof(message) - 1;
-	return sendto(fd, message, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa, sizeof(address.un)) == n;
+	return sendto(fd, message, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa, sizeof(address.un)) ==
+	       n;
 }
 
 static bool to_kernel(int priority, const char *text)

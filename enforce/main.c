@@ -7,15 +7,17 @@
 
 static void usage(FILE *f)
 {
-	(void)fputs("driver-override [OPTIONS] event [DEVICE]      decide about a device that was added (from udev)\n"
-		    "driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
-		    "driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
-		    "\n"
-		    "DEVICE: a path in sysfs, BUS/NAME, or a name\n"
-		    "  --conf-dir DIR    policy files are here (repeat: first wins)\n"
-		    "  --sysfs DIR       a sysfs tree other than /sys\n"
-		    "  --state-dir DIR   state other than in /run/driver-overrides\n"
-		    "  --version, --help\n",
+	(void)fputs(
+		"driver-override [OPTIONS] event [DEVICE]      decide about a device that was added (from "
+		"udev)\n"
+		"driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
+		"driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
+		"\n"
+		"DEVICE: a path in sysfs, BUS/NAME, or a name\n"
+		"  --conf-dir DIR    policy files are here (repeat: first wins)\n"
+		"  --sysfs DIR       a sysfs tree other than /sys\n"
+		"  --state-dir DIR   state other than in /run/driver-overrides\n"
+		"  --version, --help\n",
 		f);
 }
 
@@ -45,7 +47,8 @@ int main(int argc, char **argv)
 		if (r <= 0) {
 			if (r < 0)
 				(void)fprintf(stderr, "driver-override: %s\n",
-					r == -E2BIG ? "too many --conf-dir" : "an option has an empty argument");
+					r == -E2BIG ? "too many --conf-dir"
+						    : "an option has an empty argument");
 			usage(stderr);
 			return 2;
 		}
@@ -54,7 +57,8 @@ int main(int argc, char **argv)
 	n = argc - optind - 1;
 	log_init(&settings, streq(verb, "event"));
 
-	if (!(streq(verb, "event") && n <= 1) && !(streq(verb, "sweep") && n == 0) && !streq(verb, "release")) {
+	if (!(streq(verb, "event") && n <= 1) && !(streq(verb, "sweep") && n == 0) &&
+		!streq(verb, "release")) {
 		usage(stderr);
 		return 2;
 	}

@@ -40,7 +40,8 @@ static int release_one(struct sysfs_device *d, struct progress *progress)
 	r = bounded_wait(&b, DEVICE_USEC, &result);
 	if (r == -ETIMEDOUT) {
 		bounded_give_up(&b);
-		log_line(LOG_ERR, "%s did not come back within %u s", progress->doing, DEVICE_USEC / 1000000U);
+		log_line(
+			LOG_ERR, "%s did not come back within %u s", progress->doing, DEVICE_USEC / 1000000U);
 		apply_stuck(d, progress->doing);
 	}
 	return r < 0 ? r : result;
@@ -76,9 +77,9 @@ static int release_named(struct sysfs *sysfs, const char *name)
 
 	if (r < 0) {
 		log_line(LOG_ERR, "%s: %s", name,
-			r == -ENODEV	? "no such device" :
-				r == -ENOTUNIQ ? "on more than one bus; say BUS/NAME" :
-						 strerror(-r));
+			r == -ENODEV	 ? "no such device"
+			: r == -ENOTUNIQ ? "on more than one bus; say BUS/NAME"
+					 : strerror(-r));
 		return r;
 	}
 	return release_one(d, sysfs->progress);
@@ -90,8 +91,8 @@ int verb_release(const struct settings *settings, char *const *devices, size_t n
 	int r, result = 0;
 
 	sysfs_init(&sysfs, settings);
-	sysfs.progress =
-		mmap(NULL, sizeof(*sysfs.progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sysfs.progress = mmap(
+		NULL, sizeof(*sysfs.progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sysfs.progress == MAP_FAILED) {
 		log_line(LOG_ERR, "release: %m");
 		return 1;

@@ -13,10 +13,10 @@ static int make_dir(const char *state_dir, const char *sub)
 
 	/* The parent is /run, or a test's own folder: only one level is ours to make. */
 	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST)
-		return -errno;
+		return negative_errno();
 	if (path_printf(path, sizeof(path), "%s/%s", state_dir, sub) < 0)
 		return -ENAMETOOLONG;
-	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
 }
 
 static int open_temporary(const char *state_dir, char *path, size_t size)
@@ -30,7 +30,7 @@ static int open_temporary(const char *state_dir, char *path, size_t size)
 		fd = mkostemp(path, O_CLOEXEC);
 		if (fd >= 0)
 			return fd;
-		r = -errno;
+		r = negative_errno();
 		if (r != -ENOENT || tries > 0)
 			return r;
 		r = make_dir(state_dir, "tmp");
@@ -58,16 +58,16 @@ static int write_state_file(const char *state_dir, const char *sub, const char *
 		ssize_t n = write(fd, text + done, size - done);
 
 		if (n < 0 && errno != EINTR)
-			r = -errno;
+			r = negative_errno();
 		else if (n > 0)
 			done += (size_t)n;
 	}
 	if (r == 0 && (fchmod(fd, 0644) < 0 || (times && futimens(fd, times) < 0)))
-		r = -errno;
+		r = negative_errno();
 	for (unsigned tries = 0; r == 0; tries++) {
 		if ((exclusive ? link(temporary, path) : rename(temporary, path)) >= 0)
 			break;
-		r = -errno;
+		r = negative_errno();
 		if (r == -ENOENT && tries == 0)
 			r = make_dir(state_dir, sub);
 	}
@@ -105,7 +105,7 @@ int record_remove(const char *state_dir, const struct sysfs_device *d)
 
 	if (r < 0)
 		return r;
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
 int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n)
@@ -157,7 +157,8 @@ static void keep_copy(const char *state_dir, const struct policy_file *file)
 		r = write_state_file(state_dir, "policy", path, file->text, file->size, times, false);
 	}
 	if (r < 0)
-		log_line(LOG_WARNING, "%s: cannot keep a copy under %s, so an error in a later version leaves no rules: %s",
+		log_line(LOG_WARNING,
+			"%s: cannot keep a copy under %s, so an error in a later version leaves no rules: %s",
 			file->path, state_dir, strerror(-r));
 }
 
@@ -187,8 +188,9 @@ static bool is_new_to_log(const char *state_dir, const struct policy_file *file)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return false; /* somebody is at it right now */
 
-	(void)snprintf(now, sizeof(now), "%ju %jd %jd.%09ld %jd.%09ld\n", (uintmax_t)v->inode, (intmax_t)v->size,
-		(intmax_t)v->mtime.tv_sec, v->mtime.tv_nsec, (intmax_t)v->ctime.tv_sec, v->ctime.tv_nsec);
+	(void)snprintf(now, sizeof(now), "%ju %jd %jd.%09ld %jd.%09ld\n", (uintmax_t)v->inode,
+		(intmax_t)v->size, (intmax_t)v->mtime.tv_sec, v->mtime.tv_nsec, (intmax_t)v->ctime.tv_sec,
+		v->ctime.tv_nsec);
 	n = read(fd, seen, sizeof(seen) - 1);
 	seen[n > 0 ? n : 0] = '\0';
 	if (streq(now, seen))
@@ -201,8 +203,8 @@ static bool is_new_to_log(const char *state_dir, const struct policy_file *file)
 
 static void log_errors(const struct policy *policy, const struct policy_file *file)
 {
-	const char *instead = file->status == POLICY_FILE_COPY ? "its last good version stays in force" :
-								 "none of its rules is in force";
+	const char *instead = file->status == POLICY_FILE_COPY ? "its last good version stays in force"
+							       : "none of its rules is in force";
 
 	for (size_t i = 0; i < policy->n_errors; i++) {
 		const struct policy_error *e = &policy->errors[i];
@@ -241,8 +243,8 @@ static bool is_copy_of(const struct policy *policy, const char *name)
 	for (size_t i = 0; i < policy->n_files; i++) {
 		char escaped[256];
 
-		if (name_escape(policy->files[i].path, escaped, sizeof(escaped)) >= 0 && streq(name, escaped) &&
-			policy->files[i].status != POLICY_FILE_MASKED)
+		if (name_escape(policy->files[i].path, escaped, sizeof(escaped)) >= 0 &&
+			streq(name, escaped) && policy->files[i].status != POLICY_FILE_MASKED)
 			return true;
 	}
 	return false;

@@ -16,7 +16,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 /* Removes it; there being none is fine. */
 int record_remove(const char *state_dir, const struct sysfs_device *d);
 
-/* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno. */
+/* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno.
+ */
 int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n);
 
 /*

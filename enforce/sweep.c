@@ -149,15 +149,16 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	r = present_write(settings->state_dir, s->v, s->n);
 	if (r < 0)
 		log_line(LOG_WARNING,
-			"cannot write what is present under %s, so Group=hold will leave all devices alone: %s",
+			"cannot write what is present under %s, so Group=hold will leave all devices alone: "
+			"%s",
 			settings->state_dir, strerror(-r));
 	if (policy->n_rules > 0)
 		r = run(s);
 	else
 		r = 0;
 	if (r >= 0)
-		log_line(LOG_INFO, "swept %zu devices by %zu rules: %zu overrides written", s->n, policy->n_rules,
-			atomic_load(&s->report->wrote));
+		log_line(LOG_INFO, "swept %zu devices by %zu rules: %zu overrides written", s->n,
+			policy->n_rules, atomic_load(&s->report->wrote));
 	return r;
 }
 
@@ -167,7 +168,7 @@ int verb_sweep(const struct settings *settings)
 	int r;
 
 	s.report = mmap(NULL, sizeof(*s.report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	r = s.report == MAP_FAILED ? -errno : sweep(&s, settings);
+	r = s.report == MAP_FAILED ? negative_errno() : sweep(&s, settings);
 	if (r < 0) {
 		log_line(LOG_ERR, "sweep: %s", strerror(-r));
 		return 1;

@@ -6,7 +6,8 @@
  * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
  * *ret_missing is what must be known to tell. Kept in the device, for groups ask it of every member.
  */
-static int own_rule(const struct policy *policy, struct device *device, const struct rule **ret, enum fact *ret_missing)
+static int own_rule(
+	const struct policy *policy, struct device *device, const struct rule **ret, enum fact *ret_missing)
 {
 	if (device->own_policy != policy) {
 		device->own_policy = policy;
@@ -74,7 +75,8 @@ static void decide_companion(struct decision *d, const struct rule *rule)
 	case GROUP_UNSET:
 		break;
 	case GROUP_HOLD:
-		/* Who cannot tell leaves alone: taking a running disk away is worse than a group not viable. */
+		/* Who cannot tell leaves alone: taking a running disk away is worse than a group not viable.
+		 */
 		if (d->device->ops->was_present(d->device) != 0)
 			d->left = true;
 		else
@@ -95,7 +97,8 @@ static const struct rule *group_rule(const struct policy *policy, struct device 
 		const struct rule *own;
 		enum fact missing;
 
-		if (own_rule(policy, members[i], &own, &missing) == 0 && own && (!first || own->order < first->order))
+		if (own_rule(policy, members[i], &own, &missing) == 0 && own &&
+			(!first || own->order < first->order))
 			first = own;
 	}
 	return first;
@@ -128,7 +131,8 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		policy_decide_own(policy, members[i], d);
 		if (d->rule || !policy->has_groups || is_bridge(members[i]))
 			continue;
-		/* What the device was given for the sake of a member that has gone stays until policy changes. */
+		/* What the device was given for the sake of a member that has gone stays until policy
+		 * changes. */
 		kept_id = members[i]->ops->kept_rule(members[i]);
 		kept = kept_id ? policy_find_rule(policy, kept_id) : NULL;
 		if (kept && (!rule || kept->order < rule->order))

@@ -133,7 +133,8 @@ static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact f
 		return 0;
 	m = device_text(&d->device, FACT_MODALIAS);
 	if (!m)
-		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN : add_pci_id_from_attrs(d, values, fact);
+		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN
+							    : add_pci_id_from_attrs(d, values, fact);
 	if (!modalias_part(m, 4, "v", 8, v) || !modalias_part(m, 13, "d", 8, dev) ||
 		!modalias_part(m, 22, "sv", 8, sv) || !modalias_part(m, 32, "sd", 8, sd) ||
 		!modalias_part(m, 42, "bc", 2, bc) || !modalias_part(m, 46, "sc", 2, sc) ||
@@ -190,10 +191,10 @@ static int add_compatible(struct sysfs_device *d, struct values *values)
 	sysfs_progress(d, "reading", "of_node/compatible");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return absent(-errno);
+		return absent(negative_errno());
 	n = read(fd, text, sizeof(text) - 1);
 	if (n < 0)
-		return -errno;
+		return negative_errno();
 	text[n] = '\0';
 	for (const char *s = text; r >= 0 && s < text + n; s += strlen(s) + 1)
 		r = add(d, values, s);
@@ -258,8 +259,8 @@ static int was_present(struct device *device)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 
-	return d->sysfs->state_dir ? present_has(&d->sysfs->present, d->sysfs->state_dir, d->inode) :
-				       -ENODATA;
+	return d->sysfs->state_dir ? present_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
+				   : -ENODATA;
 }
 
 static uint64_t kept_rule(struct device *device)

@@ -20,7 +20,7 @@ static int from_path(struct sysfs *sysfs, const char *path, struct sysfs_device 
 	real = realpath(path, NULL);
 	root = realpath(sysfs->root, NULL);
 	if (!real || !root)
-		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : -errno;
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
 	rest = startswith(real, root);
 	if (!rest || !startswith(rest, "/devices/"))
 		return -ENODEV;
@@ -96,8 +96,8 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 	if (name[0] == '/') {
 		const char *dev = startswith(name, "/dev/");
 
-		return dev && !strchr(dev, '/') ? from_class(sysfs, "block", dev, ret) :
-						  from_path(sysfs, name, ret);
+		return dev && !strchr(dev, '/') ? from_class(sysfs, "block", dev, ret)
+						: from_path(sysfs, name, ret);
 	}
 	if (slash) {
 		char bus[256];

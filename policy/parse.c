@@ -28,8 +28,8 @@ struct parser {
 
 static void fail(struct parser *p, unsigned line, const char *text)
 {
-	if (!text || (p->errors < POLICY_FILE_ERRORS_MAX &&
-			     policy_add_error(p->policy, p->file, line, text) < 0))
+	if (!text ||
+		(p->errors < POLICY_FILE_ERRORS_MAX && policy_add_error(p->policy, p->file, line, text) < 0))
 		p->r = -ENOMEM;
 	p->errors++;
 }
@@ -55,7 +55,8 @@ static bool label_is_valid(const char *s, size_t n)
 			if (((unsigned char)s[i + k] & 0xc0) != 0x80)
 				return false;
 		/* Overlong forms, surrogates and what is beyond Unicode: no D-Bus string, no JSON. */
-		if ((c == 0xe0 && (unsigned char)s[i + 1] < 0xa0) || (c == 0xed && (unsigned char)s[i + 1] > 0x9f) ||
+		if ((c == 0xe0 && (unsigned char)s[i + 1] < 0xa0) ||
+			(c == 0xed && (unsigned char)s[i + 1] > 0x9f) ||
 			(c == 0xf0 && (unsigned char)s[i + 1] < 0x90) ||
 			(c == 0xf4 && (unsigned char)s[i + 1] > 0x8f))
 			return false;
@@ -119,7 +120,8 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 		end--;
 	if (!label_is_valid(label, (size_t)(end - label)) || *label == '"' || *label == '\'') {
 		fail(p, p->line,
-			"the section's label is empty or has a control character, a quotation mark in front, or is not UTF-8");
+			"the section's label is empty or has a control character, a quotation mark in front, "
+			"or is not UTF-8");
 		return;
 	}
 
@@ -158,7 +160,8 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 	if (full > POLICY_LINE_MAX) {
 		fail(p, p->line,
 			arena_printf(arena,
-				"the line is %zu bytes long, more than %d; give a key again on a line of its own instead",
+				"the line is %zu bytes long, more than %d; give a key again on a line of its "
+				"own instead",
 				full, POLICY_LINE_MAX));
 		return false;
 	}

@@ -5,12 +5,14 @@
 #include <ctype.h>
 #include <fcntl.h>
 
-static bool take_hex(const char **s, const char *end, unsigned least, unsigned most, char after, unsigned *ret)
+static bool take_hex(
+	const char **s, const char *end, unsigned least, unsigned most, char after, unsigned *ret)
 {
 	unsigned v = 0, n = 0;
 
 	for (; *s < end && isxdigit((unsigned char)**s) && n <= most; (*s)++, n++)
-		v = v * 16 + (unsigned)(isdigit((unsigned char)**s) ? **s - '0' : tolower((unsigned char)**s) - 'a' + 10);
+		v = v * 16 + (unsigned)(isdigit((unsigned char)**s) ? **s - '0'
+								    : tolower((unsigned char)**s) - 'a' + 10);
 	if (n < least || n > most)
 		return false;
 	if (after) {
@@ -92,24 +94,27 @@ static int read_number(const char *path, const char *attr, unsigned *ret)
 		return -ENAMETOOLONG;
 	fd = open(full, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return negative_errno();
 	n = read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
-		return n < 0 ? -errno : -EIO;
+		return n < 0 ? negative_errno() : -EIO;
 	text[n] = '\0';
 	*ret = (unsigned)strtoul(text, NULL, 0);
 	return 0;
 }
 
 /* Whether the physical function whose folder this is has a function at that routing id; which one. */
-static int vf_number(const char *pf_path, const struct pci_address *pf, const struct pci_address *vf, unsigned *ret)
+static int vf_number(
+	const char *pf_path, const struct pci_address *pf, const struct pci_address *vf, unsigned *ret)
 {
 	unsigned offset, stride, total;
 	unsigned pf_rid = pf->bus << 8 | pf->device << 3 | pf->function;
 	unsigned vf_rid = vf->bus << 8 | vf->device << 3 | vf->function, n;
 
-	if (pf->domain != vf->domain || vf_rid <= pf_rid || read_number(pf_path, "sriov_totalvfs", &total) < 0 ||
-		read_number(pf_path, "sriov_offset", &offset) < 0 || read_number(pf_path, "sriov_stride", &stride) < 0)
+	if (pf->domain != vf->domain || vf_rid <= pf_rid ||
+		read_number(pf_path, "sriov_totalvfs", &total) < 0 ||
+		read_number(pf_path, "sriov_offset", &offset) < 0 ||
+		read_number(pf_path, "sriov_stride", &stride) < 0)
 		return -ENODATA;
 	if (offset == 0 || vf_rid < pf_rid + offset)
 		return -ENODATA;
@@ -161,7 +166,8 @@ static bool device_id_fits(const struct sysfs_device *d, const char *pf_path)
 	if (read_number(vf_path, "vendor", &a) == 0 && read_number(pf_path, "vendor", &b) == 0 && a != b)
 		return false;
 	/* Shown since Linux 4.15; a card without it is believed. */
-	if (read_number(vf_path, "device", &a) == 0 && read_number(pf_path, "sriov_vf_device", &b) == 0 && a != b)
+	if (read_number(vf_path, "device", &a) == 0 && read_number(pf_path, "sriov_vf_device", &b) == 0 &&
+		a != b)
 		return false;
 	return true;
 }
@@ -191,8 +197,10 @@ int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *
 	if (d->sysfs->settled)
 		return -ENODATA;
 
-	/* A virtual function is a child of its physical function's parent (virtfn->dev.parent), on whatever bus. */
-	if (sysfs_device_path(d, ".", path, sizeof(path)) < 0 || read_number(path, "sriov_totalvfs", &sriov) == 0)
+	/* A virtual function is a child of its physical function's parent (virtfn->dev.parent), on whatever
+	 * bus. */
+	if (sysfs_device_path(d, ".", path, sizeof(path)) < 0 ||
+		read_number(path, "sriov_totalvfs", &sriov) == 0)
 		return -ENODATA;
 	dir = opendir(parent);
 	if (!dir)

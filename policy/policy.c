@@ -49,7 +49,8 @@ static struct policy_file *add_file(struct policy *policy, const char *path, con
  * Opens a file and reads it if we may trust it. 0; 1: it is /dev/null; -EINVAL: *ret_error says why not;
  * -ENOMEM.
  */
-static int read_file(struct policy *policy, const char *path, struct policy_file *file, const char **ret_error)
+static int read_file(
+	struct policy *policy, const char *path, struct policy_file *file, const char **ret_error)
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us up before we have seen that it is none. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -178,7 +179,8 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 		/* Its name stands in properties, records and messages, a line each. */
 		if (e->d_name[strcspn(e->d_name, "\n\r")]) {
 			int r = policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
-				arena_printf(&policy->arena, "has a file whose name is broken over lines: %s; rename it",
+				arena_printf(&policy->arena,
+					"has a file whose name is broken over lines: %s; rename it",
 					quoted(&policy->arena, e->d_name)));
 
 			if (r < 0)

@@ -89,6 +89,7 @@ int policy_add_error(struct policy *policy, const char *file, unsigned line, con
 
 /*
  * Parses text and adds its rules to the policy, all of them or, when there is any error, none. `file` is
- * the path that rules and errors name; it and the text are borrowed for as long as the policy lives. 0: taken; -EINVAL: errors were added; -ENOMEM.
+ * the path that rules and errors name; it and the text are borrowed for as long as the policy lives. 0:
+ * taken; -EINVAL: errors were added; -ENOMEM.
  */
 int policy_parse(struct policy *policy, const char *file, const char *text, size_t size);

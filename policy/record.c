@@ -19,7 +19,7 @@ static int read_state_file(const char *path, char **ret)
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	size_t size;
 
-	return fd < 0 ? -errno : read_full(fd, 4096, 16U * 1024U * 1024U, ret, &size);
+	return fd < 0 ? negative_errno() : read_full(fd, 4096, 16U * 1024U * 1024U, ret, &size);
 }
 
 /* "KEY=value\n" to buf. */
@@ -83,9 +83,9 @@ int present_path(const char *state_dir, char *buf, size_t size)
 bool record_equal(const struct record *a, const struct record *b)
 {
 	return a->inode == b->inode && a->rule_id == b->rule_id && streq(a->set, b->set) &&
-		streq(a->given, b->given) && streq(a->decision, b->decision) && streq(a->cause, b->cause) &&
-		streq(a->rule, b->rule) && streq(a->source, b->source) && streq(a->state, b->state) &&
-		streq(a->reason, b->reason);
+	       streq(a->given, b->given) && streq(a->decision, b->decision) && streq(a->cause, b->cause) &&
+	       streq(a->rule, b->rule) && streq(a->source, b->source) && streq(a->state, b->state) &&
+	       streq(a->reason, b->reason);
 }
 
 static int compare_inodes(const void *a, const void *b)

@@ -93,7 +93,7 @@ bool driver_is_vfio(const char *driver)
 {
 	/* vfio-pci, vfio_ap, and the variant drivers: mlx5-vfio-pci, nvgrace-gpu-vfio-pci, … */
 	return startswith(driver, "vfio-") || startswith(driver, "vfio_") || strstr(driver, "-vfio-") ||
-		strstr(driver, "_vfio_");
+	       strstr(driver, "_vfio_");
 }
 
 const char *rebind_to_string(enum rebind rebind)
@@ -155,7 +155,8 @@ static bool looks_like_pci_address(const char *s)
 }
 
 /* Rules hold their conditions in the order of enum fact, which is the order of what a fact costs. */
-static struct condition *get_condition(struct rule *rule, struct arena *arena, enum fact fact, const char *attr)
+static struct condition *get_condition(
+	struct rule *rule, struct arena *arena, enum fact fact, const char *attr)
 {
 	struct condition **at = &rule->conditions, *c;
 
@@ -265,9 +266,10 @@ static int set_match(struct rule *rule, struct arena *arena, enum fact fact, con
 		if (r == -EINVAL)
 			return refuse(ret_error,
 				arena_printf(arena, "%s takes %s, not %s", fact_key(fact),
-					fact == FACT_ID ? "vendor:device or vendor:device:subvendor:subdevice, four hex "
-							  "digits each as lspci -nn prints them" :
-							  "two, four or six hex digits",
+					fact == FACT_ID ? "vendor:device or "
+							  "vendor:device:subvendor:subdevice, four hex "
+							  "digits each as lspci -nn prints them"
+							: "two, four or six hex digits",
 					quoted(arena, arena_strndup(arena, value, n))));
 		if (r < 0)
 			return r;
@@ -356,8 +358,8 @@ static int set_module(struct rule *rule, struct arena *arena, const char *value,
 	if (n == 0 || n > DRIVER_NAME_MAX ||
 		value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.")] ||
 		value[0] == '-' || value[0] == '.')
-		return refuse(ret_error,
-			arena_printf(arena, "Module= takes the name of a module, not %s", quoted(arena, value)));
+		return refuse(ret_error, arena_printf(arena, "Module= takes the name of a module, not %s",
+						 quoted(arena, value)));
 	rule->module = arena_strdup(arena, value);
 	return rule->module ? 0 : -ENOMEM;
 }
@@ -366,8 +368,8 @@ static int set_module(struct rule *rule, struct arena *arena, const char *value,
 static enum fact fact_of_key(const char *key)
 {
 	/* Two letters tell nearly all of them apart, so a key costs about one comparison. */
-	static const enum fact facts[] = { FACT_NAME, FACT_ID, FACT_PATH, FACT_BUS, FACT_CLASS, FACT_COMPATIBLE,
-		FACT_MODALIAS, FACT_ANCESTOR, FACT_FIRMWARE, FACT_PHYSFN };
+	static const enum fact facts[] = { FACT_NAME, FACT_ID, FACT_PATH, FACT_BUS, FACT_CLASS,
+		FACT_COMPATIBLE, FACT_MODALIAS, FACT_ANCESTOR, FACT_FIRMWARE, FACT_PHYSFN };
 
 	for (size_t i = 0; i < ELEMENTSOF(facts); i++) {
 		const char *name = fact_key(facts[i]);
@@ -383,8 +385,8 @@ static enum fact fact_of_key(const char *key)
 	return FACT_COUNT;
 }
 
-int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
-	const char **ret_error)
+int rule_set(
+	struct rule *rule, struct arena *arena, const char *key, const char *value, const char **ret_error)
 {
 	enum fact fact = fact_of_key(key);
 	const char *attr;
@@ -428,15 +430,15 @@ int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error)
 			arena_printf(arena, "[device %s] has no Driver=; Driver=none keeps all drivers away",
 				rule->label));
 	if (!rule->conditions)
-		return refuse(ret_error,
-			arena_printf(arena,
-				"[device %s] has no match key (Name=, Path=, Id=, …) and would match every device; "
-				"Bus=* says so on purpose",
-				rule->label));
+		return refuse(ret_error, arena_printf(arena,
+						 "[device %s] has no match key (Name=, Path=, Id=, …) and "
+						 "would match every device; "
+						 "Bus=* says so on purpose",
+						 rule->label));
 
 	if (rule->group == GROUP_UNSET) {
 		bool vfio = rule->driver.kind == DRIVER_VFIO ||
-			(rule->driver.kind == DRIVER_NAMED && driver_is_vfio(rule->driver.name));
+			    (rule->driver.kind == DRIVER_NAMED && driver_is_vfio(rule->driver.name));
 
 		rule->group = vfio ? GROUP_HOLD : GROUP_LEAVE;
 	}

@@ -20,7 +20,9 @@ enum settings_option {
 #define SETTINGS_LONG_OPTIONS                                                                                \
 	{ "conf-dir", required_argument, NULL, OPTION_CONF_DIR },                                            \
 		{ "sysfs", required_argument, NULL, OPTION_SYSFS },                                          \
-		{ "state-dir", required_argument, NULL, OPTION_STATE_DIR }
+	{                                                                                                    \
+		"state-dir", required_argument, NULL, OPTION_STATE_DIR                                       \
+	}
 
 struct settings {
 	const char *conf_dirs[CONF_DIRS_MAX]; /* first wins */

@@ -44,10 +44,10 @@ static int read_attr(const struct sysfs_device *d, const char *attr, char *buf, 
 	sysfs_progress(d, "reading", attr);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return -errno;
+		return negative_errno();
 	n = read(fd, buf, size - 1);
 	if (n < 0)
-		return -errno;
+		return negative_errno();
 	buf[n] = '\0';
 	return (int)n;
 }
@@ -79,7 +79,7 @@ static int read_link(const char *path, char *buf, size_t size)
 	ssize_t n = readlink(path, buf, size - 1);
 
 	if (n < 0)
-		return -errno;
+		return negative_errno();
 	if ((size_t)n >= size - 1)
 		return -ENAMETOOLONG;
 	buf[n] = '\0';
@@ -112,7 +112,7 @@ bool sysfs_device_is_supported(const struct sysfs_device *d)
 	char path[PATH_MAX];
 
 	return sysfs_device_path(d, "driver_override", path, sizeof(path)) >= 0 &&
-		faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
+	       faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
 }
 
 int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
@@ -122,7 +122,8 @@ int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, 
 	struct stat st;
 	int r;
 
-	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") || devpath[strlen(devpath) - 1] == '/')
+	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") ||
+		devpath[strlen(devpath) - 1] == '/')
 		return -EINVAL;
 
 	d = calloc(1, sizeof(*d));
@@ -141,7 +142,7 @@ int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, 
 	if (r < 0)
 		return r;
 	if (stat(path, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : -errno;
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
 	d->inode = st.st_ino;
 
 	if (!bus) {
@@ -242,7 +243,7 @@ int sysfs_device_find_members(struct sysfs_device *d)
 		return r;
 	dir = opendir(path);
 	if (!dir)
-		return errno == ENOENT ? -ENODATA : -errno;
+		return errno == ENOENT ? -ENODATA : negative_errno();
 
 	r = sysfs_device_add_member(d, &d->device);
 	while (r >= 0 && (e = readdir(dir))) {
@@ -276,7 +277,7 @@ static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device **
 		return r;
 	dir = opendir(path);
 	if (!dir)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return errno == ENOENT || errno == ENOTDIR ? 0 : negative_errno();
 
 	while ((e = readdir(dir))) {
 		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
@@ -333,7 +334,7 @@ static int share_groups(struct sysfs_device **v, size_t n)
 		struct device **members;
 
 		for (end = i + 1; end < n && v[i]->group_id && v[end]->group_id &&
-			streq(v[i]->group_id, v[end]->group_id);
+				  streq(v[i]->group_id, v[end]->group_id);
 			end++)
 			;
 		if (!v[i]->group_id)
@@ -372,7 +373,7 @@ int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret
 		return r;
 	dir = opendir(path);
 	if (!dir)
-		return -errno;
+		return negative_errno();
 	while (r >= 0 && (e = readdir(dir)))
 		if (e->d_name[0] != '.')
 			r = list_bus(sysfs, e->d_name, &v, &n);

@@ -17,13 +17,13 @@
 
 /* What is being done right now, for the one who waits for it; may lie in shared memory. */
 struct progress {
-	char doing[160]; /* "reading driver_override of pci 0000:03:00.0" */
+	char doing[160];		   /* "reading driver_override of pci 0000:03:00.0" */
 	const struct sysfs_device *device; /* whose file that is */
 };
 
 struct sysfs {
-	const char *root;      /* "/sys" */
-	const char *state_dir; /* where records are; NULL: there are none */
+	const char *root;	   /* "/sys" */
+	const char *state_dir;	   /* where records are; NULL: there are none */
 	struct progress *progress; /* NULL: nobody watches */
 	/* All links of devices are made: a device without `physfn` is no virtual function. */
 	bool settled;
@@ -35,7 +35,7 @@ struct sysfs_device {
 	struct sysfs *sysfs;
 	const char *devpath; /* "/devices/pci0000:00/0000:00:03.0" */
 	const char *bus, *name;
-	uint64_t inode;	       /* of its folder */
+	uint64_t inode;	      /* of its folder */
 	const char *group_id; /* number of the IOMMU group, NULL: none or not known yet */
 	bool group_asked;
 	struct device **members; /* of the group, itself among them; those that we made are ours */

@@ -141,7 +141,7 @@ void strings_done(struct strings *l)
 static bool name_char_is_plain(unsigned char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-		c == '_' || c == ':' || c == '-';
+	       c == '_' || c == ':' || c == '-';
 }
 
 int name_escape(const char *name, char *buf, size_t size)
@@ -208,7 +208,7 @@ int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return -errno;
+			return negative_errno();
 		if (k == 0)
 			break;
 		n += (size_t)k;

@@ -59,6 +59,12 @@ static inline void closedirp(DIR **d)
 		closedir(*d);
 }
 
+/* errno as a result; negative for certain, which also spares a static analyser its doubts. */
+static inline int negative_errno(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
 static inline bool streq(const char *a, const char *b)
 {
 	return strcmp(a, b) == 0;
@@ -89,7 +95,8 @@ struct arena {
  */
 void arena_reserve(struct arena *a, size_t size);
 
-/* size zeroed bytes, aligned for pointers and 64-bit numbers; NULL when out of memory. Lives until arena_done(). */
+/* size zeroed bytes, aligned for pointers and 64-bit numbers; NULL when out of memory. Lives until
+ * arena_done(). */
 void *arena_alloc(struct arena *a, size_t size);
 /* A copy of the n bytes at s with a NUL behind; NULL when out of memory. */
 char *arena_strndup(struct arena *a, const char *s, size_t n);

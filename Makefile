@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The commands of a developer's day. meson does the work; this only says which.
+BUILD ?= build
+DESTDIR ?=
+FUZZ_SECONDS ?= 3600
+
+.PHONY: all run test install uninstall fuzz bench coverage format clean deps
+
+all: $(BUILD)/build.ninja
+	meson compile -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	tools/install-deps build
+	meson setup $(BUILD)
+
+deps:
+	tools/install-deps
+
+# Shows the main job on a real kernel: a card is plugged twice, the override stands before the first probe.
+run: deps
+	meson setup $(BUILD) >/dev/null
+	meson compile -C $(BUILD) >/dev/null
+	tests/vm/demo --build $(BUILD)
+
+# Everything: warnings, formatting, unit tests under sanitizers, fuzzing, virtual machines, benchmarks.
+test: deps
+	tests/run-all
+
+# Of a built tree: as root nothing is built, so that nothing in it belongs to root afterwards.
+install: all
+	meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
+
+uninstall:
+	meson compile -C $(BUILD) uninstall
+
+fuzz: deps
+	tests/run-all fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+bench: deps
+	tests/run-all bench
+
+coverage: deps
+	tests/run-all coverage
+
+format: deps
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(BUILD)
