@@ -126,7 +126,7 @@ static int work(void *userdata)
 	struct sysfs_device *d;
 	struct policy *policy;
 	struct decision decision;
-	const char *modalias;
+	const char *modalias, *from_udev = getenv("DEVPATH");
 	int r;
 
 	/* Nothing is freed: this process ends with its work. */
@@ -145,7 +145,7 @@ static int work(void *userdata)
 		return 0;
 
 	/* udev has read it already. */
-	modalias = getenv("DEVPATH") && streq(getenv("DEVPATH"), e->devpath) ? getenv("MODALIAS") : NULL;
+	modalias = from_udev && streq(from_udev, e->devpath) ? getenv("MODALIAS") : NULL;
 	if (modalias && *modalias)
 		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
 

@@ -63,7 +63,7 @@ static int attr_fact(struct device *d, const char *attr, struct values *ret)
 
 int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret)
 {
-	if (fact == FACT_ATTR)
+	if (attr)
 		return attr_fact(d, attr, ret);
 	if (!d->facts[fact].asked) {
 		d->facts[fact].r = ask(d, fact, NULL, &d->facts[fact].values);
@@ -77,7 +77,7 @@ const char *device_text(struct device *d, enum fact fact)
 {
 	struct values values;
 
-	if (device_fact(d, fact, NULL, &values) < 0 || values.n == 0)
+	if (fact >= FACT_ATTR || device_fact(d, fact, NULL, &values) < 0 || values.n == 0)
 		return NULL;
 	return values.v[0].text;
 }

@@ -62,7 +62,9 @@ static inline void closedirp(DIR **d)
 /* errno as a result; negative for certain, which also spares a static analyser its doubts. */
 static inline int negative_errno(void)
 {
-	return errno > 0 ? -errno : -EIO;
+	int r = -errno;
+
+	return r < 0 ? r : -EIO;
 }
 
 static inline bool streq(const char *a, const char *b)

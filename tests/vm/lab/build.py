@@ -16,6 +16,8 @@ def _enable(root):
     for folder in ("usr/lib/systemd/system", "lib/systemd/system"):
         folder = os.path.join(root, folder)
         for unit in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            if os.path.isdir(os.path.join(folder, unit)):  # links that the installation itself makes
+                continue
             with open(os.path.join(folder, unit), encoding="utf-8") as stream:
                 text = stream.read()
             for key, values in re.findall(r"^(WantedBy|RequiredBy|Alias)=(.*)$", text, re.MULTILINE):

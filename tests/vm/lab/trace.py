@@ -49,6 +49,35 @@ class Event:
     synthetic: bool = False
 
 
+def chosen(events, kind, device):
+    """Those of one kind or device, or of both; None: any."""
+    return [e for e in events if (kind is None or e.kind == kind) and (device is None or e.device == device)]
+
+
+def parse(raw):
+    """A list of Event from the text of a trace file, in the order of time."""
+    events = []
+    heads = list(HEADER.finditer(raw))
+    # A written text has its newline in it, so an event lasts until the next one's header.
+    for head, follower in zip(heads, heads[1:] + [None]):
+        body = BODY.match(raw[head.end():follower.start() if follower else len(raw)].rstrip("\n"))
+        if not body:
+            continue
+        found = head["kind"].rstrip("2")
+        text = body["text"] or ""
+        text = text[1:-1] if text.startswith('"') else text
+        if found == "uevent":
+            if not text.startswith("ACTION="):
+                continue
+            text = text[len("ACTION="):]
+        elif text.endswith("\n") and text != "\n":
+            text = text[:-1]
+        events.append(Event(float(head["time"]), found, body["dev"], text, head["task"].strip(), int(head["pid"]),
+                            "SYNTH_UUID" in (body["synth"] or "")))
+    events.sort(key=lambda event: event.time)
+    return events
+
+
 class Trace:
     """A trace in one machine. start(), then read() as often as wanted; clear() forgets what was seen."""
 
@@ -92,24 +121,4 @@ class Trace:
 
     def read(self, kind=None, device=None):
         """All events so far in the order of time, or those of one kind or device. Does not take them away."""
-        raw = self.vm.out(f"grep -v '^#' {INSTANCE}/trace || true")
-        events = []
-        heads = list(HEADER.finditer(raw))
-        # A written text has its newline in it, so an event lasts until the next one's header.
-        for head, follower in zip(heads, heads[1:] + [None]):
-            body = BODY.match(raw[head.end():follower.start() if follower else len(raw)].rstrip("\n"))
-            if not body:
-                continue
-            found = head["kind"].rstrip("2")
-            text = body["text"] or ""
-            text = text[1:-1] if text.startswith('"') else text
-            if found == "uevent":
-                if not text.startswith("ACTION="):
-                    continue
-                text = text[len("ACTION="):]
-            elif text.endswith("\n") and text != "\n":
-                text = text[:-1]
-            events.append(Event(float(head["time"]), found, body["dev"], text, head["task"].strip(), int(head["pid"]),
-                                "SYNTH_UUID" in (body["synth"] or "")))
-        events.sort(key=lambda event: event.time)
-        return [e for e in events if (kind is None or e.kind == kind) and (device is None or e.device == device)]
+        return chosen(parse(self.vm.out(f"grep -v '^#' {INSTANCE}/trace || true")), kind, device)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What scenarios ask of a device in the guest, and do with it."""
+
+ENFORCER = "/usr/lib/udev/driver-override"
+SWEEP = "driver-overrides-sweep.service"
+
+
+def rule(label, **keys):
+    """The text of a rule: rule("nic", Name="0000:01:00.0", Driver="none"). A key with a dot: **{"Attr.vendor": ...}."""
+    return f"[device {label}]\n" + "".join(f"{key}={value}\n" for key, value in keys.items())
+
+
+def path(device, bus="pci"):
+    return f"/sys/bus/{bus}/devices/{device}"
+
+
+def exists(vm, device, bus="pci"):
+    return vm.run(f"test -e {path(device, bus)}", check=False).rc == 0
+
+
+def inode(vm, device, bus="pci"):
+    """Of the device's folder: a device that comes again under its old name has another one."""
+    return vm.out(f"stat -L -c %i {path(device, bus)}")
+
+
+def override(vm, device, bus="pci"):
+    """The override as the kernel shows it, an empty string when there is none."""
+    text = vm.out(f"cat {path(device, bus)}/driver_override")
+    return "" if text == "(null)" else text
+
+
+def properties(vm, device, bus="pci"):
+    """What udev's database has about our decision, without the common prefix: {"": "vfio-pci", "_STATE": ...}."""
+    lines = vm.out(f"udevadm info --query=property --path={path(device, bus)}").splitlines()
+    pairs = (line.split("=", 1) for line in lines if line.startswith("DRIVER_OVERRIDE"))
+    return {key[len("DRIVER_OVERRIDE"):]: value for key, value in pairs}
+
+
+def drivers(vm):
+    """The driver of every device of every bus: one text, good to compare."""
+    return vm.out("for l in /sys/bus/*/devices/*/driver; do echo $l $(readlink $l); done")
+
+
+def settle(vm):
+    vm.run("udevadm settle --timeout=60", 70)
+
+
+def trigger(vm, action="add", device=None, bus="pci"):
+    """A synthetic uevent for a device, or for all, and waits for udev to have dealt with it."""
+    vm.run(f"udevadm trigger --action={action} {path(device, bus) if device else ''}\nudevadm settle --timeout=120", 130)
+
+
+def unload(vm, module="e1000e"):
+    """Takes a module out, so that the next device of its driver depends on udev loading it."""
+    vm.run(f"modprobe -r {module}")
+    assert not loaded(vm, module), f"{module} is still loaded"
+
+
+def loaded(vm, module):
+    return vm.run(f"grep -q '^{module.replace('-', '_')} ' /proc/modules", check=False).rc == 0
+
+
+def remove(vm, *devices):
+    """As if pulled: the kernel forgets the devices."""
+    for device in devices:
+        vm.run(f"echo 1 >{path(device)}/remove")
+    settle(vm)
+
+
+def rescan(vm, *devices):
+    """The kernel finds them anew."""
+    vm.run("echo 1 >/sys/bus/pci/rescan")
+    for device in devices:
+        vm.wait_for(f"test -e {path(device)}")
+    settle(vm)
+
+
+def plug(vm, port, device, driver=None, model="e1000e", **more):
+    """Plugs a card into root port rpN (0 to 3) and waits until udev has dealt with it, and for the driver if told."""
+    vm.device_add(model, id=f"plug{port}", bus=f"rp{port}", **more)
+    vm.wait_for(f"test -e {path(device)}/{'driver' if driver else 'vendor'}", 30)
+    settle(vm)
+    if driver:
+        assert vm.driver(device) == driver, f"{device} has {vm.driver(device)}, not {driver}"
+
+
+def unplug(vm, port, device):
+    vm.device_del(f"plug{port}")
+    vm.wait_for(f"! test -e {path(device)}")
+    settle(vm)
+
+
+def empty_ports(vm):
+    """Unplugs what plug() has left: a scenario that failed leaves its cards to the next one."""
+    for entry in vm.qmp("qom-list", path="/machine/peripheral"):
+        if entry["name"].startswith("plug"):
+            vm.device_del(entry["name"])
+    settle(vm)
+
+
+def proper_order(trace, device, driver):
+    """Asserts from the kernel's own trace that a device which just came has one override, written before its first
+    probe, and that this driver was the only one to probe it; for "none", that nothing probed it at all. The events."""
+    events = trace.read(device=device)
+    shown = [(round(e.time, 4), e.kind, e.text, e.task) for e in events]
+    added = [e for e in events if e.kind == "uevent" and e.text == "add" and not e.synthetic]
+    written = [e for e in events if e.kind == "override"]
+    probes = [e for e in events if e.kind == "probe"]
+    assert len(added) == 1, f"not one real add event: {shown}"
+    assert [e.text for e in written] == [driver], f"override written: {shown}"
+    assert added[0].time < written[0].time, f"written before the device was announced: {shown}"
+    if driver == "none":
+        assert not probes, f"probed: {shown}"
+    else:
+        assert [e.text for e in probes] == [driver], f"probed by others: {shown}"
+        assert written[0].time < probes[0].time, f"probed before the override stood: {shown}"
+        assert [e.kind for e in events if e.kind == "bound"], f"not bound: {shown}"
+    return events
+
+
+def record(vm, device, bus="pci"):
+    """The enforcer's own record of a device; empty when there is none."""
+    text = vm.out(f"cat /run/driver-overrides/devices/{bus}:{device} 2>/dev/null || true")
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def journal(vm, text):
+    """The lines of the enforcer, of any of its processes, that have this text in them."""
+    lines = vm.out("journalctl --sync; journalctl -b --no-pager -o cat -t driver-override").splitlines()
+    return [line for line in lines if text in line]
