@@ -170,6 +170,7 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX];
+	char before[sizeof(record->set)] = "";
 	bool ours;
 	int r;
 
@@ -180,7 +181,7 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 	}
 	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, old) < 0)
 		*old = (struct record){};
-	ours = override[0] && streq(override, old->set);
+	ours = override[0] && (streq(override, old->set) || streq(override, old->was));
 
 	if (streq(override, want)) {
 		if (ours)
@@ -192,10 +193,11 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 		return false;
 	}
 
-	if (want[0])
-		(void)strcpy(record->set, want);
-	else
-		(void)strcpy(record->set, old->set); /* until it is cleared */
+	/* Both values are named until one is known to stand: whoever dies in between leaves no doubt. */
+	if (ours)
+		(void)strcpy(before, streq(override, old->set) ? old->set : old->was);
+	(void)strcpy(record->set, want);
+	(void)strcpy(record->was, before);
 	(void)strcpy(record->state, state_to_string(STATE_PENDING));
 	r = save(d, old, record);
 	if (r < 0 && want[0]) {
@@ -203,21 +205,21 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 		return false;
 	}
 	*old = *record;
+	record->was[0] = '\0';
 
 	r = write_override(d, want[0] ? want : "\n");
 	if (r < 0) {
+		(void)strcpy(record->set, before);
 		become(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
 			strerror(-r));
 		return false;
 	}
-	if (!want[0])
-		record->set[0] = '\0';
 	o->wrote = true;
 	return true;
 }
 
-static void settle_default(
-	struct sysfs_device *d, const struct record *old, struct record *record, struct outcome *o)
+static void settle_default(const struct decision *decision, struct sysfs_device *d, const struct record *old,
+	struct record *record, struct outcome *o)
 {
 	char driver[256];
 
@@ -227,9 +229,13 @@ static void settle_default(
 		bound_driver(d, driver, sizeof(driver));
 	}
 	/* It came by our override and would not have come by itself. */
-	if (driver[0] && (streq(driver, old->set) || streq(driver, old->given))) {
+	if (driver[0] && (streq(driver, old->set) || streq(driver, old->was) || streq(driver, old->given))) {
 		(void)snprintf(record->given, sizeof(record->given), "%s", driver);
-		become(o, STATE_PENDING, "still bound to %s, which came by an override of ours", driver);
+		if (decision->rule->rebind == REBIND_NO)
+			other_driver(o, decision, driver);
+		else
+			become(o, STATE_PENDING, "still bound to %s, which came by an override of ours",
+				driver);
 	} else
 		o->state = STATE_ENFORCED;
 }
@@ -263,12 +269,14 @@ void apply_decision(const struct decision *decision, struct outcome *ret)
 
 	if (settle_override(decision, d, &old, &record, ret)) {
 		if (decision->kind == DECISION_DEFAULT)
-			settle_default(d, &old, &record, ret);
+			settle_default(decision, d, &old, &record, ret);
 		else
 			settle_driver(decision, d, ret);
 	}
 	(void)strcpy(record.state, state_to_string(ret->state));
 	(void)strcpy(record.reason, ret->reason);
+	if (!record.first_probe[0])
+		(void)strcpy(record.first_probe, old.first_probe);
 	(void)save(d, &old, &record);
 }
 
@@ -279,15 +287,15 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 	struct record record;
 	int r, cleared = 0;
 
-	if (record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
+	if (!state_dir || record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
 		return 0;
-	if (record.set[0]) {
+	if (record.set[0] || record.was[0]) {
 		r = sysfs_device_override(d, override);
 		if (r < 0) {
 			(void)snprintf(ret_reason, size, "reading driver_override: %s", strerror(-r));
 			return r;
 		}
-		if (streq(override, record.set)) {
+		if (override[0] && (streq(override, record.set) || streq(override, record.was))) {
 			r = write_override(d, "\n");
 			if (r < 0) {
 				(void)snprintf(

@@ -14,6 +14,10 @@
 
 #define STACK_SIZE (256U * 1024U)
 
+#ifdef COVERAGE
+extern void __gcov_dump(void);
+#endif
+
 struct task {
 	int (*fn)(void *userdata);
 	void *userdata;
@@ -27,7 +31,12 @@ uint64_t now_usec(void)
 	return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
 }
 
-static int run(void *userdata)
+/* A sanitizer knows nothing of the stack it is on. */
+#if defined(__SANITIZE_ADDRESS__)
+__attribute__((no_sanitize_address))
+#endif
+static int
+run(void *userdata)
 {
 	const struct task *task = userdata;
 	int r;
@@ -38,6 +47,9 @@ static int run(void *userdata)
 	if (log_target() != LOG_TO_STDERR)
 		(void)close(STDERR_FILENO);
 	r = task->fn(task->userdata);
+#ifdef COVERAGE
+	__gcov_dump();
+#endif
 	_exit(r < 0 && r > -125 ? -r : r < 0 ? EIO : 0);
 }
 

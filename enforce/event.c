@@ -18,7 +18,8 @@
 /* In memory that parent and child share. The child writes a part, then says how far it is. */
 struct event {
 	const struct settings *settings;
-	const char *devpath;
+	const char *named;   /* by a person, in any way that devices are named; NULL: udev's devpath counts */
+	const char *devpath; /* for messages, too */
 	const char *bus;
 	struct progress progress;
 	_Atomic(int) stage;
@@ -134,7 +135,8 @@ static int work(void *userdata)
 	sysfs.progress = &e->progress;
 	(void)strcpy(e->progress.doing, "reading the policy");
 
-	r = sysfs_device_new(&sysfs, e->devpath, e->bus, &d);
+	r = e->named ? sysfs_device_lookup(&sysfs, e->named, &d)
+		     : sysfs_device_new(&sysfs, e->devpath, e->bus, &d);
 	if (r < 0)
 		return r == -ENODEV ? 0 : r; /* gone again: nothing to do */
 	r = policy_load(e->settings, &policy);
@@ -187,14 +189,6 @@ static void print_properties(const struct event *e, int stage)
 		print_property("DRIVER_OVERRIDE_MODALIAS", e->modalias);
 }
 
-/* "/devices/…" from a path with or without the mount point in front. */
-static const char *devpath_of(const struct settings *settings, const char *path)
-{
-	const char *rest = startswith(path, settings->sysfs);
-
-	return rest && *rest == '/' ? rest : path;
-}
-
 int verb_event(const struct settings *settings, const char *device)
 {
 	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
@@ -204,7 +198,8 @@ int verb_event(const struct settings *settings, const char *device)
 
 	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	e.settings = settings;
-	e.devpath = device ? devpath_of(settings, device) : getenv("DEVPATH");
+	e.named = device;
+	e.devpath = device ? device : getenv("DEVPATH");
 	if (!e.devpath) {
 		log_line(LOG_ERR, "event: no device given, and no DEVPATH in the environment");
 		return 2;
@@ -221,7 +216,7 @@ int verb_event(const struct settings *settings, const char *device)
 		bounded_give_up(&b);
 		log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending", e.devpath,
 			e.progress.doing);
-		print_properties(&e, stage == STAGE_DONE ? STAGE_DONE : stage);
+		print_properties(&e, stage);
 		if (stage != STAGE_DONE)
 			print_property("DRIVER_OVERRIDE_STATE", state_to_string(STATE_PENDING));
 		return 0;

@@ -40,11 +40,10 @@ static int open_temporary(const char *state_dir, char *path, size_t size)
 }
 
 /*
- * Puts text under STATE_DIR/SUB/…, at once and whole. With exclusive, -EEXIST when there is something
- * already. times: as futimens(), or NULL.
+ * Puts text under STATE_DIR/SUB/…, at once and whole. times: as futimens(), or NULL.
  */
 static int write_state_file(const char *state_dir, const char *sub, const char *path, const char *text,
-	size_t size, const struct timespec *times, bool exclusive)
+	size_t size, const struct timespec *times)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char temporary[PATH_MAX];
@@ -65,37 +64,108 @@ static int write_state_file(const char *state_dir, const char *sub, const char *
 	if (r == 0 && (fchmod(fd, 0644) < 0 || (times && futimens(fd, times) < 0)))
 		r = negative_errno();
 	for (unsigned tries = 0; r == 0; tries++) {
-		if ((exclusive ? link(temporary, path) : rename(temporary, path)) >= 0)
+		if (rename(temporary, path) >= 0)
 			break;
 		r = negative_errno();
 		if (r == -ENOENT && tries == 0)
 			r = make_dir(state_dir, sub);
 	}
-	if (r < 0 || exclusive)
+	if (r < 0)
 		(void)unlink(temporary);
 	return r;
 }
 
-int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record)
+/*
+ * Guard and enforcer write the same record, each what it knows: they read and replace it under this lock,
+ * which is held for as long as that takes on a tmpfs, never across anything of sysfs.
+ */
+static int lock_records(const char *state_dir)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (path_printf(path, sizeof(path), "%s/lock", state_dir) < 0)
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0 && errno == ENOENT && make_dir(state_dir, "devices") >= 0)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return negative_errno();
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR) {
+			int r = negative_errno();
+
+			(void)close(fd);
+			return r;
+		}
+	return fd;
+}
+
+/* With the lock held. */
+static int replace_record(const char *state_dir, const struct sysfs_device *d, const struct record *record)
 {
 	_cleanup_(freep) char *text = NULL;
+	_cleanup_(fclosep) FILE *f = NULL;
 	char path[PATH_MAX];
-	int n, r;
+	size_t size;
+	int r;
 
 	r = record_path(state_dir, d->bus, d->name, path, sizeof(path));
 	if (r < 0)
 		return r;
-	n = asprintf(&text,
-		"VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n%s%s%s"
-		"%s%s%s"
-		"DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
-		RECORD_VERSION, boot_id(), (uintmax_t)d->inode, record->set[0] ? "SET=" : "", record->set,
-		record->set[0] ? "\n" : "", record->given[0] ? "GIVEN=" : "", record->given,
-		record->given[0] ? "\n" : "", record->decision, record->cause, record->rule,
-		(uintmax_t)record->rule_id, record->source, record->state, record->reason);
-	if (n < 0)
+	f = open_memstream(&text, &size);
+	if (!f)
 		return -ENOMEM;
-	return write_state_file(state_dir, "devices", path, text, (size_t)n, NULL, false);
+	(void)fprintf(
+		f, "VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n", RECORD_VERSION, boot_id(), (uintmax_t)d->inode);
+	if (record->set[0])
+		(void)fprintf(f, "SET=%s\n", record->set);
+	if (record->was[0])
+		(void)fprintf(f, "WAS=%s\n", record->was);
+	if (record->given[0])
+		(void)fprintf(f, "GIVEN=%s\n", record->given);
+	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
+		record->decision, record->cause, record->rule, (uintmax_t)record->rule_id, record->source,
+		record->state, record->reason);
+	if (record->first_probe[0])
+		(void)fprintf(f, "FIRST_PROBE=%s\n", record->first_probe);
+	if (fclose(TAKE_PTR(f)) != 0)
+		return -ENOMEM;
+	return write_state_file(state_dir, "devices", path, text, size, NULL);
+}
+
+int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record)
+{
+	_cleanup_(closep) int lock = lock_records(state_dir);
+	struct record merged = *record, now;
+
+	if (lock < 0)
+		return lock;
+	if (record_read(state_dir, d->bus, d->name, d->inode, &now) >= 0) {
+		if (!merged.first_probe[0])
+			(void)strcpy(merged.first_probe, now.first_probe);
+		/*
+		 * Written by another of our programs since we looked, and the very value that was decided here;
+		 * not when we have just seen that it does not stand.
+		 */
+		if (!merged.set[0] && now.set[0] && streq(now.set, merged.decision) &&
+			!streq(merged.state, "foreign") && !streq(merged.state, "failed"))
+			(void)strcpy(merged.set, now.set);
+	}
+	return replace_record(state_dir, d, &merged);
+}
+
+int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, const char *first_probe)
+{
+	_cleanup_(closep) int lock = lock_records(state_dir);
+	struct record record;
+
+	if (lock < 0)
+		return lock;
+	if (record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
+		return 0;
+	(void)snprintf(record.first_probe, sizeof(record.first_probe), "%s", first_probe);
+	return replace_record(state_dir, d, &record);
 }
 
 int record_remove(const char *state_dir, const struct sysfs_device *d)
@@ -112,11 +182,14 @@ int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n
 {
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(fclosep) FILE *f = NULL;
+	_cleanup_(closep) int lock = lock_records(state_dir);
 	struct present_list list = {};
 	char path[PATH_MAX];
 	size_t size;
 	int r;
 
+	if (lock < 0)
+		return lock;
 	r = present_path(state_dir, path, sizeof(path));
 	if (r < 0)
 		return r;
@@ -135,26 +208,43 @@ int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n
 	if (r != 0)
 		return -ENOMEM;
 
-	/* What is there and not of this boot was left by a test: only on a tmpfs is the directory new. */
-	(void)unlink(path);
-	r = write_state_file(state_dir, "", path, text, size, NULL, true);
-	return r == -EEXIST ? 0 : r < 0 ? r : 1;
+	r = write_state_file(state_dir, "", path, text, size, NULL);
+	return r < 0 ? r : 1;
 }
 
-/* The copy carries the file's own time, so that one stat tells whether it is of this version. */
+/*
+ * The copy carries the file's own time, so that one stat tells whether it is of this version. A time of whole
+ * seconds was set by somebody (a package, an image, where all files have the same): then the contents tell.
+ */
+static bool copy_is_current(const char *path, const struct policy_file *file)
+{
+	const struct timespec *t = &file->version.mtime;
+	_cleanup_(freep) char *text = NULL;
+	_cleanup_(closep) int fd = -EBADF;
+	struct stat st;
+	size_t size;
+
+	if (stat(path, &st) < 0 || st.st_size != (off_t)file->size || st.st_mtim.tv_sec != t->tv_sec ||
+		st.st_mtim.tv_nsec != t->tv_nsec)
+		return false;
+	if (t->tv_nsec != 0)
+		return true;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 && read_full(fd, file->size, POLICY_FILE_MAX, &text, &size) >= 0 &&
+	       size == file->size && memcmp(text, file->text, size) == 0;
+}
+
 static void keep_copy(const char *state_dir, const struct policy_file *file)
 {
 	struct timespec times[2] = { file->version.mtime, file->version.mtime };
 	char path[PATH_MAX];
-	struct stat st;
 	int r;
 
 	r = policy_copy_path(state_dir, file->path, path, sizeof(path));
 	if (r >= 0) {
-		if (stat(path, &st) >= 0 && st.st_size == (off_t)file->size &&
-			st.st_mtim.tv_sec == times[1].tv_sec && st.st_mtim.tv_nsec == times[1].tv_nsec)
+		if (copy_is_current(path, file))
 			return;
-		r = write_state_file(state_dir, "policy", path, file->text, file->size, times, false);
+		r = write_state_file(state_dir, "policy", path, file->text, file->size, times);
 	}
 	if (r < 0)
 		log_line(LOG_WARNING,
@@ -284,7 +374,9 @@ static void clean_temporary(const char *state_dir)
 
 void store_clean(const char *state_dir, const struct policy *policy)
 {
-	clean(state_dir, "policy", policy);
-	clean(state_dir, "errors", policy);
+	if (!policy->incomplete) {
+		clean(state_dir, "policy", policy);
+		clean(state_dir, "errors", policy);
+	}
 	clean_temporary(state_dir);
 }

@@ -10,8 +10,15 @@
 #include "../policy/record.h"
 #include "../policy/sysfs.h"
 
-/* Replaces the record of a device. 0 or negative errno. */
+/*
+ * Replaces the record of a device. What another program has learnt about the same device meanwhile stays: its
+ * FirstProbe, unless this one has one, and that the decided override is ours. 0 or negative errno.
+ */
 int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record);
+
+/* Changes nothing but FirstProbe in the record of a device; without a record, nothing. 0 or negative errno.
+ */
+int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, const char *first_probe);
 
 /* Removes it; there being none is fine. */
 int record_remove(const char *state_dir, const struct sysfs_device *d);

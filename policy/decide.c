@@ -30,9 +30,11 @@ static int own_rule(
 
 static bool is_bridge(struct device *device)
 {
-	const char *class = device_text(device, FACT_CLASS);
+	struct values values;
 
-	return class && startswith(class, "06");
+	if (device_fact(device, FACT_CLASS, NULL, &values) < 0)
+		return true; /* may be one */
+	return values.n > 0 && startswith(values.v[0].text, "06");
 }
 
 static void choose(struct decision *d, const struct driver_choice *choice)

@@ -18,7 +18,8 @@ static int from_path(struct sysfs *sysfs, const char *path, struct sysfs_device 
 		path = full;
 	}
 	real = realpath(path, NULL);
-	root = realpath(sysfs->root, NULL);
+	if (real)
+		root = realpath(sysfs->root, NULL);
 	if (!real || !root)
 		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
 	rest = startswith(real, root);
@@ -94,10 +95,10 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 	if (!*name)
 		return -ENODEV;
 	if (name[0] == '/') {
-		const char *dev = startswith(name, "/dev/");
-
-		return dev && !strchr(dev, '/') ? from_class(sysfs, "block", dev, ret)
-						: from_path(sysfs, name, ret);
+		/* /dev/sda; what is in a folder below /dev is a link or none of a disk. */
+		if (strncmp(name, "/dev/", 5) == 0 && strrchr(name, '/') == name + 4)
+			return from_class(sysfs, "block", name + 5, ret);
+		return from_path(sysfs, name, ret);
 	}
 	if (slash) {
 		char bus[256];

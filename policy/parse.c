@@ -17,7 +17,8 @@ struct parser {
 	const char *text;
 	size_t left;
 	unsigned line;
-	bool has_nul; /* somewhere in the file */
+	const char *significant; /* end of the last line that says something */
+	bool has_nul;		 /* somewhere in the file */
 	unsigned errors;
 	struct rule *rule; /* of the section that we are in; NULL: in none, or in one that was refused */
 	bool in_section;
@@ -96,7 +97,7 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 	const char *end = memchr(line, ']', n), *label = line + 1;
 	struct rule *rule;
 
-	end_section(p, line);
+	end_section(p, p->significant);
 	p->in_section = true;
 	p->refused = false;
 
@@ -149,6 +150,7 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 	rule->order = policy->n_rules;
 	policy->rules[policy->n_rules++] = rule;
 	p->rule = rule;
+	p->significant = line + n;
 }
 
 /* Whether inih may see this line: n bytes without trailing white space, of `full` without the newline. */
@@ -181,9 +183,10 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 		begin_section(p, line, n);
 		return false;
 	}
-	while (i < n && line[i] != '=' && line[i] != ':')
+	while (i < n && line[i] != '=' && line[i] != ':' &&
+		!(line[i] == ';' && i > 0 && is_space(line[i - 1])))
 		i++;
-	if (i == n || line[i] == ':') {
+	if (i == n || line[i] != '=') {
 		fail(p, p->line, "no KEY=VALUE, no [device LABEL] and no comment");
 		return false;
 	}
@@ -212,8 +215,13 @@ static char *read_line(char *buf, int size, void *stream)
 		}
 		for (n = full; n > 0 && is_space(line[n - 1]); n--)
 			;
-		if (!check_line(p, line, n, full) || n + 2 > (size_t)size)
+		if (!check_line(p, line, n, full))
 			continue;
+		if (n + 2 > (size_t)size) { /* an inih that was built with less room than its default */
+			fail(p, p->line, "the line is longer than this system's inih can read");
+			continue;
+		}
+		p->significant = line + n;
 		memcpy(buf, line, n);
 		buf[n] = '\n';
 		buf[n + 1] = '\0';
@@ -292,7 +300,7 @@ int policy_parse(struct policy *policy, const char *file, const char *text, size
 	/* What rules take of the arena, as seen: three to five times their text. */
 	arena_reserve(&policy->arena, 3 * size);
 	r = ini_parse_stream(read_line, &p, take_key, &p);
-	end_section(&p, p.text);
+	end_section(&p, p.significant);
 	if (r > 0 && p.errors == 0)
 		fail(&p, 0, "no KEY=VALUE, no [device LABEL] and no comment");
 	else if (r < 0)

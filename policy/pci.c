@@ -84,7 +84,8 @@ int pci_topology(const char *devpath, char *buf, size_t size)
 	return 0;
 }
 
-static int read_number(const char *path, const char *attr, unsigned *ret)
+/* base 0: as the number says itself, 16: hexadecimal with or without 0x. */
+static int read_number(const char *path, const char *attr, int base, unsigned *ret)
 {
 	char full[PATH_MAX], text[32];
 	_cleanup_(closep) int fd = -EBADF;
@@ -99,7 +100,7 @@ static int read_number(const char *path, const char *attr, unsigned *ret)
 	if (n <= 0)
 		return n < 0 ? negative_errno() : -EIO;
 	text[n] = '\0';
-	*ret = (unsigned)strtoul(text, NULL, 0);
+	*ret = (unsigned)strtoul(text, NULL, base);
 	return 0;
 }
 
@@ -112,9 +113,9 @@ static int vf_number(
 	unsigned vf_rid = vf->bus << 8 | vf->device << 3 | vf->function, n;
 
 	if (pf->domain != vf->domain || vf_rid <= pf_rid ||
-		read_number(pf_path, "sriov_totalvfs", &total) < 0 ||
-		read_number(pf_path, "sriov_offset", &offset) < 0 ||
-		read_number(pf_path, "sriov_stride", &stride) < 0)
+		read_number(pf_path, "sriov_totalvfs", 0, &total) < 0 ||
+		read_number(pf_path, "sriov_offset", 0, &offset) < 0 ||
+		read_number(pf_path, "sriov_stride", 0, &stride) < 0)
 		return -ENODATA;
 	if (offset == 0 || vf_rid < pf_rid + offset)
 		return -ENODATA;
@@ -163,11 +164,12 @@ static bool device_id_fits(const struct sysfs_device *d, const char *pf_path)
 
 	if (sysfs_device_path(d, ".", vf_path, sizeof(vf_path)) < 0)
 		return false;
-	if (read_number(vf_path, "vendor", &a) == 0 && read_number(pf_path, "vendor", &b) == 0 && a != b)
-		return false;
-	/* Shown since Linux 4.15; a card without it is believed. */
-	if (read_number(vf_path, "device", &a) == 0 && read_number(pf_path, "sriov_vf_device", &b) == 0 &&
+	if (read_number(vf_path, "vendor", 0, &a) == 0 && read_number(pf_path, "vendor", 0, &b) == 0 &&
 		a != b)
+		return false;
+	/* Shown since Linux 4.15, as bare hex digits at first; a card without it is believed. */
+	if (read_number(vf_path, "device", 0, &a) == 0 &&
+		read_number(pf_path, "sriov_vf_device", 16, &b) == 0 && a != b)
 		return false;
 	return true;
 }
@@ -200,7 +202,7 @@ int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *
 	/* A virtual function is a child of its physical function's parent (virtfn->dev.parent), on whatever
 	 * bus. */
 	if (sysfs_device_path(d, ".", path, sizeof(path)) < 0 ||
-		read_number(path, "sriov_totalvfs", &sriov) == 0)
+		read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
 		return -ENODATA;
 	dir = opendir(parent);
 	if (!dir)

@@ -167,6 +167,7 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 	if (!d) {
 		if (errno == ENOENT)
 			return 0;
+		policy->incomplete = true;
 		return policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
 			arena_printf(&policy->arena, "cannot be listed: %m"));
 	}

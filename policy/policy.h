@@ -56,6 +56,7 @@ struct policy {
 	size_t n_files;
 	struct policy_error *errors;
 	size_t n_errors;
+	bool incomplete; /* a directory could not be listed */
 	bool has_groups; /* some rule has Group= other than leave */
 	size_t rules_allocated, files_allocated, errors_allocated;
 };

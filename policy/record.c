@@ -57,6 +57,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		take(line, n, "BOOT_ID=", boot, sizeof(boot));
 		take(line, n, "INODE=", number, sizeof(number));
 		take(line, n, "SET=", record.set, sizeof(record.set));
+		take(line, n, "WAS=", record.was, sizeof(record.was));
 		take(line, n, "GIVEN=", record.given, sizeof(record.given));
 		take(line, n, "DECISION=", record.decision, sizeof(record.decision));
 		take(line, n, "CAUSE=", record.cause, sizeof(record.cause));
@@ -64,6 +65,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		take(line, n, "RULE_ID=", id, sizeof(id));
 		take(line, n, "SOURCE=", record.source, sizeof(record.source));
 		take(line, n, "STATE=", record.state, sizeof(record.state));
+		take(line, n, "FIRST_PROBE=", record.first_probe, sizeof(record.first_probe));
 		take(line, n, "REASON=", record.reason, sizeof(record.reason));
 		line += n + (line[n] == '\n');
 	}
@@ -85,7 +87,7 @@ bool record_equal(const struct record *a, const struct record *b)
 	return a->inode == b->inode && a->rule_id == b->rule_id && streq(a->set, b->set) &&
 	       streq(a->given, b->given) && streq(a->decision, b->decision) && streq(a->cause, b->cause) &&
 	       streq(a->rule, b->rule) && streq(a->source, b->source) && streq(a->state, b->state) &&
-	       streq(a->reason, b->reason);
+	       streq(a->reason, b->reason) && streq(a->first_probe, b->first_probe);
 }
 
 static int compare_inodes(const void *a, const void *b)

@@ -8,8 +8,10 @@
  *     BOOT_ID=…      the boot it was written in
  *     INODE=…        of the device's sysfs folder: another device under the same name has another one
  *     SET=…          the override that we wrote and that is therefore ours; absent when none is
+ *     WAS=…          what of ours SET= is about to replace; here between the record and the write only
  *     GIVEN=…        the driver that came by an override of ours which was cleared since, while it stays
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
+ *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
  */
 #pragma once
 
@@ -24,12 +26,14 @@ struct record {
 	uint64_t inode;
 	uint64_t rule_id;
 	char set[128];
+	char was[128];
 	char given[128];
 	char decision[128];
 	char cause[8];
 	char rule[256];
 	char source[PATH_MAX];
 	char state[16];
+	char first_probe[16];
 	char reason[512];
 };
 

@@ -67,7 +67,8 @@ bool driver_name_is_valid(const char *name)
 {
 	size_t n = strlen(name);
 
-	if (n == 0 || n > DRIVER_NAME_MAX || streq(name, ".") || streq(name, ".."))
+	/* What an unset override reads as can be no driver's name. */
+	if (n == 0 || n > DRIVER_NAME_MAX || streq(name, ".") || streq(name, "..") || streq(name, "(null)"))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (name[i] < ' ' || name[i] > '~' || name[i] == '/')
@@ -145,7 +146,8 @@ static bool looks_like_pci_address(const char *s)
 {
 	bool colon = false;
 
-	for (; *s; s++) {
+	/* "pci0000:00" is a host bridge. */
+	for (s += strncasecmp(s, "pci", 3) == 0 ? 3 : 0; *s; s++) {
 		if (*s == ':')
 			colon = true;
 		else if (!is_hex(*s) && !strchr(".*?[]!^-", *s))

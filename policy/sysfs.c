@@ -115,35 +115,51 @@ bool sysfs_device_is_supported(const struct sysfs_device *d)
 	       faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
 }
 
-int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
+void sysfs_device_init(struct sysfs_device *d, struct sysfs *sysfs, const char *devpath, const char *bus)
 {
-	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
-	char path[PATH_MAX], text[PATH_MAX];
+	*d = (struct sysfs_device){ .device.ops = &sysfs_device_ops,
+		.sysfs = sysfs,
+		.devpath = devpath,
+		.name = strrchr(devpath, '/') + 1,
+		.bus = bus };
+}
+
+int sysfs_device_stat(struct sysfs_device *d)
+{
+	char path[PATH_MAX];
 	struct stat st;
-	int r;
+	int r = path_printf(path, sizeof(path), "%s%s", d->sysfs->root, d->devpath);
 
-	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") ||
-		devpath[strlen(devpath) - 1] == '/')
-		return -EINVAL;
-
-	d = calloc(1, sizeof(*d));
-	if (!d)
-		return -ENOMEM;
-	d->device.ops = &sysfs_device_ops;
-	d->sysfs = sysfs;
-	d->devpath = arena_strdup(&d->device.arena, devpath);
-	if (!d->devpath)
-		return -ENOMEM;
-	d->name = strrchr(d->devpath, '/') + 1;
-	if (streq(d->name, "..") || streq(d->name, "."))
-		return -EINVAL;
-
-	r = path_printf(path, sizeof(path), "%s%s", sysfs->root, devpath);
 	if (r < 0)
 		return r;
 	if (stat(path, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
 	d->inode = st.st_ino;
+	return 0;
+}
+
+int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
+{
+	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+	const char *last = strrchr(devpath, '/');
+	char text[PATH_MAX];
+	int r;
+
+	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") || !last[1] || streq(last, "/..") ||
+		streq(last, "/."))
+		return -EINVAL;
+
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	sysfs_device_init(d, sysfs, devpath, bus);
+	d->devpath = arena_strdup(&d->device.arena, devpath);
+	if (!d->devpath)
+		return -ENOMEM;
+	d->name = strrchr(d->devpath, '/') + 1;
+	r = sysfs_device_stat(d);
+	if (r < 0)
+		return r;
 
 	if (!bus) {
 		d->bus = "";
@@ -197,10 +213,8 @@ int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, st
 	return r < 0 ? r : device_of_link(sysfs, path, bus, ret);
 }
 
-struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
+void sysfs_device_reset(struct sysfs_device *d)
 {
-	if (!d)
-		return NULL;
 	if (!d->members_borrowed) {
 		for (size_t i = 0; i < d->n_members; i++)
 			if (d->members[i] != &d->device)
@@ -208,6 +222,12 @@ struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
 		free(d->members);
 	}
 	device_done(&d->device);
+}
+
+struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
+{
+	if (d)
+		sysfs_device_reset(d);
 	free(d);
 	return NULL;
 }
@@ -256,7 +276,7 @@ int sysfs_device_find_members(struct sysfs_device *d)
 		if (r == -ENOMEM)
 			break;
 		r = 0; /* one that has just gone is no member any more */
-		if (!other || streq(other->devpath, d->devpath))
+		if (!other || streq(other->devpath, d->devpath) || !sysfs_device_is_supported(other))
 			continue;
 		r = sysfs_device_add_member(d, &other->device);
 		if (r >= 0)

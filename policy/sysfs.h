@@ -58,6 +58,17 @@ void sysfs_done(struct sysfs *sysfs);
  */
 int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret);
 
+/*
+ * The same for a device that the kernel has just announced, into memory of the caller's and without a look at
+ * it: strings are borrowed, the inode is not known before sysfs_device_stat(). sysfs_device_reset() when
+ * done.
+ */
+void sysfs_device_init(struct sysfs_device *d, struct sysfs *sysfs, const char *devpath, const char *bus);
+void sysfs_device_reset(struct sysfs_device *d);
+
+/* Fills in the inode of its folder. 0; -ENODEV: it has gone; other negative errno. */
+int sysfs_device_stat(struct sysfs_device *d);
+
 /* The device of this name on this bus; names with `/`, and `.` and `..`, are -EINVAL. */
 int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, struct sysfs_device **ret);
 

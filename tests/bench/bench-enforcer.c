@@ -75,9 +75,9 @@ static void make_link(const char *target, const char *path)
 		die(path);
 }
 
-static void device_name(unsigned i, char buf[static 16])
+static void device_name(unsigned i, char buf[static 32])
 {
-	(void)snprintf(buf, 16, "0000:%02x:%02x.%x", i >> 8, (i >> 3) & 31, i & 7);
+	(void)snprintf(buf, 32, "0000:%02x:%02x.%x", i >> 8, (i >> 3) & 31, i & 7);
 }
 
 static void make_tree(void)
@@ -90,7 +90,7 @@ static void make_tree(void)
 	make_dir("%s/sys/devices", top);
 	make_dir("%s/sys/devices/pci0000:00", top);
 	for (unsigned i = 0; i < DEVICES; i++) {
-		char name[16], target[PATH_MAX], path[PATH_MAX], modalias[128];
+		char name[32], target[PATH_MAX], path[PATH_MAX], modalias[128];
 
 		device_name(i, name);
 		make_dir("%s/sys/devices/pci0000:00/%s", top, name);
@@ -110,7 +110,7 @@ static void make_tree(void)
  */
 static void make_policy(unsigned rules)
 {
-	char path[PATH_MAX], name[16];
+	char path[PATH_MAX], name[32];
 	FILE *f;
 
 	make_dir("%s/conf%u", top, rules);
@@ -186,7 +186,7 @@ static double read_loop(unsigned n)
 	double start = now_usec();
 
 	for (unsigned i = 0; i < n; i++) {
-		char path[PATH_MAX], name[16], buf[4096];
+		char path[PATH_MAX], name[32], buf[4096];
 		int fd;
 
 		device_name(i, name);
@@ -214,7 +214,7 @@ static void bench_event(const char *enforcer, const char *nothing, unsigned runs
 	static char sysfs[PATH_MAX], state[3][PATH_MAX], conf[3][PATH_MAX], device[PATH_MAX];
 	const unsigned rules[] = { 0, 100, 1000 };
 	double base;
-	char name[16];
+	char name[32];
 
 	device_name(DEVICES - 1, name);
 	(void)snprintf(sysfs, sizeof(sysfs), "--sysfs=%s/sys", top);
