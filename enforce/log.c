@@ -80,7 +80,7 @@ void log_line(int priority, const char *format, ...)
 		;
 	else if (stderr_is_journal)
 		(void)fprintf(stderr, "<%d>%s\n", priority, text);
-	else
+	else if (priority < LOG_DEBUG)
 		(void)fprintf(stderr, "driver-override: %s\n", text);
 	errno = saved;
 }

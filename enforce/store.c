@@ -145,8 +145,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 		if (!merged.first_probe[0])
 			(void)strcpy(merged.first_probe, now.first_probe);
 		/*
-		 * Written by another of our programs since we looked, and the very value that was decided here;
-		 * not when we have just seen that it does not stand.
+		 * Written by another of our programs since we looked, and the very value that was decided
+		 * here; not when we have just seen that it does not stand.
 		 */
 		if (!merged.set[0] && now.set[0] && streq(now.set, merged.decision) &&
 			!streq(merged.state, "foreign") && !streq(merged.state, "failed"))
@@ -166,6 +166,14 @@ int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, 
 		return 0;
 	(void)snprintf(record.first_probe, sizeof(record.first_probe), "%s", first_probe);
 	return replace_record(state_dir, d, &record);
+}
+
+int state_write(const char *state_dir, const char *name, const char *text)
+{
+	char path[PATH_MAX];
+	int r = path_printf(path, sizeof(path), "%s/%s", state_dir, name);
+
+	return r < 0 ? r : write_state_file(state_dir, "", path, text, strlen(text), NULL);
 }
 
 int record_remove(const char *state_dir, const struct sysfs_device *d)

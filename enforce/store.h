@@ -23,6 +23,9 @@ int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, 
 /* Removes it; there being none is fine. */
 int record_remove(const char *state_dir, const struct sysfs_device *d);
 
+/* Puts text into STATE_DIR/name, at once and whole. 0 or negative errno. */
+int state_write(const char *state_dir, const char *name, const char *text);
+
 /* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno.
  */
 int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n);

@@ -165,8 +165,9 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	else
 		r = 0;
 	if (r >= 0)
-		log_line(LOG_INFO, "swept %zu devices by %zu rules: %zu overrides written", s->n,
-			policy->n_rules, atomic_load(&s->report->wrote));
+		log_line(atomic_load(&s->report->wrote) > 0 ? LOG_INFO : LOG_DEBUG,
+			"swept %zu devices by %zu rules: %zu overrides written", s->n, policy->n_rules,
+			atomic_load(&s->report->wrote));
 	return r;
 }
 

@@ -142,7 +142,7 @@ static double run_once(struct program *p)
 	posix_spawn_file_actions_t actions;
 	struct rusage usage;
 	double start;
-	int status, r;
+	int status = -1, r;
 	pid_t pid;
 
 	(void)posix_spawn_file_actions_init(&actions);

@@ -28,7 +28,8 @@ class BootTrace:
 
     def __init__(self, vm):
         self.vm = vm
-        lost = vm.out("cat /sys/kernel/tracing/per_cpu/cpu*/stats | awk '/overrun|dropped/ { n += $NF } END { print n }'")
+        lost = vm.out("cat /sys/kernel/tracing/per_cpu/cpu*/stats |"
+                      "awk '/overrun|dropped/ { n += $NF } END { print n }'")
         if lost != "0":
             raise AssertionError(f"{lost} events of the boot are lost: no event would prove nothing")
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What scenarios ask of a device in the guest, and do with it."""
 
+from .trace import INSTANCE, Trace
+
 ENFORCER = "/usr/lib/udev/driver-override"
 SWEEP = "driver-overrides-sweep.service"
 
@@ -45,9 +47,17 @@ def settle(vm):
     vm.run("udevadm settle --timeout=60", 70)
 
 
-def trigger(vm, action="add", device=None, bus="pci"):
-    """A synthetic uevent for a device, or for all, and waits for udev to have dealt with it."""
-    vm.run(f"udevadm trigger --action={action} {path(device, bus) if device else ''}\nudevadm settle --timeout=120", 130)
+def traced(vm):
+    """The trace of this machine, empty, whichever scenario is the first to want it."""
+    if vm.run(f"[ -d {INSTANCE} ] && echo >{INSTANCE}/trace", check=False).rc:
+        return Trace(vm).start()
+    return Trace(vm)
+
+
+def trigger(vm, action="add", device=None, bus="pci", subsystem=None):
+    """A synthetic uevent for a device, for a subsystem or for all, and waits until udev has dealt with it."""
+    which = path(device, bus) if device else f"--subsystem-match={subsystem}" if subsystem else ""
+    vm.run(f"udevadm trigger --action={action} {which}\nudevadm settle --timeout=120", 130)
 
 
 def unload(vm, module="e1000e"):
@@ -92,9 +102,11 @@ def unplug(vm, port, device):
 
 def empty_ports(vm):
     """Unplugs what plug() has left: a scenario that failed leaves its cards to the next one."""
-    for entry in vm.qmp("qom-list", path="/machine/peripheral"):
-        if entry["name"].startswith("plug"):
-            vm.device_del(entry["name"])
+    while True:
+        left = [e["name"] for e in vm.qmp("qom-list", path="/machine/peripheral") if e["name"].startswith("plug")]
+        if not left:
+            break
+        vm.device_del(left[0])  # and with it the other functions of its slot
     settle(vm)
 
 

@@ -30,6 +30,7 @@ START_KEYS = ("cpus", "memory", "cmdline", "devices", "qemu", "files", "timeout"
 MACHINE_KEYS = START_KEYS + (
     "overlay",      # False: without the build under test
     "enable",       # False: the build's units are installed, but not enabled
+    "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone
     "settled",      # False: scenarios begin as soon as the shell answers, maybe before the boot is over
     "kernel_log",   # regular expressions: lines of the kernel's log that this machine provokes on purpose
 )
@@ -41,6 +42,12 @@ TROUBLE = re.compile(
 
 # Lines that a guest without the project has, too; each with the guest (None: all) and the reason.
 ACCEPTED = ()
+
+NO_GUARD = {f"/etc/systemd/system/driver-override-guard.{kind}": machine.link("/dev/null")
+            for kind in ("service", "socket")}
+# An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
+# space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
+BOOT_TRIES = 2
 
 _loading = []
 
@@ -103,18 +110,12 @@ class Boot:
         with contextlib.suppress(FileNotFoundError):  # of an earlier run with the same log directory
             os.unlink(os.path.join(log_dir, self.log_name + ".failures"))
         try:
-            with tempfile.TemporaryDirectory(prefix="driver-overrides-overlay-") as work, \
-                    machine.Machine(image, log_dir, self.log_name) as vm:
+            with tempfile.TemporaryDirectory(prefix="driver-overrides-overlay-") as work, contextlib.ExitStack() as stack:
                 overlays = []
                 if self.settings.get("overlay", True):
                     overlays = build.overlay(build_dir, os.path.join(work, "build.cpio"), self.settings.get("enable", True))
                 reached = "boot"
-                begun = time.monotonic()
-                vm.start(overlays=overlays, **{k: self.settings[k] for k in START_KEYS if k in self.settings})
-                if self.settings.get("settled", True):
-                    vm.boot_settled()
-                print(f"# {self.guest} {self.title}: booted in {time.monotonic() - begun:.0f} s "
-                      f"({machine.accelerator(image.kernel)})", flush=True)
+                vm = self._boot(image, log_dir, overlays, stack)
                 while waiting:
                     declared = waiting[0]
                     reached = "guest lost in: " + declared.words
@@ -134,6 +135,31 @@ class Boot:
             for declared in waiting:
                 report(declared.words, f"{reached}: {first_line(error)}", 0.0)
             report("kernel log is clean", f"unknown; {reached}: {console_trouble(log_dir, self.log_name)}", 0.0)
+
+    def _boot(self, image, log_dir, overlays, stack):
+        """A machine that is up, on the stack for its end."""
+        settings = {k: self.settings[k] for k in START_KEYS if k in self.settings}
+        if not self.settings.get("guard"):
+            settings["files"] = {**NO_GUARD, **settings.get("files", {})}
+        for tries in range(1, BOOT_TRIES + 1):
+            begun = time.monotonic()
+            with contextlib.ExitStack() as attempt:
+                vm = attempt.enter_context(machine.Machine(image, log_dir, self.log_name))
+                try:
+                    vm.start(overlays=overlays, **settings)
+                except machine.LabError as error:
+                    if tries == BOOT_TRIES:
+                        raise
+                    print(f"# {self.guest} {self.title}: did not come up, once more: {first_line(error)}: "
+                          f"{console_trouble(log_dir, self.log_name)}", flush=True)
+                    continue
+                if self.settings.get("settled", True):
+                    vm.boot_settled()
+                stack.push(attempt.pop_all())
+            print(f"# {self.guest} {self.title}: booted in {time.monotonic() - begun:.0f} s "
+                  f"({machine.accelerator(image.kernel)})", flush=True)
+            return vm
+        raise AssertionError("unreachable")
 
     def _one(self, vm, declared):
         """Runs a scenario: (reason of the failure or None, whether the guest is lost)."""

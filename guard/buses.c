@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which buses a policy can match; see buses.h. */
+#include "buses.h"
+
+#include <fnmatch.h>
+
+static bool any_matches(const struct condition *c, const char *text)
+{
+	for (const struct pattern *p = c->any; p; p = p->next)
+		if (fnmatch(p->text, text, FNM_NOESCAPE) == 0)
+			return true;
+	return false;
+}
+
+/* "pci:v0000…": the bus's name is in front, unless a glob stands there or the bus has other modaliases. */
+static bool modalias_may_match(const struct condition *c, const char *bus)
+{
+	static const char *const own[] = { "pci", "vmbus", "wmi", "amba", "rpmsg", "css", "ap", "cdx",
+		"fsl-mc" };
+	bool tells = false;
+
+	for (size_t i = 0; i < ELEMENTSOF(own); i++)
+		tells = tells || streq(bus, own[i]);
+	if (!tells)
+		return true;
+	for (const struct pattern *p = c->any; p; p = p->next) {
+		size_t n = strlen(bus);
+
+		if (p->plain < n ? strncasecmp(p->text, bus, p->plain) == 0
+				 : strncasecmp(p->text, bus, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool rule_may_match_bus(const struct rule *rule, const char *bus)
+{
+	/* Group= may reach across buses, in principle: members of an IOMMU group need not be on one. */
+	for (const struct condition *c = rule->conditions; c; c = c->next) {
+		switch (c->fact) {
+		case FACT_BUS:
+			if (!any_matches(c, bus))
+				return false;
+			break;
+		case FACT_ID:
+		case FACT_CLASS:
+		case FACT_PATH:
+		case FACT_PHYSFN:
+			if (!streq(bus, "pci"))
+				return false;
+			break;
+		case FACT_MODALIAS:
+			if (!modalias_may_match(c, bus))
+				return false;
+			break;
+		case FACT_NAME:
+		case FACT_ANCESTOR:
+		case FACT_FIRMWARE:
+		case FACT_COMPATIBLE:
+		case FACT_ATTR:
+		case FACT_COUNT:
+			break;
+		}
+	}
+	return true;
+}
+
+/* A bus of which no device has the file is none of ours; one without devices may become one. */
+static bool may_have_overrides(const char *sysfs_root, const char *bus)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX];
+	const struct dirent *e;
+
+	if (path_printf(path, sizeof(path), "%s/bus/%s/devices", sysfs_root, bus) < 0)
+		return false;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			return path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override",
+				       sysfs_root, bus, e->d_name) >= 0 &&
+			       access(path, F_OK) == 0;
+	return dir != NULL;
+}
+
+int buses_of_policy(
+	const struct policy *policy, const char *sysfs_root, struct arena *arena, struct strings *ret)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX];
+	const struct dirent *e;
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/bus", sysfs_root);
+	if (r < 0)
+		return r;
+	dir = opendir(path);
+	if (!dir)
+		return negative_errno();
+	while (r >= 0 && (e = readdir(dir))) {
+		bool wanted = false;
+
+		if (e->d_name[0] == '.')
+			continue;
+		for (size_t i = 0; i < policy->n_rules && !wanted; i++)
+			wanted = rule_may_match_bus(policy->rules[i], e->d_name);
+		if (wanted && may_have_overrides(sysfs_root, e->d_name)) {
+			const char *name = arena_strdup(arena, e->d_name);
+
+			r = name ? strings_add(ret, name) : -ENOMEM;
+		}
+	}
+	return r;
+}

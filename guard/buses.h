@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which buses a policy can match: only for their devices may the kernel be made to wait. */
+#pragma once
+
+#include "../policy/policy.h"
+#include "../policy/sysfs.h"
+
+/*
+ * Names of the buses in sysfs on which some rule may match a device, and whose devices have a
+ * driver_override file or which have no device yet. Strings are from the arena. 0 or negative errno.
+ */
+int buses_of_policy(
+	const struct policy *policy, const char *sysfs_root, struct arena *arena, struct strings *ret);
+
+/* Whether a rule may match a device of that bus, as far as the bus alone tells. */
+bool rule_may_match_bus(const struct rule *rule, const char *bus);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The threads that hear the kernel and write overrides; see guard.h. */
+#include "guard.h"
+#include "buses.h"
+#include "uevent.h"
+
+#include "../enforce/log.h"
+#include "../enforce/store.h"
+#include "../policy/decide.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#define THREADS_FIRST 3
+#define THREADS_MAX 64
+#define THREAD_STACK (256U * 1024U)
+
+/* What a thread needs, made before the first event so that nothing is allocated at one. */
+struct worker {
+	struct guard *guard;
+	struct sysfs sysfs;
+	struct sysfs_device device;
+	char buf[UEVENT_SIZE];
+	char override[OVERRIDE_MAX];
+};
+
+struct prepared *prepared_load(const struct settings *settings)
+{
+	struct prepared *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->users = 1;
+	if (policy_load(settings, &p->policy) < 0 ||
+		buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM) {
+		prepared_done(p);
+		return NULL;
+	}
+	return p;
+}
+
+void prepared_done(struct prepared *p)
+{
+	if (!p || atomic_fetch_sub(&p->users, 1) > 1)
+		return;
+	policy_free(p->policy);
+	strings_done(&p->buses);
+	arena_done(&p->arena);
+	free(p);
+}
+
+struct prepared *prepared_use(struct guard *g)
+{
+	struct prepared *p;
+
+	(void)pthread_mutex_lock(g->policy_lock);
+	p = g->prepared;
+	if (p)
+		atomic_fetch_add(&p->users, 1);
+	(void)pthread_mutex_unlock(g->policy_lock);
+	return p;
+}
+
+void guard_set_policy(struct guard *g, struct prepared *p)
+{
+	struct prepared *old;
+
+	(void)pthread_mutex_lock(g->policy_lock);
+	old = g->prepared;
+	g->prepared = p;
+	(void)pthread_mutex_unlock(g->policy_lock);
+	prepared_done(old);
+	hold_set_buses(g->hold, p->buses.v, p->buses.n);
+}
+
+static void wake_main(struct guard *g)
+{
+	(void)eventfd_write(g->wake, 1);
+}
+
+static bool is_ours(const struct prepared *p, const char *bus)
+{
+	for (size_t i = 0; i < p->buses.n; i++)
+		if (streq(p->buses.v[i], bus))
+			return true;
+	return false;
+}
+
+/*
+ * Compares and writes, through one descriptor. A new device has no override unless the kernel set it (virtual
+ * functions of a physical function at vfio-pci), and such a one stays. True if what was decided stands now.
+ */
+static bool write_override(
+	struct worker *w, const struct sysfs_device *d, const struct decision *decision, bool *ret_wrote)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	const char *want = decision->driver;
+	char path[PATH_MAX];
+	ssize_t n;
+
+	*ret_wrote = false;
+	if (sysfs_device_path(d, "driver_override", path, sizeof(path)) < 0)
+		return false;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return false;
+	n = read(fd, w->override, sizeof(w->override) - 1);
+	if (n < 0)
+		return false;
+	w->override[n] = '\0';
+	w->override[strcspn(w->override, "\n")] = '\0';
+	if (streq(w->override, "(null)"))
+		w->override[0] = '\0';
+	if (w->override[0])
+		return streq(w->override, want);
+	*ret_wrote = pwrite(fd, want, strlen(want), 0) == (ssize_t)strlen(want);
+	return *ret_wrote;
+}
+
+/* All that can wait until the kernel goes on. */
+static void afterwards(
+	struct worker *w, struct sysfs_device *d, const struct decision *decision, bool stands, bool wrote)
+{
+	struct sighting sighting = {
+		.devpath = d->devpath, .bus = d->bus, .name = d->name, .stands = stands
+	};
+	struct record *record = &sighting.record;
+	char driver[256];
+
+	if (!decision->rule || sysfs_device_stat(d) < 0)
+		return; /* gone again */
+	sighting.inode = d->inode;
+	(void)snprintf(record->decision, sizeof(record->decision), "%s", decision_text(decision));
+	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
+	(void)snprintf(record->rule, sizeof(record->rule), "%s", decision->rule->label);
+	rule_source(decision->rule, record->source, sizeof(record->source));
+	record->rule_id = rule_id(decision->rule);
+	record->inode = d->inode;
+	if (wrote)
+		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);
+	(void)strcpy(record->state, state_to_string(stands ? STATE_PENDING : STATE_FOREIGN));
+	if (w->sysfs.state_dir)
+		(void)record_write(w->sysfs.state_dir, d, record);
+
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
+		driver[0] = '\0';
+	sighting.had_other_driver = driver[0] && !streq(driver, decision->driver);
+	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
+		wake_main(w->guard);
+}
+
+/* The companions in its group: decided with it, enforced like everybody else's, and nobody waits for them. */
+static void apply_companions(const struct decision *decision)
+{
+	for (size_t i = 0; i < decision->n_members; i++) {
+		const struct decision *m = &decision->members[i];
+		const struct sysfs_device *d = to_sysfs_device(m->device);
+		struct outcome outcome;
+
+		if (m->kind == DECISION_NOTHING || !sysfs_device_is_supported(d))
+			continue;
+		apply_decision(m, &outcome);
+		if (outcome.state == STATE_FAILED)
+			log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, outcome.reason);
+	}
+}
+
+static void handle_add(struct worker *w, const struct uevent *e)
+{
+	struct guard *g = w->guard;
+	struct prepared *p = prepared_use(g);
+	struct decision decision = {};
+	struct sysfs_device *d = &w->device;
+	const char *name = strrchr(e->devpath, '/') + 1;
+	bool stands = false, wrote = false, group = false;
+
+	if (!p || !is_ours(p, e->subsystem)) {
+		hold_release(g->hold, e->subsystem, name);
+		prepared_done(p);
+		return;
+	}
+	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
+	if (e->modalias)
+		(void)sysfs_device_tell(d, FACT_MODALIAS, e->modalias);
+
+	policy_decide_own(p->policy, &d->device, &decision);
+	if (!decision.rule && p->policy->has_groups) {
+		group = true;
+		if (policy_decide(p->policy, &d->device, &decision) < 0)
+			decision.kind = DECISION_NOTHING;
+	}
+	if (decision.kind == DECISION_NONE || decision.kind == DECISION_DRIVER)
+		stands = write_override(w, d, &decision, &wrote);
+	hold_release(g->hold, d->bus, d->name);
+
+	atomic_fetch_add(&g->handled, 1);
+	if (decision.kind == DECISION_NONE || decision.kind == DECISION_DRIVER)
+		afterwards(w, d, &decision, stands, wrote);
+	if (!group && decision.rule && p->policy->has_groups &&
+		policy_decide(p->policy, &d->device, &decision) < 0)
+		decision.n_members = 0;
+	apply_companions(&decision);
+	decision_done(&decision);
+	sysfs_device_reset(d);
+	prepared_done(p);
+}
+
+static int spawn(struct guard *g);
+
+static void handle(struct worker *w, const struct uevent *e)
+{
+	struct guard *g = w->guard;
+
+	switch (e->action) {
+	case UEVENT_ADD:
+		/* What somebody asks for again is udev's affair, and no probe waits for it. */
+		if (e->synthetic)
+			atomic_fetch_add(&g->noted, 1);
+		else if (e->subsystem)
+			handle_add(w, e);
+		break;
+	case UEVENT_BIND:
+		if (e->driver && !e->synthetic)
+			followups_bind(g->followups, e->devpath, e->driver);
+		break;
+	case UEVENT_REMOVE:
+		if (e->subsystem && !e->synthetic) {
+			followups_remove(g->followups, e->devpath);
+			hold_forget(g->hold, e->subsystem, strrchr(e->devpath, '/') + 1);
+		}
+		break;
+	case UEVENT_UNBIND:
+	case UEVENT_MOVE:
+	case UEVENT_OTHER:
+		break;
+	}
+}
+
+static void *run(void *userdata)
+{
+	struct worker *w = userdata;
+	struct guard *g = w->guard;
+
+	for (;;) {
+		struct uevent e;
+		int r;
+
+		atomic_fetch_add(&g->idle, 1);
+		r = uevent_receive(g->socket, w->buf, &e);
+		if (atomic_fetch_sub(&g->idle, 1) == 1 && r == 1 && spawn(g) < 0)
+			log_line(LOG_WARNING,
+				"cannot start another thread: a device that hangs may delay the next");
+		if (r == 1)
+			handle(w, &e);
+		else if (r == -ENOBUFS) {
+			hold_release_all(g->hold);
+			atomic_store(&g->overflow, true);
+			wake_main(g);
+		} else if (r < 0 && r != -EINTR && r != -EAGAIN)
+			break;
+	}
+	return NULL;
+}
+
+static struct worker *worker_new(struct guard *g)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (w) {
+		w->guard = g;
+		sysfs_init(&w->sysfs, g->settings);
+	}
+	return w;
+}
+
+static int spawn(struct guard *g)
+{
+	struct worker *w;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (atomic_fetch_add(&g->threads, 1) >= THREADS_MAX) {
+		atomic_fetch_sub(&g->threads, 1);
+		return -EAGAIN;
+	}
+	w = worker_new(g);
+	if (!w)
+		return -ENOMEM;
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = -pthread_create(&thread, &attr, run, w);
+	(void)pthread_attr_destroy(&attr);
+	if (r < 0) {
+		atomic_fetch_sub(&g->threads, 1);
+		free(w);
+	}
+	return r;
+}
+
+int guard_start(struct guard *g)
+{
+	int r = 0;
+
+	for (int i = 0; i < THREADS_FIRST && r >= 0; i++)
+		r = spawn(g);
+	return r;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guard: hears of devices from the kernel and writes their overrides before the kernel probes them.
+ *
+ * Several threads wait on one socket. Whichever gets an event handles it on its own, so that a device which
+ * lets its thread sleep in the kernel delays no other; when the last thread that waits has got one, it starts
+ * another first. Everything that is slow (records, log lines, companions) comes after the device was let go.
+ */
+#pragma once
+
+#include "followup.h"
+#include "holding.h"
+
+#include "../policy/policy.h"
+
+#include <stdatomic.h>
+
+/* A policy with what is derived from it; replaced as a whole when files change. */
+struct prepared {
+	atomic_int users;
+	struct policy *policy;
+	struct arena arena;
+	struct strings buses;
+};
+
+struct guard {
+	const struct settings *settings;
+	int socket;
+	struct hold *hold;
+	struct followups *followups;
+	struct prepared *prepared; /* under policy_lock */
+	void *policy_lock;
+	int wake;	      /* eventfd: the main thread is wanted */
+	atomic_bool overflow; /* messages were lost */
+	atomic_bool settle;   /* there is something to follow up */
+	atomic_int threads, idle;
+	atomic_uint handled, noted; /* real and synthetic `add` events */
+};
+
+/* Reads the policy and prepares it. NULL without memory. */
+struct prepared *prepared_load(const struct settings *settings);
+struct prepared *prepared_use(struct guard *g);
+void prepared_done(struct prepared *p);
+
+/* From now on this policy decides; takes it over. */
+void guard_set_policy(struct guard *g, struct prepared *p);
+
+/* Starts the first threads. 0 or negative errno. */
+int guard_start(struct guard *g);
+
+/*
+ * Tells other programs how the guard is doing: STATE_DIR/guard, `KEY=value` lines, among them HOLD=
+ * ("active", or why not) and the counters. 0 or negative errno.
+ */
+int guard_write_record(
+	const struct guard *g, const struct hold_counters *c, const struct followup_counters *f);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-or-later */
+/*
+ * The hold: between a device's `add` uevent and its first probe the kernel waits until the guard has decided.
+ *
+ *   device_add()
+ *     bus_add_device()        <- here a ticket is put into the map, for buses that the policy can match
+ *     kobject_uevent(add)        the guard hears it, writes the override, marks the ticket
+ *     bus_probe_device()      <- here the kernel waits for the mark; on PCI, where drivers are looked at
+ * later, pci_bus_add_device()      <- here
+ *
+ * It waits with no device lock held, for `limit_ns` at most, and not at all once `give_up_after` holds in a
+ * row have reached that limit: then the guard is stopped or gone, and the kernel goes on as without us. When
+ * the guard ends, its links close and these programs are gone.
+ */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "hold.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Of the kernel's types only what is used here; libbpf finds the fields where this kernel has them. */
+struct kobject {
+	const char *name;
+} __attribute__((preserve_access_index));
+
+struct bus_type {
+	const char *name;
+} __attribute__((preserve_access_index));
+
+struct device {
+	struct kobject kobj;
+	const struct bus_type *bus;
+} __attribute__((preserve_access_index));
+
+struct pci_dev {
+	struct device dev;
+} __attribute__((preserve_access_index));
+
+/* Settings, by the guard before it attaches. */
+const volatile __u64 limit_ns = 200000000;
+const volatile __u32 give_up_after = 3;
+
+struct hold_counters counters;
+__u32 expired_in_a_row; /* set back by the guard when it is awake again */
+
+/* Names of buses that the policy can match. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLD_BUSES_MAX);
+	__type(key, struct hold_bus);
+	__type(value, __u8);
+} buses SEC(".maps");
+
+/* Devices between bus_add_device() and their first probe: not yet marked, or marked by the guard. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLD_TICKETS_MAX);
+	__type(key, struct hold_key);
+	__type(value, struct hold_ticket);
+} tickets SEC(".maps");
+
+/* How each hold ended, for the guard to read and delete. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, HOLD_TICKETS_MAX);
+	__type(key, struct hold_key);
+	__type(value, struct hold_outcome);
+} outcomes SEC(".maps");
+
+static __always_inline bool make_key(struct device *dev, struct hold_key *key)
+{
+	const struct bus_type *bus = dev->bus;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	if (!bus)
+		return false;
+	bpf_probe_read_kernel_str(key->bus.name, sizeof(key->bus.name), bus->name);
+	if (!bpf_map_lookup_elem(&buses, &key->bus))
+		return false;
+	bpf_probe_read_kernel_str(key->name, sizeof(key->name), dev->kobj.name);
+	return true;
+}
+
+SEC("fentry/bus_add_device")
+int BPF_PROG(on_bus_add_device, struct device *dev)
+{
+	struct hold_ticket ticket = {};
+	struct hold_key key;
+
+	if (expired_in_a_row >= give_up_after || !make_key(dev, &key))
+		return 0;
+	bpf_map_delete_elem(&outcomes, &key);
+	if (bpf_map_update_elem(&tickets, &key, &ticket, BPF_ANY) < 0)
+		__sync_fetch_and_add(&counters.no_room, 1);
+	return 0;
+}
+
+struct wait {
+	struct hold_key *key;
+	__u64 start, now;
+	bool marked;
+};
+
+/* One look at the ticket; 1 ends the loop. */
+static long look(__u32 i, struct wait *w)
+{
+	const struct hold_ticket *ticket = bpf_map_lookup_elem(&tickets, w->key);
+
+	(void)i;
+	w->now = bpf_ktime_get_ns();
+	w->marked = !ticket || ticket->marked;
+	return w->marked || w->now - w->start >= limit_ns;
+}
+
+static __always_inline void hold(struct device *dev)
+{
+	struct hold_outcome outcome = {};
+	struct hold_key key;
+	struct wait w = { .key = &key };
+
+	if (!make_key(dev, &key) || !bpf_map_lookup_elem(&tickets, &key))
+		return;
+	w.start = w.now = bpf_ktime_get_ns();
+	if (expired_in_a_row < give_up_after)
+		bpf_loop(1 << 23, look, &w, 0);
+
+	outcome.waited_ns = w.now - w.start;
+	outcome.released = w.marked;
+	__sync_fetch_and_add(&counters.holds, 1);
+	if (outcome.waited_ns > counters.longest_ns)
+		counters.longest_ns = outcome.waited_ns;
+	if (w.marked) {
+		expired_in_a_row = 0;
+	} else {
+		__sync_fetch_and_add(&counters.expired, 1);
+		__sync_fetch_and_add(&expired_in_a_row, 1);
+	}
+	bpf_map_update_elem(&outcomes, &key, &outcome, BPF_ANY);
+	bpf_map_delete_elem(&tickets, &key);
+}
+
+static __always_inline bool is_pci(struct device *dev)
+{
+	char name[5] = {}; /* one more than "pci" has: "pci_express" is another bus */
+
+	bpf_probe_read_kernel_str(name, sizeof(name), dev->bus->name);
+	return name[0] == 'p' && name[1] == 'c' && name[2] == 'i' && name[3] == '\0';
+}
+
+SEC("fentry/bus_probe_device")
+int BPF_PROG(on_bus_probe_device, struct device *dev)
+{
+	/* PCI drivers match from pci_bus_add_device() on only; what this call would find is nothing. */
+	if (dev->bus && !is_pci(dev))
+		hold(dev);
+	return 0;
+}
+
+SEC("fentry/pci_bus_add_device")
+int BPF_PROG(on_pci_bus_add_device, struct pci_dev *pdev)
+{
+	hold(&pdev->dev);
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-or-later */
+/* What the BPF programs of the hold and the guard share: the forms of the maps. */
+#pragma once
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define HOLD_BUSES_MAX 64
+#define HOLD_TICKETS_MAX 4096
+
+struct hold_bus {
+	char name[16];
+};
+
+/* A device. Longer names than these are cut, on both sides alike. */
+struct hold_key {
+	struct hold_bus bus;
+	char name[64];
+};
+
+struct hold_ticket {
+	__u32 marked;
+};
+
+struct hold_outcome {
+	__u64 waited_ns;
+	__u32 released; /* 1: the guard had decided; 0: the limit came first */
+	__u32 pad;
+};
+
+struct hold_counters {
+	__u64 holds;
+	__u64 expired;
+	__u64 no_room;
+	__u64 longest_ns;
+};

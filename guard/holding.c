@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Loads the hold and talks to it through its maps; see holding.h, and hold.bpf.c for what it does. */
+#include "holding.h"
+#include "../policy/util.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual" /* generated */
+#include "hold.skel.h"
+#pragma GCC diagnostic pop
+
+struct hold {
+	struct hold_bpf *bpf;
+	int tickets, outcomes, buses;
+	char why_not[160];
+};
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	(void)level;
+	(void)format;
+	(void)ap;
+	return 0;
+}
+
+/* [confidentiality] in /sys/kernel/security/lockdown: BPF may not read kernel memory then. */
+static bool is_locked_down(void)
+{
+	_cleanup_(closep) int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, "[confidentiality]") != NULL;
+}
+
+static void why(struct hold *h, const char *what, int r)
+{
+	if (access("/sys/kernel/btf/vmlinux", F_OK) < 0)
+		(void)snprintf(
+			h->why_not, sizeof(h->why_not), "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
+	else if (is_locked_down())
+		(void)snprintf(h->why_not, sizeof(h->why_not), "the kernel is locked down (confidentiality)");
+	else if (r == -EPERM || r == -EACCES)
+		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: not permitted to use BPF", what);
+	else
+		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: %s (bpf_loop needs Linux 5.17)", what,
+			strerror(-r));
+}
+
+struct hold *hold_new(uint64_t limit_usec)
+{
+	struct hold *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return NULL;
+	(void)libbpf_set_print(quiet);
+	h->bpf = hold_bpf__open();
+	if (!h->bpf) {
+		why(h, "opening the BPF object", negative_errno());
+		return h;
+	}
+	h->bpf->rodata->limit_ns = limit_usec * 1000;
+	r = hold_bpf__load(h->bpf);
+	if (r < 0)
+		why(h, "loading the BPF programs", r);
+	else {
+		r = hold_bpf__attach(h->bpf);
+		if (r < 0)
+			why(h, "attaching to the kernel's functions", r);
+	}
+	if (r < 0) {
+		hold_bpf__destroy(TAKE_PTR(h->bpf));
+		return h;
+	}
+	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
+	h->outcomes = bpf_map__fd(h->bpf->maps.outcomes);
+	h->buses = bpf_map__fd(h->bpf->maps.buses);
+	return h;
+}
+
+struct hold *hold_free(struct hold *h)
+{
+	if (h)
+		hold_bpf__destroy(h->bpf);
+	free(h);
+	return NULL;
+}
+
+const char *hold_why_not(const struct hold *h)
+{
+	return h->bpf ? NULL : h->why_not;
+}
+
+static void make_key(struct hold_key *key, const char *bus, const char *name)
+{
+	memset(key, 0, sizeof(*key));
+	(void)strncpy(key->bus.name, bus, sizeof(key->bus.name) - 1);
+	(void)strncpy(key->name, name, sizeof(key->name) - 1);
+}
+
+void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
+{
+	struct hold_bus key, next;
+	const __u8 one = 1;
+
+	if (!h->bpf)
+		return;
+	for (void *previous = NULL; bpf_map_get_next_key(h->buses, previous, &next) == 0;) {
+		bool wanted = false;
+
+		key = next;
+		previous = &key;
+		for (size_t i = 0; i < n; i++)
+			wanted = wanted || strncmp(buses[i], key.name, sizeof(key.name) - 1) == 0;
+		if (!wanted) {
+			(void)bpf_map_delete_elem(h->buses, &key);
+			previous = NULL;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		memset(&key, 0, sizeof(key));
+		(void)strncpy(key.name, buses[i], sizeof(key.name) - 1);
+		(void)bpf_map_update_elem(h->buses, &key, &one, BPF_ANY);
+	}
+}
+
+void hold_release(struct hold *h, const char *bus, const char *name)
+{
+	static const struct hold_ticket marked = { .marked = 1 };
+	struct hold_key key;
+
+	if (!h->bpf)
+		return;
+	make_key(&key, bus, name);
+	/* BPF_EXIST: a hold that has reached its limit has taken its ticket away. */
+	(void)bpf_map_update_elem(h->tickets, &key, &marked, BPF_EXIST);
+}
+
+void hold_release_all(struct hold *h)
+{
+	static const struct hold_ticket marked = { .marked = 1 };
+	struct hold_key key, next;
+
+	if (!h->bpf)
+		return;
+	for (void *previous = NULL; bpf_map_get_next_key(h->tickets, previous, &next) == 0; previous = &key) {
+		key = next;
+		(void)bpf_map_update_elem(h->tickets, &key, &marked, BPF_EXIST);
+	}
+}
+
+int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *ret_waited_ns)
+{
+	struct hold_outcome outcome;
+	struct hold_key key;
+
+	if (!h->bpf)
+		return -ENOENT;
+	make_key(&key, bus, name);
+	if (bpf_map_lookup_elem(h->outcomes, &key, &outcome) < 0)
+		return -ENOENT;
+	(void)bpf_map_delete_elem(h->outcomes, &key);
+	*ret_waited_ns = outcome.waited_ns;
+	return outcome.released ? 1 : 0;
+}
+
+void hold_forget(struct hold *h, const char *bus, const char *name)
+{
+	struct hold_key key;
+
+	if (!h->bpf)
+		return;
+	make_key(&key, bus, name);
+	(void)bpf_map_delete_elem(h->tickets, &key);
+	(void)bpf_map_delete_elem(h->outcomes, &key);
+}
+
+void hold_count(const struct hold *h, struct hold_counters *ret)
+{
+	*ret = (struct hold_counters){};
+	if (h->bpf)
+		*ret = h->bpf->bss->counters;
+}
+
+void hold_rearm(struct hold *h)
+{
+	if (h->bpf && h->bpf->bss->expired_in_a_row != 0)
+		h->bpf->bss->expired_in_a_row = 0;
+}

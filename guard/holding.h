@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The hold, as the guard uses it: load the BPF programs, say which buses, mark tickets, read how holds ended.
+ * Where it cannot be had every call is harmless, and hold_why_not() says why.
+ */
+#pragma once
+
+#include "hold.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hold;
+
+/*
+ * Loads and attaches. Always returns an object (NULL only without memory); whether it holds says
+ * hold_why_not(). limit_usec: how long the kernel waits at most.
+ */
+struct hold *hold_new(uint64_t limit_usec);
+
+/* Detaches: the kernel runs free at once. */
+struct hold *hold_free(struct hold *hold);
+
+/* NULL: holding. Else the reason, for people. */
+const char *hold_why_not(const struct hold *hold);
+
+/* The buses that are waited for from now on, in place of those before. */
+void hold_set_buses(struct hold *hold, const char *const *buses, size_t n);
+
+/* Lets a device go on to its first probe. From any thread. */
+void hold_release(struct hold *hold, const char *bus, const char *name);
+
+/* Lets all of them go: after lost messages, when nobody knows who waits. */
+void hold_release_all(struct hold *hold);
+
+/*
+ * How the hold of a device ended; forgets it. 1: released by us; 0: the limit came first; -ENOENT: it was not
+ * held, or still is.
+ */
+int hold_outcome(struct hold *hold, const char *bus, const char *name, uint64_t *ret_waited_ns);
+
+/* The device has gone: what is left of it here is forgotten. */
+void hold_forget(struct hold *hold, const char *bus, const char *name);
+
+/* Counters since the start; zeros where there is no hold. */
+void hold_count(const struct hold *hold, struct hold_counters *ret);
+
+/* The guard is awake: programs that gave up waiting for it wait again. */
+void hold_rearm(struct hold *hold);

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * driver-override-guard: starts early at boot, hears of devices from the kernel, and lives until shutdown.
+ * This thread does what is slow and rare: policy that changed, lost messages, records, status. It sleeps
+ * unless there is something to do.
+ */
+#include "guard.h"
+#include "uevent.h"
+
+#include "../enforce/log.h"
+#include "../enforce/store.h"
+
+#include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+/*
+ * How long the kernel waits for us at most, per device. A decision takes 0.1 to 5 ms on an emulated machine;
+ * this leaves room for one whose host is busy with others. A stopped guard costs three such waits, no more.
+ */
+#define LIMIT_USEC_DEFAULT 200000U
+/* After lost trust the hold is tried again so many times, then left off. */
+#define REARM_MAX 3U
+
+extern char **environ;
+
+struct loop {
+	struct guard guard;
+	int signals, watch;
+	unsigned rearmed;
+	struct hold_counters counted; /* when the status was told last */
+	const char *enforcer;
+};
+
+/* One datagram to systemd; without it there is nobody to tell. */
+static void _printf_(1, 2) notify(const char *format, ...)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	union {
+		struct sockaddr sa;
+		struct sockaddr_un un;
+	} address = { .un = { .sun_family = AF_UNIX } };
+	_cleanup_(closep) int fd = -EBADF;
+	char text[512];
+	va_list ap;
+	size_t n;
+
+	if (!path || (n = strlen(path)) >= sizeof(address.un.sun_path))
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	memcpy(address.un.sun_path, path, n);
+	if (path[0] == '@')
+		address.un.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+static void tell_status(struct loop *l)
+{
+	const char *why_not = hold_why_not(l->guard.hold);
+	struct followup_counters f;
+	struct hold_counters c;
+
+	hold_count(l->guard.hold, &c);
+	followups_count(l->guard.followups, &f);
+	notify("STATUS=%s%s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: %u "
+	       "guaranteed, %u won, "
+	       "%u lost; %u events, %u synthetic",
+		why_not ? "no hold: " : "holding", why_not ? why_not : "", (unsigned long long)c.holds,
+		(unsigned long long)c.expired, (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost,
+		atomic_load(&l->guard.handled), atomic_load(&l->guard.noted));
+	(void)guard_write_record(&l->guard, &c, &f);
+	l->counted = c;
+}
+
+/* The enforcer's sweep, in a process of its own: devices that were added while nobody listened. */
+static void sweep(const struct loop *l)
+{
+	const char *argv[CONF_DIRS_MAX * 2 + 8] = { l->enforcer };
+	const struct settings *s = l->guard.settings;
+	size_t n = 1;
+	pid_t pid;
+	int r;
+
+	for (size_t i = 0; s->conf_dirs_given && i < s->n_conf_dirs; i++) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = s->conf_dirs[i];
+	}
+	argv[n++] = "--sysfs";
+	argv[n++] = s->sysfs;
+	argv[n++] = "--state-dir";
+	argv[n++] = s->state_dir;
+	argv[n++] = "sweep";
+	r = posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ);
+	if (r != 0)
+		log_line(LOG_ERR, "cannot start %s sweep: %s", argv[0], strerror(r));
+}
+
+static int watch_policy(const struct settings *s)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd < 0)
+		return negative_errno();
+	for (size_t i = 0; i < s->n_conf_dirs; i++) {
+		char parent[PATH_MAX];
+		char *slash;
+
+		(void)inotify_add_watch(fd, s->conf_dirs[i],
+			IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_CREATE |
+				IN_DELETE_SELF | IN_ONLYDIR);
+		/* A directory that is made later is seen by its parent. */
+		if (path_printf(parent, sizeof(parent), "%s", s->conf_dirs[i]) < 0)
+			continue;
+		slash = strrchr(parent, '/');
+		if (slash && slash > parent) {
+			*slash = '\0';
+			(void)inotify_add_watch(
+				fd, parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
+		}
+	}
+	return fd;
+}
+
+/* Whatever happened there, the policy is read again; the copies and the log are enforce/'s business. */
+static void policy_changed(struct loop *l)
+{
+	struct prepared *p;
+	char buf[4096];
+
+	while (read(l->watch, buf, sizeof(buf)) > 0)
+		;
+	p = prepared_load(l->guard.settings);
+	if (!p) {
+		log_line(LOG_ERR, "cannot read the policy again; the one before stays in force");
+		return;
+	}
+	store_policy(l->guard.settings->state_dir, p->policy);
+	guard_set_policy(&l->guard, p);
+	/* Directories may have come or gone. */
+	(void)close(l->watch);
+	l->watch = watch_policy(l->guard.settings);
+}
+
+static void check_hold(struct loop *l)
+{
+	struct hold_counters c;
+
+	hold_count(l->guard.hold, &c);
+	if (c.expired == l->counted.expired)
+		return;
+	log_line(LOG_WARNING, "%llu holds reached the limit: those first probes were not waited for",
+		(unsigned long long)(c.expired - l->counted.expired));
+	if (l->rearmed++ < REARM_MAX)
+		hold_rearm(l->guard.hold);
+	else
+		log_line(LOG_ERR,
+			"the limit of the hold was exceeded again and again; no more holds until a restart");
+}
+
+static int run(struct loop *l)
+{
+	struct guard *g = &l->guard;
+	int timeout = -1;
+
+	for (;;) {
+		struct pollfd p[] = { { .fd = l->signals, .events = POLLIN },
+			{ .fd = g->wake, .events = POLLIN }, { .fd = l->watch, .events = POLLIN } };
+		eventfd_t n;
+		uint64_t next;
+
+		if (poll(p, ELEMENTSOF(p), timeout) < 0 && errno != EINTR)
+			return negative_errno();
+		if (p[0].revents) {
+			struct signalfd_siginfo info;
+
+			if (read(l->signals, &info, sizeof(info)) != sizeof(info))
+				return negative_errno();
+			if (info.ssi_signo != SIGCHLD)
+				return 0;
+			while (waitpid(-1, NULL, WNOHANG) > 0)
+				;
+		}
+		if (p[1].revents)
+			(void)eventfd_read(g->wake, &n);
+		if (p[2].revents)
+			policy_changed(l);
+		if (atomic_exchange(&g->overflow, false)) {
+			log_line(LOG_WARNING,
+				"the kernel's messages came faster than they were read; sweeping");
+			sweep(l);
+		}
+		atomic_store(&g->settle, false);
+		next = followups_settle(g->followups);
+		timeout = next ? (int)(next / 1000) + 1 : -1;
+		if (!next || timeout < 0) {
+			check_hold(l);
+			tell_status(l);
+		}
+	}
+}
+
+static int start(struct loop *l, uint64_t limit_usec)
+{
+	static pthread_mutex_t policy_lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct sysfs sysfs;
+	struct guard *g = &l->guard;
+	struct prepared *p;
+	sigset_t mask;
+	int r;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigaddset(&mask, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
+	l->signals = signalfd(-1, &mask, SFD_CLOEXEC);
+	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g->policy_lock = &policy_lock;
+	(void)boot_id(); /* kept from now on; not to be read by two threads at once */
+
+	g->socket = uevent_open();
+	if (g->socket < 0) {
+		log_line(LOG_ERR, "cannot listen to the kernel's events: %s", strerror(-g->socket));
+		return g->socket;
+	}
+	l->watch = watch_policy(g->settings);
+	g->hold = hold_new(limit_usec);
+	sysfs_init(&sysfs, g->settings);
+	g->followups = g->hold ? followups_new(&sysfs, g->hold) : NULL;
+	p = g->followups ? prepared_load(g->settings) : NULL;
+	if (!p)
+		return -ENOMEM;
+	guard_set_policy(g, p);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		log_line(LOG_DEBUG, "memory is not locked: %m");
+	r = guard_start(g);
+	if (r < 0)
+		return r;
+	if (hold_why_not(g->hold))
+		log_line(LOG_NOTICE, "no hold: %s; first probes are raced for", hold_why_not(g->hold));
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPTION_LIMIT = 1, OPTION_ENFORCER };
+	static const struct option options[] = {
+		SETTINGS_LONG_OPTIONS,
+		{ "hold-limit-ms", required_argument, NULL, OPTION_LIMIT },
+		{ "enforcer", required_argument, NULL, OPTION_ENFORCER },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{},
+	};
+	static struct settings settings;
+	static struct loop l;
+	uint64_t limit = LIMIT_USEC_DEFAULT;
+	int c, r;
+
+	settings_init(&settings);
+	l.enforcer = ENFORCER_PATH;
+	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
+		if (c == OPTION_LIMIT)
+			limit = strtoull(optarg, NULL, 10) * 1000;
+		else if (c == OPTION_ENFORCER)
+			l.enforcer = optarg;
+		else if (c == 'V') {
+			puts("driver-overrides " PROJECT_VERSION);
+			return 0;
+		} else if (settings_option(&settings, c, optarg) <= 0 || c == 'h') {
+			(void)fprintf(c == 'h' ? stdout : stderr,
+				"driver-override-guard [--hold-limit-ms MS] [--conf-dir DIR] [--sysfs DIR] "
+				"[--state-dir DIR]\n");
+			return c == 'h' ? 0 : 2;
+		}
+	}
+	if (optind < argc || limit == 0 || limit > 1000000) {
+		(void)fputs("driver-override-guard: no arguments; a hold's limit is 1 to 1000 ms\n", stderr);
+		return 2;
+	}
+	log_init(&settings, false);
+	if (settings_turned_off(&settings)) {
+		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
+		return 0;
+	}
+	l.guard.settings = &settings;
+	r = start(&l, limit);
+	if (r >= 0) {
+		/* Devices that came after the boot's sweep and before we listened. */
+		sweep(&l);
+		notify("READY=1");
+		tell_status(&l);
+		r = run(&l);
+	}
+	hold_free(l.guard.hold);
+	notify("STOPPING=1");
+	if (r < 0)
+		log_line(LOG_ERR, "%s", strerror(-r));
+	return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The kernel's own uevents; see uevent.h. */
+#include "uevent.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#define KERNEL_GROUP 1
+#define RECEIVE_BUFFER (64 * 1024 * 1024)
+#define LISTEN_FDS_START 3
+
+/* From a socket unit, if there is one: then nothing is lost while we are being restarted. */
+static int passed_socket(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	int domain;
+	socklen_t size = sizeof(domain);
+
+	if (!pid || !fds || strtol(pid, NULL, 10) != (long)getpid() || strtol(fds, NULL, 10) < 1)
+		return -ENOENT;
+	if (getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_NETLINK)
+		return -EINVAL;
+	(void)fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(LISTEN_FDS_START, F_SETFL, fcntl(LISTEN_FDS_START, F_GETFL) & ~O_NONBLOCK);
+	return LISTEN_FDS_START;
+}
+
+static int new_socket(void)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_nl nl;
+	} address = { .nl = { .nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP } };
+	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+
+	if (fd < 0 || bind(fd, &address.sa, sizeof(address.nl)) < 0)
+		return negative_errno();
+	return TAKE_FD(fd);
+}
+
+int uevent_open(void)
+{
+	const int buffer = RECEIVE_BUFFER;
+	int fd = passed_socket();
+
+	if (fd == -ENOENT)
+		fd = new_socket();
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+	return fd;
+}
+
+bool uevent_parse(char *buf, size_t n, struct uevent *ret)
+{
+	static const struct {
+		const char *name;
+		enum uevent_action action;
+	} actions[] = { { "add", UEVENT_ADD }, { "remove", UEVENT_REMOVE }, { "bind", UEVENT_BIND },
+		{ "unbind", UEVENT_UNBIND }, { "move", UEVENT_MOVE } };
+	const char *at = n > 0 && buf[n - 1] == '\0' ? strchr(buf, '@') : NULL;
+	const char *end = buf + n;
+
+	if (!at)
+		return false;
+	*ret = (struct uevent){ .devpath = at + 1 };
+	for (size_t i = 0; i < ELEMENTSOF(actions); i++)
+		if (strlen(actions[i].name) == (size_t)(at - buf) &&
+			strncmp(buf, actions[i].name, (size_t)(at - buf)) == 0)
+			ret->action = actions[i].action;
+	for (const char *s = buf + strlen(buf) + 1; s < end; s += strlen(s) + 1) {
+		if (startswith(s, "SUBSYSTEM="))
+			ret->subsystem = s + strlen("SUBSYSTEM=");
+		else if (startswith(s, "MODALIAS="))
+			ret->modalias = s + strlen("MODALIAS=");
+		else if (startswith(s, "DRIVER="))
+			ret->driver = s + strlen("DRIVER=");
+		else if (startswith(s, "SYNTH_UUID="))
+			ret->synthetic = true;
+	}
+	return startswith(ret->devpath, "/devices/") != NULL;
+}
+
+int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret)
+{
+	struct sockaddr_nl from;
+	struct iovec iov = { .iov_base = buf, .iov_len = UEVENT_SIZE };
+	struct msghdr m = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
+	};
+	ssize_t n = recvmsg(fd, &m, 0);
+
+	if (n < 0)
+		return negative_errno();
+	/* Anybody may send to the socket; only the kernel has port 0. */
+	if (m.msg_namelen != sizeof(from) || from.nl_pid != 0 || (m.msg_flags & MSG_TRUNC))
+		return 0;
+	return uevent_parse(buf, (size_t)n, ret);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The kernel's own uevents: netlink group 1, long before udev passes them on. */
+#pragma once
+
+#include "../policy/util.h"
+
+#include <limits.h>
+
+#define UEVENT_SIZE 8192 /* the kernel's buffer is 2048 (UEVENT_BUFFER_SIZE), with the header */
+
+enum uevent_action {
+	UEVENT_OTHER,
+	UEVENT_ADD,
+	UEVENT_REMOVE,
+	UEVENT_BIND,
+	UEVENT_UNBIND,
+	UEVENT_MOVE,
+};
+
+/* Strings point into the message. */
+struct uevent {
+	enum uevent_action action;
+	const char *devpath;
+	const char *subsystem; /* NULL: none */
+	const char *modalias;  /* NULL: none */
+	const char *driver;    /* with bind and unbind; NULL: none */
+	bool synthetic;	       /* somebody wrote to the device's uevent file */
+};
+
+/*
+ * A socket in the kernel's group: the one that systemd passed (LISTEN_FDS), else a new one; with a receive
+ * buffer for a coldplug's storm. A descriptor, or negative errno.
+ */
+int uevent_open(void);
+
+/*
+ * Waits for a message into buf and takes it apart. 1: an event; 0: something else, or not from the kernel;
+ * -ENOBUFS: messages were lost; other negative errno.
+ */
+int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret);
+
+/* Takes a message of n bytes apart, in place. True if it is an event of a device. */
+bool uevent_parse(char *buf, size_t n, struct uevent *ret);

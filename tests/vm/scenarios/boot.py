@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
+
+from lab.boot_trace import CMDLINE, BootTrace
+from lab.device import ENFORCER, SWEEP, drivers, journal, override, path, properties, rule, traced, trigger, unload
+from lab.scenario import scenario
+
+BARRED, GIVEN, FIRST, SECOND = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0", "0000:04:00.1"
+SPEAKER, WATCHDOG, FW_CFG = "pcspkr", "iTCO_wdt.1.auto", "QEMU0002:00"
+
+MACHINE = dict(
+    devices=["e1000e,bus=rp1", "e1000e,bus=rp2",
+             # Two functions of one slot are one IOMMU group. The second has no rule, and shows that e1000e was there.
+             "e1000e,bus=rp3,addr=0.0,multifunction=on", "e1000e,bus=rp3,addr=0.1,multifunction=on"],
+    cmdline=CMDLINE,
+    files={
+        "/etc/driver-overrides.d/50-nics.conf":
+            rule("barred", Name=BARRED, Driver="none") + rule("given", Name=GIVEN, Driver="vfio-pci")
+            + rule("first", Name=FIRST, Driver="vfio-pci"),
+        "/usr/lib/driver-overrides.d/60-platform.conf":
+            rule("speaker", Bus="platform", Name=SPEAKER, Driver="none")
+            + rule("watchdog", Bus="platform", Name="iTCO_wdt.*", Driver="none")
+            + rule("fw-cfg", Bus="platform", Name=FW_CFG, Driver="none"),
+    })
+
+
+@scenario("no driver is ever asked about the card that may have none, while e1000e takes its neighbour")
+def barred(vm):
+    trace = BootTrace(vm)
+    assert trace.read("probe", SECOND)[0].text == "e1000e", "the driver was not there to be kept off"
+    assert not trace.read("probe", BARRED), trace.read(device=BARRED)
+    assert [e.text for e in trace.read("override", BARRED)] == ["none"]
+    assert (vm.driver(BARRED), override(vm, BARRED)) == ("", "none")
+    assert f"e1000e {BARRED}" not in vm.kernel_log()
+
+
+@scenario("vfio-pci is loaded for the card that is to have it, and is the only driver that ever probes it")
+def given(vm):
+    trace = BootTrace(vm)
+    for device in (GIVEN, FIRST):
+        written, probes = trace.read("override", device), trace.read("probe", device)
+        assert [e.text for e in written] == ["vfio-pci"], written
+        assert [e.text for e in probes] == ["vfio-pci"], probes
+        assert written[0].time < probes[0].time
+        assert vm.driver(device) == "vfio-pci"
+        assert f"e1000e {device}" not in vm.kernel_log()
+    assert {"vfio_pci", "e1000e"} <= set(trace.modules()), trace.modules()
+
+
+@scenario("the overrides of all devices present stood before any of the drivers was there")
+def stood_first(vm):
+    trace = BootTrace(vm)
+    written = {e.device: e for e in trace.read("override")}
+    assert {e.task for e in written.values()} == {"driver-override"}
+    # Of all devices of the machine only those that a rule names were written to, once each.
+    assert sorted(e.device for e in trace.read("override")) == sorted(
+        (BARRED, GIVEN, FIRST, SPEAKER, WATCHDOG, FW_CFG)), written
+    last = max(written[device].time for device in (BARRED, GIVEN, FIRST, SPEAKER))
+    first = min(e.time for e in trace.read("probe") if e.text in ("e1000e", "vfio-pci", "ahci"))
+    assert last < first, f"last override at {last}, first probe at {first}"
+
+
+@scenario("the boot unit ran before anything loads modules, and is active")
+def unit_order(vm):
+    def times(unit):
+        text = vm.out(f"systemctl show {unit} -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic "
+                      "-p ConditionTimestampMonotonic -p ActiveState -p Result -p Before")
+        return dict(line.split("=", 1) for line in text.splitlines())
+    ours = times(SWEEP)
+    assert (ours["ActiveState"], ours["Result"]) == ("active", "success"), ours
+    ended = int(ours["ExecMainExitTimestampMonotonic"])
+    assert ended > 0
+    for unit in ("systemd-modules-load", "systemd-udevd", "systemd-udev-trigger"):
+        other = times(unit)
+        # A unit whose condition fails never starts; then the time at which systemd looked counts.
+        began = int(other["ExecMainStartTimestampMonotonic"]) or int(other["ConditionTimestampMonotonic"])
+        assert f"{unit}.service" in ours["Before"].split()
+        assert ended < began, f"{unit} began at {began}, the sweep ended at {ended}"
+
+
+@scenario("udev's database has the decision, its rule, its source, its state and the module")
+def in_database(vm):
+    assert properties(vm, GIVEN) == {
+        "": "vfio-pci", "_RULE": "given", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:4",
+        "_STATE": "pending", "_MODALIAS": "vfio-pci"}  # pending: udev itself loads the module after that event
+    assert properties(vm, BARRED) == {
+        "": "none", "_RULE": "barred", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:1", "_STATE": "enforced"}
+    assert properties(vm, SPEAKER, "platform") == {
+        "": "none", "_RULE": "speaker", "_STATE": "enforced",
+        "_SOURCE": "/usr/lib/driver-overrides.d/60-platform.conf:1"}
+    assert vm.out(f"udevadm info -q property -p {path(GIVEN)} | grep ^DRIVER=") == "DRIVER=vfio-pci"
+    assert not properties(vm, SECOND)
+
+
+@scenario("a companion that was there at boot keeps its driver")
+def companion(vm):
+    assert vm.out(f"ls {path(FIRST)}/iommu_group/devices").split() == [FIRST, SECOND]
+    assert (vm.driver(SECOND), override(vm, SECOND)) == ("e1000e", "")
+    assert not BootTrace(vm).read("override", SECOND)
+
+
+@scenario("platform devices are kept from their drivers: one that was there, one that came during the boot")
+def platform(vm):
+    trace = BootTrace(vm)
+    for device, module in ((SPEAKER, "pcspkr"), (WATCHDOG, "iTCO_wdt")):
+        assert module in trace.modules(), f"{module} was not there to be kept off"
+        assert vm.run(f"test -e /sys/bus/platform/drivers/{module}", check=False).rc == 0
+        assert not trace.read("probe", device), trace.read(device=device)
+        assert (vm.driver(device, "platform"), override(vm, device, "platform")) == ("", "none")
+
+
+@scenario("nor do they get their drivers when those are loaded later")
+def platform_later(vm):
+    for device, module in ((SPEAKER, "pcspkr"), (WATCHDOG, "iTCO_wdt")):
+        unload(vm, module)
+        vm.run(f"modprobe {module}\nudevadm settle")
+        assert vm.run(f"test -e /sys/bus/platform/drivers/{module}", check=False).rc == 0
+        assert vm.driver(device, "platform") == ""
+        assert not BootTrace(vm).read("probe", device)
+
+
+@scenario("what was bound before the sweep could run stays bound, and that is said")
+def too_early(vm):
+    # systemd itself loads qemu_fw_cfg, for its credentials, before it starts any unit.
+    trace = BootTrace(vm)
+    assert trace.read("probe", FW_CFG)[0].time < trace.read("override", FW_CFG)[0].time
+    assert (vm.driver(FW_CFG, "platform"), override(vm, FW_CFG, "platform")) == ("fw_cfg", "none")
+    assert properties(vm, FW_CFG, "platform")["_STATE"] == "pending"
+
+
+@scenario("every device's add event once more, twice: nothing is written, no driver changes")
+def trigger_again(vm):
+    trace = traced(vm)
+    before = drivers(vm)
+    records = "stat -c '%n %i %y' /run/driver-overrides/devices/*"
+    trigger(vm)
+    after_one = vm.out(records)
+    trigger(vm)
+    assert not trace.read("override"), trace.read("override")
+    assert len([e for e in trace.read("uevent", GIVEN) if e.text == "add"]) == 2, "no event came"
+    for device in (BARRED, GIVEN, FIRST, SECOND, SPEAKER, WATCHDOG):
+        assert not trace.read("probe", device), trace.read(device=device)
+    assert drivers(vm) == before
+    assert vm.out(records) == after_one, "the second round rewrote records"
+
+
+@scenario("a later event keeps the properties")
+def later_events(vm):
+    before = properties(vm, GIVEN)
+    assert before["_RULE"] == "given", before
+    for action in ("change", "bind", "change"):
+        trigger(vm, action, GIVEN)
+        assert properties(vm, GIVEN) == before, action
+
+
+@scenario("a second sweep writes nothing, and still knows what was there at boot")
+def sweep_again(vm):
+    trace = traced(vm)
+    present = vm.out("cat /run/driver-overrides/present")
+    vm.run(f"systemctl restart {SWEEP}")
+    assert not trace.read("override"), trace.read("override")
+    assert vm.out("cat /run/driver-overrides/present") == present
+
+
+@scenario("released, each of them goes to the driver from which it was kept")
+def released(vm):
+    # The other half of the proof: without us they would have been bound at once.
+    unload(vm, "vfio-pci")
+    vm.run(f"{ENFORCER} release", 120)
+    assert vm.driver(SPEAKER, "platform") == "pcspkr"
+    assert vm.driver(WATCHDOG, "platform") == "iTCO_wdt"
+    for device in (BARRED, GIVEN, FIRST):
+        assert (vm.driver(device), override(vm, device)) == ("e1000e", ""), device
+    assert not journal(vm, "takes longer"), journal(vm, "takes longer")

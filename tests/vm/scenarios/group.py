@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Two functions of one slot are one IOMMU group. A rule for the first decides, by Group=, about the second."""
+
+from lab.boot_trace import CMDLINE, BootTrace
+from lab.device import (ENFORCER, SWEEP, empty_ports, exists, journal, loaded, override, path, plug, proper_order,
+                        properties, record, remove, rescan, rule, settle, traced, trigger, unload)
+from lab.scenario import scenario
+
+FIRST, SECOND = "0000:04:00.0", "0000:04:00.1"  # in rp3
+# Both functions have multifunction=on: without it the kernel puts a function that it finds later into its own group.
+CONF = "/etc/driver-overrides.d/50-group.conf"
+
+MACHINE = dict(
+    devices=["e1000e,bus=rp3,addr=0.0,multifunction=on", "e1000e,bus=rp3,addr=0.1,multifunction=on"],
+    cmdline=CMDLINE,
+    files={CONF: rule("first", Name=FIRST, Driver="vfio-pci")})
+
+
+def members(vm):
+    return vm.out(f"ls {path(SECOND)}/iommu_group/devices").split()
+
+
+def second_again(vm, **keys):
+    """Takes the second function away and lets the kernel find it again, with e1000e to be loaded by udev only then.
+    The trace of that."""
+    vm.write(CONF, rule("first", Name=FIRST, Driver="vfio-pci", **keys))
+    assert vm.driver(FIRST) == "vfio-pci", "the scenario before has left the first function without its driver"
+    remove(vm, SECOND)
+    unload(vm)
+    trace = traced(vm)
+    rescan(vm, SECOND)
+    assert members(vm) == [FIRST, SECOND]
+    assert loaded(vm, "e1000e"), "e1000e was not there to be kept off"
+    assert not trace.read("override", FIRST) and vm.driver(FIRST) == "vfio-pci"
+    return trace
+
+
+@scenario("present at boot, the companion is left with its driver")
+def at_boot(vm):
+    trace = BootTrace(vm)
+    assert members(vm) == [FIRST, SECOND]
+    assert (vm.driver(FIRST), vm.driver(SECOND)) == ("vfio-pci", "e1000e")
+    assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"]
+    assert not trace.read("override", SECOND) and not properties(vm, SECOND)
+    later = traced(vm)
+    trigger(vm, subsystem="pci")
+    vm.run(f"systemctl restart {SWEEP}")
+    assert (vm.driver(SECOND), override(vm, SECOND)) == ("e1000e", "")
+    assert not later.read("override"), later.read("override")
+
+
+@scenario("added later, it is held: no driver probes it")
+def held(vm):
+    proper_order(second_again(vm), SECOND, "none")
+    assert (vm.driver(SECOND), override(vm, SECOND)) == ("", "none")
+    assert properties(vm, SECOND) == {"": "none", "_RULE": "first", "_SOURCE": CONF + ":1", "_STATE": "held"}
+
+
+@scenario("it stays held when the first function goes, through events and a sweep")
+def kept(vm):
+    trace = traced(vm)
+    remove(vm, FIRST)
+    assert not exists(vm, FIRST) and members(vm) == [SECOND]
+    trigger(vm, "add", SECOND)
+    vm.run(f"systemctl restart {SWEEP}")
+    trigger(vm, "change", SECOND)
+    vm.run(f"echo {SECOND} >/sys/bus/pci/drivers_probe")
+    assert (vm.driver(SECOND), override(vm, SECOND)) == ("", "none")
+    assert not trace.read("probe", SECOND) and not trace.read("override", SECOND)
+    assert properties(vm, SECOND)["_STATE"] == "held"
+
+
+@scenario("released, it goes to its own driver, and is not held again")
+def released(vm):
+    trace = traced(vm)
+    vm.run(f"{ENFORCER} release {SECOND}")
+    vm.wait_for(f"test -e {path(SECOND)}/driver")
+    assert (vm.driver(SECOND), override(vm, SECOND)) == ("e1000e", "")
+    assert [e.text for e in trace.read("override", SECOND)] == ["\n"]
+    assert not record(vm, SECOND)
+    trigger(vm, "add", SECOND)
+    assert (vm.driver(SECOND), override(vm, SECOND)) == ("e1000e", "")
+    # The first function comes back, to a group whose other member has a driver by now: that one is not unbound.
+    unload(vm)
+    vm.run("modprobe -r vfio-pci")
+    rescan(vm, FIRST)
+    vm.wait_for(f"test -e {path(FIRST)}/driver")
+    assert vm.driver(FIRST) == "vfio-pci"
+
+
+@scenario("Group=vfio-pci gives it to vfio-pci, too")
+def given(vm):
+    proper_order(second_again(vm, Group="vfio-pci"), SECOND, "vfio-pci")
+    assert vm.driver(SECOND) == "vfio-pci"
+    assert properties(vm, SECOND)[""] == "vfio-pci"
+
+
+@scenario("Group=none bars it")
+def barred(vm):
+    proper_order(second_again(vm, Group="none"), SECOND, "none")
+    assert vm.driver(SECOND) == ""
+
+
+@scenario("Group=leave leaves it to e1000e")
+def left(vm):
+    trace = second_again(vm, Group="leave")
+    vm.wait_for(f"test -e {path(SECOND)}/driver")
+    assert vm.driver(SECOND) == "e1000e"
+    assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"]
+    assert not trace.read("override", SECOND) and not properties(vm, SECOND)
+
+
+@scenario("both plugged at once, in whichever order: the first goes to vfio-pci, the second is held")
+def together(vm):
+    first, second = "0000:01:00.0", "0000:01:00.1"
+    empty_ports(vm)
+    for ruled, other in ((first, second), (second, first)):
+        vm.write(CONF, rule("ruled", Name=ruled, Driver="vfio-pci"))
+        remove(vm, *[device for device in (SECOND,) if exists(vm, SECOND)])
+        unload(vm)
+        trace = traced(vm)
+        # Function 0 last: the kernel looks at a slot when that one arrives.
+        vm.device_add("e1000e", id="plug9", bus="rp0", addr="0.1", multifunction=True)
+        plug(vm, 0, ruled, "vfio-pci", addr="0.0", multifunction=True)
+        settle(vm)
+        assert loaded(vm, "e1000e")
+        proper_order(trace, ruled, "vfio-pci")
+        assert vm.driver(ruled) == "vfio-pci"
+        assert vm.driver(other) == "", f"{other} has {vm.driver(other)}"
+        assert override(vm, other) == "none"
+        assert not [e for e in trace.read("probe", other)], trace.read(device=other)
+        empty_ports(vm)
+        vm.wait_for(f"! test -e {path(first)}")
+    assert not journal(vm, "takes longer"), journal(vm, "takes longer")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The guard and its hold: drivers that are loaded already, on every bus, and what happens when the guard does not
+answer."""
+import os
+
+from lab.device import path, plug, proper_order, record, traced, unplug
+from lab.scenario import scenario
+
+CARD = "0000:01:00.0"
+POLICY = """\
+[device plugged-cards]
+Bus=pci
+Name=0000:01:* 0000:02:*
+Driver=vfio-pci
+
+[device sound]
+Bus=platform
+Name=snd_dummy.*
+Driver=none
+"""
+MACHINE = dict(guard=True, files={"/etc/driver-overrides.d/50-guard.conf": POLICY})
+
+
+def full(often, seldom):
+    """How many times: the full count on request, a few in CI."""
+    return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
+
+
+def status(vm):
+    lines = vm.out("cat /run/driver-overrides/guard").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def first_probe(vm, device, bus="pci"):
+    """FirstProbe of the device that is there now, once the guard has settled it."""
+    file = f"/run/driver-overrides/devices/{bus}:{device}"
+    vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=30)
+    return record(vm, device, bus)["FIRST_PROBE"]
+
+
+@scenario("the guard runs before udev and holds")
+def running(vm):
+    assert vm.out("systemctl is-active driver-override-guard.service") == "active", \
+        vm.out("systemctl status driver-override-guard.service --no-pager || true")
+    assert status(vm)["HOLD"] == "active", status(vm)
+    guard = int(vm.out("systemctl show -P ActiveEnterTimestampMonotonic driver-override-guard.service"))
+    udev = int(vm.out("systemctl show -P ExecMainStartTimestampMonotonic systemd-udevd.service"))
+    assert 0 < guard < udev, (guard, udev)
+
+
+@scenario("e1000e is loaded: a plugged card's first probe is vfio-pci's, every time", timeout=900)
+def hotplug(vm):
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    for _ in range(full(30, 5)):
+        trace = traced(vm)
+        plug(vm, 0, CARD, "vfio-pci")
+        proper_order(trace, CARD, "vfio-pci")
+        assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
+        unplug(vm, 0, CARD)
+    counted = status(vm)
+    assert int(counted["EXPIRED"]) == 0 and int(counted["HOLDS"]) > 0, counted
+
+
+@scenario("a platform device whose driver is loaded is never probed by it", timeout=600)
+def platform(vm):
+    for _ in range(full(30, 5)):
+        trace = traced(vm)
+        # The module makes its device, finds that nothing binds it, and takes itself out again.
+        assert vm.run("modprobe snd-dummy", check=False).rc != 0
+        events = trace.read(device="snd_dummy.0")
+        assert [e.text for e in events if e.kind == "override"] == ["none"], events
+        assert not [e for e in events if e.kind == "probe"], events
+    assert int(status(vm)["EXPIRED"]) == 0, status(vm)
+
+
+@scenario("policy changed on disk is in force at the next plug")
+def changed(vm):
+    vm.write("/etc/driver-overrides.d/50-guard.conf", POLICY.replace("Driver=vfio-pci", "Driver=none"))
+    trace = traced(vm)
+    plug(vm, 0, CARD)
+    proper_order(trace, CARD, "none")
+    assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
+    unplug(vm, 0, CARD)
+    vm.write("/etc/driver-overrides.d/50-guard.conf", POLICY)
+
+
+@scenario("a guard that is stopped: three holds end at the limit, then there are none; FirstProbe claims nothing", timeout=600)
+def stopped(vm):
+    vm.run("kill -STOP $(systemctl show -P MainPID driver-override-guard.service)")
+    for _ in range(4):
+        plug(vm, 0, CARD, "e1000e")
+        unplug(vm, 0, CARD)
+    plug(vm, 0, CARD, "e1000e")
+    vm.run("kill -CONT $(systemctl show -P MainPID driver-override-guard.service)")
+    assert first_probe(vm, CARD) == "lost", record(vm, CARD)
+    vm.wait_for("grep -qx EXPIRED=3 /run/driver-overrides/guard", timeout=10)
+    unplug(vm, 0, CARD)
+    plug(vm, 0, CARD, "vfio-pci")
+    assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
+    unplug(vm, 0, CARD)
+
+
+@scenario("a guard that is killed: started again, and no device is left without what it would have had", timeout=900)
+def killed(vm):
+    for i in range(full(100, 5)):
+        vm.run("kill -KILL $(systemctl show -P MainPID driver-override-guard.service)")
+        plug(vm, 0, CARD)
+        vm.wait_for(f"test -e {path(CARD)}/driver", timeout=30)
+        assert vm.driver(CARD) in ("e1000e", "vfio-pci"), i
+        vm.wait_for("systemctl -q is-active driver-override-guard.service", timeout=30)
+        unplug(vm, 0, CARD)
+    plug(vm, 0, CARD, "vfio-pci")
+    assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
+    unplug(vm, 0, CARD)
+
+
+@scenario("no wake-ups of the guard while nothing happens")
+def idle(vm):
+    vm.run("udevadm settle; sleep 2")
+    pid = vm.out("systemctl show -P MainPID driver-override-guard.service")
+    switches = f"cat /proc/{pid}/task/*/status | awk '/^voluntary/ {{ n += $2 }} END {{ print n }}'"
+    before = vm.out(switches)
+    vm.run(f"sleep {full(60, 10)}", timeout=120)
+    assert vm.out(switches) == before

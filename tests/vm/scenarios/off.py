@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""driver_overrides=off on the kernel command line: as if nothing were installed, and that is said."""
+
+from lab.boot_trace import CMDLINE, BootTrace
+from lab.device import (ENFORCER, SWEEP, journal, override, path, plug, properties, rule, traced, trigger, unload,
+                        unplug)
+from lab.scenario import scenario
+
+NIC, PLUGGED = "0000:02:00.0", "0000:01:00.0"
+
+MACHINE = dict(
+    devices=["e1000e,bus=rp1"],
+    cmdline="driver_overrides=off " + CMDLINE,
+    files={"/etc/driver-overrides.d/50-nics.conf":
+           rule("nic", Name=NIC, Driver="none") + rule("plugged", Name=PLUGGED, Driver="vfio-pci")})
+
+
+@scenario("booted with driver_overrides=off, no override is written and the card has its driver")
+def boot(vm):
+    trace = BootTrace(vm)
+    assert not trace.read("override"), trace.read("override")
+    assert [e.text for e in trace.read("probe", NIC)] == ["e1000e"]
+    assert (vm.driver(NIC), override(vm, NIC)) == ("e1000e", "")
+    assert not properties(vm, NIC)
+    assert vm.run("test -e /run/driver-overrides", check=False).rc == 1
+
+
+@scenario("the sweep says so, and the unit is none the worse")
+def said(vm):
+    assert len(journal(vm, "driver_overrides=off")) == 1, journal(vm, "")
+    assert vm.out(f"systemctl show -P Result {SWEEP}; systemctl is-active {SWEEP}").split() == ["success", "active"]
+
+
+@scenario("nor does a plug or an event change anything")
+def later(vm):
+    trace = traced(vm)
+    trigger(vm, subsystem="pci")
+    unload(vm)
+    plug(vm, 0, PLUGGED, "e1000e")
+    for verb in ("sweep", "release", f"event {path(PLUGGED)}"):
+        vm.run(f"{ENFORCER} {verb}")
+    assert not trace.read("override"), trace.read("override")
+    assert not properties(vm, PLUGGED)
+    assert len(journal(vm, "driver_overrides=off")) == 1, "every event says it"
+    unplug(vm, 0, PLUGGED)
