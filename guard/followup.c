@@ -6,8 +6,6 @@
 #include "../enforce/log.h"
 #include "../enforce/store.h"
 
-#include <pthread.h>
-
 /* After this a hold has long ended, and a `bind` that belongs to the `add` has been heard. */
 #define SETTLE_USEC 300000U
 
@@ -28,13 +26,29 @@ struct followups {
 	struct followup_counters counters;
 };
 
+int lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+	int r = -pthread_mutexattr_init(&attr);
+
+	if (r < 0)
+		return r;
+	(void)pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	r = -pthread_mutex_init(lock, &attr);
+	(void)pthread_mutexattr_destroy(&attr);
+	return r;
+}
+
 struct followups *followups_new(struct sysfs *sysfs, struct hold *hold)
 {
 	struct followups *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
-	(void)pthread_mutex_init(&f->lock, NULL);
+	if (lock_init(&f->lock) < 0) {
+		free(f);
+		return NULL;
+	}
 	f->sysfs = sysfs;
 	f->hold = hold;
 	return f;

@@ -10,7 +10,13 @@
 
 #include "../enforce/apply.h"
 
+#include <pthread.h>
+
 struct followups;
+
+/* A lock between threads of unequal priority: who holds it is lent that of the one who waits. 0 or negative
+ * errno. */
+int lock_init(pthread_mutex_t *lock);
 
 struct followups *followups_new(struct sysfs *sysfs, struct hold *hold);
 struct followups *followups_free(struct followups *f);

@@ -71,7 +71,12 @@ void guard_set_policy(struct guard *g, struct prepared *p)
 	g->prepared = p;
 	(void)pthread_mutex_unlock(g->policy_lock);
 	prepared_done(old);
-	hold_set_buses(g->hold, p->buses.v, p->buses.n);
+	guard_hold(g);
+}
+
+void guard_hold(struct guard *g)
+{
+	hold_set_buses(g->hold, g->prepared->buses.v, g->prepared->buses.n);
 }
 
 static void wake_main(struct guard *g)

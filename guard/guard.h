@@ -45,6 +45,10 @@ void prepared_done(struct prepared *p);
 /* From now on this policy decides; takes it over. */
 void guard_set_policy(struct guard *g, struct prepared *p);
 
+/* Has the kernel wait for devices of the buses that the policy can match; once there are threads to answer.
+ */
+void guard_hold(struct guard *g);
+
 /* Starts the first threads. 0 or negative errno. */
 int guard_start(struct guard *g);
 

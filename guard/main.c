@@ -13,6 +13,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -216,7 +217,7 @@ static int run(struct loop *l)
 
 static int start(struct loop *l, uint64_t limit_usec)
 {
-	static pthread_mutex_t policy_lock = PTHREAD_MUTEX_INITIALIZER;
+	static pthread_mutex_t policy_lock;
 	static struct sysfs sysfs;
 	struct guard *g = &l->guard;
 	struct prepared *p;
@@ -230,6 +231,8 @@ static int start(struct loop *l, uint64_t limit_usec)
 	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
 	l->signals = signalfd(-1, &mask, SFD_CLOEXEC);
 	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (lock_init(&policy_lock) < 0)
+		return -ENOMEM;
 	g->policy_lock = &policy_lock;
 	(void)boot_id(); /* kept from now on; not to be read by two threads at once */
 
@@ -245,12 +248,17 @@ static int start(struct loop *l, uint64_t limit_usec)
 	p = g->followups ? prepared_load(g->settings) : NULL;
 	if (!p)
 		return -ENOMEM;
-	guard_set_policy(g, p);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_line(LOG_DEBUG, "memory is not locked: %m");
+	g->prepared = p;
 	r = guard_start(g);
 	if (r < 0)
 		return r;
+	/* The threads have the unit's real-time class; this one shall never be in their way. */
+	if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){}) < 0)
+		log_line(LOG_DEBUG, "the main thread keeps its scheduling class: %m");
+	/* From here on the kernel waits, and somebody is there to answer. */
+	guard_hold(g);
 	if (hold_why_not(g->hold))
 		log_line(LOG_NOTICE, "no hold: %s; first probes are raced for", hold_why_not(g->hold));
 	return 0;

@@ -371,8 +371,10 @@ class Machine:
     def boot_settled(self, timeout=240):
         """Waits until udev's queue is empty and systemd has no job left; systemd's word for it ("running" if no unit
         failed, "degraded")."""
+        word = self.run("systemctl is-system-running --wait", timeout, check=False).out.strip().splitlines()[-1]
+        # After that: the coldplug has been asked for by then, and before it the queue would be empty, too.
         self.run(f"udevadm settle --timeout={timeout}", timeout + 5)
-        return self.run("systemctl is-system-running --wait", timeout, check=False).out.strip().splitlines()[-1]
+        return word
 
     # Devices
 

@@ -31,7 +31,7 @@ def again(vm, device):
 @scenario("of three files the broken one is out of force as a whole, the two others are in force")
 def two_of_three(vm):
     assert (vm.driver(ONE), override(vm, ONE)) == ("", "none")
-    assert vm.driver(THREE) == "vfio-pci"
+    assert vm.driver(THREE) == "vfio-pci", (properties(vm, THREE), override(vm, THREE))
     # Its first rule alone has no error.
     assert (vm.driver(TWO), override(vm, TWO)) == ("e1000e", "")
     assert not properties(vm, TWO)
