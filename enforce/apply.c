@@ -32,9 +32,11 @@ const char *state_to_string(enum state state)
 
 void rule_source(const struct rule *rule, char *buf, size_t size)
 {
+	char line[16];
+
 	buf[0] = '\0';
-	if (rule && path_printf(buf, size, "%s:%u", rule->file, rule->line) < 0)
-		buf[0] = '\0';
+	if (rule)
+		(void)path_join(buf, size, rule->file, ":", number_to_text(rule->line, line), NULL);
 }
 
 static void _printf_(3, 4) become(struct outcome *o, enum state state, const char *format, ...)
@@ -83,7 +85,8 @@ static bool driver_is_registered(const struct sysfs_device *d, const char *drive
 {
 	char path[PATH_MAX];
 
-	return path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver) >= 0 &&
+	return path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, NULL) >=
+		       0 &&
 	       access(path, F_OK) == 0;
 }
 
@@ -91,7 +94,7 @@ static bool driver_is_registered(const struct sysfs_device *d, const char *drive
 static int probe(struct sysfs_device *d)
 {
 	char path[PATH_MAX];
-	int r = path_printf(path, sizeof(path), "%s/bus/%s/drivers_probe", d->sysfs->root, d->bus);
+	int r = path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers_probe", NULL);
 
 	if (r < 0)
 		return r;
@@ -230,7 +233,7 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 	}
 	/* It came by our override and would not have come by itself. */
 	if (driver[0] && (streq(driver, old->set) || streq(driver, old->was) || streq(driver, old->given))) {
-		(void)snprintf(record->given, sizeof(record->given), "%s", driver);
+		text_copy(record->given, sizeof(record->given), driver);
 		if (decision->rule->rebind == REBIND_NO)
 			other_driver(o, decision, driver);
 		else
@@ -260,9 +263,9 @@ void apply_decision(const struct decision *decision, struct outcome *ret)
 		break;
 	}
 
-	(void)snprintf(record.decision, sizeof(record.decision), "%s", decision_text(decision));
+	text_copy(record.decision, sizeof(record.decision), decision_text(decision));
 	(void)strcpy(record.cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
-	(void)snprintf(record.rule, sizeof(record.rule), "%s", decision->rule->label);
+	text_copy(record.rule, sizeof(record.rule), decision->rule->label);
 	rule_source(decision->rule, record.source, sizeof(record.source));
 	record.rule_id = rule_id(decision->rule);
 	record.inode = d->inode;

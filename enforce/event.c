@@ -52,8 +52,8 @@ static void tell_decision(struct event *e, const struct decision *decision)
 	if (decision->kind == DECISION_NOTHING)
 		return;
 	if (decision->kind != DECISION_UNKNOWN)
-		(void)snprintf(e->driver, sizeof(e->driver), "%s", decision_text(decision));
-	(void)snprintf(e->rule, sizeof(e->rule), "%s", rule->label);
+		text_copy(e->driver, sizeof(e->driver), decision_text(decision));
+	text_copy(e->rule, sizeof(e->rule), rule->label);
 	rule_source(rule, e->source, sizeof(e->source));
 	/*
 	 * The module: as the rule says, else of the driver's name. Where a module has another name its
@@ -65,7 +65,7 @@ static void tell_decision(struct event *e, const struct decision *decision)
 			decision->cause == CAUSE_RULE && rule->module ? rule->module : decision->driver;
 
 		if (is_module_word(module))
-			(void)snprintf(e->modalias, sizeof(e->modalias), "%s", module);
+			text_copy(e->modalias, sizeof(e->modalias), module);
 	}
 	atomic_store(&e->stage, STAGE_DECIDED);
 }
@@ -133,7 +133,6 @@ static int work(void *userdata)
 	/* Nothing is freed: this process ends with its work. */
 	sysfs_init(&sysfs, e->settings);
 	sysfs.progress = &e->progress;
-	(void)strcpy(e->progress.doing, "reading the policy");
 
 	r = e->named ? sysfs_device_lookup(&sysfs, e->named, &d)
 		     : sysfs_device_new(&sysfs, e->devpath, e->bus, &d);
@@ -171,9 +170,14 @@ static int work(void *userdata)
 /* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
 static void print_property(const char *key, const char *value)
 {
-	if (*value)
-		printf(*value == '"' || *value == '\'' || *value == ' ' ? "%s=\"%s\"\n" : "%s=%s\n", key,
-			value);
+	bool quote = *value == '"' || *value == '\'' || *value == ' ';
+
+	if (!*value)
+		return;
+	(void)fputs(key, stdout);
+	(void)fputs(quote ? "=\"" : "=", stdout);
+	(void)fputs(value, stdout);
+	(void)fputs(quote ? "\"\n" : "\n", stdout);
 }
 
 static void print_properties(const struct event *e, int stage)
@@ -195,6 +199,7 @@ int verb_event(const struct settings *settings, const char *device)
 	static struct event e;	  /* too large for a stack, and a child that is left behind may write to it */
 	struct bounded b;
 	int r, result = 0, stage;
+	char doing[256];
 
 	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	e.settings = settings;
@@ -214,8 +219,9 @@ int verb_event(const struct settings *settings, const char *device)
 
 	if (r == -ETIMEDOUT) {
 		bounded_give_up(&b);
-		log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending", e.devpath,
-			e.progress.doing);
+		progress_text(&e.progress, doing, sizeof(doing));
+		log_line(
+			LOG_WARNING, "%s: %s takes longer than an event may; left pending", e.devpath, doing);
 		print_properties(&e, stage);
 		if (stage != STAGE_DONE)
 			print_property("DRIVER_OVERRIDE_STATE", state_to_string(STATE_PENDING));

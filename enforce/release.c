@@ -31,6 +31,7 @@ static int work(void *userdata)
 static int release_one(struct sysfs_device *d, struct progress *progress)
 {
 	struct release release = { d, progress };
+	char doing[256];
 	struct bounded b;
 	int r, result;
 
@@ -40,9 +41,9 @@ static int release_one(struct sysfs_device *d, struct progress *progress)
 	r = bounded_wait(&b, DEVICE_USEC, &result);
 	if (r == -ETIMEDOUT) {
 		bounded_give_up(&b);
-		log_line(
-			LOG_ERR, "%s did not come back within %u s", progress->doing, DEVICE_USEC / 1000000U);
-		apply_stuck(d, progress->doing);
+		progress_text(progress, doing, sizeof(doing));
+		log_line(LOG_ERR, "%s did not come back within %u s", doing, DEVICE_USEC / 1000000U);
+		apply_stuck(d, doing);
 	}
 	return r < 0 ? r : result;
 }

@@ -80,13 +80,16 @@ static int work(void *userdata)
 /* The device whose file the child is waiting for: out of the game, its records says why. */
 static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
 {
+	char doing[256];
+
 	for (size_t i = 0; i < s->n; i++) {
 		if (s->v[i] != stuck || s->v[i]->unreadable)
 			continue;
 		s->v[i]->unreadable = true;
-		apply_stuck(s->v[i], s->report->progress.doing);
-		log_line(LOG_ERR, "%s did not come back within %u s; the device is left as it is",
-			s->report->progress.doing, DEVICE_USEC / 1000000U);
+		progress_text(&s->report->progress, doing, sizeof(doing));
+		apply_stuck(s->v[i], doing);
+		log_line(LOG_ERR, "%s did not come back within %u s; the device is left as it is", doing,
+			DEVICE_USEC / 1000000U);
 		return;
 	}
 	/* Not a device of ours, or one that hangs a second time: at least the sweep goes on. */
@@ -149,7 +152,7 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	store_clean(settings->state_dir, policy);
 	for (size_t i = 0; i < policy->n_errors; i++)
 		if (policy->errors[i].line == 0 && is_dir_error(settings, policy->errors[i].file))
-			log_line(LOG_DEBUG, "%s: %s", policy->errors[i].file, policy->errors[i].text);
+			log_line(LOG_ERR, "%s: %s", policy->errors[i].file, policy->errors[i].text);
 
 	r = sysfs_enumerate(&sysfs, &s->v, &s->n);
 	if (r < 0)

@@ -14,6 +14,7 @@
 
 #define THREADS_FIRST 3
 #define THREADS_MAX 64
+#define REARM_MAX 5U
 #define THREAD_STACK (256U * 1024U)
 
 /* What a thread needs, made before the first event so that nothing is allocated at one. */
@@ -94,38 +95,43 @@ static bool is_ours(const struct prepared *p, const char *bus)
 
 /*
  * Compares and writes, through one descriptor. A new device has no override unless the kernel set it (virtual
- * functions of a physical function at vfio-pci), and such a one stays. True if what was decided stands now.
+ * functions of a physical function at vfio-pci), and such a one stays. 1: what was decided stands now; 0:
+ * another override does; negative errno: nobody knows.
  */
-static bool write_override(
+static int write_override(
 	struct worker *w, const struct sysfs_device *d, const struct decision *decision, bool *ret_wrote)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	const char *want = decision->driver;
 	char path[PATH_MAX];
 	ssize_t n;
+	int r;
 
-	*ret_wrote = false;
-	if (sysfs_device_path(d, "driver_override", path, sizeof(path)) < 0)
-		return false;
+	r = sysfs_device_path(d, "driver_override", path, sizeof(path));
+	if (r < 0)
+		return r;
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return false;
+		return negative_errno();
 	n = read(fd, w->override, sizeof(w->override) - 1);
 	if (n < 0)
-		return false;
+		return negative_errno();
 	w->override[n] = '\0';
 	w->override[strcspn(w->override, "\n")] = '\0';
 	if (streq(w->override, "(null)"))
 		w->override[0] = '\0';
 	if (w->override[0])
 		return streq(w->override, want);
-	*ret_wrote = pwrite(fd, want, strlen(want), 0) == (ssize_t)strlen(want);
-	return *ret_wrote;
+	n = pwrite(fd, want, strlen(want), 0);
+	if (n < 0)
+		return negative_errno();
+	*ret_wrote = (size_t)n == strlen(want);
+	return *ret_wrote ? 1 : -EIO;
 }
 
 /* All that can wait until the kernel goes on. */
 static void afterwards(
-	struct worker *w, struct sysfs_device *d, const struct decision *decision, bool stands, bool wrote)
+	struct worker *w, struct sysfs_device *d, const struct decision *decision, int stands, bool wrote)
 {
 	struct sighting sighting = {
 		.devpath = d->devpath, .bus = d->bus, .name = d->name, .stands = stands
@@ -144,7 +150,12 @@ static void afterwards(
 	record->inode = d->inode;
 	if (wrote)
 		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);
-	(void)strcpy(record->state, state_to_string(stands ? STATE_PENDING : STATE_FOREIGN));
+	(void)strcpy(record->state, state_to_string(stands == 1	  ? STATE_PENDING
+						    : stands == 0 ? STATE_FOREIGN
+								  : STATE_FAILED));
+	if (stands < 0)
+		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
+			decision->driver, strerror(-stands));
 	if (w->sysfs.state_dir)
 		(void)record_write(w->sysfs.state_dir, d, record);
 
@@ -171,6 +182,34 @@ static void apply_companions(const struct decision *decision)
 	}
 }
 
+/*
+ * We are awake, so the kernel may wait for us again; unless that went wrong again and again: then something
+ * else than a stopped guard is the matter, and each try would cost the machine as many holds as it took to
+ * give up.
+ */
+static void take_up_holding(struct guard *g)
+{
+	if (!hold_has_given_up(g->hold) || atomic_load(&g->rearmed) >= REARM_MAX)
+		return;
+	if (atomic_fetch_add(&g->rearmed, 1) < REARM_MAX)
+		hold_rearm(g->hold);
+	wake_main(g);
+}
+
+const char *guard_hold_text(const struct guard *g)
+{
+	const char *why_not = hold_why_not(g->hold);
+
+	if (why_not)
+		return why_not;
+	if (hold_has_given_up(g->hold))
+		return atomic_load(&g->rearmed) >= REARM_MAX ? "given up: the limit was reached again and "
+							       "again; restart the guard to try again"
+							     : "given up until the guard's next event: holds "
+							       "reached the limit one after the other";
+	return "active";
+}
+
 static void handle_add(struct worker *w, const struct uevent *e)
 {
 	struct guard *g = w->guard;
@@ -178,7 +217,8 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	struct decision decision = {};
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
-	bool stands = false, wrote = false, group = false;
+	bool wrote = false, group = false;
+	int stands = 0;
 
 	if (!p || !is_ours(p, e->subsystem)) {
 		hold_release(g->hold, e->subsystem, name);
@@ -222,8 +262,10 @@ static void handle(struct worker *w, const struct uevent *e)
 		/* What somebody asks for again is udev's affair, and no probe waits for it. */
 		if (e->synthetic)
 			atomic_fetch_add(&g->noted, 1);
-		else if (e->subsystem)
+		else if (e->subsystem) {
 			handle_add(w, e);
+			take_up_holding(g);
+		}
 		break;
 	case UEVENT_BIND:
 		if (e->driver && !e->synthetic)

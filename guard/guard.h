@@ -34,6 +34,7 @@ struct guard {
 	atomic_bool overflow; /* messages were lost */
 	atomic_bool settle;   /* there is something to follow up */
 	atomic_int threads, idle;
+	atomic_uint rearmed;	    /* how often holding was taken up again */
 	atomic_uint handled, noted; /* real and synthetic `add` events */
 };
 
@@ -48,6 +49,9 @@ void guard_set_policy(struct guard *g, struct prepared *p);
 /* Has the kernel wait for devices of the buses that the policy can match; once there are threads to answer.
  */
 void guard_hold(struct guard *g);
+
+/* "active", or why first probes are not held right now. */
+const char *guard_hold_text(const struct guard *g);
 
 /* Starts the first threads. 0 or negative errno. */
 int guard_start(struct guard *g);

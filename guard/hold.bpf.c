@@ -101,7 +101,7 @@ int BPF_PROG(on_bus_add_device, struct device *dev)
 struct wait {
 	struct hold_key *key;
 	__u64 start, now;
-	bool marked;
+	__u32 mark;
 };
 
 /* One look at the ticket; 1 ends the loop. */
@@ -111,8 +111,8 @@ static long look(__u32 i, struct wait *w)
 
 	(void)i;
 	w->now = bpf_ktime_get_ns();
-	w->marked = !ticket || ticket->marked;
-	return w->marked || w->now - w->start >= limit_ns;
+	w->mark = ticket ? ticket->mark : HOLD_LET_GO;
+	return w->mark != HOLD_WAITS || w->now - w->start >= limit_ns;
 }
 
 static __always_inline void hold(struct device *dev)
@@ -128,11 +128,11 @@ static __always_inline void hold(struct device *dev)
 		bpf_loop(1 << 23, look, &w, 0);
 
 	outcome.waited_ns = w.now - w.start;
-	outcome.released = w.marked;
+	outcome.mark = w.mark;
 	__sync_fetch_and_add(&counters.holds, 1);
 	if (outcome.waited_ns > counters.longest_ns)
 		counters.longest_ns = outcome.waited_ns;
-	if (w.marked) {
+	if (w.mark != HOLD_WAITS) {
 		expired_in_a_row = 0;
 	} else {
 		__sync_fetch_and_add(&counters.expired, 1);

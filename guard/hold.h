@@ -20,12 +20,18 @@ struct hold_key {
 };
 
 struct hold_ticket {
-	__u32 marked;
+	__u32 mark; /* enum hold_mark */
+};
+
+enum hold_mark {
+	HOLD_WAITS,   /* not yet; as an outcome: the limit came first */
+	HOLD_DECIDED, /* the guard has decided about this device */
+	HOLD_LET_GO,  /* let go without a decision: messages were lost */
 };
 
 struct hold_outcome {
 	__u64 waited_ns;
-	__u32 released; /* 1: the guard had decided; 0: the limit came first */
+	__u32 mark; /* enum hold_mark */
 	__u32 pad;
 };
 

@@ -133,7 +133,7 @@ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
 
 void hold_release(struct hold *h, const char *bus, const char *name)
 {
-	static const struct hold_ticket marked = { .marked = 1 };
+	static const struct hold_ticket marked = { .mark = HOLD_DECIDED };
 	struct hold_key key;
 
 	if (!h->bpf)
@@ -145,7 +145,7 @@ void hold_release(struct hold *h, const char *bus, const char *name)
 
 void hold_release_all(struct hold *h)
 {
-	static const struct hold_ticket marked = { .marked = 1 };
+	static const struct hold_ticket marked = { .mark = HOLD_LET_GO };
 	struct hold_key key, next;
 
 	if (!h->bpf)
@@ -168,7 +168,7 @@ int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *re
 		return -ENOENT;
 	(void)bpf_map_delete_elem(h->outcomes, &key);
 	*ret_waited_ns = outcome.waited_ns;
-	return outcome.released ? 1 : 0;
+	return outcome.mark == HOLD_DECIDED ? 1 : 0;
 }
 
 void hold_forget(struct hold *h, const char *bus, const char *name)
@@ -189,8 +189,13 @@ void hold_count(const struct hold *h, struct hold_counters *ret)
 		*ret = h->bpf->bss->counters;
 }
 
+bool hold_has_given_up(const struct hold *h)
+{
+	return h->bpf && h->bpf->bss->expired_in_a_row >= h->bpf->rodata->give_up_after;
+}
+
 void hold_rearm(struct hold *h)
 {
-	if (h->bpf && h->bpf->bss->expired_in_a_row != 0)
+	if (h->bpf)
 		h->bpf->bss->expired_in_a_row = 0;
 }

@@ -35,8 +35,8 @@ void hold_release(struct hold *hold, const char *bus, const char *name);
 void hold_release_all(struct hold *hold);
 
 /*
- * How the hold of a device ended; forgets it. 1: released by us; 0: the limit came first; -ENOENT: it was not
- * held, or still is.
+ * How the hold of a device ended; forgets it. 1: the decision was waited for; 0: it was not; -ENOENT: it was
+ * not held, or still is.
  */
 int hold_outcome(struct hold *hold, const char *bus, const char *name, uint64_t *ret_waited_ns);
 
@@ -45,6 +45,9 @@ void hold_forget(struct hold *hold, const char *bus, const char *name);
 
 /* Counters since the start; zeros where there is no hold. */
 void hold_count(const struct hold *hold, struct hold_counters *ret);
+
+/* So many holds in a row have reached the limit that the programs wait no more. */
+bool hold_has_given_up(const struct hold *hold);
 
 /* The guard is awake: programs that gave up waiting for it wait again. */
 void hold_rearm(struct hold *hold);

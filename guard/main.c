@@ -30,15 +30,12 @@
  * this leaves room for one whose host is busy with others. A stopped guard costs three such waits, no more.
  */
 #define LIMIT_USEC_DEFAULT 200000U
-/* After lost trust the hold is tried again so many times, then left off. */
-#define REARM_MAX 3U
 
 extern char **environ;
 
 struct loop {
 	struct guard guard;
 	int signals, watch;
-	unsigned rearmed;
 	struct hold_counters counted; /* when the status was told last */
 	const char *enforcer;
 };
@@ -72,18 +69,17 @@ static void _printf_(1, 2) notify(const char *format, ...)
 
 static void tell_status(struct loop *l)
 {
-	const char *why_not = hold_why_not(l->guard.hold);
 	struct followup_counters f;
 	struct hold_counters c;
 
 	hold_count(l->guard.hold, &c);
 	followups_count(l->guard.followups, &f);
-	notify("STATUS=%s%s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: %u "
+	notify("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: %u "
 	       "guaranteed, %u won, "
 	       "%u lost; %u events, %u synthetic",
-		why_not ? "no hold: " : "holding", why_not ? why_not : "", (unsigned long long)c.holds,
-		(unsigned long long)c.expired, (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost,
-		atomic_load(&l->guard.handled), atomic_load(&l->guard.noted));
+		guard_hold_text(&l->guard), (unsigned long long)c.holds, (unsigned long long)c.expired,
+		(double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&l->guard.handled),
+		atomic_load(&l->guard.noted));
 	(void)guard_write_record(&l->guard, &c, &f);
 	l->counted = c;
 }
@@ -162,15 +158,10 @@ static void check_hold(struct loop *l)
 	struct hold_counters c;
 
 	hold_count(l->guard.hold, &c);
-	if (c.expired == l->counted.expired)
-		return;
-	log_line(LOG_WARNING, "%llu holds reached the limit: those first probes were not waited for",
-		(unsigned long long)(c.expired - l->counted.expired));
-	if (l->rearmed++ < REARM_MAX)
-		hold_rearm(l->guard.hold);
-	else
-		log_line(LOG_ERR,
-			"the limit of the hold was exceeded again and again; no more holds until a restart");
+	if (c.expired != l->counted.expired)
+		log_line(LOG_WARNING,
+			"%llu holds reached the limit: those first probes were not waited for (hold %s)",
+			(unsigned long long)(c.expired - l->counted.expired), guard_hold_text(&l->guard));
 }
 
 static int run(struct loop *l)
@@ -297,8 +288,8 @@ int main(int argc, char **argv)
 			return c == 'h' ? 0 : 2;
 		}
 	}
-	if (optind < argc || limit == 0 || limit > 1000000) {
-		(void)fputs("driver-override-guard: no arguments; a hold's limit is 1 to 1000 ms\n", stderr);
+	if (optind < argc || limit == 0 || limit > 250000) {
+		(void)fputs("driver-override-guard: no arguments; a hold's limit is 1 to 250 ms\n", stderr);
 		return 2;
 	}
 	log_init(&settings, false);

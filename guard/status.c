@@ -7,7 +7,6 @@
 int guard_write_record(
 	const struct guard *g, const struct hold_counters *c, const struct followup_counters *f)
 {
-	const char *why_not = hold_why_not(g->hold);
 	char text[1024];
 	int r;
 
@@ -17,7 +16,7 @@ int guard_write_record(
 		"VERSION=1\nBOOT_ID=%s\nPID=%d\nHOLD=%s\nHOLDS=%llu\nEXPIRED=%llu\nNO_ROOM=%llu\nLONGEST_NS=%"
 		"llu\n"
 		"GUARANTEED=%u\nWON=%u\nLOST=%u\nUNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%u\nTHREADS=%d\n",
-		boot_id(), (int)getpid(), why_not ? why_not : "active", (unsigned long long)c->holds,
+		boot_id(), (int)getpid(), guard_hold_text(g), (unsigned long long)c->holds,
 		(unsigned long long)c->expired, (unsigned long long)c->no_room,
 		(unsigned long long)c->longest_ns, f->guaranteed, f->won, f->lost, f->unknown,
 		atomic_load(&g->handled), atomic_load(&g->noted), atomic_load(&g->threads));

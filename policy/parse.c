@@ -247,6 +247,12 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 	if (!p->rule)
 		return 1; /* its section was refused and named already */
 
+	/* "Name=eth # the old one" would be four values; nobody means that. */
+	if (strstr(value, " #") || strstr(value, "\t#")) {
+		fail(p, p->line, "# does not begin a comment here; comments have a line of their own, or follow \" ;\"");
+		p->refused = true;
+		return 1;
+	}
 	r = rule_set(p->rule, &p->policy->arena, key, value, &error);
 	if (r == -EINVAL) {
 		fail(p, p->line, error);

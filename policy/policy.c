@@ -94,7 +94,7 @@ int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t 
 	char name[256];
 	int r = name_escape(path, name, sizeof(name));
 
-	return r < 0 ? r : path_printf(buf, size, "%s/policy/%s", state_dir, name);
+	return r < 0 ? r : path_join(buf, size, state_dir, "/policy/", name, NULL);
 }
 
 static int load_copy(struct policy *policy, const char *state_dir, struct policy_file *file)
@@ -174,6 +174,7 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 	for (errno = 0; (e = readdir(d)); errno = 0) {
 		size_t length = strlen(e->d_name);
 		struct candidate *c;
+		char *path;
 
 		if (e->d_name[0] == '.' || length < 6 || !streq(e->d_name + length - 5, ".conf"))
 			continue;
@@ -199,10 +200,12 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 		}
 		c = &(*v)[*n];
 		c->dir = number;
-		c->path = arena_printf(&policy->arena, "%s/%s", dir, e->d_name);
-		if (!c->path)
+		path = arena_alloc(&policy->arena, strlen(dir) + length + 2);
+		if (!path)
 			return -ENOMEM;
-		c->name = c->path + strlen(dir) + 1;
+		(void)path_join(path, strlen(dir) + length + 2, dir, "/", e->d_name, NULL);
+		c->path = path;
+		c->name = path + strlen(dir) + 1;
 		(*n)++;
 	}
 	if (errno)

@@ -11,7 +11,7 @@ int record_path(const char *state_dir, const char *bus, const char *name, char *
 
 	if (name_escape(bus, b, sizeof(b)) < 0 || name_escape(name, n, sizeof(n)) < 0)
 		return -ENAMETOOLONG;
-	return path_printf(buf, size, "%s/devices/%s:%s", state_dir, b, n);
+	return path_join(buf, size, state_dir, "/devices/", b, ":", n, NULL);
 }
 
 static int read_state_file(const char *path, char **ret)

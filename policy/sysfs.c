@@ -23,12 +23,22 @@ void sysfs_progress(const struct sysfs_device *d, const char *verb, const char *
 	if (!p)
 		return;
 	p->device = d;
-	(void)snprintf(p->doing, sizeof(p->doing), "%s %s of %s %s", verb, attr, d->bus, d->name);
+	p->verb = verb;
+	p->attr = attr;
+}
+
+void progress_text(const struct progress *p, char *buf, size_t size)
+{
+	if (!p->device)
+		text_copy(buf, size, "reading the policy");
+	else
+		(void)snprintf(
+			buf, size, "%s %s of %s %s", p->verb, p->attr, p->device->bus, p->device->name);
 }
 
 int sysfs_device_path(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
 {
-	return path_printf(buf, size, "%s%s/%s", d->sysfs->root, d->devpath, attr);
+	return path_join(buf, size, d->sysfs->root, d->devpath, "/", attr, NULL);
 }
 
 static int read_attr(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
@@ -128,7 +138,7 @@ int sysfs_device_stat(struct sysfs_device *d)
 {
 	char path[PATH_MAX];
 	struct stat st;
-	int r = path_printf(path, sizeof(path), "%s%s", d->sysfs->root, d->devpath);
+	int r = path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL);
 
 	if (r < 0)
 		return r;

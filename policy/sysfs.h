@@ -15,11 +15,17 @@
 
 #define OVERRIDE_MAX 4096 /* sysfs hands out a page at most */
 
-/* What is being done right now, for the one who waits for it; may lie in shared memory. */
+/*
+ * What is being done right now, for the one who waits for it. May lie in shared memory: the pointers are to
+ * what parent and child have at the same place, since all of it was there before the child was.
+ */
 struct progress {
-	char doing[160];		   /* "reading driver_override of pci 0000:03:00.0" */
-	const struct sysfs_device *device; /* whose file that is */
+	const struct sysfs_device *device; /* whose file it is; NULL: none yet */
+	const char *verb, *attr;	   /* "reading", "driver_override" */
 };
+
+/* "reading driver_override of pci 0000:03:00.0", for messages. */
+void progress_text(const struct progress *p, char *buf, size_t size);
 
 struct sysfs {
 	const char *root;	   /* "/sys" */

@@ -171,6 +171,42 @@ int name_escape(const char *name, char *buf, size_t size)
 	return 0;
 }
 
+int path_join(char *buf, size_t size, const char *first, ...)
+{
+	size_t used = 0;
+	va_list ap;
+
+	va_start(ap, first);
+	for (const char *s = first; s; s = va_arg(ap, const char *)) {
+		size_t n = strlen(s);
+
+		if (n >= size - used) {
+			buf[0] = '\0';
+			va_end(ap);
+			return -ENAMETOOLONG;
+		}
+		memcpy(buf + used, s, n);
+		used += n;
+	}
+	va_end(ap);
+	buf[used] = '\0';
+	return 0;
+}
+
+char *number_to_text(unsigned n, char buf[static 16])
+{
+	char digits[16];
+	size_t count = 0;
+
+	do
+		digits[count++] = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	for (size_t i = 0; i < count; i++)
+		buf[i] = digits[count - 1 - i];
+	buf[count] = '\0';
+	return buf;
+}
+
 int path_printf(char *buf, size_t size, const char *format, ...)
 {
 	va_list ap;

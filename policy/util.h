@@ -122,6 +122,24 @@ void strings_done(struct strings *l);
  */
 int name_escape(const char *name, char *buf, size_t size);
 
+/*
+ * Puts strings together, up to a final NULL: 0, or -ENAMETOOLONG with an empty buf. The first printf() of a
+ * process costs as much as reading a small policy, so what runs at every device event does without.
+ */
+int path_join(char *buf, size_t size, const char *first, ...) __attribute__((sentinel));
+
+/* Copies what fits; for texts that are shorter than their arrays by the rules of policy files. */
+static inline void text_copy(char *buf, size_t size, const char *s)
+{
+	size_t n = strnlen(s, size - 1);
+
+	memcpy(buf, s, n);
+	buf[n] = '\0';
+}
+
+/* n in decimal digits; buf has room for any. Returns buf. */
+char *number_to_text(unsigned n, char buf[static 16]);
+
 /* snprintf() into an array that fails instead of cutting: 0 or -ENAMETOOLONG. */
 int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
 
