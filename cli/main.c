@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include <getopt.h>
-#include <locale.h>
 #include <stdarg.h>
 
 static const struct verb {
@@ -59,7 +58,6 @@ int main(int argc, char **argv)
 	struct cli cli = {};
 	int c, r;
 
-	(void)setlocale(LC_ALL, "");
 	settings_init(&cli.settings);
 	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
 		switch (c) {

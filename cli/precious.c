@@ -19,6 +19,25 @@ static int add_devpath(struct precious *p, struct strings *list, const char *roo
 	return copy ? strings_add(list, copy) : -ENOMEM;
 }
 
+/* The head of a multipath NVMe disk is below no controller; its subsystem's folder has links to all of them.
+ */
+static int add_nvme_controllers(struct precious *p, const char *root, const char *path)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char subsystem[PATH_MAX], controller[PATH_MAX];
+	const struct dirent *e;
+	int r = 0;
+
+	if (path_join(subsystem, sizeof(subsystem), path, "/..", NULL) < 0)
+		return 0;
+	dir = opendir(subsystem);
+	while (r >= 0 && dir && (e = readdir(dir)))
+		if (startswith(e->d_name, "nvme") && e->d_type == DT_LNK &&
+			path_join(controller, sizeof(controller), subsystem, "/", e->d_name, NULL) >= 0)
+			r = add_devpath(p, &p->disks, root, controller);
+	return r;
+}
+
 /* A block device and, where it is made of others (dm, md), those, all the way down. */
 static int add_disk(struct precious *p, const char *root, const char *path, unsigned depth)
 {
@@ -27,6 +46,8 @@ static int add_disk(struct precious *p, const char *root, const char *path, unsi
 	const struct dirent *e;
 	int r = add_devpath(p, &p->disks, root, path);
 
+	if (r >= 0 && strstr(path, "/nvme-subsystem/"))
+		r = add_nvme_controllers(p, root, path);
 	if (r < 0 || depth > 16 || path_printf(below, sizeof(below), "%s/slaves", path) < 0)
 		return r;
 	dir = opendir(below);

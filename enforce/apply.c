@@ -177,13 +177,18 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 	bool ours;
 	int r;
 
+	/* In this order: who writes an override has written the record before. */
 	r = sysfs_device_override(d, override);
-	if (r < 0) {
-		become(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
-		return false;
-	}
 	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, old) < 0)
 		*old = (struct record){};
+	if (r < 0) {
+		become(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
+		/* Whatever stands there, what was ours still is. */
+		(void)strcpy(record->set, old->set);
+		(void)strcpy(record->was, old->was);
+		(void)strcpy(record->given, old->given);
+		return false;
+	}
 	ours = override[0] && (streq(override, old->set) || streq(override, old->was));
 
 	if (streq(override, want)) {
@@ -243,44 +248,71 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 		o->state = STATE_ENFORCED;
 }
 
-void apply_decision(const struct decision *decision, struct outcome *ret)
+/* What the record says before anything was done. False: there is nothing to do, and the outcome says why. */
+static bool begin(const struct decision *decision, struct record *record, struct outcome *ret)
 {
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct record old = {}, record = {};
-
 	*ret = (struct outcome){ .state = STATE_UNMANAGED };
 	switch (decision->kind) {
 	case DECISION_NOTHING:
-		return;
+		return false;
 	case DECISION_UNKNOWN:
 		become(ret, STATE_PENDING, "%s of %s:%u cannot be compared yet",
 			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
 			decision->rule->file, decision->rule->line);
-		return;
+		return false;
 	case DECISION_NONE:
 	case DECISION_DRIVER:
 	case DECISION_DEFAULT:
 		break;
 	}
 
-	text_copy(record.decision, sizeof(record.decision), decision_text(decision));
-	(void)strcpy(record.cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
-	text_copy(record.rule, sizeof(record.rule), decision->rule->label);
-	rule_source(decision->rule, record.source, sizeof(record.source));
-	record.rule_id = rule_id(decision->rule);
-	record.inode = d->inode;
+	text_copy(record->decision, sizeof(record->decision), decision_text(decision));
+	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
+	text_copy(record->rule, sizeof(record->rule), decision->rule->label);
+	rule_source(decision->rule, record->source, sizeof(record->source));
+	record->rule_id = rule_id(decision->rule);
+	record->inode = to_sysfs_device(decision->device)->inode;
+	return true;
+}
 
+static void end(
+	struct sysfs_device *d, const struct record *old, struct record *record, const struct outcome *o)
+{
+	(void)strcpy(record->state, state_to_string(o->state));
+	(void)strcpy(record->reason, o->reason);
+	(void)strcpy(record->first_probe, old->first_probe);
+	(void)save(d, old, record);
+}
+
+void apply_override(const struct decision *decision, struct outcome *ret)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record old = {}, record = {};
+
+	if (!begin(decision, &record, ret))
+		return;
+	if (settle_override(decision, d, &old, &record, ret))
+		ret->state = STATE_PENDING;
+	/* What stood already has its record, and what was written has one that says so. */
+	if (!ret->wrote && ret->state == STATE_PENDING)
+		return;
+	end(d, &old, &record, ret);
+}
+
+void apply_decision(const struct decision *decision, struct outcome *ret)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record old = {}, record = {};
+
+	if (!begin(decision, &record, ret))
+		return;
 	if (settle_override(decision, d, &old, &record, ret)) {
 		if (decision->kind == DECISION_DEFAULT)
 			settle_default(decision, d, &old, &record, ret);
 		else
 			settle_driver(decision, d, ret);
 	}
-	(void)strcpy(record.state, state_to_string(ret->state));
-	(void)strcpy(record.reason, ret->reason);
-	if (!record.first_probe[0])
-		(void)strcpy(record.first_probe, old.first_probe);
-	(void)save(d, &old, &record);
+	end(d, &old, &record, ret);
 }
 
 int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)

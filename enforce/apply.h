@@ -37,6 +37,12 @@ struct outcome {
 void apply_decision(const struct decision *decision, struct outcome *ret);
 
 /*
+ * The first half of that: the override, without a probe, which may take its time. Writes nothing when it
+ * stands already. apply_decision() does the rest.
+ */
+void apply_override(const struct decision *decision, struct outcome *ret);
+
+/*
  * Clears what we set, forgets the device, and has it probed by its own driver when it has none. 1: cleared;
  * 0: nothing of ours is there; negative errno, *ret_reason says more.
  */

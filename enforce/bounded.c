@@ -3,11 +3,13 @@
 #include "bounded.h"
 #include "log.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdalign.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -39,13 +41,15 @@ static int
 run(void *userdata)
 {
 	const struct task *task = userdata;
-	int r;
-
 	/* File descriptors are never shared: these are the child's alone. */
-	(void)close(STDIN_FILENO);
-	(void)close(STDOUT_FILENO);
+	int r, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Who is left behind by his parent leaves nobody behind in turn. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)dup2(null, STDIN_FILENO);
+	(void)dup2(null, STDOUT_FILENO);
 	if (log_target() != LOG_TO_STDERR)
-		(void)close(STDERR_FILENO);
+		(void)dup2(null, STDERR_FILENO);
 	r = task->fn(task->userdata);
 #ifdef COVERAGE
 	__gcov_dump();

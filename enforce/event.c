@@ -107,17 +107,73 @@ static void announce(const struct sysfs_device *d)
 			d->name);
 }
 
-static void apply_companion(const struct decision *decision)
+static bool is_to_be_applied(const struct decision *decision)
 {
-	const struct sysfs_device *d = to_sysfs_device(decision->device);
+	return decision->kind != DECISION_NOTHING &&
+	       sysfs_device_is_supported(to_sysfs_device(decision->device));
+}
+
+/* All overrides stand before the first probe begins, which may take longer than the event lasts. */
+static int apply_companions(const struct decision *own)
+{
+	_cleanup_(freep) bool *wrote = calloc(own->n_members + 1, sizeof(bool));
 	struct outcome outcome;
 
-	if (decision->kind == DECISION_NOTHING || !sysfs_device_is_supported(d))
-		return;
-	apply_decision(decision, &outcome);
-	log_outcome(d, &outcome);
-	if (outcome.wrote && outcome.needs_module)
-		announce(d);
+	if (!wrote)
+		return -ENOMEM;
+	for (size_t i = 0; i < own->n_members; i++) {
+		if (!is_to_be_applied(&own->members[i]))
+			continue;
+		apply_override(&own->members[i], &outcome);
+		wrote[i] = outcome.wrote;
+	}
+	for (size_t i = 0; i < own->n_members; i++) {
+		const struct sysfs_device *d = to_sysfs_device(own->members[i].device);
+
+		if (!is_to_be_applied(&own->members[i]))
+			continue;
+		apply_decision(&own->members[i], &outcome);
+		log_outcome(d, &outcome);
+		if (wrote[i] && outcome.needs_module)
+			announce(d);
+	}
+	return 0;
+}
+
+struct group_work {
+	const struct policy *policy;
+	struct device *device;
+};
+
+static int work_on_group(void *userdata)
+{
+	const struct group_work *w = userdata;
+	struct decision decision;
+	int r = policy_decide(w->policy, w->device, &decision);
+
+	return r < 0 ? r : apply_companions(&decision);
+}
+
+/*
+ * The device by its own rule, and its companions beside it in another process: neither waits when the other
+ * has to do with a device that does not answer, or that is long in probing.
+ */
+static int apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
+{
+	struct group_work group = { policy, own->device };
+	struct outcome outcome;
+	struct bounded b;
+	int r, result;
+
+	tell_decision(e, own);
+	apply_override(own, &outcome);
+	r = bounded_start(&b, BOUNDED_COPY, work_on_group, &group);
+	apply_own(e, own);
+	if (r < 0)
+		return work_on_group(&group);
+	/* Who waits for us stops waiting before that. */
+	r = bounded_wait(&b, 2U * EVENT_USEC, &result);
+	return r < 0 ? r : result;
 }
 
 static int work(void *userdata)
@@ -150,21 +206,18 @@ static int work(void *userdata)
 	if (modalias && *modalias)
 		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
 
-	/* Its own rule first, without waiting for what the rest of the group answers. */
 	policy_decide_own(policy, &d->device, &decision);
-	if (decision.rule)
+	if (!policy->has_groups) {
 		apply_own(e, &decision);
-	if (!policy->has_groups)
 		return 0;
-
+	}
+	if (decision.rule)
+		return apply_own_and_group(e, policy, &decision);
 	r = policy_decide(policy, &d->device, &decision);
 	if (r < 0)
 		return r;
-	if (e->stage == STAGE_STARTED)
-		apply_own(e, &decision);
-	for (size_t i = 0; i < decision.n_members; i++)
-		apply_companion(&decision.members[i]);
-	return 0;
+	apply_own(e, &decision);
+	return apply_companions(&decision);
 }
 
 /* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */

@@ -7,6 +7,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#define LOCK_RETRY_NSEC 500000L
+#define LOCK_TRIES 400U
+
 static int make_dir(const char *state_dir, const char *sub)
 {
 	char path[PATH_MAX];
@@ -43,7 +46,7 @@ static int open_temporary(const char *state_dir, char *path, size_t size)
  * Puts text under STATE_DIR/SUB/…, at once and whole. times: as futimens(), or NULL.
  */
 static int write_state_file(const char *state_dir, const char *sub, const char *path, const char *text,
-	size_t size, const struct timespec *times)
+	size_t size, const struct timespec *times, mode_t mode)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char temporary[PATH_MAX];
@@ -61,7 +64,7 @@ static int write_state_file(const char *state_dir, const char *sub, const char *
 		else if (n > 0)
 			done += (size_t)n;
 	}
-	if (r == 0 && (fchmod(fd, 0644) < 0 || (times && futimens(fd, times) < 0)))
+	if (r == 0 && (fchmod(fd, mode) < 0 || (times && futimens(fd, times) < 0)))
 		r = negative_errno();
 	for (unsigned tries = 0; r == 0; tries++) {
 		if (rename(temporary, path) >= 0)
@@ -86,18 +89,22 @@ static int lock_records(const char *state_dir)
 
 	if (path_printf(path, sizeof(path), "%s/lock", state_dir) < 0)
 		return -ENAMETOOLONG;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* 0600: who may open it, if only for reading, may hold it for ever. */
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 && errno == ENOENT && make_dir(state_dir, "devices") >= 0)
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return negative_errno();
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR) {
-			int r = negative_errno();
+	/* A holder that was stopped must not stop everybody: a lost detail of a record is the lesser evil. */
+	for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+		const struct timespec wait = { .tv_nsec = LOCK_RETRY_NSEC };
 
-			(void)close(fd);
-			return r;
+		if (tries >= LOCK_TRIES) {
+			log_line(LOG_WARNING, "%s was held too long; going on without it", path);
+			break;
 		}
+		(void)nanosleep(&wait, NULL);
+	}
 	return fd;
 }
 
@@ -131,7 +138,7 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 		(void)fprintf(f, "FIRST_PROBE=%s\n", record->first_probe);
 	if (fclose(TAKE_PTR(f)) != 0)
 		return -ENOMEM;
-	return write_state_file(state_dir, "devices", path, text, size, NULL);
+	return write_state_file(state_dir, "devices", path, text, size, NULL, 0644);
 }
 
 int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record)
@@ -173,7 +180,17 @@ int state_write(const char *state_dir, const char *name, const char *text)
 	char path[PATH_MAX];
 	int r = path_printf(path, sizeof(path), "%s/%s", state_dir, name);
 
-	return r < 0 ? r : write_state_file(state_dir, "", path, text, strlen(text), NULL);
+	return r < 0 ? r : write_state_file(state_dir, "", path, text, strlen(text), NULL, 0644);
+}
+
+int state_remove(const char *state_dir, const char *name)
+{
+	char path[PATH_MAX];
+	int r = path_join(path, sizeof(path), state_dir, "/", name, NULL);
+
+	if (r < 0)
+		return r;
+	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
 int record_remove(const char *state_dir, const struct sysfs_device *d)
@@ -216,7 +233,7 @@ int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n
 	if (r != 0)
 		return -ENOMEM;
 
-	r = write_state_file(state_dir, "", path, text, size, NULL);
+	r = write_state_file(state_dir, "", path, text, size, NULL, 0644);
 	return r < 0 ? r : 1;
 }
 
@@ -252,7 +269,8 @@ static void keep_copy(const char *state_dir, const struct policy_file *file)
 	if (r >= 0) {
 		if (copy_is_current(path, file))
 			return;
-		r = write_state_file(state_dir, "policy", path, file->text, file->size, times);
+		r = write_state_file(
+			state_dir, "policy", path, file->text, file->size, times, file->version.mode & 0644);
 	}
 	if (r < 0)
 		log_line(LOG_WARNING,
@@ -263,9 +281,9 @@ static void keep_copy(const char *state_dir, const struct policy_file *file)
 static int notice_path(const char *state_dir, const struct policy_file *file, char *buf, size_t size)
 {
 	char name[256];
-	int r = name_escape(file->path, name, sizeof(name));
 
-	return r < 0 ? r : path_printf(buf, size, "%s/errors/%s", state_dir, name);
+	policy_state_name(file->path, name);
+	return path_join(buf, size, state_dir, "/errors/", name, NULL);
 }
 
 /* Whether this version's errors are still to be logged, by us: true for one caller only. */
@@ -278,9 +296,9 @@ static bool is_new_to_log(const char *state_dir, const struct policy_file *file)
 
 	if (notice_path(state_dir, file, path, sizeof(path)) < 0)
 		return true;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 && errno == ENOENT && make_dir(state_dir, "errors") >= 0)
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return true;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)

@@ -26,6 +26,9 @@ int record_remove(const char *state_dir, const struct sysfs_device *d);
 /* Puts text into STATE_DIR/name, at once and whole. 0 or negative errno. */
 int state_write(const char *state_dir, const char *name, const char *text);
 
+/* Removes STATE_DIR/name; there being none is fine. */
+int state_remove(const char *state_dir, const char *name);
+
 /* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno.
  */
 int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n);

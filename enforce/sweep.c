@@ -142,7 +142,6 @@ static int sweep(struct sweep *s, const struct settings *settings)
 
 	sysfs_init(&sysfs, settings);
 	sysfs.progress = &s->report->progress;
-	sysfs.settled = true;
 
 	r = policy_load(settings, &policy);
 	if (r < 0)
@@ -158,6 +157,8 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	if (r < 0)
 		return r;
 	r = present_write(settings->state_dir, s->v, s->n);
+	/* At boot all links are made; later a virtual function may be on its way right now. */
+	sysfs.settled = r == 1;
 	if (r < 0)
 		log_line(LOG_WARNING,
 			"cannot write what is present under %s, so Group=hold will leave all devices alone: "

@@ -35,7 +35,6 @@ static bool modalias_may_match(const struct condition *c, const char *bus)
 
 bool rule_may_match_bus(const struct rule *rule, const char *bus)
 {
-	/* Group= may reach across buses, in principle: members of an IOMMU group need not be on one. */
 	for (const struct condition *c = rule->conditions; c; c = c->next) {
 		switch (c->fact) {
 		case FACT_BUS:
@@ -71,16 +70,21 @@ static bool may_have_overrides(const char *sysfs_root, const char *bus)
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX];
 	const struct dirent *e;
+	bool empty = true;
 
 	if (path_printf(path, sizeof(path), "%s/bus/%s/devices", sysfs_root, bus) < 0)
 		return false;
 	dir = opendir(path);
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			return path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override",
-				       sysfs_root, bus, e->d_name) >= 0 &&
-			       access(path, F_OK) == 0;
-	return dir != NULL;
+	while (dir && (e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		empty = false;
+		if (path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", sysfs_root, bus,
+			    e->d_name) >= 0 &&
+			access(path, F_OK) == 0)
+			return true;
+	}
+	return dir && empty;
 }
 
 int buses_of_policy(

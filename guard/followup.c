@@ -14,7 +14,7 @@ struct followup {
 	char *devpath, *bus, *name;
 	uint64_t inode, added;
 	struct record record;
-	bool stands, had_other_driver;
+	bool stands, had_other_driver, had_driver;
 	char first_driver[128]; /* of the first bind, "" while there was none */
 };
 
@@ -89,6 +89,8 @@ static struct followup **find(struct followups *f, const char *devpath)
 	return at;
 }
 
+static void forget(struct followups *f, const char *devpath);
+
 int followups_add(struct followups *f, const struct sighting *s)
 {
 	struct followup *u = calloc(1, sizeof(*u));
@@ -107,8 +109,9 @@ int followups_add(struct followups *f, const struct sighting *s)
 	u->record = s->record;
 	u->stands = s->stands;
 	u->had_other_driver = s->had_other_driver;
+	u->had_driver = s->had_driver;
 
-	followups_remove(f, s->devpath);
+	forget(f, s->devpath);
 	(void)pthread_mutex_lock(&f->lock);
 	u->next = f->list;
 	f->list = u;
@@ -127,7 +130,7 @@ void followups_bind(struct followups *f, const char *devpath, const char *driver
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
-void followups_remove(struct followups *f, const char *devpath)
+static void forget(struct followups *f, const char *devpath)
 {
 	struct followup **at, *u;
 
@@ -138,6 +141,23 @@ void followups_remove(struct followups *f, const char *devpath)
 		*at = u->next;
 	(void)pthread_mutex_unlock(&f->lock);
 	followup_free(u);
+}
+
+void followups_remove(struct followups *f, const char *devpath)
+{
+	struct sysfs_device d;
+	const struct followup *u;
+	bool stays;
+
+	/* An old message may speak of the predecessor of a device that is here now. */
+	sysfs_device_init(&d, f->sysfs, devpath, "");
+	stays = sysfs_device_stat(&d) >= 0;
+	(void)pthread_mutex_lock(&f->lock);
+	u = *find(f, devpath);
+	stays = stays && u && u->inode == d.inode;
+	(void)pthread_mutex_unlock(&f->lock);
+	if (!stays)
+		forget(f, devpath);
 }
 
 /* Never more than was observed: the hold's own account first, then who bound first. */
@@ -151,7 +171,7 @@ static const char *judge(struct followups *f, const struct followup *u)
 		f->counters.lost++;
 		return "lost";
 	}
-	if (!u->stands) {
+	if (!u->stands || (u->had_driver && held != 1)) {
 		f->counters.unknown++;
 		return "unknown";
 	}
@@ -165,17 +185,16 @@ static const char *judge(struct followups *f, const struct followup *u)
 
 static void settle(struct followups *f, struct followup *u)
 {
-	struct sysfs_device *d;
+	struct sysfs_device d;
 
+	sysfs_device_init(&d, f->sysfs, u->devpath, u->bus);
+	if (sysfs_device_stat(&d) < 0 || d.inode != u->inode)
+		return; /* gone; what the hold says by now is of another */
 	(void)strcpy(u->record.first_probe, judge(f, u));
 	if (streq(u->record.first_probe, "lost"))
 		log_line(LOG_WARNING, "%s %s: %s bound it before its override %s stood", u->bus, u->name,
 			u->first_driver[0] ? u->first_driver : "another driver", u->record.decision);
-	if (sysfs_device_new(f->sysfs, u->devpath, u->bus, &d) < 0)
-		return; /* gone */
-	if (d->inode == u->inode)
-		(void)record_set_first_probe(f->sysfs->state_dir, d, u->record.first_probe);
-	sysfs_device_free(d);
+	(void)record_set_first_probe(f->sysfs->state_dir, &d, u->record.first_probe);
 }
 
 uint64_t followups_settle(struct followups *f)

@@ -28,6 +28,7 @@ struct sighting {
 	struct record record;  /* without first_probe */
 	bool stands;	       /* the override stood when we let go: written, or there already */
 	bool had_other_driver; /* another driver was bound when we looked */
+	bool had_driver;       /* some driver was, and we had to write: the decided one came without us */
 };
 
 /* Notes one. 0 or -ENOMEM. */
@@ -36,7 +37,7 @@ int followups_add(struct followups *f, const struct sighting *s);
 /* The first `bind` after the `add` says who won. */
 void followups_bind(struct followups *f, const char *devpath, const char *driver);
 
-/* The device has gone before it was settled. */
+/* A `remove` was heard: what is noted about the device that has gone is forgotten. */
 void followups_remove(struct followups *f, const char *devpath);
 
 /*

@@ -139,8 +139,15 @@ static void afterwards(
 	struct record *record = &sighting.record;
 	char driver[256];
 
+	struct outcome outcome;
+
 	if (!decision->rule || sysfs_device_stat(d) < 0)
 		return; /* gone again */
+	if (stands == 0) {
+		/* Another value: whether it is ours after all, and what follows, the enforcer's way tells. */
+		apply_decision(decision, &outcome);
+		return;
+	}
 	sighting.inode = d->inode;
 	(void)snprintf(record->decision, sizeof(record->decision), "%s", decision_text(decision));
 	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
@@ -162,24 +169,9 @@ static void afterwards(
 	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
 		driver[0] = '\0';
 	sighting.had_other_driver = driver[0] && !streq(driver, decision->driver);
+	sighting.had_driver = driver[0] && wrote;
 	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
 		wake_main(w->guard);
-}
-
-/* The companions in its group: decided with it, enforced like everybody else's, and nobody waits for them. */
-static void apply_companions(const struct decision *decision)
-{
-	for (size_t i = 0; i < decision->n_members; i++) {
-		const struct decision *m = &decision->members[i];
-		const struct sysfs_device *d = to_sysfs_device(m->device);
-		struct outcome outcome;
-
-		if (m->kind == DECISION_NOTHING || !sysfs_device_is_supported(d))
-			continue;
-		apply_decision(m, &outcome);
-		if (outcome.state == STATE_FAILED)
-			log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, outcome.reason);
-	}
 }
 
 /*
@@ -217,7 +209,7 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	struct decision decision = {};
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
-	bool wrote = false, group = false;
+	bool wrote = false, decided;
 	int stands = 0;
 
 	if (!p || !is_ours(p, e->subsystem)) {
@@ -225,27 +217,28 @@ static void handle_add(struct worker *w, const struct uevent *e)
 		prepared_done(p);
 		return;
 	}
+	/*
+	 * What the device is, it is asked itself: this event may be old and the device another one under the
+	 * same name, which had better be decided about as what it is.
+	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
-	if (e->modalias)
-		(void)sysfs_device_tell(d, FACT_MODALIAS, e->modalias);
-
 	policy_decide_own(p->policy, &d->device, &decision);
-	if (!decision.rule && p->policy->has_groups) {
-		group = true;
-		if (policy_decide(p->policy, &d->device, &decision) < 0)
-			decision.kind = DECISION_NOTHING;
-	}
-	if (decision.kind == DECISION_NONE || decision.kind == DECISION_DRIVER)
+	if (!decision.rule && p->policy->has_groups &&
+		(sysfs_device_stat(d) < 0 || policy_decide(p->policy, &d->device, &decision) < 0))
+		decision.kind = DECISION_NOTHING;
+	decided = decision.kind == DECISION_NONE || decision.kind == DECISION_DRIVER;
+	if (decided)
 		stands = write_override(w, d, &decision, &wrote);
-	hold_release(g->hold, d->bus, d->name);
+	/* Not there yet, or gone again: the device that may be waiting is another, and its own event is to
+	 * come. */
+	if (stands != -ENOENT)
+		hold_release(g->hold, d->bus, d->name);
 
 	atomic_fetch_add(&g->handled, 1);
-	if (decision.kind == DECISION_NONE || decision.kind == DECISION_DRIVER)
+	if (decided && stands != -ENOENT)
 		afterwards(w, d, &decision, stands, wrote);
-	if (!group && decision.rule && p->policy->has_groups &&
-		policy_decide(p->policy, &d->device, &decision) < 0)
-		decision.n_members = 0;
-	apply_companions(&decision);
+	/* The companions are left to the enforcer, which udev calls for this very event: nothing probes them
+	 * now. */
 	decision_done(&decision);
 	sysfs_device_reset(d);
 	prepared_done(p);
@@ -262,7 +255,10 @@ static void handle(struct worker *w, const struct uevent *e)
 		/* What somebody asks for again is udev's affair, and no probe waits for it. */
 		if (e->synthetic)
 			atomic_fetch_add(&g->noted, 1);
-		else if (e->subsystem) {
+		else if (startswith(e->devpath, "/bus/")) {
+			atomic_store(&g->new_bus, true);
+			wake_main(g);
+		} else if (e->subsystem) {
 			handle_add(w, e);
 			take_up_holding(g);
 		}
@@ -272,10 +268,8 @@ static void handle(struct worker *w, const struct uevent *e)
 			followups_bind(g->followups, e->devpath, e->driver);
 		break;
 	case UEVENT_REMOVE:
-		if (e->subsystem && !e->synthetic) {
+		if (!e->synthetic)
 			followups_remove(g->followups, e->devpath);
-			hold_forget(g->hold, e->subsystem, strrchr(e->devpath, '/') + 1);
-		}
 		break;
 	case UEVENT_UNBIND:
 	case UEVENT_MOVE:
@@ -289,25 +283,39 @@ static void *run(void *userdata)
 	struct worker *w = userdata;
 	struct guard *g = w->guard;
 
-	for (;;) {
-		struct uevent e;
-		int r;
+	bool draining, alone;
+	struct uevent e;
+	int r;
 
+	for (;;) {
+		/*
+		 * Once it has lost a message the kernel drops all that follow, until the queue has been read
+		 * to its end: until then nobody shall wait for us, and only then is it worth while to sweep.
+		 */
+		draining = atomic_load(&g->draining);
+		if (draining)
+			hold_release_all(g->hold);
 		atomic_fetch_add(&g->idle, 1);
-		r = uevent_receive(g->socket, w->buf, &e);
-		if (atomic_fetch_sub(&g->idle, 1) == 1 && r == 1 && spawn(g) < 0)
-			log_line(LOG_WARNING,
-				"cannot start another thread: a device that hangs may delay the next");
+		r = uevent_receive(g->socket, w->buf, &e, draining);
+		alone = atomic_fetch_sub(&g->idle, 1) == 1 && r == 1 && spawn(g) < 0;
 		if (r == 1)
 			handle(w, &e);
-		else if (r == -ENOBUFS) {
-			hold_release_all(g->hold);
-			atomic_store(&g->overflow, true);
-			wake_main(g);
+		else if (r == -ENOBUFS)
+			atomic_store(&g->draining, true);
+		else if (r == -EAGAIN && draining) {
+			if (atomic_exchange(&g->draining, false)) {
+				atomic_store(&g->overflow, true);
+				wake_main(g);
+			}
 		} else if (r < 0 && r != -EINTR && r != -EAGAIN)
 			break;
+		if (alone && !atomic_exchange(&g->told_alone, true))
+			log_line(LOG_WARNING,
+				"cannot start another thread: a device that hangs may delay the next");
 	}
-	return NULL;
+	/* Deaf: systemd shall start another. */
+	log_line(LOG_ERR, "reading the kernel's events: %s", strerror(-r));
+	_exit(EXIT_FAILURE);
 }
 
 static struct worker *worker_new(struct guard *g)
@@ -333,8 +341,10 @@ static int spawn(struct guard *g)
 		return -EAGAIN;
 	}
 	w = worker_new(g);
-	if (!w)
+	if (!w) {
+		atomic_fetch_sub(&g->threads, 1);
 		return -ENOMEM;
+	}
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setstacksize(&attr, THREAD_STACK);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

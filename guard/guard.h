@@ -31,6 +31,8 @@ struct guard {
 	struct prepared *prepared; /* under policy_lock */
 	void *policy_lock;
 	int wake;	      /* eventfd: the main thread is wanted */
+	atomic_bool draining; /* messages were lost; the queue is not at its end yet */
+	atomic_bool told_alone, new_bus;
 	atomic_bool overflow; /* messages were lost */
 	atomic_bool settle;   /* there is something to follow up */
 	atomic_int threads, idle;

@@ -150,18 +150,46 @@ static __always_inline bool is_pci(struct device *dev)
 	return name[0] == 'p' && name[1] == 'c' && name[2] == 'i' && name[3] == '\0';
 }
 
-SEC("fentry/bus_probe_device")
-int BPF_PROG(on_bus_probe_device, struct device *dev)
-{
-	/* PCI drivers match from pci_bus_add_device() on only; what this call would find is nothing. */
-	if (dev->bus && !is_pci(dev))
-		hold(dev);
-	return 0;
-}
+/*
+ * The kernel runs no program a second time on a CPU while it is running there (a miss in its recursion
+ * counter), and a hold may be preempted by another adder. So each comes in copies: one that finds no ticket
+ * any more does nothing.
+ */
+#define HOLD_ON_BUS(n)                                                                                       \
+	SEC("fentry/bus_probe_device")                                                                       \
+	int BPF_PROG(on_bus_probe_device_##n, struct device *dev)                                            \
+	{                                                                                                    \
+		/* PCI drivers match from pci_bus_add_device() on only; what this call would find is         \
+		 * nothing. */                                                                               \
+		if (dev->bus && !is_pci(dev))                                                                \
+			hold(dev);                                                                           \
+		return 0;                                                                                    \
+	}
 
-SEC("fentry/pci_bus_add_device")
-int BPF_PROG(on_pci_bus_add_device, struct pci_dev *pdev)
+#define HOLD_ON_PCI(n)                                                                                       \
+	SEC("fentry/pci_bus_add_device")                                                                     \
+	int BPF_PROG(on_pci_bus_add_device_##n, struct pci_dev *pdev)                                        \
+	{                                                                                                    \
+		hold(&pdev->dev);                                                                            \
+		return 0;                                                                                    \
+	}
+
+HOLD_ON_BUS(1)
+HOLD_ON_BUS(2)
+HOLD_ON_BUS(3)
+HOLD_ON_PCI(1)
+HOLD_ON_PCI(2)
+HOLD_ON_PCI(3)
+
+/* Also of a device whose addition failed: nobody else takes its ticket back. */
+SEC("fentry/bus_remove_device")
+int BPF_PROG(on_bus_remove_device, struct device *dev)
 {
-	hold(&pdev->dev);
+	struct hold_key key;
+
+	if (!make_key(dev, &key))
+		return 0;
+	bpf_map_delete_elem(&tickets, &key);
+	bpf_map_delete_elem(&outcomes, &key);
 	return 0;
 }

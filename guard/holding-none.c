@@ -53,13 +53,6 @@ int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *re
 	return -ENOENT;
 }
 
-void hold_forget(struct hold *h, const char *bus, const char *name)
-{
-	(void)h;
-	(void)bus;
-	(void)name;
-}
-
 void hold_count(const struct hold *h, struct hold_counters *ret)
 {
 	(void)h;

@@ -67,6 +67,12 @@ struct hold *hold_new(uint64_t limit_usec)
 		return h;
 	}
 	h->bpf->rodata->limit_ns = limit_usec * 1000;
+	/* A kernel without PCI has no such function, and no need of it. */
+	if (libbpf_find_vmlinux_btf_id("pci_bus_add_device", BPF_TRACE_FENTRY) <= 0) {
+		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_1, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_2, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_3, false);
+	}
 	r = hold_bpf__load(h->bpf);
 	if (r < 0)
 		why(h, "loading the BPF programs", r);
@@ -169,17 +175,6 @@ int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *re
 	(void)bpf_map_delete_elem(h->outcomes, &key);
 	*ret_waited_ns = outcome.waited_ns;
 	return outcome.mark == HOLD_DECIDED ? 1 : 0;
-}
-
-void hold_forget(struct hold *h, const char *bus, const char *name)
-{
-	struct hold_key key;
-
-	if (!h->bpf)
-		return;
-	make_key(&key, bus, name);
-	(void)bpf_map_delete_elem(h->tickets, &key);
-	(void)bpf_map_delete_elem(h->outcomes, &key);
 }
 
 void hold_count(const struct hold *h, struct hold_counters *ret)

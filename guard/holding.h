@@ -40,9 +40,6 @@ void hold_release_all(struct hold *hold);
  */
 int hold_outcome(struct hold *hold, const char *bus, const char *name, uint64_t *ret_waited_ns);
 
-/* The device has gone: what is left of it here is forgotten. */
-void hold_forget(struct hold *hold, const char *bus, const char *name);
-
 /* Counters since the start; zeros where there is no hold. */
 void hold_count(const struct hold *hold, struct hold_counters *ret);
 

@@ -90,6 +90,8 @@ static void sweep(const struct loop *l)
 	const char *argv[CONF_DIRS_MAX * 2 + 8] = { l->enforcer };
 	const struct settings *s = l->guard.settings;
 	size_t n = 1;
+	posix_spawnattr_t attr;
+	sigset_t none;
 	pid_t pid;
 	int r;
 
@@ -102,7 +104,13 @@ static void sweep(const struct loop *l)
 	argv[n++] = "--state-dir";
 	argv[n++] = s->state_dir;
 	argv[n++] = "sweep";
-	r = posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ);
+	/* With none of our signals blocked: it shall end when it is told to. */
+	(void)sigemptyset(&none);
+	(void)posix_spawnattr_init(&attr);
+	(void)posix_spawnattr_setsigmask(&attr, &none);
+	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	r = posix_spawn(&pid, argv[0], NULL, &attr, (char *const *)(uintptr_t)argv, environ);
+	(void)posix_spawnattr_destroy(&attr);
 	if (r != 0)
 		log_line(LOG_ERR, "cannot start %s sweep: %s", argv[0], strerror(r));
 }
@@ -137,10 +145,12 @@ static int watch_policy(const struct settings *s)
 static void policy_changed(struct loop *l)
 {
 	struct prepared *p;
-	char buf[4096];
 
-	while (read(l->watch, buf, sizeof(buf)) > 0)
-		;
+	/* Watches first: what is written while we read shall be read, too. Directories may have come or gone.
+	 */
+	if (l->watch >= 0)
+		(void)close(l->watch);
+	l->watch = watch_policy(l->guard.settings);
 	p = prepared_load(l->guard.settings);
 	if (!p) {
 		log_line(LOG_ERR, "cannot read the policy again; the one before stays in force");
@@ -148,9 +158,6 @@ static void policy_changed(struct loop *l)
 	}
 	store_policy(l->guard.settings->state_dir, p->policy);
 	guard_set_policy(&l->guard, p);
-	/* Directories may have come or gone. */
-	(void)close(l->watch);
-	l->watch = watch_policy(l->guard.settings);
 }
 
 static void check_hold(struct loop *l)
@@ -189,7 +196,8 @@ static int run(struct loop *l)
 		}
 		if (p[1].revents)
 			(void)eventfd_read(g->wake, &n);
-		if (p[2].revents)
+		/* A bus that has just been registered is one more to wait for. */
+		if (p[2].revents || atomic_exchange(&g->new_bus, false))
 			policy_changed(l);
 		if (atomic_exchange(&g->overflow, false)) {
 			log_line(LOG_WARNING,
@@ -242,12 +250,16 @@ static int start(struct loop *l, uint64_t limit_usec)
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_line(LOG_DEBUG, "memory is not locked: %m");
 	g->prepared = p;
+	/*
+	 * The threads inherit the real-time class, which this one then gives up, never to be in their way.
+	 * Above the kernel's interrupt threads (50), in which PCIe hot-plug adds devices.
+	 */
+	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 60 }) < 0)
+		log_line(LOG_WARNING, "no real-time class, so holds may take longer: %m");
 	r = guard_start(g);
 	if (r < 0)
 		return r;
-	/* The threads have the unit's real-time class; this one shall never be in their way. */
-	if (sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){}) < 0)
-		log_line(LOG_DEBUG, "the main thread keeps its scheduling class: %m");
+	(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){});
 	/* From here on the kernel waits, and somebody is there to answer. */
 	guard_hold(g);
 	if (hold_why_not(g->hold))
@@ -306,9 +318,11 @@ int main(int argc, char **argv)
 		tell_status(&l);
 		r = run(&l);
 	}
-	hold_free(l.guard.hold);
 	notify("STOPPING=1");
 	if (r < 0)
 		log_line(LOG_ERR, "%s", strerror(-r));
-	return r < 0 ? 1 : 0;
+	if (settings.state_dir)
+		(void)state_remove(settings.state_dir, "guard");
+	/* The other threads run on until the process ends; with it the hold's links are closed. */
+	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

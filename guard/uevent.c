@@ -78,17 +78,19 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 		else if (startswith(s, "SYNTH_UUID="))
 			ret->synthetic = true;
 	}
+	if (startswith(ret->devpath, "/bus/"))
+		return strchr(ret->devpath + strlen("/bus/"), '/') == NULL; /* a driver's is none */
 	return startswith(ret->devpath, "/devices/") != NULL;
 }
 
-int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret)
+int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret, bool dont_wait)
 {
 	struct sockaddr_nl from;
 	struct iovec iov = { .iov_base = buf, .iov_len = UEVENT_SIZE };
 	struct msghdr m = {
 		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
 	};
-	ssize_t n = recvmsg(fd, &m, 0);
+	ssize_t n = recvmsg(fd, &m, dont_wait ? MSG_DONTWAIT : 0);
 
 	if (n < 0)
 		return negative_errno();

@@ -35,9 +35,9 @@ int uevent_open(void);
 
 /*
  * Waits for a message into buf and takes it apart. 1: an event; 0: something else, or not from the kernel;
- * -ENOBUFS: messages were lost; other negative errno.
+ * -EAGAIN: there is none (dont_wait); -ENOBUFS: messages were lost; other negative errno.
  */
-int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret);
+int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret, bool dont_wait);
 
-/* Takes a message of n bytes apart, in place. True if it is an event of a device. */
+/* Takes a message of n bytes apart, in place. True if it is an event of a device or of a bus. */
 bool uevent_parse(char *buf, size_t n, struct uevent *ret);

@@ -9,8 +9,9 @@
 static int own_rule(
 	const struct policy *policy, struct device *device, const struct rule **ret, enum fact *ret_missing)
 {
-	if (device->own_policy != policy) {
+	if (device->own_policy != policy || device->own_serial != policy->serial) {
 		device->own_policy = policy;
+		device->own_serial = policy->serial;
 		device->own = NULL;
 		device->own_r = 0;
 		for (size_t i = 0; i < policy->n_rules; i++) {

@@ -70,6 +70,7 @@ struct device {
 	/* The rule of its own, once looked for: see own_rule() in decide.c. */
 	const struct rule *own;
 	const struct policy *own_policy;
+	unsigned long own_serial;
 	enum fact own_unknown;
 	int own_r;
 };

@@ -249,7 +249,9 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 
 	/* "Name=eth # the old one" would be four values; nobody means that. */
 	if (strstr(value, " #") || strstr(value, "\t#")) {
-		fail(p, p->line, "# does not begin a comment here; comments have a line of their own, or follow \" ;\"");
+		fail(p, p->line,
+			"# does not begin a comment here; comments have a line of their own, or follow \" "
+			";\"");
 		p->refused = true;
 		return 1;
 	}

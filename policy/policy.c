@@ -3,6 +3,7 @@
 #include "policy.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -61,7 +62,7 @@ static int read_file(
 		*ret_error = arena_printf(&policy->arena, "cannot be opened: %m");
 		return *ret_error ? -EINVAL : -ENOMEM;
 	}
-	file->version = (struct file_version){ st.st_ino, st.st_size, st.st_mtim, st.st_ctim };
+	file->version = (struct file_version){ st.st_ino, st.st_size, st.st_mtim, st.st_ctim, st.st_mode };
 
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
 		return 1;
@@ -89,12 +90,18 @@ static int read_file(
 	return r < 0 && r != -ENOMEM ? -EINVAL : r;
 }
 
+void policy_state_name(const char *path, char buf[static 256])
+{
+	if (name_escape(path, buf, 256) < 0)
+		(void)snprintf(buf, 256, "hash-%016jx", (uintmax_t)fnv1a(FNV_BASIS, path, strlen(path)));
+}
+
 int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t size)
 {
 	char name[256];
-	int r = name_escape(path, name, sizeof(name));
 
-	return r < 0 ? r : path_join(buf, size, state_dir, "/policy/", name, NULL);
+	policy_state_name(path, name);
+	return path_join(buf, size, state_dir, "/policy/", name, NULL);
 }
 
 static int load_copy(struct policy *policy, const char *state_dir, struct policy_file *file)
@@ -208,15 +215,27 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 		c->name = path + strlen(dir) + 1;
 		(*n)++;
 	}
-	if (errno)
+	if (errno) {
+		policy->incomplete = true;
 		return policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
 			arena_printf(&policy->arena, "cannot be listed: %m"));
+	}
 	return 0;
+}
+
+static struct policy *new_policy(void)
+{
+	static atomic_ulong serial;
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	if (policy)
+		policy->serial = atomic_fetch_add(&serial, 1) + 1;
+	return policy;
 }
 
 int policy_load(const struct settings *settings, struct policy **ret)
 {
-	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+	_cleanup_(policy_freep) struct policy *policy = new_policy();
 	_cleanup_(freep) struct candidate *v = NULL;
 	size_t n = 0, allocated = 0;
 	int r;
@@ -243,7 +262,7 @@ int policy_load(const struct settings *settings, struct policy **ret)
 
 int policy_load_files(const char *const *paths, size_t n, struct policy **ret)
 {
-	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+	_cleanup_(policy_freep) struct policy *policy = new_policy();
 	int r;
 
 	if (!policy)

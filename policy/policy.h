@@ -30,6 +30,7 @@ struct file_version {
 	ino_t inode;
 	off_t size;
 	struct timespec mtime, ctime;
+	mode_t mode;
 };
 
 enum policy_file_status {
@@ -56,8 +57,9 @@ struct policy {
 	size_t n_files;
 	struct policy_error *errors;
 	size_t n_errors;
-	bool incomplete; /* a directory could not be listed */
-	bool has_groups; /* some rule has Group= other than leave */
+	unsigned long serial; /* tells a policy from a freed one at the same address */
+	bool incomplete;      /* a directory could not be listed */
+	bool has_groups;      /* some rule has Group= other than leave */
 	size_t rules_allocated, files_allocated, errors_allocated;
 };
 
@@ -81,6 +83,10 @@ static inline void policy_freep(struct policy **p)
 
 /* The rule with this id, or NULL. */
 const struct rule *policy_find_rule(const struct policy *policy, uint64_t id);
+
+/* The name under which the state directory knows a policy file: its path, escaped, or a hash of a long one.
+ */
+void policy_state_name(const char *path, char buf[static 256]);
 
 /* Where the last good copy of a policy file is kept: 0 or -ENAMETOOLONG. */
 int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t size);
