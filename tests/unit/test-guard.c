@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The guard without a kernel: what a message says, which buses are waited for, what is claimed of a first
+ * probe. */
+#include "buses.h"
+#include "followup.h"
+#include "mock.h"
+#include "parsing.h"
+#include "store.h"
+#include "suite.h"
+#include "uevent.h"
+
+#define MESSAGE(text)                                                                                        \
+	char buf[] = text;                                                                                   \
+	struct uevent e;                                                                                     \
+	bool is_event = uevent_parse(buf, sizeof(buf), &e)
+
+START_TEST(message_of_a_device)
+{
+	MESSAGE("add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/pci0000:00/0000:00:03.0\0"
+		"SUBSYSTEM=pci\0MODALIAS=pci:v00008086d000010D3\0SEQNUM=7");
+
+	ck_assert(is_event);
+	ck_assert_int_eq(e.action, UEVENT_ADD);
+	ck_assert_str_eq(e.devpath, "/devices/pci0000:00/0000:00:03.0");
+	ck_assert_str_eq(e.subsystem, "pci");
+	ck_assert_ptr_null(e.driver);
+	ck_assert(!e.synthetic);
+}
+END_TEST
+
+START_TEST(message_that_somebody_asked_for)
+{
+	MESSAGE("add@/devices/x\0SUBSYSTEM=platform\0SYNTH_UUID=0\0DRIVER=d");
+
+	ck_assert(is_event);
+	ck_assert(e.synthetic);
+	ck_assert_str_eq(e.driver, "d");
+}
+END_TEST
+
+START_TEST(message_of_a_bus_but_not_of_its_drivers)
+{
+	char bus[] = "add@/bus/vdpa\0SUBSYSTEM=bus", driver[] = "add@/bus/pci/drivers/x\0SUBSYSTEM=drivers";
+	char module[] = "add@/module/x\0SUBSYSTEM=module", udev[] = "libudev\0x";
+	struct uevent e;
+
+	ck_assert(uevent_parse(bus, sizeof(bus), &e));
+	ck_assert(!uevent_parse(driver, sizeof(driver), &e));
+	ck_assert(!uevent_parse(module, sizeof(module), &e));
+	ck_assert(!uevent_parse(udev, sizeof(udev), &e));
+}
+END_TEST
+
+START_TEST(message_without_an_end_is_none)
+{
+	char buf[] = { 'a', 'd', 'd', '@', '/', 'd', 'e', 'v', 'i', 'c', 'e', 's', '/', 'x' };
+	struct uevent e;
+
+	ck_assert(!uevent_parse(buf, sizeof(buf), &e));
+	ck_assert(!uevent_parse(buf, 0, &e));
+}
+END_TEST
+
+static bool may_match(const char *key_value, const char *bus)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "[device d]\n%s\nDriver=none\n", key_value);
+	return rule_may_match_bus(one_rule(text), bus);
+}
+
+START_TEST(only_buses_that_a_rule_can_match)
+{
+	ck_assert(may_match("Bus=pci", "pci"));
+	ck_assert(!may_match("Bus=pci", "platform"));
+	ck_assert(may_match("Bus=p*", "platform"));
+	ck_assert(may_match("Id=8086:10d3", "pci"));
+	ck_assert(!may_match("Id=8086:10d3", "platform"));
+	ck_assert(!may_match("Class=02", "vmbus"));
+	ck_assert(!may_match("PhysFn=0000:01:00.0", "platform"));
+	ck_assert(may_match("Name=x", "platform"));
+	ck_assert(may_match("Modalias=pci:v*", "pci"));
+	ck_assert(may_match("Modalias=*", "pci"));
+	ck_assert(!may_match("Modalias=vmbus:*", "pci"));
+	ck_assert(may_match("Modalias=acpi:*", "platform"));
+	ck_assert(may_match("Attr.removable=removable", "pci"));
+}
+END_TEST
+
+/* What FirstProbe becomes, without a hold, of a device that was seen like that. */
+static void judged(bool stands, bool other, bool bound_before, const char *first_bind, const char *expected)
+{
+	struct mock *m = mock_new();
+	const char *devpath = mock_pci_add(m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
+	struct settings settings;
+	struct sysfs_device *d;
+	struct sysfs sysfs;
+	struct hold *hold = hold_new(1000);
+	struct followups *f;
+	struct record record;
+	struct sighting s = { .bus = "pci",
+		.name = "0000:00:03.0",
+		.stands = stands,
+		.had_other_driver = other,
+		.had_driver = bound_before };
+	uint64_t wait;
+
+	settings = m->settings;
+	sysfs_init(&sysfs, &settings);
+	f = followups_new(&sysfs, hold);
+	ck_assert_int_eq(sysfs_device_new(&sysfs, devpath, "pci", &d), 0);
+	s.devpath = d->devpath;
+	s.inode = d->inode;
+	(void)strcpy(s.record.decision, "vfio-pci");
+	ck_assert_int_eq(record_write(settings.state_dir, d, &s.record), 0);
+	ck_assert_int_eq(followups_add(f, &s), 0);
+	if (first_bind)
+		followups_bind(f, d->devpath, first_bind);
+	/* A remove of its predecessor, read late: the device is there, so it is not meant. */
+	followups_remove(f, d->devpath);
+	while ((wait = followups_settle(f)) > 0)
+		(void)usleep((useconds_t)wait);
+	ck_assert_int_eq(record_read(settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
+	ck_assert_str_eq(record.first_probe, expected);
+	followups_free(f);
+	hold_free(hold);
+	sysfs_device_free(d);
+	sysfs_done(&sysfs);
+	mock_free(m);
+}
+
+START_TEST(first_probe_is_what_was_seen)
+{
+	judged(true, false, false, NULL, "won");
+	judged(true, false, false, "vfio-pci", "won");
+	judged(true, false, false, "e1000e", "lost");
+	judged(true, true, false, NULL, "lost");
+	judged(true, false, true, NULL, "unknown");
+	judged(false, false, false, NULL, "unknown");
+}
+END_TEST
+
+SUITE_MAIN("guard", 30, message_of_a_device, message_that_somebody_asked_for,
+	message_of_a_bus_but_not_of_its_drivers, message_without_an_end_is_none,
+	only_buses_that_a_rule_can_match, first_probe_is_what_was_seen)
