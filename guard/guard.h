@@ -4,7 +4,8 @@
  *
  * Several threads wait on one socket. Whichever gets an event handles it on its own, so that a device which
  * lets its thread sleep in the kernel delays no other; when the last thread that waits has got one, it starts
- * another first. Everything that is slow (records, log lines, companions) comes after the device was let go.
+ * another first. Everything that is slow (records, log lines) comes after the device was let go;
+ * companions are the enforcer's.
  */
 #pragma once
 
