@@ -60,6 +60,10 @@ struct hold *hold_new(uint64_t limit_usec)
 
 	if (!h)
 		return NULL;
+	if (limit_usec == 0) {
+		(void)strcpy(h->why_not, "turned off by --no-hold");
+		return h;
+	}
 	(void)libbpf_set_print(quiet);
 	h->bpf = hold_bpf__open();
 	if (!h->bpf) {

@@ -15,7 +15,7 @@ struct hold;
 
 /*
  * Loads and attaches. Always returns an object (NULL only without memory); whether it holds says
- * hold_why_not(). limit_usec: how long the kernel waits at most.
+ * hold_why_not(). limit_usec: how long the kernel waits at most; 0: nothing is loaded, the kernel never waits.
  */
 struct hold *hold_new(uint64_t limit_usec);
 

@@ -269,10 +269,11 @@ static int start(struct loop *l, uint64_t limit_usec)
 
 int main(int argc, char **argv)
 {
-	enum { OPTION_LIMIT = 1, OPTION_ENFORCER };
+	enum { OPTION_LIMIT = 1, OPTION_NO_HOLD, OPTION_ENFORCER };
 	static const struct option options[] = {
 		SETTINGS_LONG_OPTIONS,
 		{ "hold-limit-ms", required_argument, NULL, OPTION_LIMIT },
+		{ "no-hold", no_argument, NULL, OPTION_NO_HOLD },
 		{ "enforcer", required_argument, NULL, OPTION_ENFORCER },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -281,6 +282,7 @@ int main(int argc, char **argv)
 	static struct settings settings;
 	static struct loop l;
 	uint64_t limit = LIMIT_USEC_DEFAULT;
+	bool no_hold = false;
 	int c, r;
 
 	settings_init(&settings);
@@ -288,6 +290,8 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
 		if (c == OPTION_LIMIT)
 			limit = strtoull(optarg, NULL, 10) * 1000;
+		else if (c == OPTION_NO_HOLD)
+			no_hold = true;
 		else if (c == OPTION_ENFORCER)
 			l.enforcer = optarg;
 		else if (c == 'V') {
@@ -295,8 +299,8 @@ int main(int argc, char **argv)
 			return 0;
 		} else if (settings_option(&settings, c, optarg) <= 0 || c == 'h') {
 			(void)fprintf(c == 'h' ? stdout : stderr,
-				"driver-override-guard [--hold-limit-ms MS] [--conf-dir DIR] [--sysfs DIR] "
-				"[--state-dir DIR]\n");
+				"driver-override-guard [--hold-limit-ms MS] [--no-hold] [--conf-dir DIR] "
+				"[--sysfs DIR] [--state-dir DIR]\n");
 			return c == 'h' ? 0 : 2;
 		}
 	}
@@ -310,7 +314,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	l.guard.settings = &settings;
-	r = start(&l, limit);
+	r = start(&l, no_hold ? 0 : limit);
 	if (r >= 0) {
 		/* Devices that came after the boot's sweep and before we listened. */
 		sweep(&l);
