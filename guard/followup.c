@@ -8,19 +8,34 @@
 
 /* After this a hold has long ended, and a `bind` that belongs to the `add` has been heard. */
 #define SETTLE_USEC 300000U
+/* A hold that has not ended by then has been lost sight of. */
+#define AWAIT_USEC 10000000U
 
 struct followup {
 	struct followup *next;
 	char *devpath, *bus, *name;
-	uint64_t inode, added;
+	uint64_t inode;
+	uint64_t noted, added; /* when it was noted; since when it is to be left alone for a while */
 	struct record record;
 	bool stands, had_other_driver, had_driver;
+	uint64_t seqnum;
 	char first_driver[128]; /* of the first bind, "" while there was none */
 };
+
+/* A bind that was heard; its `add` may still be with another thread. */
+struct bind {
+	uint64_t seqnum;
+	uint64_t devpath; /* hashed */
+	char driver[sizeof(((struct followup *)NULL)->first_driver)];
+};
+
+#define BINDS 32
 
 struct followups {
 	pthread_mutex_t lock;
 	struct followup *list;
+	struct bind binds[BINDS]; /* the latest ones, oldest overwritten */
+	unsigned next_bind;
 	struct sysfs *sysfs;
 	struct hold *hold;
 	struct followup_counters counters;
@@ -91,6 +106,31 @@ static struct followup **find(struct followups *f, const char *devpath)
 
 static void forget(struct followups *f, const char *devpath);
 
+static uint64_t hash_devpath(const char *s)
+{
+	uint64_t h = 14695981039346656037U; /* FNV-1a */
+
+	while (*s)
+		h = (h ^ (unsigned char)*s++) * 1099511628211U;
+	return h;
+}
+
+/* With the lock held: the first bind of this device that was heard before it was noted here. */
+static void recall_bind(const struct followups *f, struct followup *u)
+{
+	const uint64_t devpath = hash_devpath(u->devpath);
+	uint64_t first = UINT64_MAX;
+
+	for (size_t i = 0; i < BINDS; i++) {
+		const struct bind *b = &f->binds[i];
+
+		if (b->devpath != devpath || b->seqnum <= u->seqnum || b->seqnum >= first)
+			continue;
+		first = b->seqnum;
+		(void)strcpy(u->first_driver, b->driver);
+	}
+}
+
 int followups_add(struct followups *f, const struct sighting *s)
 {
 	struct followup *u = calloc(1, sizeof(*u));
@@ -105,27 +145,33 @@ int followups_add(struct followups *f, const struct sighting *s)
 		return -ENOMEM;
 	}
 	u->inode = s->inode;
-	u->added = now_usec();
+	u->noted = u->added = now_usec();
 	u->record = s->record;
 	u->stands = s->stands;
 	u->had_other_driver = s->had_other_driver;
 	u->had_driver = s->had_driver;
+	u->seqnum = s->seqnum;
 
 	forget(f, s->devpath);
 	(void)pthread_mutex_lock(&f->lock);
+	recall_bind(f, u);
 	u->next = f->list;
 	f->list = u;
 	(void)pthread_mutex_unlock(&f->lock);
 	return 0;
 }
 
-void followups_bind(struct followups *f, const char *devpath, const char *driver)
+void followups_bind(struct followups *f, const char *devpath, const char *driver, uint64_t seqnum)
 {
 	struct followup *u;
+	struct bind *b;
 
 	(void)pthread_mutex_lock(&f->lock);
+	b = &f->binds[f->next_bind++ % BINDS];
+	*b = (struct bind){ .seqnum = seqnum, .devpath = hash_devpath(devpath) };
+	(void)snprintf(b->driver, sizeof(b->driver), "%s", driver);
 	u = *find(f, devpath);
-	if (u && !u->first_driver[0])
+	if (u && !u->first_driver[0] && seqnum > u->seqnum)
 		(void)snprintf(u->first_driver, sizeof(u->first_driver), "%s", driver);
 	(void)pthread_mutex_unlock(&f->lock);
 }
@@ -161,21 +207,19 @@ void followups_remove(struct followups *f, const char *devpath)
 }
 
 /* Never more than was observed: the hold's own account first, then who bound first. */
-static const char *judge(struct followups *f, const struct followup *u)
+static const char *judge(struct followups *f, const struct followup *u, int held)
 {
 	bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
-	uint64_t waited;
-	int held = hold_outcome(f->hold, u->bus, u->name, &waited);
 
 	if (u->had_other_driver || other) {
 		f->counters.lost++;
 		return "lost";
 	}
-	if (!u->stands || (u->had_driver && held != 1)) {
+	if (!u->stands || held == HOLD_RACED || (u->had_driver && held != HOLD_DECIDED)) {
 		f->counters.unknown++;
 		return "unknown";
 	}
-	if (held == 1) {
+	if (held == HOLD_DECIDED) {
 		f->counters.guaranteed++;
 		return "guaranteed";
 	}
@@ -183,18 +227,44 @@ static const char *judge(struct followups *f, const struct followup *u)
 	return "won";
 }
 
-static void settle(struct followups *f, struct followup *u)
+/* False: its first probe is still to come. */
+static bool settle(struct followups *f, struct followup *u)
 {
 	struct sysfs_device d;
+	uint64_t waited;
+	int held;
 
 	sysfs_device_init(&d, f->sysfs, u->devpath, u->bus);
 	if (sysfs_device_stat(&d) < 0 || d.inode != u->inode)
-		return; /* gone; what the hold says by now is of another */
-	(void)strcpy(u->record.first_probe, judge(f, u));
+		return true; /* gone; what the hold says by now is of another */
+	/* The link is there from the beginning of a probe, the event comes at its end. */
+	if (!u->first_driver[0] &&
+		sysfs_device_link(&d, "driver", u->first_driver, sizeof(u->first_driver)) < 0)
+		u->first_driver[0] = '\0';
+	held = hold_outcome(f->hold, u->bus, u->name, &waited);
+	if (held == -EAGAIN && now_usec() - u->noted < AWAIT_USEC)
+		return false;
+	(void)strcpy(u->record.first_probe, judge(f, u, held));
 	if (streq(u->record.first_probe, "lost"))
 		log_line(LOG_WARNING, "%s %s: %s bound it before its override %s stood", u->bus, u->name,
 			u->first_driver[0] ? u->first_driver : "another driver", u->record.decision);
 	(void)record_set_first_probe(f->sysfs->state_dir, &d, u->record.first_probe);
+	return true;
+}
+
+static void put_back(struct followups *f, struct followup *u)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	if (*find(f, u->devpath)) { /* the next device of that name */
+		(void)pthread_mutex_unlock(&f->lock);
+		followup_free(u);
+		return;
+	}
+	u->added = now_usec();
+	recall_bind(f, u);
+	u->next = f->list;
+	f->list = u;
+	(void)pthread_mutex_unlock(&f->lock);
 }
 
 uint64_t followups_settle(struct followups *f)
@@ -216,8 +286,10 @@ uint64_t followups_settle(struct followups *f)
 		(void)pthread_mutex_unlock(&f->lock);
 		if (!u || left > 0)
 			return left;
-		settle(f, u);
-		followup_free(u);
+		if (settle(f, u))
+			followup_free(u);
+		else
+			put_back(f, u);
 	}
 }
 

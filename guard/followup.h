@@ -29,13 +29,14 @@ struct sighting {
 	bool stands;	       /* the override stood when we let go: written, or there already */
 	bool had_other_driver; /* another driver was bound when we looked */
 	bool had_driver;       /* some driver was, and we had to write: the decided one came without us */
+	uint64_t seqnum;       /* of the `add` event */
 };
 
 /* Notes one. 0 or -ENOMEM. */
 int followups_add(struct followups *f, const struct sighting *s);
 
-/* The first `bind` after the `add` says who won. */
-void followups_bind(struct followups *f, const char *devpath, const char *driver);
+/* The first `bind` after the `add` says who won; it may be heard before the `add` was dealt with. */
+void followups_bind(struct followups *f, const char *devpath, const char *driver, uint64_t seqnum);
 
 /* A `remove` was heard: what is noted about the device that has gone is forgotten. */
 void followups_remove(struct followups *f, const char *devpath);

@@ -4,6 +4,7 @@
 #include "buses.h"
 #include "uevent.h"
 
+#include "../enforce/bounded.h"
 #include "../enforce/log.h"
 #include "../enforce/store.h"
 #include "../policy/decide.h"
@@ -15,6 +16,7 @@
 #define THREADS_FIRST 3
 #define THREADS_MAX 64
 #define REARM_MAX 5U
+#define REARM_FORGET_USEC (15U * 60U * 1000000U)
 #define THREAD_STACK (256U * 1024U)
 
 /* What a thread needs, made before the first event so that nothing is allocated at one. */
@@ -24,6 +26,14 @@ struct worker {
 	struct sysfs_device device;
 	char buf[UEVENT_SIZE];
 	char override[OVERRIDE_MAX];
+};
+
+/* A decision, and what came of writing it: see write_override(). */
+struct written {
+	struct decision decision;
+	int stands;
+	bool wrote;
+	bool first_probe_to_come; /* what comes of it is to be told */
 };
 
 struct prepared *prepared_load(const struct settings *settings)
@@ -129,16 +139,17 @@ static int write_override(
 	return *ret_wrote ? 1 : -EIO;
 }
 
-/* All that can wait until the kernel goes on. */
-static void afterwards(
-	struct worker *w, struct sysfs_device *d, const struct decision *decision, int stands, bool wrote)
+/* All that can wait until the kernel goes on. seqnum: of the device's `add`. */
+static void afterwards(struct worker *w, const struct written *done, uint64_t seqnum)
 {
+	const struct decision *decision = &done->decision;
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	const int stands = done->stands;
 	struct sighting sighting = {
-		.devpath = d->devpath, .bus = d->bus, .name = d->name, .stands = stands
+		.devpath = d->devpath, .bus = d->bus, .name = d->name, .stands = stands == 1, .seqnum = seqnum
 	};
 	struct record *record = &sighting.record;
 	char driver[256];
-
 	struct outcome outcome;
 
 	if (!decision->rule || sysfs_device_stat(d) < 0)
@@ -155,7 +166,7 @@ static void afterwards(
 	rule_source(decision->rule, record->source, sizeof(record->source));
 	record->rule_id = rule_id(decision->rule);
 	record->inode = d->inode;
-	if (wrote)
+	if (done->wrote)
 		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);
 	(void)strcpy(record->state, state_to_string(stands == 1	  ? STATE_PENDING
 						    : stands == 0 ? STATE_FOREIGN
@@ -166,10 +177,12 @@ static void afterwards(
 	if (w->sysfs.state_dir)
 		(void)record_write(w->sysfs.state_dir, d, record);
 
+	if (!done->first_probe_to_come)
+		return;
 	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
 		driver[0] = '\0';
 	sighting.had_other_driver = driver[0] && !streq(driver, decision->driver);
-	sighting.had_driver = driver[0] && wrote;
+	sighting.had_driver = driver[0] && done->wrote;
 	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
 		wake_main(w->guard);
 }
@@ -181,8 +194,16 @@ static void afterwards(
  */
 static void take_up_holding(struct guard *g)
 {
-	if (!hold_has_given_up(g->hold) || atomic_load(&g->rearmed) >= REARM_MAX)
+	const unsigned long long now = now_usec();
+
+	if (!hold_has_given_up(g->hold))
 		return;
+	/* Long ago is another story: a machine that was suspended, a person who stopped it. */
+	if (now - atomic_load(&g->rearmed_usec) > REARM_FORGET_USEC)
+		atomic_store(&g->rearmed, 0);
+	if (atomic_load(&g->rearmed) >= REARM_MAX)
+		return;
+	atomic_store(&g->rearmed_usec, now);
 	if (atomic_fetch_add(&g->rearmed, 1) < REARM_MAX)
 		hold_rearm(g->hold);
 	wake_main(g);
@@ -202,15 +223,48 @@ const char *guard_hold_text(const struct guard *g)
 	return "active";
 }
 
+static bool says_what_to_write(const struct decision *decision)
+{
+	return decision->kind == DECISION_NONE || decision->kind == DECISION_DRIVER;
+}
+
+static void write_decision(struct worker *w, struct written *done)
+{
+	if (says_what_to_write(&done->decision))
+		done->stands = write_override(
+			w, to_sysfs_device(done->decision.device), &done->decision, &done->wrote);
+}
+
+/*
+ * Companions without a driver and without an override: a rule that has just come to their group with this
+ * device may decide about them, and those that wait for their own first probe are let go only when this
+ * device is, too (hold.bpf.c). Others are the enforcer's affair.
+ */
+static void write_companions(struct worker *w, struct written *companions, size_t n)
+{
+	char driver[256];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct decision *decision = &companions[i].decision;
+		const struct sysfs_device *d = to_sysfs_device(decision->device);
+
+		if (says_what_to_write(decision) &&
+			sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0) {
+			companions[i].first_probe_to_come = hold_awaits(w->guard->hold, d->bus, d->name);
+			write_decision(w, &companions[i]);
+		}
+	}
+}
+
 static void handle_add(struct worker *w, const struct uevent *e)
 {
 	struct guard *g = w->guard;
 	struct prepared *p = prepared_use(g);
-	struct decision decision = {};
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
-	bool wrote = false, decided;
-	int stands = 0;
+	struct written own = { .first_probe_to_come = true };
+	struct decision group = {};
+	_cleanup_(freep) struct written *companions = NULL;
 
 	if (!p || !is_ours(p, e->subsystem)) {
 		hold_release(g->hold, e->subsystem, name);
@@ -222,24 +276,31 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	 * same name, which had better be decided about as what it is.
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
-	policy_decide_own(p->policy, &d->device, &decision);
-	if (!decision.rule && p->policy->has_groups &&
-		(sysfs_device_stat(d) < 0 || policy_decide(p->policy, &d->device, &decision) < 0))
-		decision.kind = DECISION_NOTHING;
-	decided = decision.kind == DECISION_NONE || decision.kind == DECISION_DRIVER;
-	if (decided)
-		stands = write_override(w, d, &decision, &wrote);
+	policy_decide_own(p->policy, &d->device, &own.decision);
+	write_decision(w, &own);
+	if (p->policy->has_groups && sysfs_device_stat(d) >= 0 &&
+		policy_decide(p->policy, &d->device, &group) >= 0) {
+		if (!own.decision.rule) {
+			own.decision = group;
+			write_decision(w, &own);
+		}
+		companions = calloc(group.n_members, sizeof(*companions));
+		for (size_t i = 0; companions && i < group.n_members; i++)
+			companions[i].decision = group.members[i];
+		write_companions(w, companions, companions ? group.n_members : 0);
+	}
 	/* Not there yet, or gone again: the device that may be waiting is another, and its own event is to
 	 * come. */
-	if (stands != -ENOENT)
+	if (own.stands != -ENOENT)
 		hold_release(g->hold, d->bus, d->name);
 
 	atomic_fetch_add(&g->handled, 1);
-	if (decided && stands != -ENOENT)
-		afterwards(w, d, &decision, stands, wrote);
-	/* The companions are left to the enforcer, which udev calls for this very event: nothing probes them
-	 * now. */
-	decision_done(&decision);
+	if (says_what_to_write(&own.decision) && own.stands != -ENOENT)
+		afterwards(w, &own, e->seqnum);
+	for (size_t i = 0; companions && i < group.n_members; i++)
+		if (companions[i].wrote)
+			afterwards(w, &companions[i], e->seqnum);
+	decision_done(&group);
 	sysfs_device_reset(d);
 	prepared_done(p);
 }
@@ -265,7 +326,7 @@ static void handle(struct worker *w, const struct uevent *e)
 		break;
 	case UEVENT_BIND:
 		if (e->driver && !e->synthetic)
-			followups_bind(g->followups, e->devpath, e->driver);
+			followups_bind(g->followups, e->devpath, e->driver, e->seqnum);
 		break;
 	case UEVENT_REMOVE:
 		if (!e->synthetic)

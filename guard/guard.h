@@ -4,8 +4,7 @@
  *
  * Several threads wait on one socket. Whichever gets an event handles it on its own, so that a device which
  * lets its thread sleep in the kernel delays no other; when the last thread that waits has got one, it starts
- * another first. Everything that is slow (records, log lines) comes after the device was let go;
- * companions are the enforcer's.
+ * another first. Everything that is slow (records, log lines) comes after the device was let go.
  */
 #pragma once
 
@@ -37,7 +36,9 @@ struct guard {
 	atomic_bool overflow; /* messages were lost */
 	atomic_bool settle;   /* there is something to follow up */
 	atomic_int threads, idle;
-	atomic_uint rearmed;	    /* how often holding was taken up again */
+	atomic_uint rearmed;	    /* how often holding was taken up again of late */
+	atomic_ullong rearmed_usec; /* when it was last */
+	unsigned loaded;	    /* how often the policy was read; the main thread's */
 	atomic_uint handled, noted; /* real and synthetic `add` events */
 };
 

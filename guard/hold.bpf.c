@@ -8,6 +8,9 @@
  *     bus_probe_device()      <- here the kernel waits for the mark; on PCI, where drivers are looked at
  * later, pci_bus_add_device()      <- here
  *
+ * PCI functions of one slot wait for one another's marks: they often share an IOMMU group, all of them have
+ * been announced before the first is looked at, and a later one may decide about an earlier one.
+ *
  * It waits with no device lock held, for `limit_ns` at most, and not at all once `give_up_after` holds in a
  * row have reached that limit: then the guard is stopped or gone, and the kernel goes on as without us. When
  * the guard ends, its links close and these programs are gone.
@@ -84,25 +87,39 @@ static __always_inline bool make_key(struct device *dev, struct hold_key *key)
 	return true;
 }
 
-SEC("fentry/bus_add_device")
-int BPF_PROG(on_bus_add_device, struct device *dev)
+static __always_inline void issue_ticket(struct device *dev)
 {
 	struct hold_ticket ticket = {};
 	struct hold_key key;
 
 	if (expired_in_a_row >= give_up_after || !make_key(dev, &key))
-		return 0;
+		return;
 	bpf_map_delete_elem(&outcomes, &key);
 	if (bpf_map_update_elem(&tickets, &key, &ticket, BPF_ANY) < 0)
 		__sync_fetch_and_add(&counters.no_room, 1);
-	return 0;
 }
 
 struct wait {
 	struct hold_key *key;
 	__u64 start, now;
 	__u32 mark;
+	__u32 function; /* where in the name its number stands; 0: not PCI */
 };
+
+static __always_inline bool another_waits(const struct wait *w)
+{
+	struct hold_key key = *w->key;
+
+	for (char f = '0'; f < '8'; f++) {
+		const struct hold_ticket *ticket;
+
+		key.name[w->function & (sizeof(key.name) - 1)] = f;
+		ticket = bpf_map_lookup_elem(&tickets, &key);
+		if (ticket && ticket->mark == HOLD_WAITS)
+			return true;
+	}
+	return false;
+}
 
 /* One look at the ticket; 1 ends the loop. */
 static long look(__u32 i, struct wait *w)
@@ -112,10 +129,12 @@ static long look(__u32 i, struct wait *w)
 	(void)i;
 	w->now = bpf_ktime_get_ns();
 	w->mark = ticket ? ticket->mark : HOLD_LET_GO;
+	if (w->mark == HOLD_DECIDED && w->function && another_waits(w))
+		w->mark = HOLD_WAITS;
 	return w->mark != HOLD_WAITS || w->now - w->start >= limit_ns;
 }
 
-static __always_inline void hold(struct device *dev)
+static __always_inline void hold(struct device *dev, bool pci)
 {
 	struct hold_outcome outcome = {};
 	struct hold_key key;
@@ -123,6 +142,9 @@ static __always_inline void hold(struct device *dev)
 
 	if (!make_key(dev, &key) || !bpf_map_lookup_elem(&tickets, &key))
 		return;
+	while (pci && w.function < sizeof(key.name) - 1 && key.name[w.function] != '.')
+		w.function++; /* "0000:01:00.0": behind the only dot */
+	w.function += pci;
 	w.start = w.now = bpf_ktime_get_ns();
 	if (expired_in_a_row < give_up_after)
 		bpf_loop(1 << 23, look, &w, 0);
@@ -152,9 +174,17 @@ static __always_inline bool is_pci(struct device *dev)
 
 /*
  * The kernel runs no program a second time on a CPU while it is running there (a miss in its recursion
- * counter), and a hold may be preempted by another adder. So each comes in copies: one that finds no ticket
- * any more does nothing.
+ * counter), and one that adds a device may be preempted by another that does. So each comes in copies: one
+ * that finds no ticket any more does nothing, and one that issues it again changes nothing.
  */
+#define TICKET(n)                                                                                            \
+	SEC("fentry/bus_add_device")                                                                         \
+	int BPF_PROG(on_bus_add_device_##n, struct device *dev)                                              \
+	{                                                                                                    \
+		issue_ticket(dev);                                                                           \
+		return 0;                                                                                    \
+	}
+
 #define HOLD_ON_BUS(n)                                                                                       \
 	SEC("fentry/bus_probe_device")                                                                       \
 	int BPF_PROG(on_bus_probe_device_##n, struct device *dev)                                            \
@@ -162,7 +192,7 @@ static __always_inline bool is_pci(struct device *dev)
 		/* PCI drivers match from pci_bus_add_device() on only; what this call would find is         \
 		 * nothing. */                                                                               \
 		if (dev->bus && !is_pci(dev))                                                                \
-			hold(dev);                                                                           \
+			hold(dev, false);                                                                    \
 		return 0;                                                                                    \
 	}
 
@@ -170,16 +200,39 @@ static __always_inline bool is_pci(struct device *dev)
 	SEC("fentry/pci_bus_add_device")                                                                     \
 	int BPF_PROG(on_pci_bus_add_device_##n, struct pci_dev *pdev)                                        \
 	{                                                                                                    \
-		hold(&pdev->dev);                                                                            \
+		hold(&pdev->dev, true);                                                                      \
 		return 0;                                                                                    \
 	}
 
+TICKET(1)
+TICKET(2)
 HOLD_ON_BUS(1)
 HOLD_ON_BUS(2)
 HOLD_ON_BUS(3)
 HOLD_ON_PCI(1)
 HOLD_ON_PCI(2)
 HOLD_ON_PCI(3)
+
+/*
+ * A driver that is registered meanwhile looks at all devices of its bus, also at those whose adder waits (not
+ * on PCI, where these are not yet to be looked at). That cannot be held up here, but it is not passed over.
+ */
+SEC("fentry/really_probe")
+int BPF_PROG(on_really_probe, struct device *dev)
+{
+	struct hold_outcome outcome = { .mark = HOLD_RACED };
+	const struct hold_ticket *ticket;
+	struct hold_key key;
+
+	if (!make_key(dev, &key))
+		return 0;
+	ticket = bpf_map_lookup_elem(&tickets, &key);
+	if (!ticket || ticket->mark == HOLD_DECIDED)
+		return 0;
+	bpf_map_update_elem(&outcomes, &key, &outcome, BPF_ANY);
+	bpf_map_delete_elem(&tickets, &key);
+	return 0;
+}
 
 /* Also of a device whose addition failed: nobody else takes its ticket back. */
 SEC("fentry/bus_remove_device")

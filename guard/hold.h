@@ -27,6 +27,7 @@ enum hold_mark {
 	HOLD_WAITS,   /* not yet; as an outcome: the limit came first */
 	HOLD_DECIDED, /* the guard has decided about this device */
 	HOLD_LET_GO,  /* let go without a decision: messages were lost */
+	HOLD_RACED,   /* as an outcome only: a driver that was just registered came before the decision */
 };
 
 struct hold_outcome {

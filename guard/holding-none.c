@@ -53,6 +53,14 @@ int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *re
 	return -ENOENT;
 }
 
+bool hold_awaits(struct hold *h, const char *bus, const char *name)
+{
+	(void)h;
+	(void)bus;
+	(void)name;
+	return false;
+}
+
 void hold_count(const struct hold *h, struct hold_counters *ret)
 {
 	(void)h;

@@ -71,6 +71,9 @@ struct hold *hold_new(uint64_t limit_usec)
 		return h;
 	}
 	h->bpf->rodata->limit_ns = limit_usec * 1000;
+	/* Without it nobody would notice, but the hold is as good. */
+	if (libbpf_find_vmlinux_btf_id("really_probe", BPF_TRACE_FENTRY) <= 0)
+		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe, false);
 	/* A kernel without PCI has no such function, and no need of it. */
 	if (libbpf_find_vmlinux_btf_id("pci_bus_add_device", BPF_TRACE_FENTRY) <= 0) {
 		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_1, false);
@@ -175,10 +178,21 @@ int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *re
 		return -ENOENT;
 	make_key(&key, bus, name);
 	if (bpf_map_lookup_elem(h->outcomes, &key, &outcome) < 0)
-		return -ENOENT;
+		return hold_awaits(h, bus, name) ? -EAGAIN : -ENOENT;
 	(void)bpf_map_delete_elem(h->outcomes, &key);
 	*ret_waited_ns = outcome.waited_ns;
-	return outcome.mark == HOLD_DECIDED ? 1 : 0;
+	return (int)outcome.mark;
+}
+
+bool hold_awaits(struct hold *h, const char *bus, const char *name)
+{
+	struct hold_ticket ticket;
+	struct hold_key key;
+
+	if (!h->bpf)
+		return false;
+	make_key(&key, bus, name);
+	return bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0;
 }
 
 void hold_count(const struct hold *h, struct hold_counters *ret)

@@ -15,7 +15,8 @@ struct hold;
 
 /*
  * Loads and attaches. Always returns an object (NULL only without memory); whether it holds says
- * hold_why_not(). limit_usec: how long the kernel waits at most; 0: nothing is loaded, the kernel never waits.
+ * hold_why_not(). limit_usec: how long the kernel waits at most; 0: nothing is loaded, the kernel never
+ * waits.
  */
 struct hold *hold_new(uint64_t limit_usec);
 
@@ -35,10 +36,13 @@ void hold_release(struct hold *hold, const char *bus, const char *name);
 void hold_release_all(struct hold *hold);
 
 /*
- * How the hold of a device ended; forgets it. 1: the decision was waited for; 0: it was not; -ENOENT: it was
- * not held, or still is.
+ * How the hold of a device ended; forgets it. An enum hold_mark; -EAGAIN: it has not ended, or is still to
+ * come; -ENOENT: it was not held.
  */
 int hold_outcome(struct hold *hold, const char *bus, const char *name, uint64_t *ret_waited_ns);
+
+/* Whether the device's first probe is still to come and is held, or will be. */
+bool hold_awaits(struct hold *hold, const char *bus, const char *name);
 
 /* Counters since the start; zeros where there is no hold. */
 void hold_count(const struct hold *hold, struct hold_counters *ret);

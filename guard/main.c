@@ -158,6 +158,7 @@ static void policy_changed(struct loop *l)
 	}
 	store_policy(l->guard.settings->state_dir, p->policy);
 	guard_set_policy(&l->guard, p);
+	l->guard.loaded++;
 }
 
 static void check_hold(struct loop *l)
@@ -197,8 +198,10 @@ static int run(struct loop *l)
 		if (p[1].revents)
 			(void)eventfd_read(g->wake, &n);
 		/* A bus that has just been registered is one more to wait for. */
-		if (p[2].revents || atomic_exchange(&g->new_bus, false))
+		if (p[2].revents || atomic_exchange(&g->new_bus, false)) {
 			policy_changed(l);
+			tell_status(l);
+		}
 		if (atomic_exchange(&g->overflow, false)) {
 			log_line(LOG_WARNING,
 				"the kernel's messages came faster than they were read; sweeping");
@@ -207,7 +210,7 @@ static int run(struct loop *l)
 		atomic_store(&g->settle, false);
 		next = followups_settle(g->followups);
 		timeout = next ? (int)(next / 1000) + 1 : -1;
-		if (!next || timeout < 0) {
+		if (!next) {
 			check_hold(l);
 			tell_status(l);
 		}
@@ -250,6 +253,7 @@ static int start(struct loop *l, uint64_t limit_usec)
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_line(LOG_DEBUG, "memory is not locked: %m");
 	g->prepared = p;
+	g->loaded = 1;
 	/*
 	 * The threads inherit the real-time class, which this one then gives up, never to be in their way.
 	 * Above the kernel's interrupt threads (50), in which PCIe hot-plug adds devices.

@@ -75,6 +75,8 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 			ret->modalias = s + strlen("MODALIAS=");
 		else if (startswith(s, "DRIVER="))
 			ret->driver = s + strlen("DRIVER=");
+		else if (startswith(s, "SEQNUM="))
+			ret->seqnum = strtoull(s + strlen("SEQNUM="), NULL, 10);
 		else if (startswith(s, "SYNTH_UUID="))
 			ret->synthetic = true;
 	}

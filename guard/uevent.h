@@ -24,6 +24,7 @@ struct uevent {
 	const char *subsystem; /* NULL: none */
 	const char *modalias;  /* NULL: none */
 	const char *driver;    /* with bind and unbind; NULL: none */
+	uint64_t seqnum;       /* counts up over all events; 0: none given */
 	bool synthetic;	       /* somebody wrote to the device's uevent file */
 };
 

@@ -115,7 +115,7 @@ static void judged(bool stands, bool other, bool bound_before, const char *first
 	ck_assert_int_eq(record_write(settings.state_dir, d, &s.record), 0);
 	ck_assert_int_eq(followups_add(f, &s), 0);
 	if (first_bind)
-		followups_bind(f, d->devpath, first_bind);
+		followups_bind(f, d->devpath, first_bind, 2);
 	/* A remove of its predecessor, read late: the device is there, so it is not meant. */
 	followups_remove(f, d->devpath);
 	while ((wait = followups_settle(f)) > 0)

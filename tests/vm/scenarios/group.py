@@ -108,27 +108,3 @@ def left(vm):
     assert vm.driver(SECOND) == "e1000e"
     assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"]
     assert not trace.read("override", SECOND) and not properties(vm, SECOND)
-
-
-@scenario("both plugged at once, in whichever order: the first goes to vfio-pci, the second is held")
-def together(vm):
-    first, second = "0000:01:00.0", "0000:01:00.1"
-    empty_ports(vm)
-    for ruled, other in ((first, second), (second, first)):
-        vm.write(CONF, rule("ruled", Name=ruled, Driver="vfio-pci"))
-        remove(vm, *[device for device in (SECOND,) if exists(vm, SECOND)])
-        unload(vm)
-        trace = traced(vm)
-        # Function 0 last: the kernel looks at a slot when that one arrives.
-        vm.device_add("e1000e", id="plug9", bus="rp0", addr="0.1", multifunction=True)
-        plug(vm, 0, ruled, "vfio-pci", addr="0.0", multifunction=True)
-        settle(vm)
-        assert loaded(vm, "e1000e")
-        proper_order(trace, ruled, "vfio-pci")
-        assert vm.driver(ruled) == "vfio-pci"
-        assert vm.driver(other) == "", f"{other} has {vm.driver(other)}"
-        assert override(vm, other) == "none"
-        assert not [e for e in trace.read("probe", other)], trace.read(device=other)
-        empty_ports(vm)
-        vm.wait_for(f"! test -e {path(first)}")
-    assert not journal(vm, "takes longer"), journal(vm, "takes longer")

@@ -3,7 +3,7 @@
 answer."""
 import os
 
-from lab.device import empty_ports, path, plug, proper_order, record, traced, unplug
+from lab.device import empty_ports, path, plug, proper_order, record, rule, traced, unplug
 from lab.scenario import scenario
 
 CARD = "0000:01:00.0"
@@ -18,7 +18,8 @@ Bus=platform
 Name=snd_dummy.*
 Driver=none
 """
-MACHINE = dict(guard=True, files={"/etc/driver-overrides.d/50-guard.conf": POLICY})
+CONF = "/etc/driver-overrides.d/50-guard.conf"
+MACHINE = dict(guard=True, files={CONF: POLICY})
 
 
 def full(often, seldom):
@@ -36,6 +37,14 @@ def first_probe(vm, device, bus="pci"):
     file = f"/run/driver-overrides/devices/{bus}:{device}"
     vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=30)
     return record(vm, device, bus)["FIRST_PROBE"]
+
+
+def write_policy(vm, text):
+    """Writes the policy, and waits until the guard has read it: the file is there already, so it is heard of when it
+    is complete."""
+    before = int(status(vm)["POLICY_LOADED"])
+    vm.write(CONF, text)
+    vm.wait_for(f"[ $(sed -n s/^POLICY_LOADED=//p /run/driver-overrides/guard) -gt {before} ]")
 
 
 @scenario("the guard runs before udev and holds")
@@ -73,15 +82,37 @@ def platform(vm):
     assert int(status(vm)["EXPIRED"]) == 0, status(vm)
 
 
+@scenario("two functions plugged at once, e1000e loaded: either one goes to vfio-pci, the other is held", timeout=900)
+def together(vm):
+    first, second = "0000:01:00.0", "0000:01:00.1"
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    for i in range(full(30, 4)):
+        ruled, other = (first, second) if i % 2 else (second, first)
+        write_policy(vm, rule("ruled", Name=ruled, Driver="vfio-pci"))
+        trace = traced(vm)
+        # Function 0 last: the kernel looks at a slot when that one arrives.
+        vm.device_add("e1000e", id="plug9", bus="rp0", addr="0.1", multifunction=True)
+        plug(vm, 0, first, addr="0.0", multifunction=True)
+        vm.wait_for(f"test -e {path(ruled)}/driver")
+        proper_order(trace, ruled, "vfio-pci")
+        proper_order(trace, other, "none")
+        assert first_probe(vm, ruled) == "guaranteed", record(vm, ruled)
+        assert first_probe(vm, other) == "guaranteed", record(vm, other)
+        vm.wait_for(f"grep -qx STATE=held /run/driver-overrides/devices/pci:{other}")
+        empty_ports(vm)
+        vm.wait_for(f"! test -e {path(first)} && ! test -e {path(second)}")
+    write_policy(vm, POLICY)
+
+
 @scenario("policy changed on disk is in force at the next plug")
 def changed(vm):
-    vm.write("/etc/driver-overrides.d/50-guard.conf", POLICY.replace("Driver=vfio-pci", "Driver=none"))
+    write_policy(vm, POLICY.replace("Driver=vfio-pci", "Driver=none"))
     trace = traced(vm)
     plug(vm, 0, CARD)
     proper_order(trace, CARD, "none")
     assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
     unplug(vm, 0, CARD)
-    vm.write("/etc/driver-overrides.d/50-guard.conf", POLICY)
+    write_policy(vm, POLICY)
 
 
 @scenario("a guard that is stopped: three holds end at the limit, then there are none; nothing is claimed", timeout=600)
