@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Makes sysfs agree with a decision about one device; see apply.h. */
 #include "apply.h"
+#include "intent.h"
 #include "log.h"
 #include "store.h"
 
@@ -165,16 +166,43 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 }
 
 /*
+ * FirstProbe as far as it shows right after we wrote. A driver's link is there from the beginning of its
+ * probe. Where it is the decided one already, nobody can tell whether it came by our override.
+ */
+static const char *first_probe(
+	const struct sysfs_device *d, const struct decision *decision, enum occasion occasion)
+{
+	char driver[256];
+
+	if (occasion == OCCASION_LATER || decision->kind == DECISION_DEFAULT)
+		return "";
+	bound_driver(d, driver, sizeof(driver));
+	if (!driver[0])
+		return "won";
+	/* At boot it may be built in, or have come long before this package did. */
+	return occasion == OCCASION_BOOT || streq(driver, decision->driver) ? "unknown" : "lost";
+}
+
+/* An override that no record explains is ours if the guard has just written it, or died after it had. */
+static bool is_ours(const struct sysfs_device *d, const struct record *record, const char *override)
+{
+	return override[0] &&
+	       (streq(override, record->set) || streq(override, record->was) ||
+		       (d->sysfs->state_dir && !record->set[0] &&
+			       intent_is_pending(d->sysfs->state_dir, d->bus, d->name, override)));
+}
+
+/*
  * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
  * and one who died in between has claimed nothing that is not so.
  */
-static bool settle_override(const struct decision *decision, struct sysfs_device *d, struct record *old,
-	struct record *record, struct outcome *o)
+static bool settle_override(const struct decision *decision, enum occasion occasion, struct sysfs_device *d,
+	struct record *old, struct record *record, struct outcome *o)
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX];
 	char before[sizeof(record->set)] = "";
-	bool ours;
+	bool ours, is_known;
 	int r;
 
 	/* In this order: who writes an override has written the record before. */
@@ -189,7 +217,7 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 		(void)strcpy(record->given, old->given);
 		return false;
 	}
-	ours = override[0] && (streq(override, old->set) || streq(override, old->was));
+	ours = is_ours(d, old, override);
 
 	if (streq(override, want)) {
 		if (ours)
@@ -203,7 +231,7 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 
 	/* Both values are named until one is known to stand: whoever dies in between leaves no doubt. */
 	if (ours)
-		(void)strcpy(before, streq(override, old->set) ? old->set : old->was);
+		text_copy(before, sizeof(before), override);
 	(void)strcpy(record->set, want);
 	(void)strcpy(record->was, before);
 	(void)strcpy(record->state, state_to_string(STATE_PENDING));
@@ -212,6 +240,7 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 		become(o, STATE_FAILED, "recording the override before it is written: %s", strerror(-r));
 		return false;
 	}
+	is_known = old->first_probe[0];
 	*old = *record;
 	record->was[0] = '\0';
 
@@ -223,6 +252,8 @@ static bool settle_override(const struct decision *decision, struct sysfs_device
 		return false;
 	}
 	o->wrote = true;
+	if (!is_known)
+		(void)strcpy(record->first_probe, first_probe(d, decision, occasion));
 	return true;
 }
 
@@ -280,18 +311,19 @@ static void end(
 {
 	(void)strcpy(record->state, state_to_string(o->state));
 	(void)strcpy(record->reason, o->reason);
-	(void)strcpy(record->first_probe, old->first_probe);
+	if (!record->first_probe[0])
+		(void)strcpy(record->first_probe, old->first_probe);
 	(void)save(d, old, record);
 }
 
-void apply_override(const struct decision *decision, struct outcome *ret)
+void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record old = {}, record = {};
 
 	if (!begin(decision, &record, ret))
 		return;
-	if (settle_override(decision, d, &old, &record, ret))
+	if (settle_override(decision, occasion, d, &old, &record, ret))
 		ret->state = STATE_PENDING;
 	/* What stood already has its record, and what was written has one that says so. */
 	if (!ret->wrote && ret->state == STATE_PENDING)
@@ -299,14 +331,14 @@ void apply_override(const struct decision *decision, struct outcome *ret)
 	end(d, &old, &record, ret);
 }
 
-void apply_decision(const struct decision *decision, struct outcome *ret)
+void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record old = {}, record = {};
 
 	if (!begin(decision, &record, ret))
 		return;
-	if (settle_override(decision, d, &old, &record, ret)) {
+	if (settle_override(decision, occasion, d, &old, &record, ret)) {
 		if (decision->kind == DECISION_DEFAULT)
 			settle_default(decision, d, &old, &record, ret);
 		else

@@ -29,18 +29,25 @@ struct outcome {
 	bool needs_module; /* the decided driver is not registered with the bus yet */
 };
 
+/* When it is done: what can be told of the device's first probe depends on it. */
+enum occasion {
+	OCCASION_ADDED, /* the device has just been added */
+	OCCASION_BOOT,	/* at the boot's first sweep, before anything loads a driver */
+	OCCASION_LATER, /* at any other time: nobody saw what came first */
+};
+
 /*
  * Compares, writes once if need be, has a driverless device probed by a decided driver that is there, looks
  * at what came of it. Never overwrites an override that is not ours. The outcome says all that there is to
  * say; failures of sysfs are outcomes, not errors.
  */
-void apply_decision(const struct decision *decision, struct outcome *ret);
+void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
 /*
  * The first half of that: the override, without a probe, which may take its time. Writes nothing when it
  * stands already. apply_decision() does the rest.
  */
-void apply_override(const struct decision *decision, struct outcome *ret);
+void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
 /*
  * Clears what we set, forgets the device, and has it probed by its own driver when it has none. 1: cleared;

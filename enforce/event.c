@@ -21,6 +21,7 @@ struct event {
 	const char *named;   /* by a person, in any way that devices are named; NULL: udev's devpath counts */
 	const char *devpath; /* for messages, too */
 	const char *bus;
+	enum occasion occasion;
 	struct progress progress;
 	_Atomic(int) stage;
 	/* from stage 1 */
@@ -81,7 +82,7 @@ static void apply_own(struct event *e, const struct decision *decision)
 	struct outcome outcome;
 
 	tell_decision(e, decision);
-	apply_decision(decision, &outcome);
+	apply_decision(decision, e->occasion, &outcome);
 	log_outcome(to_sysfs_device(decision->device), &outcome);
 	if (decision->kind == DECISION_NOTHING)
 		return;
@@ -124,7 +125,7 @@ static int apply_companions(const struct decision *own)
 	for (size_t i = 0; i < own->n_members; i++) {
 		if (!is_to_be_applied(&own->members[i]))
 			continue;
-		apply_override(&own->members[i], &outcome);
+		apply_override(&own->members[i], OCCASION_LATER, &outcome);
 		wrote[i] = outcome.wrote;
 	}
 	for (size_t i = 0; i < own->n_members; i++) {
@@ -132,7 +133,7 @@ static int apply_companions(const struct decision *own)
 
 		if (!is_to_be_applied(&own->members[i]))
 			continue;
-		apply_decision(&own->members[i], &outcome);
+		apply_decision(&own->members[i], OCCASION_LATER, &outcome);
 		log_outcome(d, &outcome);
 		if (wrote[i] && outcome.needs_module)
 			announce(d);
@@ -166,7 +167,7 @@ static int apply_own_and_group(struct event *e, const struct policy *policy, con
 	int r, result;
 
 	tell_decision(e, own);
-	apply_override(own, &outcome);
+	apply_override(own, e->occasion, &outcome);
 	r = bounded_start(&b, BOUNDED_COPY, work_on_group, &group);
 	apply_own(e, own);
 	if (r < 0)
@@ -262,8 +263,15 @@ int verb_event(const struct settings *settings, const char *device)
 		log_line(LOG_ERR, "event: no device given, and no DEVPATH in the environment");
 		return 2;
 	}
-	if (!device)
+	e.occasion = OCCASION_LATER;
+	if (!device) {
+		const char *action = getenv("ACTION");
+
 		e.bus = getenv("SUBSYSTEM");
+		/* Who asks for an event again has the kernel mark it. */
+		if (action && streq(action, "add") && !getenv("SYNTH_UUID"))
+			e.occasion = OCCASION_ADDED;
+	}
 
 	r = bounded_start(&b, BOUNDED_SHARED, work, &e);
 	if (r >= 0)

@@ -26,6 +26,7 @@ struct sweep {
 	struct sysfs_device **v;
 	size_t n;
 	struct report *report;
+	enum occasion occasion;
 };
 
 /* Groups stand together in the list, and are decided together. */
@@ -49,7 +50,7 @@ static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t fi
 		struct outcome outcome = {};
 
 		if (!s->v[i]->unreadable)
-			apply_decision(&decisions[i - from], &outcome);
+			apply_decision(&decisions[i - from], s->occasion, &outcome);
 		if (outcome.wrote)
 			atomic_fetch_add(&s->report->wrote, 1);
 		if (outcome.state == STATE_FAILED)
@@ -159,6 +160,7 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	r = present_write(settings->state_dir, s->v, s->n);
 	/* At boot all links are made; later a virtual function may be on its way right now. */
 	sysfs.settled = r == 1;
+	s->occasion = r == 1 ? OCCASION_BOOT : OCCASION_LATER;
 	if (r < 0)
 		log_line(LOG_WARNING,
 			"cannot write what is present under %s, so Group=hold will leave all devices alone: "

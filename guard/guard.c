@@ -5,6 +5,7 @@
 #include "uevent.h"
 
 #include "../enforce/bounded.h"
+#include "../enforce/intent.h"
 #include "../enforce/log.h"
 #include "../enforce/store.h"
 #include "../policy/decide.h"
@@ -33,6 +34,7 @@ struct written {
 	struct decision decision;
 	int stands;
 	bool wrote;
+	struct intent *intent;
 	bool first_probe_to_come; /* what comes of it is to be told */
 };
 
@@ -108,11 +110,11 @@ static bool is_ours(const struct prepared *p, const char *bus)
  * functions of a physical function at vfio-pci), and such a one stays. 1: what was decided stands now; 0:
  * another override does; negative errno: nobody knows.
  */
-static int write_override(
-	struct worker *w, const struct sysfs_device *d, const struct decision *decision, bool *ret_wrote)
+static int write_override(struct worker *w, struct written *done)
 {
+	const struct sysfs_device *d = to_sysfs_device(done->decision.device);
+	const char *want = done->decision.driver;
 	_cleanup_(closep) int fd = -EBADF;
-	const char *want = decision->driver;
 	char path[PATH_MAX];
 	ssize_t n;
 	int r;
@@ -132,15 +134,16 @@ static int write_override(
 		w->override[0] = '\0';
 	if (w->override[0])
 		return streq(w->override, want);
+	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
 	n = pwrite(fd, want, strlen(want), 0);
 	if (n < 0)
 		return negative_errno();
-	*ret_wrote = (size_t)n == strlen(want);
-	return *ret_wrote ? 1 : -EIO;
+	done->wrote = (size_t)n == strlen(want);
+	return done->wrote ? 1 : -EIO;
 }
 
-/* All that can wait until the kernel goes on. seqnum: of the device's `add`. */
-static void afterwards(struct worker *w, const struct written *done, uint64_t seqnum)
+/* The record of a device that was just written to, and what is to be told of its first probe later. */
+static void record_and_follow(struct worker *w, const struct written *done, uint64_t seqnum)
 {
 	const struct decision *decision = &done->decision;
 	struct sysfs_device *d = to_sysfs_device(decision->device);
@@ -156,7 +159,7 @@ static void afterwards(struct worker *w, const struct written *done, uint64_t se
 		return; /* gone again */
 	if (stands == 0) {
 		/* Another value: whether it is ours after all, and what follows, the enforcer's way tells. */
-		apply_decision(decision, &outcome);
+		apply_decision(decision, OCCASION_LATER, &outcome);
 		return;
 	}
 	sighting.inode = d->inode;
@@ -185,6 +188,14 @@ static void afterwards(struct worker *w, const struct written *done, uint64_t se
 	sighting.had_driver = driver[0] && done->wrote;
 	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
 		wake_main(w->guard);
+}
+
+/* All that can wait until the kernel goes on. seqnum: of the device's `add`. */
+static void afterwards(struct worker *w, struct written *done, uint64_t seqnum)
+{
+	record_and_follow(w, done, seqnum);
+	intent_end(done->intent);
+	done->intent = NULL;
 }
 
 /*
@@ -231,8 +242,7 @@ static bool says_what_to_write(const struct decision *decision)
 static void write_decision(struct worker *w, struct written *done)
 {
 	if (says_what_to_write(&done->decision))
-		done->stands = write_override(
-			w, to_sysfs_device(done->decision.device), &done->decision, &done->wrote);
+		done->stands = write_override(w, done);
 }
 
 /*
@@ -291,14 +301,14 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	}
 	/* Not there yet, or gone again: the device that may be waiting is another, and its own event is to
 	 * come. */
-	if (own.stands != -ENOENT)
+	if (own.stands != -ENOENT) {
 		hold_release(g->hold, d->bus, d->name);
-
+		if (says_what_to_write(&own.decision))
+			afterwards(w, &own, e->seqnum);
+	}
 	atomic_fetch_add(&g->handled, 1);
-	if (says_what_to_write(&own.decision) && own.stands != -ENOENT)
-		afterwards(w, &own, e->seqnum);
 	for (size_t i = 0; companions && i < group.n_members; i++)
-		if (companions[i].wrote)
+		if (companions[i].intent || companions[i].wrote)
 			afterwards(w, &companions[i], e->seqnum);
 	decision_done(&group);
 	sysfs_device_reset(d);

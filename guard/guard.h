@@ -27,6 +27,7 @@ struct guard {
 	const struct settings *settings;
 	int socket;
 	struct hold *hold;
+	struct intents *intents; /* NULL: the file could not be made */
 	struct followups *followups;
 	struct prepared *prepared; /* under policy_lock */
 	void *policy_lock;

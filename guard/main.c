@@ -7,6 +7,7 @@
 #include "guard.h"
 #include "uevent.h"
 
+#include "../enforce/intent.h"
 #include "../enforce/log.h"
 #include "../enforce/store.h"
 
@@ -193,7 +194,8 @@ static int run(struct loop *l)
 			if (info.ssi_signo != SIGCHLD)
 				return 0;
 			while (waitpid(-1, NULL, WNOHANG) > 0)
-				;
+				/* The sweep at the start has seen what our predecessor left. */
+				intents_forget_others(g->intents);
 		}
 		if (p[1].revents)
 			(void)eventfd_read(g->wake, &n);
@@ -245,6 +247,12 @@ static int start(struct loop *l, uint64_t limit_usec)
 	}
 	l->watch = watch_policy(g->settings);
 	g->hold = hold_new(limit_usec);
+	r = g->settings->state_dir ? intents_open(g->settings->state_dir, &g->intents) : 0;
+	if (r < 0)
+		log_line(LOG_WARNING,
+			"%s/writing: %s; if the guard is killed, an override that it is just writing will "
+			"be taken for another's",
+			g->settings->state_dir, strerror(-r));
 	sysfs_init(&sysfs, g->settings);
 	g->followups = g->hold ? followups_new(&sysfs, g->hold) : NULL;
 	p = g->followups ? prepared_load(g->settings) : NULL;

@@ -7,7 +7,7 @@
 
 struct bench bench_new(const char *policy)
 {
-	struct bench b = { .m = mock_new() };
+	struct bench b = { .m = mock_new(), .occasion = OCCASION_ADDED };
 
 	b.device = mock_pci_add(b.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 	new_policy(&b, policy);
@@ -37,7 +37,7 @@ void apply_to(struct bench *b, const char *devpath)
 	sysfs_init(&sysfs, &b->m->settings);
 	d = mock_device(&sysfs, devpath);
 	ck_assert_int_eq(policy_decide(b->policy, &d->device, &decision), 0);
-	apply_decision(&decision, &b->outcome);
+	apply_decision(&decision, b->occasion, &b->outcome);
 	decision_done(&decision);
 	sysfs_device_free(d);
 	sysfs_done(&sysfs);

@@ -14,6 +14,7 @@ struct bench {
 	struct outcome outcome;
 	struct record record;
 	struct stat watched;
+	enum occasion occasion; /* from bench_new(): just added */
 };
 
 struct bench bench_new(const char *policy);

@@ -409,8 +409,55 @@ START_TEST(after_a_failed_write_what_another_writes_is_not_ours)
 }
 END_TEST
 
-SUITE_MAIN("apply", 20, device_without_a_decision_is_never_touched, writes_the_driver_and_nothing_more,
-	writes_once, compares_before_writing, unset_is_shown_in_two_ways,
+static void check_first_probe(enum occasion occasion, const char *driver, const char *expected)
+{
+	struct bench b = bench_new(VFIO);
+
+	b.occasion = occasion;
+	if (*driver)
+		mock_bind(b.m, b.device, driver);
+	apply(&b);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_msg(streq(b.record.first_probe, expected), "%s bound, occasion %u: %s", driver, occasion,
+		b.record.first_probe);
+
+	/* What was told once is not told again, whatever has become of the device. */
+	b.occasion = OCCASION_ADDED;
+	new_policy(&b, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+	apply(&b);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	if (*expected)
+		ck_assert_str_eq(b.record.first_probe, expected);
+	bench_done(&b);
+}
+
+START_TEST(first_probe_is_told_by_what_is_bound_after_the_write)
+{
+	check_first_probe(OCCASION_ADDED, "", "won");
+	check_first_probe(OCCASION_ADDED, "nvme", "lost");
+	check_first_probe(OCCASION_ADDED, "vfio-pci", "unknown");
+	check_first_probe(OCCASION_BOOT, "", "won");
+	check_first_probe(OCCASION_BOOT, "nvme", "unknown");
+	check_first_probe(OCCASION_LATER, "", "");
+	check_first_probe(OCCASION_LATER, "nvme", "");
+}
+END_TEST
+
+START_TEST(first_probe_is_not_told_of_what_another_has_written)
+{
+	struct bench b = bench_new(VFIO);
+
+	mock_attr(b.m, b.device, "driver_override", "vfio-pci\n");
+	apply(&b);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.first_probe, "");
+	bench_done(&b);
+}
+END_TEST
+
+SUITE_MAIN("apply", 20, first_probe_is_told_by_what_is_bound_after_the_write,
+	first_probe_is_not_told_of_what_another_has_written, device_without_a_decision_is_never_touched,
+	writes_the_driver_and_nothing_more, writes_once, compares_before_writing, unset_is_shown_in_two_ways,
 	default_of_an_unset_override_writes_nothing, foreign_override_stays, ours_is_replaced,
 	changed_by_another_hand_it_is_not_ours_any_more, cleared_by_another_hand_it_is_set_again,
 	cleared_with_exactly_a_newline, driver_that_came_by_our_override_is_to_be_given_up,

@@ -87,12 +87,21 @@ START_TEST(only_buses_that_a_rule_can_match)
 }
 END_TEST
 
+/* What was seen of a device around its `add`, whose number is 10. */
+struct seen {
+	bool stands, other, bound_before;
+	const char *bind;     /* the first bind event; NULL: none was heard */
+	uint64_t bind_seqnum; /* 11 unless told */
+	bool bind_heard_first;
+	const char *driver; /* bound when it is settled, its event still to come */
+};
+
 /* What FirstProbe becomes, without a hold, of a device that was seen like that. */
-static void judged(bool stands, bool other, bool bound_before, const char *first_bind, const char *expected)
+static void judged(const struct seen *seen, const char *expected)
 {
+	const uint64_t bind_seqnum = seen->bind_seqnum ? seen->bind_seqnum : 11;
 	struct mock *m = mock_new();
 	const char *devpath = mock_pci_add(m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
-	struct settings settings;
 	struct sysfs_device *d;
 	struct sysfs sysfs;
 	struct hold *hold = hold_new(1000);
@@ -100,27 +109,31 @@ static void judged(bool stands, bool other, bool bound_before, const char *first
 	struct record record;
 	struct sighting s = { .bus = "pci",
 		.name = "0000:00:03.0",
-		.stands = stands,
-		.had_other_driver = other,
-		.had_driver = bound_before };
+		.stands = seen->stands,
+		.had_other_driver = seen->other,
+		.had_driver = seen->bound_before,
+		.seqnum = 10 };
 	uint64_t wait;
 
-	settings = m->settings;
-	sysfs_init(&sysfs, &settings);
+	sysfs_init(&sysfs, &m->settings);
 	f = followups_new(&sysfs, hold);
 	ck_assert_int_eq(sysfs_device_new(&sysfs, devpath, "pci", &d), 0);
 	s.devpath = d->devpath;
 	s.inode = d->inode;
 	(void)strcpy(s.record.decision, "vfio-pci");
-	ck_assert_int_eq(record_write(settings.state_dir, d, &s.record), 0);
+	ck_assert_int_eq(record_write(m->settings.state_dir, d, &s.record), 0);
+	if (seen->bind && seen->bind_heard_first)
+		followups_bind(f, d->devpath, seen->bind, bind_seqnum);
 	ck_assert_int_eq(followups_add(f, &s), 0);
-	if (first_bind)
-		followups_bind(f, d->devpath, first_bind, 2);
+	if (seen->bind && !seen->bind_heard_first)
+		followups_bind(f, d->devpath, seen->bind, bind_seqnum);
+	if (seen->driver)
+		mock_bind(m, devpath, seen->driver);
 	/* A remove of its predecessor, read late: the device is there, so it is not meant. */
 	followups_remove(f, d->devpath);
 	while ((wait = followups_settle(f)) > 0)
 		(void)usleep((useconds_t)wait);
-	ck_assert_int_eq(record_read(settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
+	ck_assert_int_eq(record_read(m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
 	ck_assert_str_eq(record.first_probe, expected);
 	followups_free(f);
 	hold_free(hold);
@@ -131,15 +144,35 @@ static void judged(bool stands, bool other, bool bound_before, const char *first
 
 START_TEST(first_probe_is_what_was_seen)
 {
-	judged(true, false, false, NULL, "won");
-	judged(true, false, false, "vfio-pci", "won");
-	judged(true, false, false, "e1000e", "lost");
-	judged(true, true, false, NULL, "lost");
-	judged(true, false, true, NULL, "unknown");
-	judged(false, false, false, NULL, "unknown");
+	judged(&(struct seen){ .stands = true }, "won");
+	judged(&(struct seen){ .stands = true, .bind = "vfio-pci" }, "won");
+	judged(&(struct seen){ .stands = true, .bind = "e1000e" }, "lost");
+	judged(&(struct seen){ .stands = true, .other = true }, "lost");
+	judged(&(struct seen){ .stands = true, .bound_before = true }, "unknown");
+	judged(&(struct seen){}, "unknown");
+}
+END_TEST
+
+START_TEST(a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts)
+{
+	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_heard_first = true }, "lost");
+	judged(&(struct seen){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true }, "won");
+	/* The predecessor's, before this add. */
+	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
+		"won");
+	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_seqnum = 9 }, "won");
+}
+END_TEST
+
+START_TEST(a_driver_that_is_still_probing_was_first)
+{
+	judged(&(struct seen){ .stands = true, .driver = "e1000e" }, "lost");
+	judged(&(struct seen){ .stands = true, .driver = "vfio-pci" }, "won");
 }
 END_TEST
 
 SUITE_MAIN("guard", 30, message_of_a_device, message_that_somebody_asked_for,
 	message_of_a_bus_but_not_of_its_drivers, message_without_an_end_is_none,
-	only_buses_that_a_rule_can_match, first_probe_is_what_was_seen)
+	only_buses_that_a_rule_can_match, first_probe_is_what_was_seen,
+	a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts,
+	a_driver_that_is_still_probing_was_first)

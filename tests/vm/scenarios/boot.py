@@ -2,7 +2,8 @@
 """A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
 
 from lab.boot_trace import CMDLINE, BootTrace
-from lab.device import ENFORCER, SWEEP, drivers, journal, override, path, properties, rule, traced, trigger, unload
+from lab.device import (ENFORCER, SWEEP, drivers, journal, override, path, properties, record, rule, traced, trigger,
+                        unload)
 from lab.scenario import scenario
 
 BARRED, GIVEN, FIRST, SECOND = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0", "0000:04:00.1"
@@ -55,6 +56,8 @@ def stood_first(vm):
     # Of all devices of the machine only those that a rule names were written to, once each.
     assert sorted(e.device for e in trace.read("override")) == sorted(
         (BARRED, GIVEN, FIRST, SPEAKER, WATCHDOG, FW_CFG)), written
+    for device in (BARRED, GIVEN, FIRST):
+        assert record(vm, device)["FIRST_PROBE"] == "won", record(vm, device)
     last = max(written[device].time for device in (BARRED, GIVEN, FIRST, SPEAKER))
     first = min(e.time for e in trace.read("probe") if e.text in ("e1000e", "vfio-pci", "ahci"))
     assert last < first, f"last override at {last}, first probe at {first}"

@@ -33,11 +33,26 @@ def again_and_again(vm):
         assert loaded(vm, "e1000e"), "udev did not load the other driver, so nothing was shown"
         assert f"e1000e {NIC}" not in vm.kernel_log()
         assert properties(vm, NIC)["_RULE"] == "nic"
+        assert record(vm, NIC)["FIRST_PROBE"] == "won"
         if number < TIMES - 1:
             unplug(vm, 0, NIC)
             unload(vm)
             if number % 2:  # now vfio-pci's first probe comes when its module does, now at once
                 unload(vm, "vfio-pci")
+
+
+@scenario("e1000e is loaded and nothing holds: whoever is first, no more is claimed than the trace shows")
+def raced(vm):
+    empty_ports(vm)
+    vm.run("modprobe e1000e")
+    for _ in range(TIMES):
+        trace = traced(vm)
+        plug(vm, 0, NIC)
+        vm.wait_for(f"test -e {path(NIC)}/driver")
+        first, claimed = trace.read("probe", NIC)[0].text, record(vm, NIC).get("FIRST_PROBE")
+        assert claimed in (("won", "unknown") if first == "vfio-pci" else ("lost",)), (first, claimed)
+        unplug(vm, 0, NIC)
+    unload(vm)
 
 
 @scenario("a change event keeps the properties")

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Overrides that are being written; see intent.h. */
+#include "intent.h"
+#include "../policy/rule.h"
+#include "../policy/util.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define SLOTS 128
+
+enum { FREE, TAKEN, SET };
+
+struct intent {
+	_Atomic(int) state;
+	int pid;
+	char bus[32];
+	char name[128];
+	char value[DRIVER_NAME_MAX + 1];
+};
+
+struct intents {
+	struct intent slots[SLOTS];
+};
+
+static int map(const char *state_dir, int flags, struct intents **ret)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	const bool writes = flags != O_RDONLY;
+	char path[PATH_MAX];
+	struct stat st;
+	void *p;
+	int r;
+
+	r = path_join(path, sizeof(path), state_dir, "/writing", NULL);
+	if (r < 0)
+		return r;
+	fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return negative_errno();
+	if (st.st_size != sizeof(**ret)) {
+		/* None yet, or of another version of this program. */
+		if (!writes)
+			return -ENODATA;
+		if (ftruncate(fd, 0) < 0 || ftruncate(fd, sizeof(**ret)) < 0)
+			return negative_errno();
+	}
+	p = mmap(NULL, sizeof(**ret), writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return negative_errno();
+	*ret = p;
+	return 0;
+}
+
+int intents_open(const char *state_dir, struct intents **ret)
+{
+	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST)
+		return negative_errno();
+	return map(state_dir, O_RDWR | O_CREAT, ret);
+}
+
+void intents_forget_others(struct intents *intents)
+{
+	for (size_t i = 0; intents && i < SLOTS; i++)
+		if (atomic_load(&intents->slots[i].state) != FREE && intents->slots[i].pid != getpid())
+			atomic_store(&intents->slots[i].state, FREE);
+}
+
+struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value)
+{
+	if (!intents || strlen(bus) >= sizeof(intents->slots[0].bus) ||
+		strlen(name) >= sizeof(intents->slots[0].name) ||
+		strlen(value) >= sizeof(intents->slots[0].value))
+		return NULL;
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct intent *slot = &intents->slots[i];
+		int is_free = FREE;
+
+		if (!atomic_compare_exchange_strong(&slot->state, &is_free, TAKEN))
+			continue;
+		slot->pid = getpid();
+		(void)strcpy(slot->bus, bus);
+		(void)strcpy(slot->name, name);
+		(void)strcpy(slot->value, value);
+		atomic_store(&slot->state, SET);
+		return slot;
+	}
+	return NULL;
+}
+
+void intent_end(struct intent *intent)
+{
+	if (intent)
+		atomic_store(&intent->state, FREE);
+}
+
+bool intent_is_pending(const char *state_dir, const char *bus, const char *name, const char *value)
+{
+	struct intents *intents;
+	bool found = false;
+
+	if (map(state_dir, O_RDONLY, &intents) < 0)
+		return false;
+	for (size_t i = 0; i < SLOTS && !found; i++) {
+		const struct intent *slot = &intents->slots[i];
+
+		/* A slot that is being filled right now is not set yet, and its override not written. */
+		found = atomic_load(&slot->state) == SET && strncmp(slot->bus, bus, sizeof(slot->bus)) == 0 &&
+			strncmp(slot->name, name, sizeof(slot->name)) == 0 &&
+			strncmp(slot->value, value, sizeof(slot->value)) == 0;
+	}
+	(void)munmap(intents, sizeof(*intents));
+	return found;
+}

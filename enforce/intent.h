@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Overrides that the guard is about to write, or has written and not yet recorded. The kernel waits for it,
+ * so there is no time for a record before the write; a store into memory that outlives the process is there:
+ * STATE_DIR/writing, a file on a tmpfs that the guard has mapped. Whoever finds an override that no record
+ * explains looks here whether it is ours after all.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct intents;
+struct intent;
+
+/* Maps the file for writing; what others have left there stays. 0 or negative errno. */
+int intents_open(const char *state_dir, struct intents **ret);
+
+/* Forgets what processes before this one have left: everything has been looked at by now. */
+void intents_forget_others(struct intents *intents);
+
+/*
+ * Says that `value` is being written as the override of a device. NULL when there is no room, or intents is
+ * NULL; then nothing is said. Does not allocate, and calls nothing. From any thread.
+ */
+struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value);
+
+/* It is recorded, or was not written. NULL is fine. */
+void intent_end(struct intent *intent);
+
+/* Whether this very override of the device was written by us and not recorded. */
+bool intent_is_pending(const char *state_dir, const char *bus, const char *name, const char *value);

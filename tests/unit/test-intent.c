@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the guard was writing when it died is still ours. */
+#include "applying.h"
+#include "intent.h"
+#include "suite.h"
+
+#include <sys/wait.h>
+
+START_TEST(what_the_guard_was_writing_when_it_died_is_ours)
+{
+	struct bench b = bench_new("[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+	const char *state_dir = b.m->settings.state_dir;
+	struct intents *intents;
+	struct intent *one, *other;
+
+	ck_assert_int_eq(intents_open(state_dir, &intents), 0);
+	one = intent_begin(intents, "pci", "0000:00:03.0", "vfio-pci");
+	other = intent_begin(intents, "pci", "0000:00:04.0", "foreign");
+	ck_assert_ptr_nonnull(one);
+	ck_assert(one != other);
+	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:03.0", "vfio-pci"));
+	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "foreign"));
+	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:04.0", "vfio-pci"));
+
+	mock_attr(b.m, b.device, "driver_override", "foreign\n");
+	apply(&b);
+	ck_assert_int_eq(b.outcome.state, STATE_FOREIGN);
+	mock_attr(b.m, b.device, "driver_override", "vfio-pci\n");
+	apply(&b);
+	ck_assert_int_eq(b.outcome.state, STATE_ENFORCED);
+	ck_assert_str_eq(mock_override(b.m, b.device), "none");
+
+	/* Once it is recorded the record counts alone. */
+	intent_end(one);
+	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "vfio-pci"));
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at)
+{
+	struct bench b = bench_new("");
+	const char *state_dir = b.m->settings.state_dir;
+	struct intents *intents;
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct intents *theirs;
+
+		if (intents_open(state_dir, &theirs) < 0)
+			_exit(1);
+		_exit(intent_begin(theirs, "pci", "0000:00:03.0", "none") ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(intents_open(state_dir, &intents), 0);
+	ck_assert_ptr_nonnull(intent_begin(intents, "pci", "0000:00:05.0", "none"));
+	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
+	intents_forget_others(intents);
+	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
+	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:05.0", "none"));
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(intents_without_room_or_file_say_nothing)
+{
+	struct bench b = bench_new("");
+	struct intents *intents;
+	char name[512];
+	size_t n = 0;
+
+	ck_assert_ptr_null(intent_begin(NULL, "pci", "0000:00:03.0", "none"));
+	intent_end(NULL);
+	ck_assert(!intent_is_pending(b.m->settings.state_dir, "pci", "0000:00:03.0", "none"));
+	ck_assert_int_eq(intents_open(b.m->settings.state_dir, &intents), 0);
+	memset(name, 'x', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	ck_assert_ptr_null(intent_begin(intents, "pci", name, "none"));
+	while (intent_begin(intents, "pci", "0000:00:03.0", "none"))
+		n++;
+	ck_assert_uint_gt(n, 60);
+	bench_done(&b);
+}
+END_TEST
+
+SUITE_MAIN("intent", 20, what_the_guard_was_writing_when_it_died_is_ours,
+	intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at,
+	intents_without_room_or_file_say_nothing)
