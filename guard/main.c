@@ -10,6 +10,7 @@
 #include "../enforce/intent.h"
 #include "../enforce/log.h"
 #include "../enforce/store.h"
+#include "../policy/watch.h"
 
 #include <getopt.h>
 #include <poll.h>
@@ -19,7 +20,6 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -36,7 +36,8 @@ extern char **environ;
 
 struct loop {
 	struct guard guard;
-	int signals, watch;
+	int signals;
+	struct policy_watch *watch;   /* NULL: it cannot be watched */
 	struct hold_counters counted; /* when the status was told last */
 	const char *enforcer;
 };
@@ -116,42 +117,11 @@ static void sweep(const struct loop *l)
 		log_line(LOG_ERR, "cannot start %s sweep: %s", argv[0], strerror(r));
 }
 
-static int watch_policy(const struct settings *s)
-{
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-
-	if (fd < 0)
-		return negative_errno();
-	for (size_t i = 0; i < s->n_conf_dirs; i++) {
-		char parent[PATH_MAX];
-		char *slash;
-
-		(void)inotify_add_watch(fd, s->conf_dirs[i],
-			IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_CREATE |
-				IN_DELETE_SELF | IN_ONLYDIR);
-		/* A directory that is made later is seen by its parent. */
-		if (path_printf(parent, sizeof(parent), "%s", s->conf_dirs[i]) < 0)
-			continue;
-		slash = strrchr(parent, '/');
-		if (slash && slash > parent) {
-			*slash = '\0';
-			(void)inotify_add_watch(
-				fd, parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
-		}
-	}
-	return fd;
-}
-
 /* Whatever happened there, the policy is read again; the copies and the log are enforce/'s business. */
 static void policy_changed(struct loop *l)
 {
 	struct prepared *p;
 
-	/* Watches first: what is written while we read shall be read, too. Directories may have come or gone.
-	 */
-	if (l->watch >= 0)
-		(void)close(l->watch);
-	l->watch = watch_policy(l->guard.settings);
 	p = prepared_load(l->guard.settings);
 	if (!p) {
 		log_line(LOG_ERR, "cannot read the policy again; the one before stays in force");
@@ -180,7 +150,8 @@ static int run(struct loop *l)
 
 	for (;;) {
 		struct pollfd p[] = { { .fd = l->signals, .events = POLLIN },
-			{ .fd = g->wake, .events = POLLIN }, { .fd = l->watch, .events = POLLIN } };
+			{ .fd = g->wake, .events = POLLIN },
+			{ .fd = l->watch ? policy_watch_fd(l->watch) : -1, .events = POLLIN } };
 		eventfd_t n;
 		uint64_t next;
 
@@ -200,7 +171,7 @@ static int run(struct loop *l)
 		if (p[1].revents)
 			(void)eventfd_read(g->wake, &n);
 		/* A bus that has just been registered is one more to wait for. */
-		if (p[2].revents || atomic_exchange(&g->new_bus, false)) {
+		if ((p[2].revents && policy_watch_changed(l->watch)) || atomic_exchange(&g->new_bus, false)) {
 			policy_changed(l);
 			tell_status(l);
 		}
@@ -245,7 +216,10 @@ static int start(struct loop *l, uint64_t limit_usec)
 		log_line(LOG_ERR, "cannot listen to the kernel's events: %s", strerror(-g->socket));
 		return g->socket;
 	}
-	l->watch = watch_policy(g->settings);
+	r = policy_watch_new(g->settings, &l->watch);
+	if (r < 0)
+		log_line(LOG_ERR, "cannot watch the policy's directories, so changes are not noticed: %s",
+			strerror(-r));
 	g->hold = hold_new(limit_usec);
 	r = g->settings->state_dir ? intents_open(g->settings->state_dir, &g->intents) : 0;
 	if (r < 0)
