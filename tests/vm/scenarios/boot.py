@@ -2,7 +2,7 @@
 """A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
 
 from lab.boot_trace import CMDLINE, BootTrace
-from lab.device import (ENFORCER, SWEEP, drivers, journal, override, path, properties, record, rule, traced, trigger,
+from lab.device import (ENFORCER, SWEEP, drivers, override, path, properties, record, rule, traced, trigger,
                         unload)
 from lab.scenario import scenario
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is not ours stays as it is: overrides that somebody else wrote, with a rule for their device and without."""
 
-from lab.device import (ENFORCER, SWEEP, journal, override, path, plug, properties, record, rule, traced, trigger,
+from lab.device import (ENFORCER, SWEEP, override, path, plug, properties, record, rule, traced, trigger,
                         unload, unplug)
 from lab.scenario import scenario
 
