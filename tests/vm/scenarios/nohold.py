@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Kernels that do not let the guard hold: it says why, still decides about every device, and claims no more than
+happened."""
+
+from lab.device import empty_ports, path, plug, record, traced, unplug
+from lab.scenario import scenario
+
+CARD = "0000:01:00.0"
+FILES = {"/etc/driver-overrides.d/50-guard.conf": f"[device card]\nName={CARD}\nDriver=vfio-pci\n"}
+GUARD = "driver-override-guard.service"
+
+MACHINES = {
+    "locked-down": dict(guard=True, files=FILES, cmdline="lockdown=confidentiality"),
+    "open": dict(guard=True, files=FILES),
+}
+
+
+def hold_text(vm):
+    return vm.out("sed -n s/^HOLD=//p /run/driver-overrides/guard")
+
+
+def first_probe(vm):
+    """FirstProbe of the card once it has a driver, and the guard has settled what it saw."""
+    file = f"/run/driver-overrides/devices/pci:{CARD}"
+    vm.wait_for(f"test -e {path(CARD)}/driver && grep -q ^FIRST_PROBE= {file}", timeout=30)
+    vm.run("sleep 1")
+    return record(vm, CARD)["FIRST_PROBE"]
+
+
+def race(vm):
+    """A card is plugged while e1000e is loaded; FirstProbe must not be better than what the kernel saw."""
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    for _ in range(3):
+        trace = traced(vm)
+        plug(vm, 0, CARD)
+        claimed = first_probe(vm)
+        first = trace.read("probe", CARD)[0].text
+        assert claimed in (("won", "unknown") if first == "vfio-pci" else ("lost",)), (first, claimed)
+        unplug(vm, 0, CARD)
+
+
+@scenario("a kernel that is locked down: that is said, the override is written all the same", machine="locked-down")
+def locked_down(vm):
+    assert "[confidentiality]" in vm.out("cat /sys/kernel/security/lockdown")
+    assert hold_text(vm) == "the kernel is locked down (confidentiality)", hold_text(vm)
+    assert "locked down" in vm.out(f"systemctl show -P StatusText {GUARD}")
+    # No tracing in such a kernel; what can be seen is who has the card, and that nothing better is claimed.
+    vm.run("modprobe e1000e")
+    plug(vm, 0, CARD)
+    claimed, driver = first_probe(vm), vm.driver(CARD)
+    assert vm.out(f"cat {path(CARD)}/driver_override") == "vfio-pci"
+    assert claimed == ("lost" if driver == "e1000e" else "won"), (driver, claimed)
+    empty_ports(vm)
+
+
+@scenario("a kernel without BTF: that is said, and nothing is claimed that did not happen", machine="open")
+def no_btf(vm):
+    vm.run(f"systemctl stop {GUARD}; mount -t tmpfs none /sys/kernel/btf; systemctl start {GUARD}")
+    assert hold_text(vm) == "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)", hold_text(vm)
+    race(vm)
+    vm.run(f"umount /sys/kernel/btf; systemctl restart {GUARD}")
+    assert hold_text(vm) == "active", hold_text(vm)
+
+
+@scenario("--no-hold: no BPF program is loaded, and nothing is claimed that did not happen", machine="open")
+def turned_off(vm):
+    vm.write(f"/run/systemd/system/{GUARD}.d/no-hold.conf",
+             "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --no-hold\n")
+    vm.run(f"systemctl daemon-reload; systemctl restart {GUARD}")
+    assert hold_text(vm) == "turned off by --no-hold", hold_text(vm)
+    race(vm)
+    vm.run(f"rm -r /run/systemd/system/{GUARD}.d; systemctl daemon-reload; systemctl restart {GUARD}")
+    assert hold_text(vm) == "active", hold_text(vm)
