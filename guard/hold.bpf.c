@@ -73,18 +73,18 @@ struct {
 	__type(value, struct hold_outcome);
 } outcomes SEC(".maps");
 
-static __always_inline bool make_key(struct device *dev, struct hold_key *key)
+/* The length of the name with its NUL; 0: its bus is not waited for. */
+static __always_inline long make_key(struct device *dev, struct hold_key *key)
 {
 	const struct bus_type *bus = dev->bus;
 
 	__builtin_memset(key, 0, sizeof(*key));
 	if (!bus)
-		return false;
+		return 0;
 	bpf_probe_read_kernel_str(key->bus.name, sizeof(key->bus.name), bus->name);
 	if (!bpf_map_lookup_elem(&buses, &key->bus))
-		return false;
-	bpf_probe_read_kernel_str(key->name, sizeof(key->name), dev->kobj.name);
-	return true;
+		return 0;
+	return bpf_probe_read_kernel_str(key->name, sizeof(key->name), dev->kobj.name);
 }
 
 static __always_inline void issue_ticket(struct device *dev)
@@ -92,7 +92,7 @@ static __always_inline void issue_ticket(struct device *dev)
 	struct hold_ticket ticket = {};
 	struct hold_key key;
 
-	if (expired_in_a_row >= give_up_after || !make_key(dev, &key))
+	if (expired_in_a_row >= give_up_after || make_key(dev, &key) <= 0)
 		return;
 	bpf_map_delete_elem(&outcomes, &key);
 	if (bpf_map_update_elem(&tickets, &key, &ticket, BPF_ANY) < 0)
@@ -139,18 +139,16 @@ static __always_inline void hold(struct device *dev, bool pci)
 	struct hold_outcome outcome = {};
 	struct hold_key key;
 	struct wait w = { .key = &key };
+	long key_length;
 
-	if (!make_key(dev, &key) || !bpf_map_lookup_elem(&tickets, &key))
+	key_length = make_key(dev, &key);
+	if (key_length < 2 || !bpf_map_lookup_elem(&tickets, &key))
 		return;
-	while (pci && w.function < sizeof(key.name) - 1 && key.name[w.function] != '.')
-		w.function++; /* "0000:01:00.0": behind the only dot */
-	w.function += pci;
+	if (pci)
+		w.function = key_length - 2; /* "0000:01:00.0": the last before the NUL */
 	w.start = w.now = bpf_ktime_get_ns();
-	/* One loop may end after 8 million looks, which are less than half a second on a fast machine. */
-	for (int i = 0; i < 16 && expired_in_a_row < give_up_after && w.mark == HOLD_WAITS &&
-			w.now - w.start < limit_ns;
-		i++)
-		bpf_loop(1 << 23, look, &w, 0);
+	if (expired_in_a_row < give_up_after)
+		bpf_loop(1 << 23, look, &w, 0); /* the most there may be: some 0.4 s of a fast machine */
 
 	outcome.waited_ns = w.now - w.start;
 	outcome.mark = w.mark;
@@ -227,7 +225,7 @@ int BPF_PROG(on_really_probe, struct device *dev)
 	const struct hold_ticket *ticket;
 	struct hold_key key;
 
-	if (!make_key(dev, &key))
+	if (make_key(dev, &key) <= 0)
 		return 0;
 	ticket = bpf_map_lookup_elem(&tickets, &key);
 	if (!ticket || ticket->mark == HOLD_DECIDED)
@@ -243,7 +241,7 @@ int BPF_PROG(on_bus_remove_device, struct device *dev)
 {
 	struct hold_key key;
 
-	if (!make_key(dev, &key))
+	if (make_key(dev, &key) <= 0)
 		return 0;
 	bpf_map_delete_elem(&tickets, &key);
 	bpf_map_delete_elem(&outcomes, &key);

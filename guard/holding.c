@@ -4,6 +4,7 @@
 #include "../policy/util.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdarg.h>
 
 #include <bpf/bpf.h>
@@ -53,33 +54,33 @@ static void why(struct hold *h, const char *what, int r)
 			strerror(-r));
 }
 
-struct hold *hold_new(uint64_t limit_usec)
+/* As libbpf says that the kernel has no such function. */
+static bool is_missing(int r)
 {
-	struct hold *h = calloc(1, sizeof(*h));
+	return r == -ENOENT || r == -ESRCH;
+}
+
+/* Programs that a kernel may have no function for. */
+enum { WITHOUT_PCI = 1, WITHOUT_REALLY_PROBE = 2 };
+
+static int load(struct hold *h, uint64_t limit_usec, unsigned without)
+{
 	int r;
 
-	if (!h)
-		return NULL;
-	if (limit_usec == 0) {
-		(void)strcpy(h->why_not, "turned off by --no-hold");
-		return h;
-	}
-	(void)libbpf_set_print(quiet);
 	h->bpf = hold_bpf__open();
 	if (!h->bpf) {
-		why(h, "opening the BPF object", negative_errno());
-		return h;
+		r = negative_errno();
+		why(h, "opening the BPF object", r);
+		return r;
 	}
 	h->bpf->rodata->limit_ns = limit_usec * 1000;
-	/* Without it nobody would notice, but the hold is as good. */
-	if (libbpf_find_vmlinux_btf_id("really_probe", BPF_TRACE_FENTRY) <= 0)
-		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe, false);
-	/* A kernel without PCI has no such function, and no need of it. */
-	if (libbpf_find_vmlinux_btf_id("pci_bus_add_device", BPF_TRACE_FENTRY) <= 0) {
+	if (without & WITHOUT_PCI) {
 		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_1, false);
 		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_2, false);
 		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_3, false);
 	}
+	if (without & WITHOUT_REALLY_PROBE)
+		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe, false);
 	r = hold_bpf__load(h->bpf);
 	if (r < 0)
 		why(h, "loading the BPF programs", r);
@@ -88,13 +89,37 @@ struct hold *hold_new(uint64_t limit_usec)
 		if (r < 0)
 			why(h, "attaching to the kernel's functions", r);
 	}
-	if (r < 0) {
+	if (r < 0)
 		hold_bpf__destroy(TAKE_PTR(h->bpf));
+	return r;
+}
+
+struct hold *hold_new(uint64_t limit_usec)
+{
+	struct hold *h = calloc(1, sizeof(*h));
+	int r = -ENOENT;
+
+	if (!h)
+		return NULL;
+	if (limit_usec == 0) {
+		(void)strcpy(h->why_not, "turned off by --no-hold");
 		return h;
 	}
+	(void)libbpf_set_print(quiet);
+	/*
+	 * A kernel without PCI needs no programs for it, and without the one that looks for races the hold is
+	 * as good, but nobody would notice one. Tried, not asked: each look into the kernel's types takes as
+	 * long as loading everything.
+	 */
+	for (unsigned without = 0; without <= (WITHOUT_PCI | WITHOUT_REALLY_PROBE) && is_missing(r);
+		without++)
+		r = load(h, limit_usec, without);
+	if (r < 0)
+		return h;
 	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
 	h->outcomes = bpf_map__fd(h->bpf->maps.outcomes);
 	h->buses = bpf_map__fd(h->bpf->maps.buses);
+	(void)malloc_trim(0); /* of the kernel's types, before somebody locks the memory */
 	return h;
 }
 
