@@ -100,6 +100,18 @@ def unplug(vm, port, device):
     settle(vm)
 
 
+def power_off(vm, ports):
+    """Unplugs the cards {port: device} together, by switching off their slots' power: the attention button, which
+    unplug() presses, takes five seconds each."""
+    vm.run("cd /sys/bus/pci/slots\n" + "".join(
+        f"echo 0 >$(dirname $(grep -lx {device.rpartition('.')[0]} */address))/power &\n" for device in ports.values())
+        + "wait", 120)
+    for port in ports:
+        gone = vm.control.wait_event(
+            lambda e, port=port: e["event"] == "DEVICE_DELETED" and e["data"].get("device") == f"plug{port}", 60)
+        assert gone, f"the card in rp{port} did not go with its slot's power"
+
+
 def empty_ports(vm):
     """Unplugs what plug() has left: a scenario that failed leaves its cards to the next one."""
     while True:

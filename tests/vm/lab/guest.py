@@ -25,7 +25,7 @@ else:
     from . import archive
 
 PACKAGES = """systemd systemd-sysv udev dbus polkitd kmod linux-image-amd64 libbpf1 libinih1 libjson-c5 libudev1 libkmod2
-    libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup""".split()
+    libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup driverctl""".split()
 
 # An expired "Valid-Until" is accepted where a mirror may be a frozen copy of a release that is still moving. That gives
 # up the protection against an old copy being replayed; the signature still counts, and the guest is thrown away.
@@ -43,7 +43,22 @@ MODULES = """virtio_pci virtio_console virtio_blk virtio_net virtio_scsi virtio_
     ext4 loop dm-mod md-mod raid1 bridge bonding veth dummy tun overlay binfmt_misc configfs fuse autofs4 efivarfs
     msr zstd zstd_compress lzo lzo_rle""".split()
 
-# Runs in the new system's root. POSIX shell; set -e is on.
+# Runs in the new system's root, first. POSIX shell; set -e is on. driverctl is there for tests/bench/first-probe, and
+# nowhere else may its udev rule act: its files wait in ASIDE, in folders named as in the root (of a merged /usr).
+ASIDE = "/usr/lib/lab/driverctl"
+SET_ASIDE = r"""
+mkdir -p $ASIDE
+dpkg-query -W -f '${Version}\n' driverctl >$ASIDE.version
+for file in $(dpkg -L driverctl | grep -v -e /share/doc -e /share/man); do
+    [ -d "$file" ] && continue
+    file=$(realpath -s "$(realpath "$(dirname "$file")")/$(basename "$file")")
+    mkdir -p "$ASIDE$(dirname "$file")"
+    mv "$file" "$ASIDE$file"
+done
+test -x $ASIDE/usr/sbin/driverctl || test -x $ASIDE/usr/bin/driverctl
+"""
+
+# Runs after that.
 TRIM = r"""
 version=$(ls /lib/modules)
 cd /lib/modules/$version
@@ -188,13 +203,13 @@ def proxy_options():
 
 def recipe(guest):
     entry = GUESTS[guest]
-    return json.dumps([entry, PACKAGES, MODULES, TRIM, TWEAK, AGENT, AGENT_UNIT, "format 2"], sort_keys=True)
+    return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, AGENT, AGENT_UNIT, "format 2"], sort_keys=True)
 
 
 def _make(guest, folder, log):
     entry = GUESTS[guest]
     with open(os.path.join(folder, "hook"), "w", encoding="utf-8") as hook:
-        hook.write("set -e\nMODULES='%s'\n%s%s" % (" ".join(MODULES), TRIM, TWEAK))
+        hook.write("set -e\nMODULES='%s'\nASIDE='%s'\n%s%s%s" % (" ".join(MODULES), ASIDE, SET_ASIDE, TRIM, TWEAK))
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--include=" + ",".join(PACKAGES)]
     command += ["--dpkgopt=path-exclude=/usr/share/%s/*" % name for name in ("doc", "man", "locale")]
     if entry.get("expired"):

@@ -33,6 +33,7 @@ PROBES = {
 
 HEADER = re.compile(
     r"^\s*(?P<task>.{1,16}?)-(?P<pid>\d+)\s+\[\d+\]\s+\S+\s+(?P<time>\d+\.\d+): lab_(?P<kind>\w+): ", re.MULTILINE)
+MARK = re.compile(r"^.*: tracing_mark_write: (?P<text>.*)\n", re.MULTILINE)
 BODY = re.compile(r'^\([^)]*\) dev="(?P<dev>.*?)"(?: synth=(?P<synth>\S*))?(?: text=(?P<text>.*))?$', re.DOTALL)
 
 
@@ -122,3 +123,15 @@ class Trace:
     def read(self, kind=None, device=None):
         """All events so far in the order of time, or those of one kind or device. Does not take them away."""
         return chosen(parse(self.vm.out(f"grep -v '^#' {INSTANCE}/trace || true")), kind, device)
+
+    def sections(self):
+        """What was seen, cut at the texts that somebody in the guest wrote into this trace's trace_marker: a list of
+        (text, events until the next one). Fails when the kernel lost events: then the absence of one proves nothing."""
+        lost = self.vm.out(f"cat {INSTANCE}/per_cpu/cpu*/stats |"
+                           "awk '/overrun|dropped/ { n += $NF } END { print n }'")
+        if lost != "0":
+            raise AssertionError(f"{lost} events of the trace are lost")
+        raw = self.vm.run(f"grep -v '^#' {INSTANCE}/trace || true", 120).out
+        marks = list(MARK.finditer(raw))
+        ends = [mark.start() for mark in marks[1:]] + [len(raw)]
+        return [(mark["text"], parse(raw[mark.end():end])) for mark, end in zip(marks, ends)]
