@@ -13,14 +13,14 @@ from lab.trace import INSTANCE
 
 CARDS = {0: "0000:01:00.0", 2: "0000:03:00.0", 3: "0000:04:00.0"}
 PF = "0000:02:00.0"
-FUNCTIONS = ("0000:02:00.1", "0000:02:00.2", "0000:02:00.3")
-SOUND = "snd_dummy.0"
+FUNCTIONS = tuple(f"0000:02:00.{number}" for number in range(1, 7))
+SOUND = tuple(f"snd_dummy.{number}" for number in range(6))
 
 # The physical function, below rp1. Its driver is loaded at boot, for it.
 MACHINE_DEVICES = (
     "nvme-subsys,id=sub0",
-    "nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=3,"
-    "sriov_vq_flexible=9,sriov_vi_flexible=6")
+    "nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=6,"
+    "sriov_vq_flexible=12,sriov_vi_flexible=6")
 PLUGS = ("first", "second")
 
 # Sourced by every script below. WAITS: see methods.py.
@@ -54,22 +54,28 @@ claim() {{
     mark claim $2 nothing
 }}
 
-# A card that was plugged in a moment ago.
+# A card that was plugged in a moment ago has been probed.
 come() {{
     local i
     for i in {{1..300}}; do
-        [ -e /sys/bus/pci/devices/$1/driver ] && break
+        [ -e /sys/bus/pci/devices/$1/driver ] && return 0
         sleep 0.1
     done
+}}
+
+# All that is to be known of devices that came: claims BUS NAME...
+claims() {{
+    local bus=$1 name
+    shift
     quiet
-    claim pci $1
+    for name; do claim $bus $name; done
 }}
 """
 LIBRARY_FILE = "/run/first-probe.sh"
 
 
 class Kind:
-    """bus, names: the devices. driver: what is asked for them. samples: how many one plug gives."""
+    """bus, names: the devices, each of them a sample at every plug. driver: what is asked for them."""
     name = bus = driver = ""
     names = ()
 
@@ -82,7 +88,7 @@ class Kind:
 
 
 class HotPlug(Kind):
-    """e1000e cards in three root ports, one after the other, and out of them together."""
+    """e1000e cards in three root ports: each when the one before has a driver, and out of them together."""
     name, bus, driver, names = "hot-plug", "pci", "vfio-pci", tuple(CARDS.values())
 
     def setup(self, vm):
@@ -95,11 +101,12 @@ class HotPlug(Kind):
                 for port, card in CARDS.items():
                     vm.device_add("e1000e", id=f"plug{port}", bus=f"rp{port}")
                     vm.run(shell + f"come {card}", 180)
+                vm.run(shell + f"claims {self.bus} {' '.join(self.names)}", 300)
                 power_off(vm, CARDS)
 
 
 class Functions(Kind):
-    """The virtual functions of an NVMe controller, three at once."""
+    """The virtual functions of an NVMe controller, all at once."""
     name, bus, driver, names = "vf", "pci", "vfio-pci", FUNCTIONS
 
     def setup(self, vm):
@@ -114,9 +121,8 @@ for pair in {{1..{number}}}; do
     reset
     for plug in {' '.join(PLUGS)}; do
         mark plug $plug
-        echo 3 >{path(PF)}/sriov_numvfs
-        quiet
-        for name in {' '.join(FUNCTIONS)}; do claim pci $name; done
+        echo {len(FUNCTIONS)} >{path(PF)}/sriov_numvfs
+        claims {self.bus} {' '.join(self.names)}
         echo 0 >{path(PF)}/sriov_numvfs
         udevadm settle --timeout=120
     done
@@ -124,8 +130,8 @@ done""", 60 + 120 * number)
 
 
 class Platform(Kind):
-    """snd-dummy: a module that registers its driver and then its device, and gives up when the two do not bind."""
-    name, bus, driver, names = "platform", "platform", "none", (SOUND,)
+    """snd-dummy: a module that registers its driver, then its devices, and takes back those that do not bind."""
+    name, bus, driver, names = "platform", "platform", "none", SOUND
 
     def pairs(self, vm, shell, number):
         vm.run(shell + f"""
@@ -133,13 +139,12 @@ for pair in {{1..{number}}}; do
     reset
     for plug in {' '.join(PLUGS)}; do
         mark plug $plug
-        modprobe snd-dummy 2>/dev/null || true
-        quiet
-        claim platform {SOUND}
+        modprobe snd-dummy enable={','.join('1' * len(SOUND))} 2>/dev/null || true
+        claims {self.bus} {' '.join(self.names)}
         ! grep -q '^snd_dummy ' /proc/modules || modprobe -r snd-dummy
         udevadm settle --timeout=120
     done
-done""", 60 + 60 * number)
+done""", 60 + 120 * number)
 
 
 KINDS = {kind.name: kind for kind in (HotPlug(), Functions(), Platform())}

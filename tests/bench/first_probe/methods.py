@@ -7,6 +7,7 @@ All of them ask for the same: kinds.asked().
 import contextlib
 
 from lab.guest import ASIDE
+from lab.machine import CommandTimeout
 
 from .kinds import CARDS, PF, SOUND, asked
 
@@ -47,7 +48,7 @@ class Hold(Method):
         return {"/etc/driver-overrides.d/50-first-probe.conf":
                 f"[device cards]\nBus=pci\nName={' '.join(CARDS.values())}\nDriver=vfio-pci\n\n"
                 f"[device functions]\nPhysFn={PF}\nDriver=vfio-pci\n\n"
-                f"[device sound]\nBus=platform\nName={SOUND}\nDriver=none\n"}
+                f"[device sound]\nBus=platform\nName={' '.join(SOUND)}\nDriver=none\n"}
 
     def begin(self, vm):
         # A guard of its own for each cell, so that its counters are the cell's.
@@ -66,7 +67,7 @@ class Hold(Method):
             raise AssertionError(f"no hold: {hold}")
 
     def end(self, vm):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(CommandTimeout):
             vm.wait_for(f"! grep -qx HOLDS=0 {STATUS}", 3)  # written when the last device has settled
         status = self.status(vm)
         counters = {"holds": int(status["HOLDS"]), "expired": int(status["EXPIRED"]),

@@ -56,7 +56,10 @@ def why_missed(sample, driver):
     probe = f"{sample.first} probed it {sample.probe_ms} ms after its add" if sample.first else "nobody probed it"
     if sample.override_ms is None:
         return f"{probe}; the override {driver} was never written"
-    return f"{probe}; the override {driver} was written {sample.override_ms} ms after it"
+    text = f"{probe}; the override {driver} was written {sample.override_ms} ms after it"
+    if sample.first and sample.override_ms < sample.probe_ms:
+        text += ", when the kernel had already matched the driver"
+    return text
 
 
 def contradiction(sample):
