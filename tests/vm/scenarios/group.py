@@ -2,8 +2,8 @@
 """Two functions of one slot are one IOMMU group. A rule for the first decides, by Group=, about the second."""
 
 from lab.boot_trace import CMDLINE, BootTrace
-from lab.device import (ENFORCER, SWEEP, exists, loaded, override, path, properties, record, remove, rescan, rule,
-                        traced, trigger, unload)
+from lab.device import (ENFORCER, SWEEP, exists, loaded, override, path, proper_order, properties, record,
+                        remove, rescan, rule, traced, trigger, unload)
 from lab.scenario import scenario
 
 FIRST, SECOND = "0000:04:00.0", "0000:04:00.1"  # in rp3
