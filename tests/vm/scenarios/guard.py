@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The guard and its hold: drivers that are loaded already, on every bus, and what happens when the guard does not
 answer."""
-import os
-
 from lab.device import empty_ports, path, plug, proper_order, record, rule, traced, unplug
+from lab.guarding import CONF, first_probe, full, status, write_policy
 from lab.scenario import scenario
 
 CARD = "0000:01:00.0"
@@ -18,33 +17,7 @@ Bus=platform
 Name=snd_dummy.*
 Driver=none
 """
-CONF = "/etc/driver-overrides.d/50-guard.conf"
 MACHINE = dict(guard=True, files={CONF: POLICY})
-
-
-def full(often, seldom):
-    """How many times: the full count on request, a few in CI."""
-    return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
-
-
-def status(vm):
-    lines = vm.out("cat /run/driver-overrides/guard").splitlines()
-    return dict(line.split("=", 1) for line in lines)
-
-
-def first_probe(vm, device, bus="pci"):
-    """FirstProbe of the device that is there now, once the guard has settled it."""
-    file = f"/run/driver-overrides/devices/{bus}:{device}"
-    vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=30)
-    return record(vm, device, bus)["FIRST_PROBE"]
-
-
-def write_policy(vm, text):
-    """Writes the policy, and waits until the guard has read it: the file is there already, so it is heard of when it
-    is complete."""
-    before = int(status(vm)["POLICY_LOADED"])
-    vm.write(CONF, text)
-    vm.wait_for(f"[ $(sed -n s/^POLICY_LOADED=//p /run/driver-overrides/guard) -gt {before} ]")
 
 
 @scenario("the guard runs before udev and holds")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What scenarios about the guard ask it and do with it."""
+
+import contextlib
+import os
+
+from .device import path, proper_order, record, traced
+
+GUARD = "driver-override-guard.service"
+RECORD = "/run/driver-overrides/guard"
+CONF = "/etc/driver-overrides.d/50-guard.conf"
+
+
+def full(often, seldom):
+    """How many times: the full count on request, a few in CI."""
+    return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
+
+
+def status(vm):
+    """What the guard tells of itself; its counters are those of when it last had something to tell."""
+    lines = vm.out(f"cat {RECORD}").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def wait_status(vm, key, least, timeout=30):
+    """The guard's status once this counter has come to that number."""
+    vm.wait_for(f"[ $(sed -n s/^{key}=//p {RECORD}) -ge {least} ]", timeout)
+    return status(vm)
+
+
+def pid(vm):
+    return int(vm.out(f"systemctl show -P MainPID {GUARD}"))
+
+
+def write_policy(vm, text):
+    """Writes the policy, and waits until the guard has read it: the file is there already, so it is heard of when it
+    is complete."""
+    before = int(status(vm)["POLICY_LOADED"])
+    vm.write(CONF, text)
+    wait_status(vm, "POLICY_LOADED", before + 1)
+
+
+def first_probe(vm, device, bus="pci"):
+    """FirstProbe of the device that is there now, once the guard has settled it."""
+    file = f"/run/driver-overrides/devices/{bus}:{device}"
+    vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=30)
+    return record(vm, device, bus)["FIRST_PROBE"]
+
+
+def prefer_lab(vm):
+    """Has commands of the lab go before what keeps the guest busy (that is for start_load): else each takes seconds."""
+    vm.run("renice -n -15 -p $(systemctl show -P MainPID lab-agent.service)")
+
+
+def start_load(vm, script):
+    """A job that the guest is to be busy with; as its other processes are, not as those of the lab."""
+    return vm.spawn("renice -n 0 -p $$ >/dev/null\n" + script)
+
+
+def plug_guaranteed(vm, port, device, driver="vfio-pci"):
+    """Plugs a card whose own driver is loaded: by the kernel's trace nothing probed it before the override stood, and
+    the guard knows that nothing can have. Does not wait for udev, which may have other things to do. Its events."""
+    trace = traced(vm)
+    vm.device_add("e1000e", id=f"plug{port}", bus=f"rp{port}")
+    vm.wait_for(f"test -e {path(device)}/driver", 60)
+    found = first_probe(vm, device)
+    events = proper_order(trace, device, driver)
+    assert found == "guaranteed", f"{found}: {record(vm, device)}"
+    return events
+
+
+def pull(vm, port, device):
+    """As unplug(), without waiting for udev."""
+    vm.device_del(f"plug{port}")
+    vm.wait_for(f"! test -e {path(device)}")
+
+
+def lives(events):
+    """The events of one device that came and went under its name: a list of lists, each from a real `add` to the
+    next."""
+    found = []
+    for event in events:
+        if event.kind == "uevent" and event.text == "add" and not event.synthetic:
+            found.append([])
+        if found:
+            found[-1].append(event)
+    return found
+
+
+@contextlib.contextmanager
+def busy(vm):
+    """Loops that keep every CPU of the guest busy meanwhile."""
+    flag = "/run/lab/busy"
+    prefer_lab(vm)
+    job = start_load(vm, f"touch {flag}\nfor i in $(seq $(nproc)); do while [ -e {flag} ]; do :; done & done; wait")
+    vm.wait_for(f"test -e {flag}")
+    try:
+        yield
+    finally:
+        vm.run(f"rm {flag}")
+    job.wait()
