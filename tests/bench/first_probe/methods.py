@@ -28,7 +28,7 @@ class Method:
         return {}
 
     def setup(self, vm):
-        """Once per boot and method; what is worth to be known of it."""
+        """Once per boot and method; the version of the tool that is measured."""
         return ""
 
     def begin(self, vm):

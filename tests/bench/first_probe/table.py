@@ -86,8 +86,8 @@ def kernels(runs):
         about = found.setdefault((run["guest"], run["kernel"]), {"dates": set(), "tools": set()})
         about["dates"].add(run["date"][:10])
         if run.get("tool"):
-            about["tools"].add(run["tool"])
-    return "\n".join(f"- {guest}: Linux {kernel}" + "".join(f", driverctl {t}" for t in sorted(about["tools"]))
+            about["tools"].add(("driverctl " if run["method"] == "driverctl" else "this project at ") + run["tool"])
+    return "\n".join(f"- {guest}: Linux {kernel}, " + ", ".join(sorted(about["tools"]))
                      + f", measured {' and '.join(sorted(about['dates']))}"
                      for (guest, kernel), about in sorted(found.items()))
 
