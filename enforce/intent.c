@@ -26,6 +26,9 @@ struct intents {
 	struct intent slots[SLOTS];
 };
 
+/* Of the process that writes; asking the kernel each time is what the path of a hold can do without. */
+static pid_t own_pid;
+
 static int map(const char *state_dir, int flags, struct intents **ret)
 {
 	_cleanup_(closep) int fd = -EBADF;
@@ -59,13 +62,14 @@ int intents_open(const char *state_dir, struct intents **ret)
 {
 	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST)
 		return negative_errno();
+	own_pid = getpid();
 	return map(state_dir, O_RDWR | O_CREAT, ret);
 }
 
 void intents_forget_others(struct intents *intents)
 {
 	for (size_t i = 0; intents && i < SLOTS; i++)
-		if (atomic_load(&intents->slots[i].state) != FREE && intents->slots[i].pid != getpid())
+		if (atomic_load(&intents->slots[i].state) != FREE && intents->slots[i].pid != own_pid)
 			atomic_store(&intents->slots[i].state, FREE);
 }
 
@@ -81,7 +85,7 @@ struct intent *intent_begin(struct intents *intents, const char *bus, const char
 
 		if (!atomic_compare_exchange_strong(&slot->state, &is_free, TAKEN))
 			continue;
-		slot->pid = getpid();
+		slot->pid = own_pid;
 		(void)strcpy(slot->bus, bus);
 		(void)strcpy(slot->name, name);
 		(void)strcpy(slot->value, value);

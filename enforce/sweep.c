@@ -9,6 +9,8 @@
 #include "log.h"
 #include "store.h"
 
+#include "../policy/index.h"
+
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -147,6 +149,7 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	r = policy_load(settings, &policy);
 	if (r < 0)
 		return r;
+	(void)policy_build_index(policy);
 	s->policy = policy;
 	store_policy(settings->state_dir, policy);
 	store_clean(settings->state_dir, policy);

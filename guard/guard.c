@@ -9,6 +9,7 @@
 #include "../enforce/log.h"
 #include "../enforce/store.h"
 #include "../policy/decide.h"
+#include "../policy/index.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,14 +20,18 @@
 #define REARM_MAX 5U
 #define REARM_FORGET_USEC (15U * 60U * 1000000U)
 #define THREAD_STACK (256U * 1024U)
+/* What devices answer, a group's as well; a few hundred bytes each. Only a group of dozens needs more. */
+#define WORKER_MEMORY (32U * 1024U)
 
 /* What a thread needs, made before the first event so that nothing is allocated at one. */
 struct worker {
 	struct guard *guard;
 	struct sysfs sysfs;
 	struct sysfs_device device;
+	struct arena arena; /* for the device, and what goes with it */
 	char buf[UEVENT_SIZE];
 	char override[OVERRIDE_MAX];
+	int fd; /* of the driver_override that was open last: closing it can wait, the kernel cannot */
 };
 
 /* A decision, and what came of writing it: see write_override(). */
@@ -45,7 +50,7 @@ struct prepared *prepared_load(const struct settings *settings)
 	if (!p)
 		return NULL;
 	p->users = 1;
-	if (policy_load(settings, &p->policy) < 0 ||
+	if (policy_load(settings, &p->policy) < 0 || policy_build_index(p->policy) < 0 ||
 		buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM) {
 		prepared_done(p);
 		return NULL;
@@ -105,6 +110,12 @@ static bool is_ours(const struct prepared *p, const char *bus)
 	return false;
 }
 
+static void close_override(struct worker *w)
+{
+	closep(&w->fd);
+	w->fd = -EBADF;
+}
+
 /*
  * Compares and writes, through one descriptor. A new device has no override unless the kernel set it (virtual
  * functions of a physical function at vfio-pci), and such a one stays. 1: what was decided stands now; 0:
@@ -114,7 +125,6 @@ static int write_override(struct worker *w, struct written *done)
 {
 	const struct sysfs_device *d = to_sysfs_device(done->decision.device);
 	const char *want = done->decision.driver;
-	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
 	ssize_t n;
 	int r;
@@ -122,10 +132,11 @@ static int write_override(struct worker *w, struct written *done)
 	r = sysfs_device_path(d, "driver_override", path, sizeof(path));
 	if (r < 0)
 		return r;
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
+	close_override(w);
+	w->fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (w->fd < 0)
 		return negative_errno();
-	n = read(fd, w->override, sizeof(w->override) - 1);
+	n = read(w->fd, w->override, sizeof(w->override) - 1);
 	if (n < 0)
 		return negative_errno();
 	w->override[n] = '\0';
@@ -135,7 +146,7 @@ static int write_override(struct worker *w, struct written *done)
 	if (w->override[0])
 		return streq(w->override, want);
 	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
-	n = pwrite(fd, want, strlen(want), 0);
+	n = pwrite(w->fd, want, strlen(want), 0);
 	if (n < 0)
 		return negative_errno();
 	done->wrote = (size_t)n == strlen(want);
@@ -274,7 +285,7 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	const char *name = strrchr(e->devpath, '/') + 1;
 	struct written own = { .first_probe_to_come = true };
 	struct decision group = {};
-	_cleanup_(freep) struct written *companions = NULL;
+	struct written *companions = NULL;
 
 	if (!p || !is_ours(p, e->subsystem)) {
 		hold_release(g->hold, e->subsystem, name);
@@ -282,19 +293,22 @@ static void handle_add(struct worker *w, const struct uevent *e)
 		return;
 	}
 	/*
-	 * What the device is, it is asked itself: this event may be old and the device another one under the
-	 * same name, which had better be decided about as what it is.
+	 * What the device is, it is asked itself unless this event is the kernel's latest: it may be old and
+	 * the device another one under the same name, which had better be decided about as what it is.
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
+	d->device.lent = &w->arena;
+	sysfs_device_announced(d, e->modalias, e->seqnum);
 	policy_decide_own(p->policy, &d->device, &own.decision);
 	write_decision(w, &own);
-	if (p->policy->has_groups && sysfs_device_stat(d) >= 0 &&
+	/* A rule that leaves the group alone changes nothing for the companions. */
+	if (p->policy->has_groups && !(own.decision.rule && own.decision.rule->group == GROUP_LEAVE) &&
 		policy_decide(p->policy, &d->device, &group) >= 0) {
 		if (!own.decision.rule) {
 			own.decision = group;
 			write_decision(w, &own);
 		}
-		companions = calloc(group.n_members, sizeof(*companions));
+		companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
 		for (size_t i = 0; companions && i < group.n_members; i++)
 			companions[i].decision = group.members[i];
 		write_companions(w, companions, companions ? group.n_members : 0);
@@ -303,6 +317,7 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	 * come. */
 	if (own.stands != -ENOENT) {
 		hold_release(g->hold, d->bus, d->name);
+		close_override(w);
 		if (says_what_to_write(&own.decision))
 			afterwards(w, &own, e->seqnum);
 	}
@@ -310,8 +325,9 @@ static void handle_add(struct worker *w, const struct uevent *e)
 	for (size_t i = 0; companions && i < group.n_members; i++)
 		if (companions[i].intent || companions[i].wrote)
 			afterwards(w, &companions[i], e->seqnum);
-	decision_done(&group);
+	close_override(w);
 	sysfs_device_reset(d);
+	arena_reset(&w->arena);
 	prepared_done(p);
 }
 
@@ -349,53 +365,63 @@ static void handle(struct worker *w, const struct uevent *e)
 	}
 }
 
-static void *run(void *userdata)
+int guard_turn(struct worker *w)
 {
-	struct worker *w = userdata;
 	struct guard *g = w->guard;
-
 	bool draining, alone;
 	struct uevent e;
 	int r;
 
-	for (;;) {
-		/*
-		 * Once it has lost a message the kernel drops all that follow, until the queue has been read
-		 * to its end: until then nobody shall wait for us, and only then is it worth while to sweep.
-		 */
-		draining = atomic_load(&g->draining);
-		if (draining)
-			hold_release_all(g->hold);
-		atomic_fetch_add(&g->idle, 1);
-		r = uevent_receive(g->socket, w->buf, &e, draining);
-		alone = atomic_fetch_sub(&g->idle, 1) == 1 && r == 1 && spawn(g) < 0;
-		if (r == 1)
-			handle(w, &e);
-		else if (r == -ENOBUFS)
-			atomic_store(&g->draining, true);
-		else if (r == -EAGAIN && draining) {
-			if (atomic_exchange(&g->draining, false)) {
-				atomic_store(&g->overflow, true);
-				wake_main(g);
-			}
-		} else if (r < 0 && r != -EINTR && r != -EAGAIN)
-			break;
-		if (alone && !atomic_exchange(&g->told_alone, true))
-			log_line(LOG_WARNING,
-				"cannot start another thread: a device that hangs may delay the next");
-	}
+	/*
+	 * Once it has lost a message the kernel drops all that follow, until the queue has been read
+	 * to its end: until then nobody shall wait for us, and only then is it worth while to sweep.
+	 */
+	draining = atomic_load(&g->draining);
+	if (draining)
+		hold_release_all(g->hold);
+	atomic_fetch_add(&g->idle, 1);
+	r = uevent_receive(g->socket, w->buf, &e, draining);
+	alone = atomic_fetch_sub(&g->idle, 1) == 1 && r == 1 && spawn(g) < 0;
+	if (r == 1)
+		handle(w, &e);
+	else if (r == -ENOBUFS)
+		atomic_store(&g->draining, true);
+	else if (r == -EAGAIN && draining) {
+		if (atomic_exchange(&g->draining, false)) {
+			atomic_store(&g->overflow, true);
+			wake_main(g);
+		}
+	} else if (r < 0 && r != -EINTR && r != -EAGAIN)
+		return r;
+	if (alone && !atomic_exchange(&g->told_alone, true))
+		log_line(LOG_WARNING, "cannot start another thread: a device that hangs may delay the next");
+	return 0;
+}
+
+static void *run(void *userdata)
+{
+	struct worker *w = userdata;
+	int r;
+
+	do
+		r = guard_turn(w);
+	while (r == 0);
 	/* Deaf: systemd shall start another. */
 	log_line(LOG_ERR, "reading the kernel's events: %s", strerror(-r));
 	_exit(EXIT_FAILURE);
 }
 
-static struct worker *worker_new(struct guard *g)
+struct worker *guard_worker_new(struct guard *g)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (w) {
 		w->guard = g;
+		w->fd = -EBADF;
 		sysfs_init(&w->sysfs, g->settings);
+		sysfs_prepare(&w->sysfs);
+		(void)arena_alloc(&w->arena, WORKER_MEMORY);
+		arena_reset(&w->arena);
 	}
 	return w;
 }
@@ -411,7 +437,7 @@ static int spawn(struct guard *g)
 		atomic_fetch_sub(&g->threads, 1);
 		return -EAGAIN;
 	}
-	w = worker_new(g);
+	w = guard_worker_new(g);
 	if (!w) {
 		atomic_fetch_sub(&g->threads, 1);
 		return -ENOMEM;

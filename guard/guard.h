@@ -61,6 +61,14 @@ const char *guard_hold_text(const struct guard *g);
 /* Starts the first threads. 0 or negative errno. */
 int guard_start(struct guard *g);
 
+/* What a thread has for itself, made before its first event. NULL without memory; free() when done. */
+struct worker;
+struct worker *guard_worker_new(struct guard *g);
+
+/* What a thread does again and again: waits for one message, and does all that follows from it. 0; negative
+ * errno: there will be no more. */
+int guard_turn(struct worker *w);
+
 /*
  * Tells other programs how the guard is doing: STATE_DIR/guard, `KEY=value` lines, among them HOLD=
  * ("active", or why not) and the counters. 0 or negative errno.

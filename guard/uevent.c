@@ -69,16 +69,25 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 			strncmp(buf, actions[i].name, (size_t)(at - buf)) == 0)
 			ret->action = actions[i].action;
 	for (const char *s = buf + strlen(buf) + 1; s < end; s += strlen(s) + 1) {
-		if (startswith(s, "SUBSYSTEM="))
-			ret->subsystem = s + strlen("SUBSYSTEM=");
-		else if (startswith(s, "MODALIAS="))
-			ret->modalias = s + strlen("MODALIAS=");
-		else if (startswith(s, "DRIVER="))
-			ret->driver = s + strlen("DRIVER=");
-		else if (startswith(s, "SEQNUM="))
-			ret->seqnum = strtoull(s + strlen("SEQNUM="), NULL, 10);
-		else if (startswith(s, "SYNTH_UUID="))
-			ret->synthetic = true;
+		/* One comparison for most lines: the kernel waits meanwhile. */
+		switch (*s) {
+		case 'S':
+			if (startswith(s, "SUBSYSTEM="))
+				ret->subsystem = s + strlen("SUBSYSTEM=");
+			else if (startswith(s, "SEQNUM="))
+				ret->seqnum = number_of(s + strlen("SEQNUM="));
+			else if (startswith(s, "SYNTH_UUID="))
+				ret->synthetic = true;
+			break;
+		case 'M':
+			if (startswith(s, "MODALIAS="))
+				ret->modalias = s + strlen("MODALIAS=");
+			break;
+		case 'D':
+			if (startswith(s, "DRIVER="))
+				ret->driver = s + strlen("DRIVER=");
+			break;
+		}
 	}
 	if (startswith(ret->devpath, "/bus/"))
 		return strchr(ret->devpath + strlen("/bus/"), '/') == NULL; /* a driver's is none */

@@ -1,6 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the policy says about a device; see decide.h. */
 #include "decide.h"
+#include "index.h"
+
+/* The first rule in order that matches or may match; NULL: none. */
+static const struct rule *first_match(
+	const struct policy *policy, struct device *device, enum match *ret, enum fact *ret_missing)
+{
+	struct candidates c;
+	size_t i = 0;
+
+	if (policy->index)
+		candidates_start(&c, policy, device);
+	for (;;) {
+		const struct rule *rule = policy->index		? candidates_next(&c)
+					  : i < policy->n_rules ? policy->rules[i++]
+								: NULL;
+
+		if (!rule)
+			return NULL;
+		*ret = rule_match(rule, device, ret_missing);
+		if (*ret != MATCH_NO)
+			return rule;
+	}
+}
 
 /*
  * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
@@ -9,20 +32,13 @@
 static int own_rule(
 	const struct policy *policy, struct device *device, const struct rule **ret, enum fact *ret_missing)
 {
+	enum match match;
+
 	if (device->own_policy != policy || device->own_serial != policy->serial) {
 		device->own_policy = policy;
 		device->own_serial = policy->serial;
-		device->own = NULL;
-		device->own_r = 0;
-		for (size_t i = 0; i < policy->n_rules; i++) {
-			enum match m = rule_match(policy->rules[i], device, &device->own_unknown);
-
-			if (m == MATCH_NO)
-				continue;
-			device->own = policy->rules[i];
-			device->own_r = m == MATCH_UNKNOWN ? -EAGAIN : 0;
-			break;
-		}
+		device->own = first_match(policy, device, &match, &device->own_unknown);
+		device->own_r = device->own && match == MATCH_UNKNOWN ? -EAGAIN : 0;
 	}
 	*ret = device->own;
 	*ret_missing = device->own_unknown;
@@ -150,9 +166,9 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 int policy_decide(const struct policy *policy, struct device *device, struct decision *ret)
 {
 	struct device *alone[] = { device }, **members = alone;
-	_cleanup_(freep) struct decision *all = NULL;
 	size_t n = 1, companions = 0;
 	int group_r = -ENODATA;
+	struct decision *all;
 
 	*ret = (struct decision){};
 	if (policy->has_groups) {
@@ -165,7 +181,11 @@ int policy_decide(const struct policy *policy, struct device *device, struct dec
 		}
 	}
 
-	all = calloc(n, sizeof(*all));
+	if (n == 1) {
+		policy_decide_group(policy, members, n, group_r, ret);
+		return 0;
+	}
+	all = device->lent ? arena_alloc(device->lent, n * sizeof(*all)) : calloc(n, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	policy_decide_group(policy, members, n, group_r, all);
@@ -177,16 +197,17 @@ int policy_decide(const struct policy *policy, struct device *device, struct dec
 		else if (all[i].cause == CAUSE_GROUP)
 			all[companions++] = all[i];
 	}
-	if (companions > 0) {
-		ret->members = TAKE_PTR(all);
-		ret->n_members = companions;
-	}
+	ret->members = all;
+	ret->n_members = companions;
+	if (companions == 0)
+		decision_done(ret);
 	return 0;
 }
 
 void decision_done(struct decision *decision)
 {
-	free(decision->members);
+	if (decision->members && !decision->device->lent)
+		free(decision->members);
 	decision->members = NULL;
 	decision->n_members = 0;
 }

@@ -47,7 +47,7 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 
 /*
  * Decides about a device and the companions in its group. 0, or -ENOMEM. Free with decision_done(); rules
- * belong to the policy, devices to whoever made them.
+ * belong to the policy, devices to whoever made them and to be kept until then.
  */
 int policy_decide(const struct policy *policy, struct device *device, struct decision *ret);
 

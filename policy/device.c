@@ -15,7 +15,7 @@ int device_add_value(struct device *d, struct values *values, const char *text, 
 
 	/* Lists are short (ancestors, compatible strings), so room for a power of two is made each time. */
 	if ((values->n & (values->n - 1)) == 0) {
-		v = arena_alloc(&d->arena, sizeof(*v) * (values->n ? 2 * values->n : 1));
+		v = arena_alloc(device_arena(d), sizeof(*v) * (values->n ? 2 * values->n : 1));
 		if (!v)
 			return -ENOMEM;
 		if (values->n)
@@ -23,7 +23,7 @@ int device_add_value(struct device *d, struct values *values, const char *text, 
 		values->v = v;
 	}
 	v = &values->v[values->n];
-	v->text = arena_strndup(&d->arena, text, length);
+	v->text = arena_strndup(device_arena(d), text, length);
 	if (!v->text)
 		return -ENOMEM;
 	v->length = length;
@@ -47,10 +47,10 @@ static int attr_fact(struct device *d, const char *attr, struct values *ret)
 		if (streq(a->name, attr))
 			break;
 	if (!a) {
-		a = arena_alloc(&d->arena, sizeof(*a));
+		a = arena_alloc(device_arena(d), sizeof(*a));
 		if (!a)
 			return -EAGAIN;
-		a->name = arena_strdup(&d->arena, attr);
+		a->name = arena_strdup(device_arena(d), attr);
 		if (!a->name)
 			return -EAGAIN;
 		a->r = ask(d, FACT_ATTR, attr, &a->values);

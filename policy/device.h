@@ -52,6 +52,12 @@ struct device_ops {
 	 * and the members belong to the device. -ENODATA: it has no group; -EAGAIN: not known yet.
 	 */
 	int (*group)(struct device *d, struct device ***ret_members, size_t *ret_n);
+	/*
+	 * Where the device is, without asking it: its FACT_PATH if it is no virtual function; else this with
+	 * another function in the last place and `/vfN` behind. "": it has no path. Negative errno: not
+	 * known, so that it must be asked. NULL: never known.
+	 */
+	int (*place)(struct device *d, char *buf, size_t size);
 	/* 1: was there at the boot's first sweep, 0: came later, negative: cannot tell. */
 	int (*was_present)(struct device *d);
 	/* The id of the rule whose Group= this very device was given earlier in this boot; 0 if none. */
@@ -61,6 +67,7 @@ struct device_ops {
 struct device {
 	const struct device_ops *ops;
 	struct arena arena; /* for answers and whatever lives as long as the device */
+	struct arena *lent; /* in its place, of somebody who takes it back as a whole; NULL: none */
 	struct {
 		struct values values;
 		int r;
@@ -92,6 +99,11 @@ static inline uint32_t value_hash(const char *s, size_t n)
 	for (size_t i = 0; i < n; i++)
 		h = value_hash_add(h, s[i]);
 	return h;
+}
+
+static inline struct arena *device_arena(struct device *d)
+{
+	return d->lent ? d->lent : &d->arena;
 }
 
 /* For device_ops.fact: one more value, copied. 0 or -ENOMEM. */

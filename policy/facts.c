@@ -4,7 +4,6 @@
 #include "pci.h"
 #include "record.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -34,6 +33,31 @@ static int add_attr(struct sysfs_device *d, struct values *values, const char *a
 	int r = sysfs_device_read(d, attr, text, sizeof(text));
 
 	return r < 0 ? absent(r) : add(d, values, text);
+}
+
+/*
+ * Whether the modalias that the device was announced with is its own for certain: no uevent has been sent
+ * since. Of a PCI device the uevent has the very text; on other buses it may have several.
+ */
+static bool announced_last(const struct sysfs_device *d)
+{
+	char text[32];
+	ssize_t n;
+
+	if (!d->announced.modalias || !streq(d->bus, "pci"))
+		return false;
+	n = pread(d->sysfs->seqnum_fd, text, sizeof(text) - 1, 0);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return number_of(text) == d->announced.seqnum;
+}
+
+static int add_modalias(struct sysfs_device *d, struct values *values)
+{
+	if (announced_last(d))
+		return add(d, values, d->announced.modalias);
+	return add_attr(d, values, "modalias");
 }
 
 /* All folders above the device, nearest last: "/devices/pci0000:00/0000:00:1c.0/0000:03:00.0". */
@@ -73,17 +97,16 @@ static int add_path(struct sysfs_device *d, struct values *values)
 	return add(d, values, text);
 }
 
-/* "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00": what stands after a mark, in lower case. */
-static bool modalias_part(const char *modalias, size_t at, const char *mark, size_t digits, char *to)
+/* "sv00008086" of a modalias: the digits behind a mark, in lower case; *s is moved on. */
+static bool take_digits(const char **s, const char *mark, size_t digits, char *to)
 {
-	size_t n = strlen(mark);
-
-	if (strlen(modalias) < at + n + digits || strncmp(modalias + at, mark, n) != 0)
-		return false;
-	for (size_t i = 0; i < digits; i++) {
-		if (!isxdigit((unsigned char)modalias[at + n + i]))
+	for (; *mark; mark++, (*s)++)
+		if (**s != *mark)
 			return false;
-		to[i] = (char)tolower((unsigned char)modalias[at + n + i]);
+	for (size_t i = 0; i < digits; i++, (*s)++) {
+		if (hex_digit(**s) < 0)
+			return false;
+		to[i] = **s >= 'A' && **s <= 'F' ? (char)(**s + ('a' - 'A')) : **s;
 	}
 	to[digits] = '\0';
 	return true;
@@ -93,11 +116,12 @@ static bool modalias_part(const char *modalias, size_t at, const char *mark, siz
 static int read_hex(struct sysfs_device *d, const char *attr, size_t digits, char *to)
 {
 	char text[32];
+	const char *s = text;
 	int r = sysfs_device_read(d, attr, text, sizeof(text));
 
 	if (r < 0)
 		return r;
-	return modalias_part(text, 0, "0x", digits, to) ? 0 : -ENODATA;
+	return take_digits(&s, "0x", digits, to) ? 0 : -ENODATA;
 }
 
 /* Identity and class the long way, for a PCI device that shows no modalias. */
@@ -123,28 +147,47 @@ static int add_pci_id_from_attrs(struct sysfs_device *d, struct values *values, 
 	return add(d, values, text);
 }
 
-/* The PCI modalias has identity and class in one read, and udev or the uevent bring it along. */
+/* Has the modalias been asked for or announced; NULL: there is none, or it is not known. */
+static const char *modalias(struct sysfs_device *d)
+{
+	return !d->device.facts[FACT_MODALIAS].asked && announced_last(d)
+		       ? d->announced.modalias
+		       : device_text(&d->device, FACT_MODALIAS);
+}
+
+/*
+ * The PCI modalias has identity and class in one read, and udev or the uevent bring it along. Whoever asks
+ * for one gets both, and without printf(), which takes longer than all else here: the kernel may be waiting.
+ */
 static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact fact)
 {
-	char v[9], dev[9], sv[9], sd[9], bc[3], sc[3], i[3], text[32];
+	const enum fact other = fact == FACT_ID ? FACT_CLASS : FACT_ID;
+	char v[9], dev[9], sv[9], sd[9], class[7], id[20], *at;
 	const char *m;
+	int r;
 
 	if (!streq(d->bus, "pci"))
 		return 0;
-	m = device_text(&d->device, FACT_MODALIAS);
+	m = modalias(d);
 	if (!m)
 		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN
 							    : add_pci_id_from_attrs(d, values, fact);
-	if (!modalias_part(m, 4, "v", 8, v) || !modalias_part(m, 13, "d", 8, dev) ||
-		!modalias_part(m, 22, "sv", 8, sv) || !modalias_part(m, 32, "sd", 8, sd) ||
-		!modalias_part(m, 42, "bc", 2, bc) || !modalias_part(m, 46, "sc", 2, sc) ||
-		!modalias_part(m, 50, "i", 2, i))
+	if (!take_digits(&m, "pci:v", 8, v) || !take_digits(&m, "d", 8, dev) ||
+		!take_digits(&m, "sv", 8, sv) || !take_digits(&m, "sd", 8, sd) ||
+		!take_digits(&m, "bc", 2, class) || !take_digits(&m, "sc", 2, class + 2) ||
+		!take_digits(&m, "i", 2, class + 4))
 		return add_pci_id_from_attrs(d, values, fact);
-	if (fact == FACT_ID)
-		(void)snprintf(text, sizeof(text), "%s:%s:%s:%s", v + 4, dev + 4, sv + 4, sd + 4);
-	else
-		(void)snprintf(text, sizeof(text), "%s%s%s", bc, sc, i);
-	return add(d, values, text);
+	at = mempcpy(id, v + 4, 4);
+	*at++ = ':';
+	at = mempcpy(at, dev + 4, 4);
+	*at++ = ':';
+	at = mempcpy(at, sv + 4, 4);
+	*at++ = ':';
+	(void)mempcpy(at, sd + 4, 5);
+	r = add(d, values, fact == FACT_ID ? id : class);
+	if (r >= 0 && !d->device.facts[other].asked)
+		r = sysfs_device_tell(d, other, other == FACT_ID ? id : class);
+	return r;
 }
 
 static int add_physfn(struct sysfs_device *d, struct values *values)
@@ -218,7 +261,7 @@ static int fact(struct device *device, enum fact fact, const char *attr, struct 
 	case FACT_PATH:
 		return add_path(d, values);
 	case FACT_MODALIAS:
-		return add_attr(d, values, "modalias");
+		return add_modalias(d, values);
 	case FACT_ID:
 	case FACT_CLASS:
 		return add_pci_id(d, values, fact);
@@ -235,6 +278,21 @@ static int fact(struct device *device, enum fact fact, const char *attr, struct 
 		break;
 	}
 	return -EINVAL;
+}
+
+static int place(struct device *device, char *buf, size_t size)
+{
+	const struct sysfs_device *d = to_sysfs_device(device);
+	int r;
+
+	if (d->unreadable)
+		return -EAGAIN;
+	r = streq(d->bus, "pci") ? pci_topology(d->devpath, buf, size) : -ENODATA;
+	if (r == -ENODATA) {
+		buf[0] = '\0';
+		r = 0;
+	}
+	return r;
 }
 
 static int group(struct device *device, struct device ***ret_members, size_t *ret_n)
@@ -255,12 +313,19 @@ static int group(struct device *device, struct device ***ret_members, size_t *re
 	return 0;
 }
 
+/* Of its folder, which sysfs_device_init() did not look at. */
+static bool know_inode(struct sysfs_device *d)
+{
+	return d->inode != 0 || sysfs_device_stat(d) >= 0;
+}
+
 static int was_present(struct device *device)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 
-	return d->sysfs->state_dir ? present_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
-				   : -ENODATA;
+	return d->sysfs->state_dir && know_inode(d)
+		       ? present_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
+		       : -ENODATA;
 }
 
 static uint64_t kept_rule(struct device *device)
@@ -268,13 +333,15 @@ static uint64_t kept_rule(struct device *device)
 	struct sysfs_device *d = to_sysfs_device(device);
 	struct record record;
 
-	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+	if (!d->sysfs->state_dir || !know_inode(d) ||
+		record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		return 0;
 	return streq(record.cause, "group") ? record.rule_id : 0;
 }
 
 const struct device_ops sysfs_device_ops = {
 	.fact = fact,
+	.place = place,
 	.group = group,
 	.was_present = was_present,
 	.kept_rule = kept_rule,

@@ -2,7 +2,6 @@
 /* PCI addresses, topological paths, virtual functions; see pci.h. */
 #include "pci.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 
 static bool take_hex(
@@ -10,9 +9,8 @@ static bool take_hex(
 {
 	unsigned v = 0, n = 0;
 
-	for (; *s < end && isxdigit((unsigned char)**s) && n <= most; (*s)++, n++)
-		v = v * 16 + (unsigned)(isdigit((unsigned char)**s) ? **s - '0'
-								    : tolower((unsigned char)**s) - 'a' + 10);
+	for (; *s < end && hex_digit(**s) >= 0 && n <= most; (*s)++, n++)
+		v = v * 16 + (unsigned)hex_digit(**s);
 	if (n < least || n > most)
 		return false;
 	if (after) {
@@ -104,13 +102,17 @@ static int read_number(const char *path, const char *attr, int base, unsigned *r
 	return 0;
 }
 
+static unsigned routing_id(const struct pci_address *a)
+{
+	return a->bus << 8 | a->device << 3 | a->function;
+}
+
 /* Whether the physical function whose folder this is has a function at that routing id; which one. */
 static int vf_number(
 	const char *pf_path, const struct pci_address *pf, const struct pci_address *vf, unsigned *ret)
 {
-	unsigned offset, stride, total;
-	unsigned pf_rid = pf->bus << 8 | pf->device << 3 | pf->function;
-	unsigned vf_rid = vf->bus << 8 | vf->device << 3 | vf->function, n;
+	const unsigned pf_rid = routing_id(pf), vf_rid = routing_id(vf);
+	unsigned offset, stride, total, n;
 
 	if (pf->domain != vf->domain || vf_rid <= pf_rid ||
 		read_number(pf_path, "sriov_totalvfs", 0, &total) < 0 ||
@@ -134,15 +136,17 @@ static int vf_number(
 /* The same from the `virtfnN` links, which come last of all but are there on every kernel. */
 static int vf_number_by_link(const char *pf_path, const char *vf_name, unsigned *ret)
 {
-	_cleanup_(closedirp) DIR *dir = opendir(pf_path);
-	const struct dirent *e;
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	const char *name;
 
-	while (dir && (e = readdir(dir))) {
-		const char *number = startswith(e->d_name, "virtfn");
+	if (dir_open(&dir, pf_path) < 0)
+		return -ENODATA;
+	while ((name = dir_next(&dir))) {
+		const char *number = startswith(name, "virtfn");
 		char path[PATH_MAX], target[PATH_MAX];
 		ssize_t n;
 
-		if (!number || path_printf(path, sizeof(path), "%s/%s", pf_path, e->d_name) < 0)
+		if (!number || path_printf(path, sizeof(path), "%s/%s", pf_path, name) < 0)
 			continue;
 		n = readlink(path, target, sizeof(target) - 1);
 		if (n <= 0)
@@ -154,6 +158,27 @@ static int vf_number_by_link(const char *pf_path, const char *vf_name, unsigned 
 		}
 	}
 	return -ENODATA;
+}
+
+/*
+ * Whether the folder has a function with a lower routing id than this one: only such a one can be its
+ * physical function. Where it is alone, as in most slots, this one look settles it.
+ */
+static bool has_one_before(const char *folder, const struct pci_address *a)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	const char *name;
+
+	if (dir_open(&dir, folder) < 0)
+		return false;
+	while ((name = dir_next(&dir))) {
+		struct pci_address other;
+
+		if (pci_address_parse(name, strlen(name), &other) && other.domain == a->domain &&
+			routing_id(&other) < routing_id(a))
+			return true;
+	}
+	return false;
 }
 
 /* A function of the same card has what the card says its virtual functions have. */
@@ -176,17 +201,19 @@ static bool device_id_fits(const struct sysfs_device *d, const char *pf_path)
 
 int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *ret_number)
 {
-	_cleanup_(closedirp) DIR *dir = NULL;
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	struct pci_address vf, pf;
 	char path[PATH_MAX], parent[PATH_MAX];
-	const struct dirent *e;
+	const char *sibling;
 	unsigned sriov;
 	int r;
 
 	if (!streq(d->bus, "pci") || !pci_address_parse(d->name, strlen(d->name), &vf) ||
-		path_printf(parent, sizeof(parent), "%s%s", d->sysfs->root, d->devpath) < 0)
+		path_join(parent, sizeof(parent), d->sysfs->root, d->devpath, NULL) < 0)
 		return -ENODATA;
 	*strrchr(parent, '/') = '\0';
+	if (!d->sysfs->settled && !has_one_before(parent, &vf))
+		return -ENODATA;
 
 	r = sysfs_device_link(d, "physfn", name, size);
 	if (r >= 0) {
@@ -204,17 +231,16 @@ int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *
 	if (sysfs_device_path(d, ".", path, sizeof(path)) < 0 ||
 		read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
 		return -ENODATA;
-	dir = opendir(parent);
-	if (!dir)
+	if (dir_open(&dir, parent) < 0)
 		return -ENODATA;
-	while ((e = readdir(dir))) {
-		size_t n = strlen(e->d_name);
+	while ((sibling = dir_next(&dir))) {
+		size_t n = strlen(sibling);
 
-		if (!pci_address_parse(e->d_name, n, &pf) || n >= size ||
-			path_printf(path, sizeof(path), "%s/%s", parent, e->d_name) < 0)
+		if (!pci_address_parse(sibling, n, &pf) || n >= size ||
+			path_join(path, sizeof(path), parent, "/", sibling, NULL) < 0)
 			continue;
 		if (vf_number(path, &pf, &vf, ret_number) == 0 && device_id_fits(d, path)) {
-			memcpy(name, e->d_name, n + 1);
+			memcpy(name, sibling, n + 1);
 			return 0;
 		}
 	}

@@ -298,7 +298,7 @@ struct policy *policy_free(struct policy *policy)
 const struct rule *policy_find_rule(const struct policy *policy, uint64_t id)
 {
 	for (size_t i = 0; i < policy->n_rules; i++)
-		if (rule_id(policy->rules[i]) == id)
+		if ((policy->ids ? policy->ids[i] : rule_id(policy->rules[i])) == id)
 			return policy->rules[i];
 	return NULL;
 }

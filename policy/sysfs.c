@@ -8,12 +8,26 @@
 
 void sysfs_init(struct sysfs *sysfs, const struct settings *settings)
 {
-	*sysfs = (struct sysfs){ .root = settings->sysfs, .state_dir = settings->state_dir };
+	*sysfs = (struct sysfs){
+		.root = settings->sysfs, .state_dir = settings->state_dir, .seqnum_fd = -EBADF
+	};
+}
+
+void sysfs_prepare(struct sysfs *sysfs)
+{
+	char path[PATH_MAX];
+
+	if (path_join(path, sizeof(path), sysfs->root, "/kernel/uevent_seqnum", NULL) >= 0)
+		sysfs->seqnum_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (sysfs->state_dir)
+		(void)present_has(&sysfs->present, sysfs->state_dir, 0);
 }
 
 void sysfs_done(struct sysfs *sysfs)
 {
 	present_done(&sysfs->present);
+	closep(&sysfs->seqnum_fd);
+	sysfs->seqnum_fd = -EBADF;
 }
 
 void sysfs_progress(const struct sysfs_device *d, const char *verb, const char *attr)
@@ -148,7 +162,9 @@ int sysfs_device_stat(struct sysfs_device *d)
 	return 0;
 }
 
-int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
+/* With memory from `lent` if it is not NULL, else of its own. */
+static int device_new(struct sysfs *sysfs, struct arena *lent, const char *devpath, const char *bus,
+	struct sysfs_device **ret)
 {
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 	const char *last = strrchr(devpath, '/');
@@ -159,11 +175,12 @@ int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, 
 		streq(last, "/."))
 		return -EINVAL;
 
-	d = calloc(1, sizeof(*d));
+	d = lent ? arena_alloc(lent, sizeof(*d)) : calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	sysfs_device_init(d, sysfs, devpath, bus);
-	d->devpath = arena_strdup(&d->device.arena, devpath);
+	d->device.lent = lent;
+	d->devpath = arena_strdup(device_arena(&d->device), devpath);
 	if (!d->devpath)
 		return -ENOMEM;
 	d->name = strrchr(d->devpath, '/') + 1;
@@ -178,11 +195,16 @@ int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, 
 			return r == -ENOENT ? -ENODEV : r;
 		bus = text;
 	}
-	d->bus = arena_strdup(&d->device.arena, bus);
+	d->bus = arena_strdup(device_arena(&d->device), bus);
 	if (!d->bus)
 		return -ENOMEM;
 	*ret = TAKE_PTR(d);
 	return 0;
+}
+
+int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
+{
+	return device_new(sysfs, NULL, devpath, bus, ret);
 }
 
 /* "/devices/x/y" from the "../../../devices/x/y" of a link in a folder of sysfs. */
@@ -195,7 +217,8 @@ static const char *devpath_of_link(const char *target)
 	return target - 1; /* the slash before it */
 }
 
-static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus, struct sysfs_device **ret)
+static int device_of_link(
+	struct sysfs *sysfs, struct arena *lent, const char *path, const char *bus, struct sysfs_device **ret)
 {
 	char target[PATH_MAX];
 	const char *devpath;
@@ -204,7 +227,7 @@ static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus
 	if (r < 0)
 		return r == -ENOENT || r == -EINVAL || r == -ENOTDIR ? -ENODEV : r;
 	devpath = devpath_of_link(target);
-	return devpath && devpath > target ? sysfs_device_new(sysfs, devpath, bus, ret) : -ENODEV;
+	return devpath && devpath > target ? device_new(sysfs, lent, devpath, bus, ret) : -ENODEV;
 }
 
 static bool is_file_name(const char *s)
@@ -220,12 +243,12 @@ int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, st
 	if (!is_file_name(bus) || !is_file_name(name))
 		return -EINVAL;
 	r = path_printf(path, sizeof(path), "%s/bus/%s/devices/%s", sysfs->root, bus, name);
-	return r < 0 ? r : device_of_link(sysfs, path, bus, ret);
+	return r < 0 ? r : device_of_link(sysfs, NULL, path, bus, ret);
 }
 
 void sysfs_device_reset(struct sysfs_device *d)
 {
-	if (!d->members_borrowed) {
+	if (!d->members_borrowed && !d->device.lent) {
 		for (size_t i = 0; i < d->n_members; i++)
 			if (d->members[i] != &d->device)
 				sysfs_device_free(to_sysfs_device(d->members[i]));
@@ -236,9 +259,11 @@ void sysfs_device_reset(struct sysfs_device *d)
 
 struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
 {
-	if (d)
-		sysfs_device_reset(d);
-	free(d);
+	if (!d)
+		return NULL;
+	sysfs_device_reset(d);
+	if (!d->device.lent)
+		free(d);
 	return NULL;
 }
 
@@ -250,39 +275,50 @@ int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text)
 	return r;
 }
 
+void sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum)
+{
+	d->announced.modalias = modalias;
+	d->announced.seqnum = seqnum;
+}
+
 int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
 {
-	struct device **v = reallocarray(d->members, d->n_members + 1, sizeof(struct device *));
+	/* Room for a power of two each time. */
+	if ((d->n_members & (d->n_members - 1)) == 0) {
+		const size_t room = (d->n_members ? 2 * d->n_members : 1) * sizeof(struct device *);
+		struct device **v =
+			d->device.lent ? arena_alloc(d->device.lent, room) : realloc(d->members, room);
 
-	if (!v)
-		return -ENOMEM;
-	d->members = v;
+		if (!v)
+			return -ENOMEM;
+		if (d->device.lent && d->n_members)
+			memcpy(v, d->members, d->n_members * sizeof(struct device *));
+		d->members = v;
+	}
 	d->members[d->n_members++] = member;
 	return 0;
 }
 
 int sysfs_device_find_members(struct sysfs_device *d)
 {
-	_cleanup_(closedirp) DIR *dir = NULL;
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char path[PATH_MAX], member[PATH_MAX + 256];
-	const struct dirent *e;
+	const char *name;
 	int r;
 
 	r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
+	if (r >= 0)
+		r = dir_open(&dir, path);
 	if (r < 0)
-		return r;
-	dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? -ENODATA : negative_errno();
+		return r == -ENOENT ? -ENODATA : r;
 
 	r = sysfs_device_add_member(d, &d->device);
-	while (r >= 0 && (e = readdir(dir))) {
+	while (r >= 0 && (name = dir_next(&dir))) {
 		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
 
-		if (e->d_name[0] == '.')
+		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0)
 			continue;
-		(void)snprintf(member, sizeof(member), "%s/%s", path, e->d_name);
-		r = device_of_link(d->sysfs, member, NULL, &other);
+		r = device_of_link(d->sysfs, d->device.lent, member, NULL, &other);
 		if (r == -ENOMEM)
 			break;
 		r = 0; /* one that has just gone is no member any more */
@@ -315,7 +351,7 @@ static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device **
 		if (e->d_name[0] == '.' && (streq(e->d_name, ".") || streq(e->d_name, "..")))
 			continue;
 		(void)snprintf(link, sizeof(link), "%s/%s", path, e->d_name);
-		r = device_of_link(sysfs, link, bus, &d);
+		r = device_of_link(sysfs, NULL, link, bus, &d);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0 || !sysfs_device_is_supported(d))

@@ -33,6 +33,7 @@ struct sysfs {
 	struct progress *progress; /* NULL: nobody watches */
 	/* All links of devices are made: a device without `physfn` is no virtual function. */
 	bool settled;
+	int seqnum_fd; /* of kernel/uevent_seqnum, for sysfs_device_announced(); -EBADF: not open */
 	struct present_list present;
 };
 
@@ -41,7 +42,11 @@ struct sysfs_device {
 	struct sysfs *sysfs;
 	const char *devpath; /* "/devices/pci0000:00/0000:00:03.0" */
 	const char *bus, *name;
-	uint64_t inode;	      /* of its folder */
+	uint64_t inode; /* of its folder; 0: not known yet */
+	struct {
+		const char *modalias;
+		uint64_t seqnum;
+	} announced;	      /* see sysfs_device_announced() */
 	const char *group_id; /* number of the IOMMU group, NULL: none or not known yet */
 	bool group_asked;
 	struct device **members; /* of the group, itself among them; those that we made are ours */
@@ -56,6 +61,9 @@ static inline struct sysfs_device *to_sysfs_device(struct device *d)
 }
 
 void sysfs_init(struct sysfs *sysfs, const struct settings *settings);
+/* Also opens and reads beforehand what sysfs_device_announced() and groups will need, for one who is in a
+ * hurry then. */
+void sysfs_prepare(struct sysfs *sysfs);
 void sysfs_done(struct sysfs *sysfs);
 
 /*
@@ -93,6 +101,13 @@ static inline void sysfs_device_freep(struct sysfs_device **d)
 
 /* What somebody (udev, the kernel's uevent) told us already need not be read: a fact with one value. */
 int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text);
+
+/*
+ * What the kernel's uevent says of a device: its modalias (borrowed; NULL: nothing) and the uevent's number.
+ * It need not be read then, if it is asked for while that uevent is the last that the kernel has sent. Else
+ * the device may have gone since, and another be there under its name.
+ */
+void sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum);
 
 /* Whether the device has a driver_override file: only then is it any business of ours. */
 bool sysfs_device_is_supported(const struct sysfs_device *d);

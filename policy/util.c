@@ -14,6 +14,7 @@
 
 struct arena_block {
 	struct arena_block *next;
+	size_t size;
 	size_t mapped; /* bytes from mmap(); 0: from calloc() */
 	char data[];
 };
@@ -21,6 +22,7 @@ struct arena_block {
 static void add_block(struct arena *a, struct arena_block *b, size_t size)
 {
 	b->next = a->blocks;
+	b->size = size;
 	a->blocks = b;
 	a->next = b->data;
 	a->left = size;
@@ -103,18 +105,67 @@ char *arena_printf(struct arena *a, const char *format, ...)
 	return p;
 }
 
-void arena_done(struct arena *a)
+static void free_blocks(struct arena_block *b, const struct arena_block *end)
 {
-	while (a->blocks) {
-		struct arena_block *b = a->blocks;
+	while (b != end) {
+		struct arena_block *next = b->next;
 
-		a->blocks = b->next;
 		if (b->mapped)
 			(void)munmap(b, b->mapped);
 		else
 			free(b);
+		b = next;
 	}
+}
+
+void arena_done(struct arena *a)
+{
+	free_blocks(a->blocks, NULL);
 	*a = (struct arena){};
+}
+
+void arena_reset(struct arena *a)
+{
+	struct arena_block *oldest = a->blocks;
+	size_t used;
+
+	if (!oldest)
+		return;
+	used = (size_t)(a->next - oldest->data);
+	while (oldest->next) {
+		oldest = oldest->next;
+		used = oldest->size;
+	}
+	free_blocks(a->blocks, oldest);
+	memset(oldest->data, 0, used);
+	*a = (struct arena){ .blocks = oldest, .next = oldest->data, .left = oldest->size };
+}
+
+int dir_open(struct dir_reader *d, const char *path)
+{
+	d->at = d->n = 0;
+	d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return d->fd < 0 ? negative_errno() : 0;
+}
+
+const char *dir_next(struct dir_reader *d)
+{
+	for (;;) {
+		const struct dirent64 *e;
+
+		if (d->at >= d->n) {
+			ssize_t n = getdents64(d->fd, d->buf, sizeof(d->buf));
+
+			if (n <= 0)
+				return NULL;
+			d->n = (size_t)n;
+			d->at = 0;
+		}
+		e = (const void *)(d->buf + d->at);
+		d->at += e->d_reclen;
+		if (e->d_name[0] != '.')
+			return e->d_name;
+	}
 }
 
 int strings_add(struct strings *l, const char *s)

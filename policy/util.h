@@ -80,6 +80,26 @@ static inline const char *startswith(const char *s, const char *prefix)
 	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
 }
 
+/* What a hex digit is worth, -1: it is none. Without the locale's tables, which isxdigit() looks things up
+ * in. */
+static inline int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The decimal number that s begins with; 0: none. */
+static inline uint64_t number_of(const char *s)
+{
+	uint64_t n = 0;
+
+	while (*s >= '0' && *s <= '9')
+		n = n * 10 + (uint64_t)(*s++ - '0');
+	return n;
+}
+
 /*
  * Memory that is given back all at once. A policy is thousands of short strings that live and die
  * together, and it is read anew for every device event: one allocation for many is what keeps that cheap.
@@ -105,6 +125,28 @@ char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_printf(struct arena *a, const char *format, ...) _printf_(2, 3);
 void arena_done(struct arena *a);
+/* Takes all of it back but keeps the oldest block: who never needs more than that allocates once. */
+void arena_reset(struct arena *a);
+
+/*
+ * The names in a folder, hidden ones left out, without the memory that opendir() allocates for it. A name is
+ * good until the next call.
+ */
+struct dir_reader {
+	int fd;
+	size_t at, n; /* in buf */
+	char buf[2048] __attribute__((aligned(8)));
+};
+
+/* 0 or negative errno. */
+int dir_open(struct dir_reader *d, const char *path);
+/* NULL: there are no more, or they cannot be read. */
+const char *dir_next(struct dir_reader *d);
+
+static inline void dir_close(struct dir_reader *d)
+{
+	closep(&d->fd);
+}
 
 /* A growing list of strings; the strings are borrowed (mostly from an arena), the list is owned. */
 struct strings {

@@ -7,20 +7,18 @@
  * Programs are run in turn, and of each the fastest half of its runs counts: on a machine that does other
  * things as well the slow half tells about those.
  */
-#include <errno.h>
+#include "bench.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEVICES 2000
@@ -34,46 +32,6 @@ struct program {
 	double usec[RUNS_MAX];
 	long peak_kib;
 };
-
-static char top[64];
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void __attribute__((format(printf, 2, 3))) write_file(const char *text, const char *format, ...)
-{
-	char path[PATH_MAX];
-	va_list ap;
-	FILE *f;
-
-	va_start(ap, format);
-	(void)vsnprintf(path, sizeof(path), format, ap);
-	va_end(ap);
-	f = fopen(path, "we");
-	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
-		die(path);
-}
-
-static void __attribute__((format(printf, 1, 2))) make_dir(const char *format, ...)
-{
-	char path[PATH_MAX];
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vsnprintf(path, sizeof(path), format, ap);
-	va_end(ap);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		die(path);
-}
-
-static void make_link(const char *target, const char *path)
-{
-	if (symlink(target, path) < 0)
-		die(path);
-}
 
 static void device_name(unsigned i, char buf[static 32])
 {
@@ -129,14 +87,6 @@ static void make_policy(unsigned rules)
 		die(path);
 }
 
-static double now_usec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
 static double run_once(struct program *p)
 {
 	posix_spawn_file_actions_t actions;
@@ -148,11 +98,11 @@ static double run_once(struct program *p)
 	(void)posix_spawn_file_actions_init(&actions);
 	(void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	(void)posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	start = now_usec();
+	start = clock_usec();
 	r = posix_spawn(&pid, p->argv[0], &actions, NULL, (char *const *)(uintptr_t)p->argv, environ);
 	if (r != 0 || wait4(pid, &status, 0, &usage) < 0)
 		die(p->argv[0]);
-	start = now_usec() - start;
+	start = clock_usec() - start;
 	(void)posix_spawn_file_actions_destroy(&actions);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		(void)fprintf(stderr, "%s failed\n", p->name);
@@ -163,18 +113,11 @@ static double run_once(struct program *p)
 	return start;
 }
 
-static int compare(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static double fast_half(double *v, unsigned n)
 {
 	double sum = 0;
 
-	qsort(v, n, sizeof(*v), compare);
+	qsort(v, n, sizeof(*v), compare_doubles);
 	for (unsigned i = 0; i < n / 2; i++)
 		sum += v[i];
 	return sum / (n / 2);
@@ -183,7 +126,7 @@ static double fast_half(double *v, unsigned n)
 /* One attribute of each of n devices: what no sweep can do without. */
 static double read_loop(unsigned n)
 {
-	double start = now_usec();
+	double start = clock_usec();
 
 	for (unsigned i = 0; i < n; i++) {
 		char path[PATH_MAX], name[32], buf[4096];
@@ -196,16 +139,7 @@ static double read_loop(unsigned n)
 			die(path);
 		(void)close(fd);
 	}
-	return now_usec() - start;
-}
-
-static void remove_tree(void)
-{
-	char rm[] = "rm", rf[] = "-rf", *argv[] = { rm, rf, top, NULL };
-	pid_t pid;
-
-	if (posix_spawnp(&pid, "rm", NULL, NULL, argv, environ) == 0)
-		(void)waitpid(pid, NULL, 0);
+	return clock_usec() - start;
 }
 
 static void bench_event(const char *enforcer, const char *nothing, unsigned runs)
@@ -277,10 +211,7 @@ int main(int argc, char **argv)
 		(void)fputs("bench-enforcer DRIVER-OVERRIDE NOTHING [RUNS]\n", stderr);
 		return 2;
 	}
-	(void)snprintf(top, sizeof(top), "/tmp/bench-enforcer.XXXXXX");
-	if (!mkdtemp(top))
-		die(top);
-	(void)atexit(remove_tree);
+	bench_dir("/tmp", "bench-enforcer");
 	make_tree();
 	bench_event(argv[1], argv[2], runs);
 	bench_sweep(argv[1], runs < 20 ? runs : 20);

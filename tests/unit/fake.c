@@ -25,6 +25,13 @@ static int fact(struct device *d, enum fact fact, const char *attr, struct value
 	return 0;
 }
 
+static int place(struct device *d, char *buf, size_t size)
+{
+	const struct fake *f = to_fake(d);
+
+	return f->place ? path_printf(buf, size, "%s", f->place) : -EAGAIN;
+}
+
 static int group(struct device *d, struct device ***ret_members, size_t *ret_n)
 {
 	struct fake *f = to_fake(d);
@@ -51,6 +58,7 @@ void fake_init(struct fake *f)
 {
 	static const struct device_ops ops = {
 		.fact = fact,
+		.place = place,
 		.group = group,
 		.was_present = was_present,
 		.kept_rule = kept_rule,

@@ -18,7 +18,8 @@ struct fake {
 		int r; /* what asking returns; with an error no values are given */
 		unsigned asked;
 	} facts[FACT_COUNT];
-	const char *attr; /* the only attribute it has; its value is facts[FACT_ATTR].v */
+	const char *place; /* NULL: not known without asking for the path */
+	const char *attr;  /* the only attribute it has; its value is facts[FACT_ATTR].v */
 
 	struct device *members[FAKE_MEMBERS];
 	size_t n_members;

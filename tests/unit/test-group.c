@@ -56,6 +56,35 @@ static const char *in_sweep(struct bench *b, const char *devpath)
 	return text;
 }
 
+/* The device as the guard asks about it: where it has prepared memory, no other is used. */
+static void in_lent_memory(struct bench *b, const char *devpath, const char *bus, const char *expected)
+{
+	struct decision decision;
+	struct sysfs_device d;
+	struct arena lent = {};
+	struct sysfs sysfs;
+
+	ck_assert_ptr_nonnull(arena_alloc(&lent, 32768));
+	arena_reset(&lent);
+	sysfs_init(&sysfs, &b->m->settings);
+	for (int round = 0; round < 2; round++) {
+		const struct arena before = lent;
+
+		sysfs_device_init(&d, &sysfs, devpath, bus);
+		d.device.lent = &lent;
+		ck_assert_int_eq(policy_decide(b->policy, &d.device, &decision), 0);
+		ck_assert_str_eq(decision_text(&decision), expected);
+		ck_assert_ptr_null(d.device.arena.blocks);
+		ck_assert_ptr_eq(lent.blocks, before.blocks);
+		ck_assert_uint_lt(lent.left, before.left);
+		decision_done(&decision);
+		sysfs_device_reset(&d);
+		arena_reset(&lent);
+	}
+	sysfs_done(&sysfs);
+	arena_done(&lent);
+}
+
 /* What one device's event says, which must be the same. */
 static const char *decided(struct bench *b, const char *devpath)
 {
@@ -69,6 +98,7 @@ static const char *decided(struct bench *b, const char *devpath)
 	ck_assert_int_eq(policy_decide(b->policy, &d->device, &decision), 0);
 	text = mock_printf(b->m, "%s", decision_text(&decision));
 	decision_done(&decision);
+	in_lent_memory(b, devpath, d->bus, text);
 	sysfs_device_free(d);
 	sysfs_done(&sysfs);
 	ck_assert_str_eq(in_sweep(b, devpath), text);

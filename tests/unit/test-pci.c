@@ -219,6 +219,50 @@ START_TEST(identity_and_class)
 }
 END_TEST
 
+/* The identity, by which the kernel's event number 7 with that modalias is answered. */
+static const char *announced(
+	struct card *c, const char *devpath, const char *bus, const char *modalias, enum fact fact)
+{
+	const char *text;
+	struct sysfs_device d;
+
+	sysfs_prepare(&c->sysfs);
+	sysfs_device_init(&d, &c->sysfs, devpath, bus);
+	sysfs_device_announced(&d, modalias, 7);
+	text = device_text(&d.device, fact);
+	text = text ? mock_printf(c->m, "%s", text) : "";
+	sysfs_device_reset(&d);
+	sysfs_done(&c->sysfs);
+	return text;
+}
+
+START_TEST(modalias_of_the_latest_event_is_believed_and_no_other)
+{
+	static const char event[] = "pci:v00001234d00005678sv00009ABCsd0000DEF0bc03sc02i01";
+	struct card c = make_card();
+	const char *number = mock_printf(c.m, "%s/kernel/uevent_seqnum", c.m->sysfs);
+	const char *serial = mock_platform_add(c.m, "serial8250", "platform:serial8250");
+
+	make_dirs(mock_printf(c.m, "%s/kernel", c.m->sysfs));
+	/* Without the file nobody knows which event is the latest. */
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_ID), "8086:10c9:1af4:1100");
+	make_file(number, "7\n", 2);
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_ID), "1234:5678:9abc:def0");
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_CLASS), "030201");
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_MODALIAS), event);
+	ck_assert_str_eq(announced(&c, c.pf, "pci", NULL, FACT_ID), "8086:10c9:1af4:1100");
+	ck_assert_str_eq(
+		announced(&c, serial, "platform", "of:Nserial", FACT_MODALIAS), "platform:serial8250");
+	/* There has been another since: the device may be another one by now. */
+	make_file(number, "8\n", 2);
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_ID), "8086:10c9:1af4:1100");
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_CLASS), "020000");
+	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_MODALIAS),
+		"pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00");
+	mock_free(c.m);
+}
+END_TEST
+
 START_TEST(names_and_ancestors)
 {
 	struct card c = make_card();
@@ -298,5 +342,6 @@ END_TEST
 SUITE_MAIN("pci", 20, addresses, no_addresses, path_leaves_bus_numbers_out, path_keeps_host_bridges, no_path,
 	virtual_function_by_its_links, virtual_function_on_a_kernel_that_shows_no_offset,
 	virtual_function_before_its_links, virtual_function_on_the_next_bus, no_virtual_functions,
-	settled_tree_is_not_computed, identity_and_class, names_and_ancestors,
+	settled_tree_is_not_computed, identity_and_class,
+	modalias_of_the_latest_event_is_believed_and_no_other, names_and_ancestors,
 	platform_devices_have_no_pci_facts, firmware_and_compatible, first_line_of_an_attribute)

@@ -114,6 +114,18 @@ START_TEST(empty_or_cut_record_is_void)
 }
 END_TEST
 
+START_TEST(record_longer_than_any_is_void)
+{
+	struct bench b = bench_new(VFIO);
+	const char *text;
+
+	apply(&b);
+	text = mock_printf(b.m, "%s%65536s\n", mock_read(b.m, record_file(&b)), "X=");
+	make_file(record_file(&b), text, strlen(text));
+	is_void(&b);
+}
+END_TEST
+
 START_TEST(what_does_not_change_is_not_written_again)
 {
 	struct bench b = bench_new(VFIO);
@@ -350,6 +362,52 @@ START_TEST(arena_gives_zeroed_memory_of_any_size)
 }
 END_TEST
 
+START_TEST(arena_that_is_reset_keeps_its_oldest_block)
+{
+	struct arena a = {};
+	char *first, *again;
+
+	arena_reset(&a); /* nothing to do */
+	first = arena_alloc(&a, 2000);
+	arena_reset(&a);
+	for (int round = 0; round < 3; round++) {
+		again = arena_alloc(&a, 500);
+		ck_assert_ptr_eq(again, first);
+		for (size_t i = 0; i < 500; i++)
+			ck_assert_int_eq(again[i], 0);
+		memset(again, 0xff, 500);
+		if (round == 1) /* does not fit any more: further blocks, which go */
+			memset(arena_alloc(&a, 100000), 0xff, 100000);
+		arena_reset(&a);
+	}
+	arena_done(&a);
+}
+END_TEST
+
+START_TEST(names_in_a_folder)
+{
+	struct mock *m = mock_new();
+	struct dir_reader dir;
+	bool seen[200] = {};
+	const char *name;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ELEMENTSOF(seen); i++) /* more than fits into its buffer */
+		mock_attr(m, "/devices/folder", mock_printf(m, "with-a-name-of-some-length-%u", i), "");
+	mock_attr(m, "/devices/folder", ".hidden", "");
+	ck_assert_int_eq(dir_open(&dir, mock_path(m, "/devices/folder", ".")), 0);
+	for (; (name = dir_next(&dir)); n++)
+		seen[number_of(startswith(name, "with-a-name-of-some-length-"))] = true;
+	dir_close(&dir);
+	ck_assert_uint_eq(n, ELEMENTSOF(seen));
+	for (unsigned i = 0; i < ELEMENTSOF(seen); i++)
+		ck_assert(seen[i]);
+	ck_assert_int_eq(dir_open(&dir, mock_path(m, "/devices/none", ".")), -ENOENT);
+	dir_close(&dir);
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(files_are_read_to_a_limit)
 {
 	struct bench b = bench_new("");
@@ -377,9 +435,11 @@ END_TEST
 
 SUITE_MAIN("state", 20, fields_of_a_record, unknown_keys_are_passed_over, record_of_another_boot_is_void,
 	record_of_another_version_is_void, record_of_another_device_under_the_name_is_void,
-	empty_or_cut_record_is_void, what_does_not_change_is_not_written_again, release_clears_what_is_ours,
+	empty_or_cut_record_is_void, record_longer_than_any_is_void,
+	what_does_not_change_is_not_written_again, release_clears_what_is_ours,
 	release_leaves_what_is_not_ours, release_leaves_a_bound_driver, stuck_device_keeps_what_was_set,
 	present_list_never_changes, present_list_of_another_boot_counts_for_nothing,
 	names_are_escaped_for_files, kernel_command_line_turns_off, given_directories_replace_all_three,
 	running_kernel_is_asked_only_for_its_own_tree, lists_of_strings_grow,
-	arena_gives_zeroed_memory_of_any_size, files_are_read_to_a_limit)
+	arena_gives_zeroed_memory_of_any_size, arena_that_is_reset_keeps_its_oldest_block, names_in_a_folder,
+	files_are_read_to_a_limit)

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the guard's own path costs, as a ratio measured side by side in one run: from waiting for the kernel's
+ * message of a new device until the override is written, and until the device is let go (receive, decide,
+ * compare, write, mark), against a loop of recvmsg(), open(), read() and write() for the same messages and
+ * the same files. What the guard does afterwards (closing, the record, the follow-up), while the kernel goes
+ * on, is shown beside it.
+ *
+ * On a mock tree on tmpfs, where a file costs less than in sysfs, so that the guard's own part weighs more
+ * than it does in earnest. Guard and loop take turns by blocks of messages; medians are compared, for other
+ * programs of the machine disturb single messages. Ends with 1 when memory was allocated before a device was
+ * let go.
+ */
+#include "bench.h"
+#include "watched.h"
+
+#include "../../guard/guard.h"
+#include "../../guard/uevent.h"
+#include "../../enforce/intent.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+
+#define DEVICES 200U /* each in a hot-plug slot of its own */
+#define FEW 8U	     /* of them are named one by one; and so many others are one of two in a slot */
+#define BLOCK 40U
+#define ROUNDS_MAX 1000U
+#define UNSET "(null)\n"
+#define DRIVER "vfio-pci"
+
+/* How the policy's last rule, the only one that matches, names the devices. */
+enum last_rule {
+	BY_ID,
+	BY_NAME,
+	BY_CLASS,
+	BY_PATH,
+	BY_PHYSFN,
+	BY_MEMBER, /* not at all: it gives a driver to the group of the device beside it */
+};
+
+struct row {
+	const char *text;
+	enum last_rule last;
+	const char *group; /* Group= of the last rule */
+	bool overtaken;	   /* the kernel has sent other events since */
+};
+
+/* What a rule says about itself; below, what more has to be looked at before the device may go on. */
+static const struct row rows[] = {
+	{ "Id=", BY_ID, "leave", false },
+	{ "Name=", BY_NAME, "leave", false },
+	{ "Class=", BY_CLASS, "leave", false },
+	{ "Id=, Group=hold", BY_ID, "hold", false },
+	{ "Id=, not the latest event", BY_ID, "leave", true },
+	{ "Path=", BY_PATH, "leave", false },
+	{ "PhysFn=", BY_PHYSFN, "leave", false },
+	{ "none, companion", BY_MEMBER, DRIVER, false },
+};
+
+struct slot {
+	char port[16], name[16], devpath[64];
+	char message[512];
+	size_t size;
+	int override;
+};
+
+static struct slot slots[DEVICES + FEW];
+static unsigned first_slot, n_slots; /* that are used */
+static int pair[2];		     /* messages go in at 0 */
+
+struct times {
+	double v[ROUNDS_MAX * BLOCK];
+	size_t n;
+};
+
+static void __attribute__((format(printf, 2, 3))) add_line(struct slot *s, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	s->size += (size_t)vsnprintf(s->message + s->size, sizeof(s->message) - s->size, format, ap) + 1;
+	va_end(ap);
+}
+
+/* Number 7 in full: a kernel's message has about as many lines, in this order. */
+static void make_message(struct slot *s)
+{
+	s->size = 0;
+	add_line(s, "add@%s", s->devpath);
+	add_line(s, "ACTION=add");
+	add_line(s, "DEVPATH=%s", s->devpath);
+	add_line(s, "SUBSYSTEM=pci");
+	add_line(s, "PCI_CLASS=20000");
+	add_line(s, "PCI_ID=8086:10D3");
+	add_line(s, "PCI_SUBSYS_ID=8086:A01F");
+	add_line(s, "PCI_SLOT_NAME=%s", s->name);
+	add_line(s, "MODALIAS=pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00");
+	add_line(s, "SEQNUM=4711");
+}
+
+static void make_function(struct slot *s, unsigned bus, unsigned function)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+
+	(void)snprintf(s->port, sizeof(s->port), "0000:00:%02x.%x", 1 + bus / 8, bus % 8);
+	(void)snprintf(s->name, sizeof(s->name), "0000:%02x:00.%x", 1 + bus, function);
+	(void)snprintf(s->devpath, sizeof(s->devpath), "/devices/pci0000:00/%s/%s", s->port, s->name);
+	make_message(s);
+	make_dir("%s/sys/devices/pci0000:00/%s", top, s->port);
+	make_dir("%s/sys%s", top, s->devpath);
+	write_file("0x8086\n", "%s/sys%s/vendor", top, s->devpath);
+	write_file("0x10d3\n", "%s/sys%s/device", top, s->devpath);
+	write_file("0x020000\n", "%s/sys%s/class", top, s->devpath);
+	write_file("pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00\n", "%s/sys%s/modalias", top,
+		s->devpath);
+	write_file(UNSET, "%s/sys%s/driver_override", top, s->devpath);
+	(void)snprintf(path, sizeof(path), "%s/sys%s/driver_override", top, s->devpath);
+	s->override = open(path, O_RDWR | O_CLOEXEC);
+	if (s->override < 0)
+		die(path);
+	(void)snprintf(target, sizeof(target), "../../..%s", s->devpath);
+	(void)snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s", top, s->name);
+	make_link(target, path);
+	(void)snprintf(path, sizeof(path), "%s/sys%s/subsystem", top, s->devpath);
+	make_link("../../../../bus/pci", path);
+}
+
+static void join_group(const struct slot *s, unsigned group)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+
+	make_dir("%s/sys/kernel/iommu_groups/%u", top, group);
+	make_dir("%s/sys/kernel/iommu_groups/%u/devices", top, group);
+	(void)snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%u/devices/%s", top, group, s->name);
+	(void)snprintf(target, sizeof(target), "../../../..%s", s->devpath);
+	make_link(target, path);
+	(void)snprintf(path, sizeof(path), "%s/sys%s/iommu_group", top, s->devpath);
+	(void)snprintf(target, sizeof(target), "../../../../kernel/iommu_groups/%u", group);
+	make_link(target, path);
+}
+
+/* A physical function, which is there, and its virtual one, which is the device of the messages. */
+static void make_pair(struct slot *s, unsigned bus)
+{
+	struct slot pf;
+
+	make_function(&pf, bus, 0);
+	(void)close(pf.override);
+	write_file("1\n", "%s/sys%s/sriov_totalvfs", top, pf.devpath);
+	write_file("1\n", "%s/sys%s/sriov_offset", top, pf.devpath);
+	write_file("1\n", "%s/sys%s/sriov_stride", top, pf.devpath);
+	write_file("10d3\n", "%s/sys%s/sriov_vf_device", top, pf.devpath);
+	make_function(s, bus, 1);
+	join_group(&pf, bus);
+	join_group(s, bus);
+}
+
+static void make_tree(void)
+{
+	static const char *const dirs[] = { "", "/bus", "/bus/pci", "/bus/pci/devices", "/kernel",
+		"/kernel/iommu_groups", "/devices", "/devices/pci0000:00" };
+	struct statfs fs;
+
+	bench_dir("/dev/shm", "bench-guard");
+	if (statfs(top, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		printf("(/dev/shm is no tmpfs here)\n");
+	for (size_t i = 0; i < ELEMENTSOF(dirs); i++)
+		make_dir("%s/sys%s", top, dirs[i]);
+	for (unsigned i = 0; i < DEVICES; i++)
+		make_function(&slots[i], i, 0);
+	for (unsigned i = DEVICES; i < DEVICES + FEW; i++)
+		make_pair(&slots[i], i);
+}
+
+/* Rules as people write them, about devices that are not here. */
+static void add_other_rule(FILE *f, unsigned i)
+{
+	static const char *const actions[] = { "Driver=vfio-pci", "Driver=vfio\nGroup=leave", "Driver=none",
+		"Driver=nvme\nRebind=no" };
+
+	(void)fprintf(f, "[device other-%u]\n", i);
+	if (i % 20 == 19)
+		(void)fprintf(f, "Name=0001:%02x:00.*\n", i / 20);
+	else if (i % 20 == 9)
+		(void)fprintf(f, "Path=pci0001:00/%02x.0/*\n", i / 20);
+	else if (i % 10 == 8)
+		(void)fprintf(f, "Class=%02x%02x%02x\n", 3 + i % 3, i >> 8, i & 255);
+	else if (i % 10 >= 6)
+		(void)fprintf(f, "Path=pci0000:00/%02x.%x/1f.7\n", i / 8 % 32, i % 8);
+	else if (i % 2)
+		(void)fprintf(f, "Id=10de:%04x%s\n", 0x1000 + i, i % 3 ? "" : ":1043:85aa");
+	else
+		(void)fprintf(f, "Name=0001:%02x:%02x.%x\n", i >> 8, (i >> 3) & 31, i & 7);
+	(void)fprintf(f, "%s\n\n", actions[i / 7 % 4]);
+}
+
+static void add_last_rule(FILE *f, const struct row *row)
+{
+	(void)fprintf(f, "[device ours]\nDriver=" DRIVER "\nGroup=%s\n", row->group);
+	first_slot = row->last == BY_PHYSFN || row->last == BY_MEMBER ? DEVICES : 0;
+	n_slots = row->last == BY_ID || row->last == BY_CLASS ? DEVICES : FEW;
+	for (unsigned i = first_slot; i < first_slot + n_slots; i++)
+		switch (row->last) {
+		case BY_ID:
+			(void)fprintf(f, "%s", i == 0 ? "Id=8086:10d3\n" : "");
+			break;
+		case BY_CLASS:
+			(void)fprintf(f, "%s", i == 0 ? "Class=0200\n" : "");
+			break;
+		case BY_NAME:
+			(void)fprintf(f, "Name=%s\n", slots[i].name);
+			break;
+		case BY_PATH:
+			(void)fprintf(f, "Path=pci0000:00/%s/00.0\n", slots[i].port + strlen("0000:00:"));
+			break;
+		case BY_PHYSFN:
+			(void)fprintf(f, "PhysFn=%.*s0\n", (int)strlen(slots[i].name) - 1, slots[i].name);
+			break;
+		case BY_MEMBER:
+			(void)fprintf(f, "Name=%.*s0\n", (int)strlen(slots[i].name) - 1, slots[i].name);
+			break;
+		}
+}
+
+static void make_policy(const struct row *row, unsigned rules)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	make_dir("%s/conf", top);
+	(void)snprintf(path, sizeof(path), "%s/conf/50-bench.conf", top);
+	f = fopen(path, "we");
+	if (!f)
+		die(path);
+	for (unsigned i = 0; i + 1 < rules; i++)
+		add_other_rule(f, i);
+	add_last_rule(f, row);
+	if (fclose(f) != 0)
+		die(path);
+	write_file(row->overtaken ? "4712\n" : "4711\n", "%s/sys/kernel/uevent_seqnum", top);
+}
+
+/* The device has no override, and its message waits in the socket. */
+static void prepare(const struct slot *s)
+{
+	if (ftruncate(s->override, 0) < 0 || pwrite(s->override, UNSET, strlen(UNSET), 0) < 0)
+		die("restoring driver_override");
+	if (send(pair[0], s->message, s->size, 0) < 0)
+		die("send");
+}
+
+static void check(const struct slot *s)
+{
+	char text[32] = "";
+
+	if (pread(s->override, text, sizeof(text) - 1, 0) < 0 || !streq(text, DRIVER)) {
+		(void)fprintf(stderr, "%s was not given its driver\n", s->name);
+		exit(1);
+	}
+}
+
+/* What nobody can do without who writes an override when the kernel tells of a device. */
+static void loop_once(const char *sysfs)
+{
+	static char buf[UEVENT_SIZE], override[4096], path[PATH_MAX];
+	struct sockaddr_storage from;
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct msghdr m = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
+	};
+	int fd;
+
+	if (recvmsg(pair[1], &m, 0) < 0)
+		die("recvmsg");
+	(void)path_join(path, sizeof(path), sysfs, strchr(buf, '@') + 1, "/driver_override", NULL);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || read(fd, override, sizeof(override)) < 0 || pwrite(fd, DRIVER, strlen(DRIVER), 0) < 0)
+		die(path);
+	let_go_usec = clock_usec();
+	(void)close(fd);
+}
+
+static void guard_once(struct worker *w, const struct slot *s)
+{
+	prepare(s);
+	if (guard_turn(w) < 0)
+		die("guard_turn");
+	check(s);
+}
+
+static unsigned next_slot(void)
+{
+	static unsigned next;
+
+	return first_slot + next++ % n_slots;
+}
+
+/* Before each message that counts the guard has dealt with another one: in both ways caches are alike. */
+static unsigned long run_guard(struct worker *w, struct times *write, struct times *path, struct times *after)
+{
+	unsigned long sum = 0;
+
+	for (unsigned i = 0; i < BLOCK; i++) {
+		const struct slot *s = &slots[next_slot()];
+		double start;
+
+		guard_once(w, &slots[next_slot()]);
+		prepare(s);
+		watch_start();
+		start = clock_usec();
+		if (guard_turn(w) < 0)
+			die("guard_turn");
+		after->v[after->n++] = clock_usec() - let_go_usec;
+		path->v[path->n++] = let_go_usec - start;
+		write->v[write->n++] = written_usec - start;
+		sum += allocations;
+		check(s);
+	}
+	return sum;
+}
+
+static void run_loop(struct worker *w, const char *sysfs, struct times *path)
+{
+	for (unsigned i = 0; i < BLOCK; i++) {
+		const struct slot *s = &slots[next_slot()];
+		double start;
+
+		guard_once(w, &slots[next_slot()]);
+		prepare(s);
+		start = clock_usec();
+		loop_once(sysfs);
+		path->v[path->n++] = let_go_usec - start;
+		check(s);
+	}
+}
+
+static double median(struct times *t)
+{
+	qsort(t->v, t->n, sizeof(*t->v), compare_doubles);
+	return t->v[t->n / 2];
+}
+
+static void start_guard(struct guard *g, const struct settings *settings)
+{
+	static pthread_mutex_t policy_lock;
+	static struct sysfs sysfs;
+
+	*g = (struct guard){ .settings = settings, .socket = pair[1], .policy_lock = &policy_lock };
+	(void)lock_init(&policy_lock);
+	sysfs_init(&sysfs, settings);
+	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g->hold = hold_new(1000);
+	if (intents_open(settings->state_dir, &g->intents) < 0)
+		die("intents_open");
+	g->followups = g->hold ? followups_new(&sysfs, g->hold) : NULL;
+	g->prepared = prepared_load(settings);
+	/* As if another thread waited: none is started, the clock is for one. */
+	atomic_store(&g->idle, 1);
+	if (g->wake < 0 || !g->followups || !g->prepared)
+		die("preparing the guard");
+}
+
+static unsigned long bench(
+	const struct settings *settings, const struct row *row, unsigned rules, unsigned rounds)
+{
+	static struct times written, path, after, loop;
+	unsigned long allocated = 0;
+	struct worker *w;
+	double base;
+	struct guard g;
+
+	make_policy(row, rules);
+	start_guard(&g, settings);
+	if (g.prepared->policy->n_rules != rules)
+		die("the policy has errors");
+	w = guard_worker_new(&g);
+	if (!w)
+		die("guard_worker_new");
+	written.n = path.n = after.n = loop.n = 0;
+	for (unsigned i = 0; i < rounds; i++) {
+		allocated += run_guard(w, &written, &path, &after);
+		run_loop(w, settings->sysfs, &loop);
+	}
+	base = median(&loop);
+	printf("%-26s %6u %8.2f %8.2f %6.2f %8.2f %6.2f %8.2f %8.2f\n", row->text, rules, base,
+		median(&written), median(&written) / base, median(&path), median(&path) / base,
+		median(&after), (double)allocated / (rounds * BLOCK));
+	free(w);
+	prepared_done(g.prepared);
+	followups_free(g.followups);
+	hold_free(g.hold);
+	(void)close(g.wake);
+	return allocated;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 200;
+	static char sysfs[PATH_MAX], state[PATH_MAX], conf[PATH_MAX];
+	const int size = 1 << 20;
+	struct settings settings;
+	unsigned long allocated = 0;
+
+	if (rounds == 0 || rounds > ROUNDS_MAX || argc > 2) {
+		(void)fputs("bench-guard [ROUNDS]\n", stderr);
+		return 2;
+	}
+	make_tree();
+	(void)snprintf(sysfs, sizeof(sysfs), "%s/sys", top);
+	(void)snprintf(state, sizeof(state), "%s/state", top);
+	(void)snprintf(conf, sizeof(conf), "%s/conf", top);
+	settings_init(&settings);
+	(void)settings_option(&settings, OPTION_SYSFS, sysfs);
+	(void)settings_option(&settings, OPTION_STATE_DIR, state);
+	(void)settings_option(&settings, OPTION_CONF_DIR, conf);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		die("socketpair");
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+
+	printf("%-26s %6s %8s %8s %6s %8s %6s %8s %8s\n", "us a message, decided by", "rules", "loop",
+		"written", "ratio", "let go", "ratio", "after", "mallocs");
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		allocated += bench(&settings, &rows[i], 10, rounds);
+		allocated += bench(&settings, &rows[i], 1000, rounds);
+	}
+	if (allocated > 0)
+		printf("memory is allocated before a device is let go\n");
+	return allocated > 0;
+}
