@@ -3,8 +3,8 @@
  * The guard: hears of devices from the kernel and writes their overrides before the kernel probes them.
  *
  * Several threads wait on one socket. Whichever gets an event handles it on its own, so that a device which
- * lets its thread sleep in the kernel delays no other; when the last thread that waits has got one, it starts
- * another first. Everything that is slow (records, log lines) comes after the device was let go.
+ * lets its thread sleep in the kernel delays no other. Everything that is slow (records, log lines) comes
+ * after the device was let go.
  */
 #pragma once
 
@@ -37,6 +37,8 @@ struct guard {
 	atomic_bool overflow; /* messages were lost */
 	atomic_bool settle;   /* there is something to follow up */
 	atomic_int threads, idle;
+	int more;		    /* eventfd: the last idle thread is busy, another is wanted */
+	atomic_uint late;	    /* holds that took so long that another thread decided, too */
 	atomic_uint rearmed;	    /* how often holding was taken up again of late */
 	atomic_ullong rearmed_usec; /* when it was last */
 	unsigned loaded;	    /* how often the policy was read; the main thread's */
@@ -57,6 +59,16 @@ void guard_hold(struct guard *g);
 
 /* "active", or why first probes are not held right now. */
 const char *guard_hold_text(const struct guard *g);
+
+/* The main thread is wanted. */
+void guard_wake_main(struct guard *g);
+
+/*
+ * We are awake, so the kernel may wait for us again; unless that went wrong again and again: then something
+ * else than a stopped guard is the matter, and each try would cost the machine as many holds as it took to
+ * give up.
+ */
+void guard_take_up_holding(struct guard *g);
 
 /* Starts the first threads. 0 or negative errno. */
 int guard_start(struct guard *g);

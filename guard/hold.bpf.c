@@ -44,9 +44,11 @@ struct pci_dev {
 
 /* Settings, by the guard before it attaches. */
 const volatile __u64 limit_ns = 1000000000;
+const volatile __u64 late_ns = 10000000;
 const volatile __u32 give_up_after = 3;
 
 struct hold_counters counters;
+__s32 waiting;		/* tickets in the map */
 __u32 expired_in_a_row; /* set back by the guard when it is awake again */
 
 /* Names of buses that the policy can match. */
@@ -73,6 +75,12 @@ struct {
 	__type(value, struct hold_outcome);
 } outcomes SEC(".maps");
 
+/* Devices that wait for longer than usual: whoever of the guard can still run shall decide. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, HOLD_LATE_BYTES);
+} late SEC(".maps");
+
 /* The length of the name with its NUL; 0: its bus is not waited for. */
 static __always_inline long make_key(struct device *dev, struct hold_key *key)
 {
@@ -87,6 +95,12 @@ static __always_inline long make_key(struct device *dev, struct hold_key *key)
 	return bpf_probe_read_kernel_str(key->name, sizeof(key->name), dev->kobj.name);
 }
 
+static __always_inline void take_back(struct hold_key *key)
+{
+	if (bpf_map_delete_elem(&tickets, key) == 0)
+		__sync_fetch_and_add(&waiting, -1);
+}
+
 static __always_inline void issue_ticket(struct device *dev)
 {
 	struct hold_ticket ticket = {};
@@ -95,8 +109,11 @@ static __always_inline void issue_ticket(struct device *dev)
 	if (expired_in_a_row >= give_up_after || make_key(dev, &key) <= 0)
 		return;
 	bpf_map_delete_elem(&outcomes, &key);
+	take_back(&key);
 	if (bpf_map_update_elem(&tickets, &key, &ticket, BPF_ANY) < 0)
 		__sync_fetch_and_add(&counters.no_room, 1);
+	else
+		__sync_fetch_and_add(&waiting, 1);
 }
 
 struct wait {
@@ -104,6 +121,7 @@ struct wait {
 	__u64 start, now;
 	__u32 mark;
 	__u32 function; /* where in the name its number stands; 0: not PCI */
+	bool told;
 };
 
 static __always_inline bool another_waits(const struct wait *w)
@@ -131,6 +149,13 @@ static long look(__u32 i, struct wait *w)
 	w->mark = ticket ? ticket->mark : HOLD_LET_GO;
 	if (w->mark == HOLD_DECIDED && w->function && another_waits(w))
 		w->mark = HOLD_WAITS;
+	/*
+	 * Where the kernel does not preempt itself, the thread that has the device in hand may have been
+	 * woken on the very CPU that waits here: it gets no time before the wait is over. One on another CPU
+	 * does.
+	 */
+	if (w->mark == HOLD_WAITS && !w->told && w->now - w->start >= late_ns)
+		w->told = bpf_ringbuf_output(&late, w->key, sizeof(*w->key), BPF_RB_FORCE_WAKEUP) == 0;
 	return w->mark != HOLD_WAITS || w->now - w->start >= limit_ns;
 }
 
@@ -162,7 +187,7 @@ static __always_inline void hold(struct device *dev, bool pci)
 		__sync_fetch_and_add(&expired_in_a_row, 1);
 	}
 	bpf_map_update_elem(&outcomes, &key, &outcome, BPF_ANY);
-	bpf_map_delete_elem(&tickets, &key);
+	take_back(&key);
 }
 
 static __always_inline bool is_pci(struct device *dev)
@@ -231,7 +256,7 @@ int BPF_PROG(on_really_probe, struct device *dev)
 	if (!ticket || ticket->mark == HOLD_DECIDED)
 		return 0;
 	bpf_map_update_elem(&outcomes, &key, &outcome, BPF_ANY);
-	bpf_map_delete_elem(&tickets, &key);
+	take_back(&key);
 	return 0;
 }
 
@@ -243,7 +268,7 @@ int BPF_PROG(on_bus_remove_device, struct device *dev)
 
 	if (make_key(dev, &key) <= 0)
 		return 0;
-	bpf_map_delete_elem(&tickets, &key);
+	take_back(&key);
 	bpf_map_delete_elem(&outcomes, &key);
 	return 0;
 }

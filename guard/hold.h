@@ -8,6 +8,7 @@
 
 #define HOLD_BUSES_MAX 64
 #define HOLD_TICKETS_MAX 4096
+#define HOLD_LATE_BYTES (64 * 1024) /* a power of two, of whole pages on every machine */
 
 struct hold_bus {
 	char name[16];

@@ -5,7 +5,9 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <sys/epoll.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -181,6 +183,25 @@ void hold_release(struct hold *h, const char *bus, const char *name)
 	(void)bpf_map_update_elem(h->tickets, &key, &marked, BPF_EXIST);
 }
 
+bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
+{
+	struct hold_ticket ticket;
+	struct hold_key key;
+	size_t n = strlen(name);
+
+	/* Mostly it is alone, which is told without a system call. */
+	if (!h->bpf || h->bpf->bss->waiting <= 1 || !streq(bus, "pci") || n == 0 || n >= sizeof(key.name))
+		return false;
+	make_key(&key, bus, name);
+	for (char f = '0'; f < '8'; f++) {
+		key.name[n - 1] = f;
+		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0 &&
+			ticket.mark == HOLD_WAITS)
+			return true;
+	}
+	return false;
+}
+
 void hold_release_all(struct hold *h)
 {
 	static const struct hold_ticket marked = { .mark = HOLD_LET_GO };
@@ -236,4 +257,55 @@ void hold_rearm(struct hold *h)
 {
 	if (h->bpf)
 		h->bpf->bss->expired_in_a_row = 0;
+}
+
+struct hold_late {
+	struct ring_buffer *ring; /* each listener's own view of the one ring */
+	struct hold_key key;
+};
+
+/* One listener at a time takes from the ring. */
+static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* A negative answer ends the round, so that one device is taken and the next left for another listener. */
+static int take_late(void *userdata, void *data, size_t size)
+{
+	struct hold_late *late = userdata;
+
+	if (size < sizeof(late->key))
+		return 0;
+	memcpy(&late->key, data, sizeof(late->key));
+	return -ECANCELED;
+}
+
+struct hold_late *hold_late_new(struct hold *h)
+{
+	struct hold_late *late = h->bpf ? calloc(1, sizeof(*late)) : NULL;
+
+	if (!late)
+		return NULL;
+	late->ring = ring_buffer__new(bpf_map__fd(h->bpf->maps.late), take_late, late, NULL);
+	if (!late->ring) {
+		free(late);
+		return NULL;
+	}
+	return late;
+}
+
+int hold_late_wait(struct hold_late *late, struct hold_key *ret)
+{
+	struct epoll_event event;
+	int r;
+
+	if (epoll_wait(ring_buffer__epoll_fd(late->ring), &event, 1, -1) < 0)
+		return errno == EINTR ? 0 : negative_errno();
+	(void)pthread_mutex_lock(&late_lock);
+	r = ring_buffer__consume(late->ring);
+	(void)pthread_mutex_unlock(&late_lock);
+	if (r != -ECANCELED)
+		return r < 0 ? r : 0;
+	*ret = late->key;
+	ret->bus.name[sizeof(ret->bus.name) - 1] = '\0';
+	ret->name[sizeof(ret->name) - 1] = '\0';
+	return 1;
 }

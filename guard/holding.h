@@ -32,6 +32,9 @@ void hold_set_buses(struct hold *hold, const char *const *buses, size_t n);
 /* Lets a device go on to its first probe. From any thread. */
 void hold_release(struct hold *hold, const char *bus, const char *name);
 
+/* Whether another function of a PCI device's slot is being added, too, and has not been let go. */
+bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);
+
 /* Lets all of them go: after lost messages, when nobody knows who waits. */
 void hold_release_all(struct hold *hold);
 
@@ -52,3 +55,12 @@ bool hold_has_given_up(const struct hold *hold);
 
 /* The guard is awake: programs that gave up waiting for it wait again. */
 void hold_rearm(struct hold *hold);
+
+/* Hears of devices whose hold takes longer than usual; each listener hears of all. */
+struct hold_late;
+
+/* NULL: there is no hold, or no memory. */
+struct hold_late *hold_late_new(struct hold *hold);
+
+/* Waits until one is late. 1: it is *ret; 0: another listener has taken it up; negative errno. */
+int hold_late_wait(struct hold_late *late, struct hold_key *ret);

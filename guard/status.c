@@ -14,12 +14,13 @@ int guard_write_record(
 		return 0;
 	r = path_printf(text, sizeof(text),
 		"VERSION=1\nBOOT_ID=%s\nPID=%d\nHOLD=%s\nHOLDS=%llu\nEXPIRED=%llu\nNO_ROOM=%llu\nLONGEST_NS=%"
-		"llu\n"
+		"llu\nLATE=%u\n"
 		"POLICY_LOADED=%u\nGUARANTEED=%u\nWON=%u\nLOST=%u\nUNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%"
 		"u\nTHREADS=%d\n",
 		boot_id(), (int)getpid(), guard_hold_text(g), (unsigned long long)c->holds,
 		(unsigned long long)c->expired, (unsigned long long)c->no_room,
-		(unsigned long long)c->longest_ns, g->loaded, f->guaranteed, f->won, f->lost, f->unknown,
-		atomic_load(&g->handled), atomic_load(&g->noted), atomic_load(&g->threads));
+		(unsigned long long)c->longest_ns, atomic_load(&g->late), g->loaded, f->guaranteed, f->won,
+		f->lost, f->unknown, atomic_load(&g->handled), atomic_load(&g->noted),
+		atomic_load(&g->threads));
 	return r < 0 ? r : state_write(g->settings->state_dir, "guard", text);
 }

@@ -110,3 +110,17 @@ int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret, boo
 		return 0;
 	return uevent_parse(buf, (size_t)n, ret);
 }
+
+uint64_t uevent_latest(const char *sysfs_root)
+{
+	char path[PATH_MAX], text[32];
+	_cleanup_(closep) int fd = -EBADF;
+	ssize_t n = -1;
+
+	if (path_printf(path, sizeof(path), "%s/kernel/uevent_seqnum", sysfs_root) >= 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		n = read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return strtoull(text, NULL, 10);
+}

@@ -40,5 +40,8 @@ int uevent_open(void);
  */
 int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret, bool dont_wait);
 
+/* The number of the kernel's latest event, under this sysfs root; 0 if it cannot be read. */
+uint64_t uevent_latest(const char *sysfs_root);
+
 /* Takes a message of n bytes apart, in place. True if it is an event of a device or of a bus. */
 bool uevent_parse(char *buf, size_t n, struct uevent *ret);

@@ -350,7 +350,9 @@ static void start_guard(struct guard *g, const struct settings *settings)
 	static pthread_mutex_t policy_lock;
 	static struct sysfs sysfs;
 
-	*g = (struct guard){ .settings = settings, .socket = pair[1], .policy_lock = &policy_lock };
+	*g = (struct guard){
+		.settings = settings, .socket = pair[1], .policy_lock = &policy_lock, .more = -1
+	};
 	(void)lock_init(&policy_lock);
 	sysfs_init(&sysfs, settings);
 	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -97,6 +97,27 @@ bool hold_awaits(struct hold *h, const char *bus, const char *name)
 	return false;
 }
 
+bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
+{
+	(void)h;
+	(void)bus;
+	(void)name;
+	return false;
+}
+
+struct hold_late *hold_late_new(struct hold *h)
+{
+	(void)h;
+	return NULL;
+}
+
+int hold_late_wait(struct hold_late *late, struct hold_key *ret)
+{
+	(void)late;
+	(void)ret;
+	return -ENOENT;
+}
+
 void hold_count(const struct hold *h, struct hold_counters *ret)
 {
 	(void)h;

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One device's addition: the kernel waits for us until its override stands, so everything else comes after
+ * that.
+ */
+#include "worker.h"
+
+#include "../enforce/apply.h"
+#include "../enforce/intent.h"
+#include "../enforce/store.h"
+#include "../policy/decide.h"
+
+#include <fcntl.h>
+
+/* A decision, and what came of writing it: see write_override(). */
+struct written {
+	struct decision decision;
+	int stands;
+	bool wrote;
+	struct intent *intent;
+	bool let_go;
+	bool first_probe_to_come; /* what comes of it is to be told */
+};
+
+static bool is_ours(const struct prepared *p, const char *bus)
+{
+	for (size_t i = 0; i < p->buses.n; i++)
+		if (streq(p->buses.v[i], bus))
+			return true;
+	return false;
+}
+
+static void close_override(struct worker *w)
+{
+	closep(&w->fd);
+	w->fd = -EBADF;
+}
+
+/*
+ * Compares and writes, through one descriptor. A new device has no override unless the kernel set it (virtual
+ * functions of a physical function at vfio-pci), and such a one stays. 1: what was decided stands now; 0:
+ * another override does; negative errno: nobody knows.
+ */
+static int write_override(struct worker *w, struct written *done)
+{
+	const struct sysfs_device *d = to_sysfs_device(done->decision.device);
+	const char *want = done->decision.driver;
+	char path[PATH_MAX];
+	ssize_t n;
+	int r;
+
+	r = sysfs_device_path(d, "driver_override", path, sizeof(path));
+	if (r < 0)
+		return r;
+	close_override(w);
+	w->fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (w->fd < 0)
+		return negative_errno();
+	n = read(w->fd, w->override, sizeof(w->override) - 1);
+	if (n < 0)
+		return negative_errno();
+	w->override[n] = '\0';
+	w->override[strcspn(w->override, "\n")] = '\0';
+	if (streq(w->override, "(null)"))
+		w->override[0] = '\0';
+	if (w->override[0])
+		return streq(w->override, want);
+	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
+	n = pwrite(w->fd, want, strlen(want), 0);
+	if (n < 0)
+		return negative_errno();
+	done->wrote = (size_t)n == strlen(want);
+	return done->wrote ? 1 : -EIO;
+}
+
+/* The record of a device that was just written to, and what is to be told of its first probe later. */
+static void record_and_follow(struct worker *w, const struct written *done, uint64_t seqnum)
+{
+	const struct decision *decision = &done->decision;
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	const int stands = done->stands;
+	struct sighting sighting = {
+		.devpath = d->devpath, .bus = d->bus, .name = d->name, .stands = stands == 1, .seqnum = seqnum
+	};
+	struct record *record = &sighting.record;
+	char driver[256];
+	struct outcome outcome;
+
+	if (!decision->rule || sysfs_device_stat(d) < 0)
+		return; /* gone again */
+	if (stands == 0) {
+		/* Another value: whether it is ours after all, and what follows, the enforcer's way tells. */
+		apply_decision(decision, OCCASION_LATER, &outcome);
+		return;
+	}
+	sighting.inode = d->inode;
+	(void)snprintf(record->decision, sizeof(record->decision), "%s", decision_text(decision));
+	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
+	(void)snprintf(record->rule, sizeof(record->rule), "%s", decision->rule->label);
+	rule_source(decision->rule, record->source, sizeof(record->source));
+	record->rule_id = rule_id(decision->rule);
+	record->inode = d->inode;
+	if (done->wrote)
+		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);
+	(void)strcpy(record->state, state_to_string(stands == 1	  ? STATE_PENDING
+						    : stands == 0 ? STATE_FOREIGN
+								  : STATE_FAILED));
+	if (stands < 0)
+		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
+			decision->driver, strerror(-stands));
+	if (w->sysfs.state_dir)
+		(void)record_write(w->sysfs.state_dir, d, record);
+
+	if (!done->first_probe_to_come)
+		return;
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
+		driver[0] = '\0';
+	sighting.had_other_driver = driver[0] && !streq(driver, decision->driver);
+	sighting.had_driver = driver[0] && done->wrote;
+	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
+		guard_wake_main(w->guard);
+}
+
+/* All that can wait until the kernel goes on. seqnum: of the device's `add`. */
+static void afterwards(struct worker *w, struct written *done, uint64_t seqnum)
+{
+	record_and_follow(w, done, seqnum);
+	intent_end(done->intent);
+	done->intent = NULL;
+}
+
+static bool says_what_to_write(const struct decision *decision)
+{
+	return decision->kind == DECISION_NONE || decision->kind == DECISION_DRIVER;
+}
+
+static void write_decision(struct worker *w, struct written *done)
+{
+	if (says_what_to_write(&done->decision))
+		done->stands = write_override(w, done);
+}
+
+/*
+ * Companions without a driver and without an override: a rule that has just come to their group with this
+ * device may decide about them, and those that wait for their own first probe are let go only when this
+ * device is, too (hold.bpf.c). Others are the enforcer's affair.
+ */
+static void write_companions(struct worker *w, struct written *companions, size_t n)
+{
+	char driver[256];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct decision *decision = &companions[i].decision;
+		const struct sysfs_device *d = to_sysfs_device(decision->device);
+
+		if (says_what_to_write(decision) &&
+			sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0) {
+			companions[i].first_probe_to_come = hold_awaits(w->guard->hold, d->bus, d->name);
+			write_decision(w, &companions[i]);
+		}
+	}
+}
+
+/* Not there yet, or gone again: the device that may be waiting is another, and its own event is to come. */
+static void let_go(struct worker *w, struct written *own)
+{
+	const struct sysfs_device *d = &w->device;
+
+	if (own->stands != -ENOENT && !own->let_go)
+		hold_release(w->guard->hold, d->bus, d->name);
+	own->let_go = true;
+}
+
+void worker_add(struct worker *w, const struct uevent *e)
+{
+	struct guard *g = w->guard;
+	struct prepared *p = prepared_use(g);
+	struct sysfs_device *d = &w->device;
+	const char *name = strrchr(e->devpath, '/') + 1;
+	struct written own = { .first_probe_to_come = true };
+	struct decision group = {};
+	struct written *companions = NULL;
+
+	if (!p || !is_ours(p, e->subsystem)) {
+		hold_release(g->hold, e->subsystem, name);
+		prepared_done(p);
+		return;
+	}
+	/*
+	 * What the device is, it is asked itself unless this event is the kernel's latest: it may be old and
+	 * the device another one under the same name, which had better be decided about as what it is.
+	 */
+	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
+	d->device.lent = &w->arena;
+	sysfs_device_announced(d, e->modalias, e->seqnum);
+	policy_decide_own(p->policy, &d->device, &own.decision);
+	write_decision(w, &own);
+	/* The group's other members matter to the wait only where one of them waits, too. */
+	if (own.decision.rule && !hold_siblings_wait(g->hold, d->bus, d->name))
+		let_go(w, &own);
+	/* A rule that leaves the group alone changes nothing for the companions. */
+	if (p->policy->has_groups && !(own.decision.rule && own.decision.rule->group == GROUP_LEAVE) &&
+		policy_decide(p->policy, &d->device, &group) >= 0) {
+		if (!own.decision.rule) {
+			own.decision = group;
+			write_decision(w, &own);
+		}
+		companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
+		for (size_t i = 0; companions && i < group.n_members; i++)
+			companions[i].decision = group.members[i];
+		write_companions(w, companions, companions ? group.n_members : 0);
+	}
+	let_go(w, &own);
+	close_override(w);
+	if (says_what_to_write(&own.decision) && own.stands != -ENOENT)
+		afterwards(w, &own, e->seqnum);
+	atomic_fetch_add(&g->handled, 1);
+	for (size_t i = 0; companions && i < group.n_members; i++)
+		if (companions[i].intent || companions[i].wrote)
+			afterwards(w, &companions[i], e->seqnum);
+	close_override(w);
+	sysfs_device_reset(d);
+	arena_reset(&w->arena);
+	prepared_done(p);
+}
