@@ -73,9 +73,10 @@ void guard_take_up_holding(struct guard *g);
 /* Starts the first threads. 0 or negative errno. */
 int guard_start(struct guard *g);
 
-/* What a thread has for itself, made before its first event. NULL without memory; free() when done. */
+/* What a thread has for itself, made before its first event. NULL without memory. */
 struct worker;
 struct worker *guard_worker_new(struct guard *g);
+struct worker *guard_worker_free(struct worker *w);
 
 /* What a thread does again and again: waits for one message, and does all that follows from it. 0; negative
  * errno: there will be no more. */

@@ -110,6 +110,16 @@ struct worker *guard_worker_new(struct guard *g)
 	return w;
 }
 
+struct worker *guard_worker_free(struct worker *w)
+{
+	if (w) {
+		sysfs_done(&w->sysfs);
+		arena_done(&w->arena);
+	}
+	free(w);
+	return NULL;
+}
+
 static int start_thread(void *(*function)(void *), void *userdata, const cpu_set_t *cpus)
 {
 	pthread_attr_t attr;
@@ -143,7 +153,7 @@ static int spawn(struct guard *g)
 	r = start_thread(run, w, NULL);
 	if (r < 0) {
 		atomic_fetch_sub(&g->threads, 1);
-		free(w);
+		guard_worker_free(w);
 	}
 	return r;
 }

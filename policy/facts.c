@@ -44,7 +44,7 @@ static bool announced_last(const struct sysfs_device *d)
 	char text[32];
 	ssize_t n;
 
-	if (!d->announced.modalias || !streq(d->bus, "pci"))
+	if (!d->announced.modalias || d->announced.seqnum == 0 || !streq(d->bus, "pci"))
 		return false;
 	n = pread(d->sysfs->seqnum_fd, text, sizeof(text) - 1, 0);
 	if (n <= 0)

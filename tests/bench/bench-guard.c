@@ -392,7 +392,7 @@ static unsigned long bench(
 	printf("%-26s %6u %8.2f %8.2f %6.2f %8.2f %6.2f %8.2f %8.2f\n", row->text, rules, base,
 		median(&written), median(&written) / base, median(&path), median(&path) / base,
 		median(&after), (double)allocated / (rounds * BLOCK));
-	free(w);
+	guard_worker_free(w);
 	prepared_done(g.prepared);
 	followups_free(g.followups);
 	hold_free(g.hold);
@@ -402,7 +402,7 @@ static unsigned long bench(
 
 int main(int argc, char **argv)
 {
-	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 200;
+	unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 100;
 	static char sysfs[PATH_MAX], state[PATH_MAX], conf[PATH_MAX];
 	const int size = 1 << 20;
 	struct settings settings;
