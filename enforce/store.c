@@ -134,6 +134,8 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
 		record->decision, record->cause, record->rule, (uintmax_t)record->rule_id, record->source,
 		record->state, record->reason);
+	if (record->enforced)
+		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
 	if (record->first_probe[0])
 		(void)fprintf(f, "FIRST_PROBE=%s\n", record->first_probe);
 	if (fclose(TAKE_PTR(f)) != 0)
@@ -151,6 +153,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 	if (record_read(state_dir, d->bus, d->name, d->inode, &now) >= 0) {
 		if (!merged.first_probe[0])
 			(void)strcpy(merged.first_probe, now.first_probe);
+		if (!merged.enforced)
+			merged.enforced = now.enforced;
 		/*
 		 * Written by another of our programs since we looked, and the very value that was decided
 		 * here; not when we have just seen that it does not stand.

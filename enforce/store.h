@@ -12,7 +12,8 @@
 
 /*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays: its
- * FirstProbe, unless this one has one, and that the decided override is ours. 0 or negative errno.
+ * FirstProbe and what was enforced last, unless this one has them, and that the decided override is ours. 0
+ * or negative errno.
  */
 int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record);
 
