@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes the state directory; see store.h. */
 #include "store.h"
+#include "bounded.h"
 #include "log.h"
 
 #include <fcntl.h>
@@ -106,6 +107,31 @@ static int lock_records(const char *state_dir)
 		(void)nanosleep(&wait, NULL);
 	}
 	return fd;
+}
+
+int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline)
+{
+	const struct timespec wait = { .tv_nsec = 20000000 };
+	char path[PATH_MAX], bus[256], name[256];
+	_cleanup_(closep) int fd = -EBADF;
+	int r = make_dir(state_dir, "rebind");
+
+	if (r < 0)
+		return r;
+	if (name_escape(d->bus, bus, sizeof(bus)) < 0 || name_escape(d->name, name, sizeof(name)) < 0 ||
+		path_join(path, sizeof(path), state_dir, "/rebind/", bus, ":", name, NULL) < 0)
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return negative_errno();
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return negative_errno();
+		if (now_usec() >= deadline)
+			return -ETIMEDOUT;
+		(void)nanosleep(&wait, NULL);
+	}
+	return TAKE_FD(fd);
 }
 
 /* With the lock held. */

@@ -24,6 +24,12 @@ int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, 
 /* Removes it; there being none is fine. */
 int record_remove(const char *state_dir, const struct sysfs_device *d);
 
+/*
+ * Locks a device against other rebinds until the file descriptor is closed, here and in every child. Waits
+ * until `deadline` (now_usec()). A file descriptor; -ETIMEDOUT; other negative errno.
+ */
+int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline);
+
 /* Puts text into STATE_DIR/name, at once and whole. 0 or negative errno. */
 int state_write(const char *state_dir, const char *name, const char *text);
 
