@@ -11,9 +11,9 @@
 #include <sys/sysmacros.h>
 
 struct disk {
-	const char *path; /* in sysfs */
-	char node[256];	  /* below /dev */
-	char dev[32];	  /* "259:0" */
+	const char *path;  /* in sysfs */
+	char node[256];	   /* below /dev */
+	char dev[DEV_MAX]; /* "259:0" */
 	unsigned major, minor;
 };
 
@@ -182,11 +182,11 @@ int inuse_block(const struct inuse *u, const char *path, const char *name)
 	struct disk disk = { .path = path };
 	char node[PATH_MAX];
 	struct stat st;
+	int r = inuse_number(path, disk.dev, &disk.major, &disk.minor);
 
 	/* One path of a multipath disk has neither number nor node; its head has. */
-	if (inuse_attr(path, "dev", disk.dev, sizeof(disk.dev)) < 0 ||
-		sscanf(disk.dev, "%u:%u", &disk.major, &disk.minor) != 2)
-		return 0;
+	if (r <= 0)
+		return r;
 	text_copy(disk.node, sizeof(disk.node), name);
 	for (char *s = disk.node; *s; s++)
 		if (*s == '!')
@@ -201,5 +201,8 @@ int inuse_block(const struct inuse *u, const char *path, const char *name)
 	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)
 		return 0;
+	if (errno != EBUSY && errno != EAGAIN)
+		return inuse_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
+			disk.node, strerror(errno));
 	return name_user(u, &disk);
 }

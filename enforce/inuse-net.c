@@ -226,8 +226,10 @@ int inuse_net(const struct inuse *u, const char *path, const char *name)
 	char index[16];
 	int r = look_at_uppers(&i, path);
 
-	if (r != 0 || inuse_attr(path, "ifindex", index, sizeof(index)) < 0)
-		return r;
+	if (r == 0)
+		r = inuse_attr(path, "ifindex", index, sizeof(index));
+	if (r != 0)
+		return r == -ENOENT ? 0 : r;
 	i.index = (uint32_t)strtoul(index, NULL, 10);
 	if (i.index == 0)
 		return 0;

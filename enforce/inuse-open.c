@@ -76,12 +76,13 @@ void inuse_opener(const struct inuse *u, mode_t type, unsigned major, unsigned m
 
 int inuse_open(const struct inuse *u, const char *path, const char *node)
 {
-	char dev[32], who[128];
+	char dev[DEV_MAX], who[128];
 	unsigned major, minor;
+	int r = inuse_number(path, dev, &major, &minor);
 
 	/* Not everything of these classes has a device node. */
-	if (inuse_attr(path, "dev", dev, sizeof(dev)) < 0 || sscanf(dev, "%u:%u", &major, &minor) != 2)
-		return 0;
+	if (r <= 0)
+		return r;
 	inuse_opener(u, S_IFCHR, major, minor, who, sizeof(who));
 	return who[0] ? inuse_say(u, "/dev/%s is open in %s", node, who) : 0;
 }

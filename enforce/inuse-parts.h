@@ -21,6 +21,11 @@ int inuse_say(const struct inuse *u, const char *format, ...) _printf_(2, 3);
 int inuse_attr(const char *path, const char *attr, char *buf, size_t size);
 int inuse_link(const char *path, const char *link, char *buf, size_t size);
 
+/* The device number of a folder in sysfs, as text ("259:0") and in parts. 1; 0: it has none; negative errno.
+ */
+#define DEV_MAX 32
+int inuse_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor);
+
 /* All of a file beside the sysfs tree ("proc/swaps"); malloc()ed. NULL: it cannot be read. */
 char *inuse_read(const struct inuse *u, const char *file);
 

@@ -58,6 +58,15 @@ int inuse_link(const char *path, const char *link, char *buf, size_t size)
 	return 0;
 }
 
+int inuse_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor)
+{
+	int r = inuse_attr(path, "dev", dev, DEV_MAX);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return sscanf(dev, "%u:%u", ret_major, ret_minor) == 2 ? 1 : -EBADMSG;
+}
+
 char *inuse_read(const struct inuse *u, const char *file)
 {
 	_cleanup_(closep) int fd = -EBADF;
@@ -102,9 +111,12 @@ static int look(const struct inuse *u, const char *path, unsigned depth)
 {
 	const char *name = strrchr(path, '/') + 1;
 	char subsystem[64], node[PATH_MAX];
+	int r = inuse_link(path, "subsystem", subsystem, sizeof(subsystem));
 
-	if (inuse_link(path, "subsystem", subsystem, sizeof(subsystem)) < 0)
+	if (r == -ENOENT)
 		return streq(name, "net") ? inuse_net_elsewhere(u, path) : 0;
+	if (r < 0)
+		return r;
 	if (streq(subsystem, "block"))
 		return inuse_block(u, path, name);
 	if (streq(subsystem, "net"))

@@ -6,8 +6,10 @@
 #include "suite.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 struct stage {
 	struct mock *m;
@@ -141,6 +143,45 @@ START_TEST(disk_whose_node_is_missing_or_another_s_is_taken_for_used)
 	assert_free(&s);
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/sda", s.m->root)), 0);
 	assert_used(&s, "/dev/sda is not there, so nobody can tell whether it is in use");
+	mock_free(s.m);
+}
+END_TEST
+
+/* Permissions count from now on, for root as well. */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
+	data[0].effective &= ~(1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH);
+	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
+}
+
+START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
+	drop_capabilities();
+	assert_used(
+		&s, "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(folder_that_cannot_be_looked_at)
+{
+	struct stage s = stage_new();
+	const char *disk = disk_add(&s, s.device, "sda");
+
+	drop_capabilities();
+	ck_assert_int_eq(chmod(mock_path(s.m, disk, "dev"), 0), 0);
+	ck_assert_int_eq(check(&s), -EACCES);
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0), 0);
+	ck_assert_int_eq(check(&s), -EACCES);
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0700), 0);
 	mock_free(s.m);
 }
 END_TEST
@@ -402,6 +443,7 @@ END_TEST
 
 SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, bridge_is_always_in_use,
 	disk_that_can_be_had_exclusively_is_free, disk_whose_node_is_missing_or_another_s_is_taken_for_used,
+	disk_that_cannot_be_opened_is_taken_for_used, folder_that_cannot_be_looked_at,
 	drive_without_a_medium_is_free, slash_in_a_disk_s_name, mounted_disk_s_mount_point_is_named,
 	partition_is_named_before_its_disk, swap_is_named, what_is_made_of_a_disk_is_named,
 	mount_of_another_namespace_is_named_by_a_process, nvme_multipath_heads_are_followed,
