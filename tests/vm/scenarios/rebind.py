@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A device is moved from its driver to the decided one while the system runs, unless somebody uses it."""
 
+import re
+
 from lab.device import ENFORCER, inode, loaded, override, path, record, rule, settle, traced, unload
 from lab.machine import program
 from lab.scenario import scenario
@@ -80,8 +82,8 @@ def in_use_until_forced(vm, device, reason, driver):
 
 def disk(vm, device):
     """The name of the block device: its own, or that of its multipath head."""
-    own = vm.wait_for(f"basename {path(device)}/nvme/nvme*/nvme*n*")
-    name = own if "c" not in own else own.split("c")[0] + "n" + own.rsplit("n", 1)[1]
+    own = vm.wait_for(f"ls -d {path(device)}/nvme/nvme*/nvme*n*").rsplit("/", 1)[1]
+    name = re.sub(r"c\d+n", "n", own)
     vm.wait_for(f"test -b /dev/{name}")
     return name
 
@@ -215,7 +217,7 @@ def device_mapper(vm):
 def mount_namespace(vm):
     name = disk(vm, DISK)
     vm.run(f"mkfs.ext4 -q /dev/{name}", 120)
-    vm.run(f"unshare -m --propagation private bash -c 'mount /dev/{name} /mnt && exec -a holder sleep 10000' "
+    vm.run(f"unshare -m --propagation private bash -c 'mount /dev/{name} /mnt && exec sleep 10000' "
            ">/dev/null 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
     vm.wait_for(f"grep -q /dev/{name} /proc/{pid}/mountinfo && grep -q sleep /proc/{pid}/comm")
@@ -292,7 +294,7 @@ def process_namespace(vm):
 
 @scenario("an open DRM device is refused, by force it is done")
 def drm(vm):
-    node = vm.wait_for(f"basename {path(CARD)}/drm/card*")
+    node = vm.wait_for(f"ls -d {path(CARD)}/drm/card*").rsplit("/", 1)[1]
     vm.run(f"bash -c 'exec 3</dev/dri/{node}; exec sleep 10000' >/dev/null 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
     vm.wait_for(f"grep -q sleep /proc/{pid}/comm")
