@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Makes sysfs agree with a decision about one device; see apply.h. */
 #include "apply.h"
+#include "binding.h"
 #include "intent.h"
 #include "log.h"
 #include "store.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
 
 const char *state_to_string(enum state state)
@@ -50,59 +50,6 @@ static void _printf_(3, 4) become(struct outcome *o, enum state state, const cha
 	va_end(ap);
 }
 
-/* One write(2) of all of text to a file: sysfs takes a value in one piece or not at all. */
-static int write_file(const char *path, const char *text)
-{
-	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_TRUNC);
-	ssize_t n;
-
-	if (fd < 0)
-		return negative_errno();
-	n = write(fd, text, strlen(text));
-	if (n < 0)
-		return negative_errno();
-	return (size_t)n == strlen(text) ? 0 : -EIO;
-}
-
-static int write_override(struct sysfs_device *d, const char *text)
-{
-	char path[PATH_MAX];
-	int r = sysfs_device_path(d, "driver_override", path, sizeof(path));
-
-	if (r < 0)
-		return r;
-	sysfs_progress(d, "writing", "driver_override");
-	return write_file(path, text);
-}
-
-/* The name of the bound driver, "" when there is none. */
-static void bound_driver(const struct sysfs_device *d, char *buf, size_t size)
-{
-	if (sysfs_device_link(d, "driver", buf, size) < 0)
-		buf[0] = '\0';
-}
-
-static bool driver_is_registered(const struct sysfs_device *d, const char *driver)
-{
-	char path[PATH_MAX];
-
-	return path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, NULL) >=
-		       0 &&
-	       access(path, F_OK) == 0;
-}
-
-/* Asks the bus to find a driver. What it answers says little (see drivers_probe in docs/architecture.md). */
-static int probe(struct sysfs_device *d)
-{
-	char path[PATH_MAX];
-	int r = path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers_probe", NULL);
-
-	if (r < 0)
-		return r;
-	sysfs_progress(d, "waiting for the probe", "(drivers_probe)");
-	return write_file(path, d->name);
-}
-
 /* The state directory, or NULL for one that keeps nothing. */
 static int save(struct sysfs_device *d, const struct record *old, const struct record *record)
 {
@@ -130,7 +77,7 @@ static void other_driver(struct outcome *o, const struct decision *decision, con
 /* The override stands; what about the driver? */
 static void settle_driver(const struct decision *decision, struct sysfs_device *d, struct outcome *o)
 {
-	char driver[256];
+	char driver[BOUND_MAX];
 	int r;
 
 	bound_driver(d, driver, sizeof(driver));
@@ -143,7 +90,7 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 	}
 
 	if (!driver[0] && driver_is_registered(d, decision->driver)) {
-		r = probe(d);
+		r = device_probe(d);
 		bound_driver(d, driver, sizeof(driver));
 		/* EAGAIN, EINVAL: not ready yet, so the kernel's own first probe is still to come. */
 		if (!driver[0] && r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT) {
@@ -172,7 +119,7 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 static const char *first_probe(
 	const struct sysfs_device *d, const struct decision *decision, enum occasion occasion)
 {
-	char driver[256];
+	char driver[BOUND_MAX];
 
 	if (occasion == OCCASION_LATER || decision->kind == DECISION_DEFAULT)
 		return "";
@@ -183,13 +130,12 @@ static const char *first_probe(
 	return occasion == OCCASION_BOOT || streq(driver, decision->driver) ? "unknown" : "lost";
 }
 
-/* An override that no record explains is ours if the guard has just written it, or died after it had. */
-static bool is_ours(const struct sysfs_device *d, const struct record *record, const char *override)
+/* The guard writes before it records, and may die in between; see intent.h. */
+bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
 {
-	return override[0] &&
-	       (streq(override, record->set) || streq(override, record->was) ||
-		       (d->sysfs->state_dir && !record->set[0] &&
-			       intent_is_pending(d->sysfs->state_dir, d->bus, d->name, override)));
+	return override[0] && (record_owns(record, override) || (d->sysfs->state_dir && !record->set[0] &&
+									intent_is_pending(d->sysfs->state_dir,
+										d->bus, d->name, override)));
 }
 
 /*
@@ -217,7 +163,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 		(void)strcpy(record->given, old->given);
 		return false;
 	}
-	ours = is_ours(d, old, override);
+	ours = apply_owns(d, old, override);
 
 	if (streq(override, want)) {
 		if (ours)
@@ -244,7 +190,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	*old = *record;
 	record->was[0] = '\0';
 
-	r = write_override(d, want[0] ? want : "\n");
+	r = override_write(d, want);
 	if (r < 0) {
 		(void)strcpy(record->set, before);
 		become(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
@@ -260,23 +206,35 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 static void settle_default(const struct decision *decision, struct sysfs_device *d, const struct record *old,
 	struct record *record, struct outcome *o)
 {
-	char driver[256];
+	char driver[BOUND_MAX];
 
 	bound_driver(d, driver, sizeof(driver));
-	if (!driver[0] && o->wrote) {
-		(void)probe(d);
-		bound_driver(d, driver, sizeof(driver));
+	o->state = STATE_ENFORCED;
+	if (!driver[0]) {
+		/* Whichever takes it now does so by itself. */
+		if (o->wrote)
+			(void)device_probe(d);
+		return;
 	}
 	/* It came by our override and would not have come by itself. */
-	if (driver[0] && (streq(driver, old->set) || streq(driver, old->was) || streq(driver, old->given))) {
+	if (record_gave(old, driver)) {
 		text_copy(record->given, sizeof(record->given), driver);
 		if (decision->rule->rebind == REBIND_NO)
 			other_driver(o, decision, driver);
 		else
 			become(o, STATE_PENDING, "still bound to %s, which came by an override of ours",
 				driver);
-	} else
-		o->state = STATE_ENFORCED;
+	}
+}
+
+/* What was decided, and for which device. */
+static void describe(const struct decision *decision, struct record *record)
+{
+	text_copy(record->decision, sizeof(record->decision), decision_text(decision));
+	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
+	text_copy(record->rule, sizeof(record->rule), decision->rule->label);
+	rule_source(decision->rule, record->source, sizeof(record->source));
+	record->rule_id = rule_id(decision->rule);
 }
 
 /* What the record says before anything was done. False: there is nothing to do, and the outcome says why. */
@@ -297,11 +255,7 @@ static bool begin(const struct decision *decision, struct record *record, struct
 		break;
 	}
 
-	text_copy(record->decision, sizeof(record->decision), decision_text(decision));
-	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
-	text_copy(record->rule, sizeof(record->rule), decision->rule->label);
-	rule_source(decision->rule, record->source, sizeof(record->source));
-	record->rule_id = rule_id(decision->rule);
+	describe(decision, record);
 	record->inode = to_sysfs_device(decision->device)->inode;
 	return true;
 }
@@ -313,6 +267,8 @@ static void end(
 	(void)strcpy(record->reason, o->reason);
 	if (!record->first_probe[0])
 		(void)strcpy(record->first_probe, old->first_probe);
+	record->enforced = o->state == STATE_ENFORCED || o->state == STATE_HELD ? record_decision_id(record)
+										: old->enforced;
 	(void)save(d, old, record);
 }
 
@@ -350,7 +306,7 @@ void apply_decision(const struct decision *decision, enum occasion occasion, str
 int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 {
 	const char *state_dir = d->sysfs->state_dir;
-	char override[OVERRIDE_MAX], driver[256];
+	char override[OVERRIDE_MAX], driver[BOUND_MAX];
 	struct record record;
 	int r, cleared = 0;
 
@@ -362,8 +318,8 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 			(void)snprintf(ret_reason, size, "reading driver_override: %s", strerror(-r));
 			return r;
 		}
-		if (override[0] && (streq(override, record.set) || streq(override, record.was))) {
-			r = write_override(d, "\n");
+		if (record_owns(&record, override)) {
+			r = override_write(d, "");
 			if (r < 0) {
 				(void)snprintf(
 					ret_reason, size, "clearing driver_override: %s", strerror(-r));
@@ -379,8 +335,52 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 	}
 	bound_driver(d, driver, sizeof(driver));
 	if (cleared && !driver[0])
-		(void)probe(d); /* by whichever driver is there for it; none is as good an answer */
+		(void)device_probe(d); /* by whichever driver is there for it; none is as good an answer */
 	return cleared;
+}
+
+bool apply_was_enforced(const struct decision *decision)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record record = {}, old;
+
+	if (!d->sysfs->state_dir || !decision->rule ||
+		record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &old) < 0)
+		return false;
+	describe(decision, &record);
+	return old.enforced == record_decision_id(&record);
+}
+
+int apply_take_over(struct sysfs_device *d, const char *override)
+{
+	struct record record = {};
+
+	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.set))
+		return -EINVAL;
+	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+		(void)strcpy(record.state, state_to_string(STATE_FOREIGN));
+	record.inode = d->inode;
+	(void)strcpy(record.set, override);
+	record.was[0] = '\0';
+	return save(d, NULL, &record);
+}
+
+void apply_note(const struct decision *decision, const char *override, enum state state, const char *reason)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record record = {};
+
+	if (!d->sysfs->state_dir)
+		return;
+	(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
+	record.inode = d->inode;
+	text_copy(record.set, sizeof(record.set), apply_owns(d, &record, override) ? override : "");
+	record.was[0] = '\0';
+	if (decision->rule)
+		describe(decision, &record);
+	(void)strcpy(record.state, state_to_string(state));
+	text_copy(record.reason, sizeof(record.reason), reason);
+	(void)save(d, NULL, &record);
 }
 
 void apply_stuck(struct sysfs_device *d, const char *doing)

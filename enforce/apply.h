@@ -7,6 +7,7 @@
 #pragma once
 
 #include "../policy/decide.h"
+#include "../policy/record.h"
 #include "../policy/sysfs.h"
 
 enum state {
@@ -54,6 +55,22 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
  * 0: nothing of ours is there; negative errno, *ret_reason says more.
  */
 int apply_release(struct sysfs_device *d, char *ret_reason, size_t size);
+
+/* Whether an override that stands is ours: by the record, or because the guard has written it and not
+ * recorded it. */
+bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override);
+
+/* Whether this very decision was seen enforced since the device was added or its rule changed last. */
+bool apply_was_enforced(const struct decision *decision);
+
+/* From now on the override that stands is ours to replace, whoever set it. 0 or negative errno. */
+int apply_take_over(struct sysfs_device *d, const char *override);
+
+/*
+ * Writes down a state and why, where nothing was done about a decision; override is what stands: it is ours,
+ * or not, as it was before.
+ */
+void apply_note(const struct decision *decision, const char *override, enum state state, const char *reason);
 
 /* Writes a record of a device that did not come back. */
 void apply_stuck(struct sysfs_device *d, const char *doing);

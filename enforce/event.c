@@ -5,11 +5,11 @@
  */
 #include "apply.h"
 #include "bounded.h"
+#include "companions.h"
 #include "enforce.h"
 #include "log.h"
 #include "store.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
 
 /* Of the two seconds that an event has; the rest is for what comes before and after. */
@@ -88,57 +88,6 @@ static void apply_own(struct event *e, const struct decision *decision)
 		return;
 	e->state = outcome.state;
 	atomic_store(&e->stage, STAGE_DONE);
-}
-
-/*
- * A companion that was here before: it has no event now, so nobody loads the module of the driver it was
- * just given. Its uevent, sent again, brings it to udev like a new one.
- */
-static void announce(const struct sysfs_device *d)
-{
-	_cleanup_(closep) int fd = -EBADF;
-	char path[PATH_MAX];
-
-	if (sysfs_device_path(d, "uevent", path, sizeof(path)) < 0)
-		return;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "add", 3) < 0)
-		log_line(LOG_WARNING,
-			"%s %s: cannot ask for its event, so its driver's module is not loaded: %m", d->bus,
-			d->name);
-}
-
-static bool is_to_be_applied(const struct decision *decision)
-{
-	return decision->kind != DECISION_NOTHING &&
-	       sysfs_device_is_supported(to_sysfs_device(decision->device));
-}
-
-/* All overrides stand before the first probe begins, which may take longer than the event lasts. */
-static int apply_companions(const struct decision *own)
-{
-	_cleanup_(freep) bool *wrote = calloc(own->n_members + 1, sizeof(bool));
-	struct outcome outcome;
-
-	if (!wrote)
-		return -ENOMEM;
-	for (size_t i = 0; i < own->n_members; i++) {
-		if (!is_to_be_applied(&own->members[i]))
-			continue;
-		apply_override(&own->members[i], OCCASION_LATER, &outcome);
-		wrote[i] = outcome.wrote;
-	}
-	for (size_t i = 0; i < own->n_members; i++) {
-		const struct sysfs_device *d = to_sysfs_device(own->members[i].device);
-
-		if (!is_to_be_applied(&own->members[i]))
-			continue;
-		apply_decision(&own->members[i], OCCASION_LATER, &outcome);
-		log_outcome(d, &outcome);
-		if (wrote[i] && outcome.needs_module)
-			announce(d);
-	}
-	return 0;
 }
 
 struct group_work {

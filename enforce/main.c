@@ -12,12 +12,21 @@ static void usage(FILE *f)
 		"udev)\n"
 		"driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
 		"driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
+		"driver-override [OPTIONS] rebind DEVICE       make a device as the policy says, unbound if "
+		"need "
+		"be\n"
 		"\n"
 		"DEVICE: a path in sysfs, BUS/NAME, or a name\n"
 		"  --conf-dir DIR    policy files are here (repeat: first wins)\n"
 		"  --sysfs DIR       a sysfs tree other than /sys\n"
 		"  --state-dir DIR   state other than in /run/driver-overrides\n"
-		"  --version, --help\n",
+		"  --version, --help\n"
+		"rebind:\n"
+		"  --rebind no|safe|force   instead of the rule's Rebind=\n"
+		"  --overwrite              replace an override that somebody else has set, too\n"
+		"  --only-if-changed        leave what was enforced before, and changed by others since\n"
+		"  --dry-run                change nothing, tell what would be done\n"
+		"  --timeout SECONDS        for all of it (15)\n",
 		f);
 }
 
@@ -27,8 +36,11 @@ int main(int argc, char **argv)
 		SETTINGS_LONG_OPTIONS,
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		REBIND_LONG_OPTIONS,
 		{},
 	};
+	struct rebind_options rebind = REBIND_OPTIONS_INIT;
+	bool for_rebind = false;
 	struct settings settings;
 	const char *verb;
 	int c, r, n;
@@ -43,9 +55,15 @@ int main(int argc, char **argv)
 			puts("driver-overrides " PROJECT_VERSION);
 			return 0;
 		}
-		r = settings_option(&settings, c, optarg);
+		r = rebind_option(&rebind, c, optarg);
+		if (r > 0) {
+			for_rebind = true;
+			continue;
+		}
+		if (r == 0)
+			r = settings_option(&settings, c, optarg);
 		if (r <= 0) {
-			if (r < 0)
+			if (r < 0 && c < OPTION_REBIND)
 				(void)fprintf(stderr, "driver-override: %s\n",
 					r == -E2BIG ? "too many --conf-dir"
 						    : "an option has an empty argument");
@@ -58,7 +76,13 @@ int main(int argc, char **argv)
 	log_init(&settings, streq(verb, "event"));
 
 	if (!(streq(verb, "event") && n <= 1) && !(streq(verb, "sweep") && n == 0) &&
-		!streq(verb, "release")) {
+		!streq(verb, "release") && !(streq(verb, "rebind") && n == 1)) {
+		usage(stderr);
+		return 2;
+	}
+	if (streq(verb, "rebind"))
+		return verb_rebind(&settings, &rebind, argv[optind + 1]);
+	if (for_rebind) {
 		usage(stderr);
 		return 2;
 	}

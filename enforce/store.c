@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes the state directory; see store.h. */
 #include "store.h"
+#include "bounded.h"
 #include "log.h"
 
 #include <fcntl.h>
@@ -108,6 +109,31 @@ static int lock_records(const char *state_dir)
 	return fd;
 }
 
+int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline)
+{
+	const struct timespec wait = { .tv_nsec = 20000000 };
+	char path[PATH_MAX], bus[256], name[256];
+	_cleanup_(closep) int fd = -EBADF;
+	int r = make_dir(state_dir, "rebind");
+
+	if (r < 0)
+		return r;
+	if (name_escape(d->bus, bus, sizeof(bus)) < 0 || name_escape(d->name, name, sizeof(name)) < 0 ||
+		path_join(path, sizeof(path), state_dir, "/rebind/", bus, ":", name, NULL) < 0)
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return negative_errno();
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return negative_errno();
+		if (now_usec() >= deadline)
+			return -ETIMEDOUT;
+		(void)nanosleep(&wait, NULL);
+	}
+	return TAKE_FD(fd);
+}
+
 /* With the lock held. */
 static int replace_record(const char *state_dir, const struct sysfs_device *d, const struct record *record)
 {
@@ -134,6 +160,8 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
 		record->decision, record->cause, record->rule, (uintmax_t)record->rule_id, record->source,
 		record->state, record->reason);
+	if (record->enforced)
+		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
 	if (record->first_probe[0])
 		(void)fprintf(f, "FIRST_PROBE=%s\n", record->first_probe);
 	if (fclose(TAKE_PTR(f)) != 0)
@@ -151,6 +179,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 	if (record_read(state_dir, d->bus, d->name, d->inode, &now) >= 0) {
 		if (!merged.first_probe[0])
 			(void)strcpy(merged.first_probe, now.first_probe);
+		if (!merged.enforced)
+			merged.enforced = now.enforced;
 		/*
 		 * Written by another of our programs since we looked, and the very value that was decided
 		 * here; not when we have just seen that it does not stand.

@@ -12,7 +12,8 @@
 
 /*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays: its
- * FirstProbe, unless this one has one, and that the decided override is ours. 0 or negative errno.
+ * FirstProbe and what was enforced last, unless this one has them, and that the decided override is ours. 0
+ * or negative errno.
  */
 int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record);
 
@@ -22,6 +23,12 @@ int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, 
 
 /* Removes it; there being none is fine. */
 int record_remove(const char *state_dir, const struct sysfs_device *d);
+
+/*
+ * Locks a device against other rebinds until the file descriptor is closed, here and in every child. Waits
+ * until `deadline` (now_usec()). A file descriptor; -ETIMEDOUT; other negative errno.
+ */
+int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline);
 
 /* Puts text into STATE_DIR/name, at once and whole. 0 or negative errno. */
 int state_write(const char *state_dir, const char *name, const char *text);

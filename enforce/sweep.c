@@ -129,14 +129,6 @@ static int run(struct sweep *s)
 	return 0;
 }
 
-static bool is_dir_error(const struct settings *settings, const char *file)
-{
-	for (size_t i = 0; i < settings->n_conf_dirs; i++)
-		if (streq(settings->conf_dirs[i], file))
-			return true;
-	return false;
-}
-
 static int sweep(struct sweep *s, const struct settings *settings)
 {
 	struct policy *policy = NULL;
@@ -154,7 +146,7 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	store_policy(settings->state_dir, policy);
 	store_clean(settings->state_dir, policy);
 	for (size_t i = 0; i < policy->n_errors; i++)
-		if (policy->errors[i].line == 0 && is_dir_error(settings, policy->errors[i].file))
+		if (policy->errors[i].line == 0 && settings_is_conf_dir(settings, policy->errors[i].file))
 			log_line(LOG_ERR, "%s: %s", policy->errors[i].file, policy->errors[i].text);
 
 	r = sysfs_enumerate(&sysfs, &s->v, &s->n);

@@ -55,7 +55,7 @@ static void take(const char *line, size_t n, const char *key, char *buf, size_t 
 
 int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret)
 {
-	char path[PATH_MAX], version[16] = "", boot[64] = "", number[32] = "", id[32] = "";
+	char path[PATH_MAX], version[16] = "", boot[64] = "", number[32] = "", id[32] = "", enforced[32] = "";
 	char text[2 * sizeof(struct record)];
 	struct record record = {};
 	int r;
@@ -80,6 +80,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		take(line, n, "CAUSE=", record.cause, sizeof(record.cause));
 		take(line, n, "RULE=", record.rule, sizeof(record.rule));
 		take(line, n, "RULE_ID=", id, sizeof(id));
+		take(line, n, "ENFORCED=", enforced, sizeof(enforced));
 		take(line, n, "SOURCE=", record.source, sizeof(record.source));
 		take(line, n, "STATE=", record.state, sizeof(record.state));
 		take(line, n, "FIRST_PROBE=", record.first_probe, sizeof(record.first_probe));
@@ -88,6 +89,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 	}
 	record.inode = strtoull(number, NULL, 10);
 	record.rule_id = strtoull(id, NULL, 16);
+	record.enforced = strtoull(enforced, NULL, 16);
 	if (atoi(version) != RECORD_VERSION || !streq(boot, boot_id()) || record.inode != inode)
 		return -ESTALE;
 	*ret = record;
@@ -101,10 +103,31 @@ int present_path(const char *state_dir, char *buf, size_t size)
 
 bool record_equal(const struct record *a, const struct record *b)
 {
-	return a->inode == b->inode && a->rule_id == b->rule_id && streq(a->set, b->set) &&
-	       streq(a->given, b->given) && streq(a->decision, b->decision) && streq(a->cause, b->cause) &&
-	       streq(a->rule, b->rule) && streq(a->source, b->source) && streq(a->state, b->state) &&
-	       streq(a->reason, b->reason) && streq(a->first_probe, b->first_probe);
+	return a->inode == b->inode && a->rule_id == b->rule_id && a->enforced == b->enforced &&
+	       streq(a->set, b->set) && streq(a->given, b->given) && streq(a->decision, b->decision) &&
+	       streq(a->cause, b->cause) && streq(a->rule, b->rule) && streq(a->source, b->source) &&
+	       streq(a->state, b->state) && streq(a->reason, b->reason) &&
+	       streq(a->first_probe, b->first_probe);
+}
+
+bool record_owns(const struct record *record, const char *override)
+{
+	return override[0] && (streq(override, record->set) || streq(override, record->was));
+}
+
+bool record_gave(const struct record *record, const char *driver)
+{
+	return driver[0] &&
+	       (streq(driver, record->set) || streq(driver, record->was) || streq(driver, record->given));
+}
+
+uint64_t record_decision_id(const struct record *record)
+{
+	uint64_t id = fnv1a(FNV_BASIS, &record->rule_id, sizeof(record->rule_id));
+
+	id = fnv1a(id, record->decision, strlen(record->decision) + 1);
+	id = fnv1a(id, record->cause, strlen(record->cause));
+	return id ? id : 1;
 }
 
 static int compare_inodes(const void *a, const void *b)

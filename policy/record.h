@@ -11,6 +11,7 @@
  *     WAS=…          what of ours SET= is about to replace; here between the record and the write only
  *     GIVEN=…        the driver that came by an override of ours which was cleared since, while it stays
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
+ *     ENFORCED=hex   id of the decision that was seen enforced last; what differs since, others did
  *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
  */
 #pragma once
@@ -25,6 +26,7 @@
 struct record {
 	uint64_t inode;
 	uint64_t rule_id;
+	uint64_t enforced;
 	char set[128];
 	char was[128];
 	char given[128];
@@ -48,6 +50,15 @@ int record_path(const char *state_dir, const char *bus, const char *name, char *
 int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret);
 
 bool record_equal(const struct record *a, const struct record *b);
+
+/* Whether an override that stands is ours, as far as the record knows; see apply_owns(). */
+bool record_owns(const struct record *record, const char *override);
+
+/* Whether a bound driver came by an override of ours, which may be gone. */
+bool record_gave(const struct record *record, const char *driver);
+
+/* Of what was decided by which rule: another decision has another id; never 0. */
+uint64_t record_decision_id(const struct record *record);
 
 /* The devices that were there at the boot's first sweep; it never changes once it is there. */
 struct present_list {

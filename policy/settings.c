@@ -44,6 +44,14 @@ int settings_option(struct settings *s, int option, const char *argument)
 	return 1;
 }
 
+bool settings_is_conf_dir(const struct settings *s, const char *path)
+{
+	for (size_t i = 0; i < s->n_conf_dirs; i++)
+		if (streq(s->conf_dirs[i], path))
+			return true;
+	return false;
+}
+
 bool cmdline_turns_off(const char *cmdline)
 {
 	static const char space[] = " \t\n";

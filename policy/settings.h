@@ -42,6 +42,9 @@ void settings_init(struct settings *s);
  */
 int settings_option(struct settings *s, int option, const char *argument);
 
+/* Whether a path is one of the policy directories, as it was given. */
+bool settings_is_conf_dir(const struct settings *s, const char *path);
+
 /* Whether a kernel command line turns the project off: `driver_overrides=off`, the last one counts. */
 bool cmdline_turns_off(const char *cmdline);
 

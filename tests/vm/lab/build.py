@@ -32,6 +32,17 @@ def _enable(root):
     return made
 
 
+def program(name):
+    """The bytes of a program of tests/vm/programs, linked statically: it depends on nothing that is in the guest."""
+    source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", name + ".c")
+    with tempfile.TemporaryDirectory(prefix="driver-overrides-program-") as work:
+        target = os.path.join(work, name)
+        subprocess.run([os.environ.get("CC", "cc"), "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", target, source],
+                       check=True)
+        with open(target, "rb") as stream:
+            return stream.read()
+
+
 def overlay(build_dir, path, enable=True):
     """Writes the overlay archive of a build directory to path; None as build directory: no overlay. The list of
     overlays for Machine.start()."""

@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 
-from . import archive
+from . import archive, build
 
 QEMU = "qemu-system-x86_64"
 CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
@@ -48,6 +48,11 @@ class MachineDead(LabError):
 def link(target):
     """For files={}: a symbolic link."""
     return ("link", target)
+
+
+def program(name):
+    """For files={}: a program of tests/vm/programs, compiled for the guest."""
+    return ("program", name)
 
 
 def _die_with_parent():
@@ -207,7 +212,7 @@ class Machine:
     def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=240):
         """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
         beginning. qemu: any further arguments. overlays: archives unpacked over the base. files: path in the guest
-        -> content, (content, mode) or link(target)."""
+        -> content, (content, mode), link(target) or program(name)."""
         initrd = self._initrd(overlays, files or {})
         accel = accelerator(self.image.kernel)
         qmp_path, port_path = os.path.join(self.work, "qmp"), os.path.join(self.work, "port")
@@ -269,6 +274,8 @@ class Machine:
                 out.parents(path)
                 if isinstance(what, tuple) and what[0] == "link":
                     out.symlink(path, what[1])
+                elif isinstance(what, tuple) and what[0] == "program":
+                    out.file(path, build.program(what[1]), 0o755)
                 elif isinstance(what, tuple):
                     out.file(path, what[0], what[1])
                 else:

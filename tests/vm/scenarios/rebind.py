@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A device is moved from its driver to the decided one while the system runs, unless somebody uses it."""
+
+import re
+
+from lab.device import ENFORCER, loaded, override, path, record, rule, settle, traced, unload
+from lab.machine import program
+from lab.scenario import scenario
+
+NIC, DISK, SHARED = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"
+CARD, PORT = "0000:00:06.0", "0000:00:10.0"
+CONF = "/etc/driver-overrides.d/50-rebind.conf"
+KEYS = ["STATE", "REASON", "ERROR", "DRIVER", "OVERRIDE", "DECISION", "CHANGED"]
+
+
+def drive(ident):
+    # What is written goes to a temporary file of QEMU's.
+    return ["-drive", f"if=none,id={ident},file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"]
+
+
+MACHINE = dict(
+    # The second disk belongs to an NVMe subsystem, so the kernel makes a multipath head for it.
+    devices=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0",
+             "nvme-subsys,id=subsystem,nqn=lab", "nvme,id=shared,subsys=subsystem,bus=rp3,serial=two",
+             "nvme-ns,bus=shared,drive=d1", "bochs-display,bus=pcie.0,addr=6.0"],
+    qemu=drive("d0") + drive("d1"),
+    files={"/usr/local/bin/hold-vfio": program("hold-vfio")},
+    # Disks that are taken away while they are in use, on purpose.
+    kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"])
+
+
+def rebind(vm, device, *options):
+    """The answer as a dictionary; with the exit status as "rc"."""
+    result = vm.run(f"{ENFORCER} rebind {' '.join(options)} {device} 2>/dev/null", 200, check=False)
+    pairs = [line.split("=", 1) for line in result.out.splitlines()]
+    found = dict(pairs)
+    assert [key for key, _ in pairs] == [key for key in KEYS if key in found], result.out
+    assert set(KEYS) - set(found) <= {"ERROR"}, result.out
+    assert result.rc == (1 if "ERROR" in found else 0), result
+    return found
+
+
+def look(vm, device):
+    """Its driver, its override and its inode, in one go."""
+    driver, text, number = vm.out(
+        f"cd {path(device)}; basename $(readlink driver || echo -); cat driver_override; stat -c %i .").splitlines()
+    return "" if driver == "-" else driver, "" if text == "(null)" else text, number
+
+
+def done(vm, device, state, driver, text, *options):
+    """Asserts that it is done, and that it is then so."""
+    answer = rebind(vm, device, *options)
+    assert (answer["STATE"], answer.get("ERROR"), answer["DRIVER"], answer["OVERRIDE"]) == (state, None, driver, text), answer
+    assert look(vm, device)[:2] == (driver, text), answer
+    return answer
+
+
+def refused(vm, device, error, reason):
+    """Asserts that it is refused, and that the device is as before."""
+    before = look(vm, device)
+    answer = rebind(vm, device)
+    assert (answer.get("ERROR"), answer["CHANGED"]) == (error, "0"), answer
+    assert answer["REASON"] == reason, answer
+    assert look(vm, device) == before
+    assert record(vm, device)["REASON"] == reason, record(vm, device)
+    return answer
+
+
+def give_back(vm, device, driver):
+    """Without its rule a device goes back to its own driver."""
+    vm.run(f"rm -f {CONF}")
+    answer = rebind(vm, device, "--rebind force")
+    assert (answer["STATE"], answer["DRIVER"], answer["OVERRIDE"]) == ("unmanaged", driver, ""), answer
+    assert not record(vm, device)
+    settle(vm)
+
+
+def in_use(vm, device, reason, driver):
+    vm.write(CONF, rule("x", Name=device, Driver="none"))
+    answer = refused(vm, device, "InUse", f"in use: {reason}")
+    assert answer["STATE"] == "blocked" and answer["DRIVER"] == driver, answer
+
+
+def in_use_until_forced(vm, device, reason, driver):
+    """Refused with this reason, done by force, and back to its own driver."""
+    in_use(vm, device, reason, driver)
+    done(vm, device, "enforced", "", "none", "--rebind force")
+    give_back(vm, device, driver)
+
+
+def disk(vm, device):
+    """The name of the block device: its own, or that of its multipath head."""
+    own = vm.wait_for(f"ls -d {path(device)}/nvme/nvme*/nvme*n*").rsplit("/", 1)[1]
+    name = re.sub(r"c\d+n", "n", own)
+    vm.wait_for(f"test -b /dev/{name}")
+    return name
+
+
+def interface(vm):
+    return vm.wait_for(f"ls {path(NIC)}/net | grep .")
+
+
+@scenario("e1000e to vfio-pci, whose module is loaded for it, and back by default")
+def there_and_back(vm):
+    unload(vm, "vfio-pci")
+    vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
+    trace = traced(vm)
+    answer = rebind(vm, NIC, "--dry-run")
+    assert (answer["STATE"], answer["DRIVER"], answer["CHANGED"]) == ("enforced", "e1000e", "1"), answer
+    assert not trace.read("override", NIC) and not loaded(vm, "vfio-pci") and vm.driver(NIC) == "e1000e"
+    done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")
+    assert [e.text for e in trace.read("override", NIC)] == ["vfio-pci"]
+    assert [e.text for e in trace.read("probe", NIC)] == ["vfio-pci"]
+    assert record(vm, NIC)["SET"] == "vfio-pci" and record(vm, NIC)["STATE"] == "enforced"
+
+    trace = traced(vm)
+    assert done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")["CHANGED"] == "0"
+    assert not trace.read("override", NIC) and not trace.read("probe", NIC) and not trace.read("uevent", NIC)
+
+    vm.write(CONF, rule("nic", Name=NIC, Driver="default"))
+    trace = traced(vm)
+    done(vm, NIC, "enforced", "e1000e", "")
+    assert [e.text for e in trace.read("override", NIC)] == ["\n"]
+    assert [e.text for e in trace.read("probe", NIC)] == ["e1000e"]
+    assert done(vm, NIC, "enforced", "e1000e", "")["CHANGED"] == "0"
+
+
+@scenario("its own driver's module was taken out meanwhile: it is loaded to give the device back")
+def own_module(vm):
+    vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
+    done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")
+    unload(vm)
+    give_back(vm, NIC, "e1000e")
+
+
+@scenario("a driver that does not exist: NoSuchDriver, and the device is as before")
+def no_driver(vm):
+    vm.write(CONF, rule("nic", Name=NIC, Driver="no-such-driver"))
+    trace = traced(vm)
+    refused(vm, NIC, "NoSuchDriver",
+            "there is no driver no-such-driver on bus pci, and no module no-such-driver that could be loaded")
+    assert not trace.read("override", NIC) and not [e for e in trace.read("uevent", NIC) if e.text == "unbind"]
+    vm.run(f"rm {CONF}")
+
+
+@scenario("a driver that refuses the device: the reason is told, and its own driver has it again")
+def refusing_driver(vm):
+    vm.write(CONF, rule("nic", Name=NIC, Driver="virtio-pci"))
+    answer = rebind(vm, NIC)
+    assert (answer["STATE"], answer.get("ERROR"), answer["DRIVER"], answer["OVERRIDE"]) == ("failed", "Failed", "e1000e", ""), answer
+    assert answer["REASON"] == "probing by virtio-pci: No such device; it is back with e1000e", answer
+    assert vm.driver(NIC) == "e1000e" and record(vm, NIC)["STATE"] == "failed"
+    vm.run(f"rm {CONF}")
+
+
+@scenario("somebody else's override is refused, and replaced on request")
+def foreign(vm):
+    vm.run(f"echo pci-stub >{path(NIC)}/driver_override")
+    vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
+    refused_answer = rebind(vm, NIC, "--rebind force")
+    assert (refused_answer["STATE"], refused_answer["ERROR"]) == ("foreign", "Foreign"), refused_answer
+    assert (vm.driver(NIC), override(vm, NIC)) == ("e1000e", "pci-stub")
+    done(vm, NIC, "enforced", "vfio-pci", "vfio-pci", "--overwrite")
+    give_back(vm, NIC, "e1000e")
+
+
+@scenario("a PCI bridge is always in use")
+def bridge(vm):
+    vm.write(CONF, rule("port", Name=PORT, Driver="none"))
+    refused(vm, PORT, "InUse", "in use: it is a PCI bridge")
+    vm.run(f"rm {CONF}")
+
+
+@scenario("a disk nobody uses is given to vfio-pci, and given back")
+def unused_disk(vm):
+    for device in (DISK, SHARED):
+        disk(vm, device)
+        vm.write(CONF, rule("disk", Name=device, Driver="vfio-pci"))
+        done(vm, device, "enforced", "vfio-pci", "vfio-pci")
+        give_back(vm, device, "nvme")
+
+
+@scenario("a disk with a mounted file system is refused, by force it is done", timeout=600)
+def mounted(vm):
+    name = disk(vm, DISK)
+    vm.run(f"mkfs.ext4 -q /dev/{name}; mkdir -p '/mnt/a b'; mount /dev/{name} '/mnt/a b'", 120)
+    in_use_until_forced(vm, DISK, f"/dev/{name} is mounted on /mnt/a b", "nvme")
+    vm.run("umount -l '/mnt/a b'")
+
+
+@scenario("so is one with a mounted partition", timeout=600)
+def mounted_partition(vm):
+    name = disk(vm, DISK)
+    vm.run(f"addpart /dev/{name} 1 2048 65536; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount /dev/{name}p1 /mnt", 120)
+    in_use_until_forced(vm, DISK, f"/dev/{name}p1 is mounted on /mnt", "nvme")
+    vm.run("umount -l /mnt")
+
+
+@scenario("so is one whose multipath head is mounted", timeout=600)
+def mounted_head(vm):
+    name = disk(vm, SHARED)
+    assert not vm.run(f"test -e {path(SHARED)}/nvme/nvme*/{name}", check=False).rc == 0, "no multipath head"
+    vm.run(f"mkfs.ext4 -q /dev/{name}; mount /dev/{name} /mnt", 120)
+    in_use_until_forced(vm, SHARED, f"/dev/{name} is mounted on /mnt", "nvme")
+    vm.run("umount -l /mnt")
+
+
+@scenario("so is one with swap", timeout=600)
+def swap(vm):
+    name = disk(vm, DISK)
+    vm.run(f"mkswap -q /dev/{name}; swapon /dev/{name}")
+    in_use_until_forced(vm, DISK, f"/dev/{name} is swap", "nvme")
+    vm.run("swapoff -a || true")
+
+
+@scenario("so is one under device mapper", timeout=600)
+def device_mapper(vm):
+    name = disk(vm, DISK)
+    vm.run(f"echo 0 $(blockdev --getsz /dev/{name}) linear /dev/{name} 0 | dmsetup create lab")
+    in_use_until_forced(vm, DISK, f"/dev/{name} is used by device-mapper lab (dm-0)", "nvme")
+    vm.run("dmsetup remove --retry lab")
+
+
+@scenario("so is one that is mounted in another mount namespace only", timeout=600)
+def mount_namespace(vm):
+    name = disk(vm, DISK)
+    vm.run(f"mkfs.ext4 -q /dev/{name}", 120)
+    vm.run(f"unshare -m --propagation private bash -c 'mount /dev/{name} /mnt && exec sleep 10000' "
+           ">/dev/null 2>&1 & echo $! >/run/holder")
+    pid = vm.out("cat /run/holder")
+    vm.wait_for(f"grep -q /dev/{name} /proc/{pid}/mountinfo && grep -q sleep /proc/{pid}/comm")
+    assert vm.run(f"grep /dev/{name} /proc/self/mountinfo", check=False).rc != 0
+    in_use_until_forced(vm, DISK, f"/dev/{name} is mounted on /mnt in the mount namespace of sleep (process {pid})", "nvme")
+    vm.run(f"kill {pid}")
+
+
+@scenario("so is one in a mount namespace that has no process", timeout=600)
+def mount_namespace_without_process(vm):
+    name = disk(vm, DISK)
+    vm.run(f"mkfs.ext4 -q -F /dev/{name}", 120)
+    vm.run("mkdir -p /run/ns; mount --bind /run/ns /run/ns; mount --make-private /run/ns; touch /run/ns/m\n"
+           f"unshare --mount=/run/ns/m --propagation private mount /dev/{name} /mnt")
+    in_use_until_forced(
+        vm, DISK, f"/dev/{name} is mounted in another mount namespace, or opened exclusively", "nvme")
+    vm.run("umount /run/ns/m; umount /run/ns")
+
+
+@scenario("an interface that has none but link-local addresses is free")
+def link_local(vm):
+    name = interface(vm)
+    vm.run(f"ip link set {name} up; ip address add 169.254.3.4/16 dev {name}; ip address add fe80::1234/64 dev {name}")
+    vm.write(CONF, rule("nic", Name=NIC, Driver="none"))
+    done(vm, NIC, "enforced", "", "none")
+    give_back(vm, NIC, "e1000e")
+
+
+@scenario("an interface with an address is refused, by force it is done")
+def address(vm):
+    name = interface(vm)
+    vm.run(f"ip address add 2001:db8::7/64 dev {name}")
+    in_use(vm, NIC, f"{name} has the address 2001:db8::7", "e1000e")
+    vm.run(f"ip address flush dev {name}; ip address add 10.9.8.7/24 dev {name}")
+    # Who only asks is told the same.
+    assert rebind(vm, NIC, "--dry-run")["REASON"] == f"in use: {name} has the address 10.9.8.7"
+    in_use_until_forced(vm, NIC, f"{name} has the address 10.9.8.7", "e1000e")
+
+
+@scenario("so is one with a route and no address, in whichever table")
+def route(vm):
+    name = interface(vm)
+    vm.run(f"ip link set {name} up")
+    for text, reason in ((f"default dev {name} table 100", "the default route"),
+                         (f"2001:db8:1::/48 dev {name}", "a route to 2001:db8:1::/48"),
+                         (f"10.2.0.0/16 nexthop dev lo nexthop dev {name}", "a route to 10.2.0.0/16")):
+        vm.run(f"ip route add {text}")
+        in_use(vm, NIC, f"{name} has {reason}", "e1000e")
+        vm.run(f"ip route del {text}")
+    vm.run(f"ip route add 10.1.0.0/16 dev {name}")
+    in_use_until_forced(vm, NIC, f"{name} has a route to 10.1.0.0/16", "e1000e")
+
+
+@scenario("so is a port of a bridge")
+def bridged(vm):
+    name = interface(vm)
+    vm.run(f"ip link add br0 type bridge; ip link set {name} master br0")
+    in_use_until_forced(vm, NIC, f"{name} is a port of br0", "e1000e")
+    vm.run("ip link del br0")
+
+
+@scenario("so is one that was moved to a network namespace with a name")
+def named_namespace(vm):
+    name = interface(vm)
+    vm.run(f"ip netns add blue; ip link set {name} netns blue")
+    assert vm.out(f"ls {path(NIC)}/net") == "", "it still shows, so nothing is shown here"
+    in_use_until_forced(vm, NIC, f"{name} is in the network namespace blue", "e1000e")
+    vm.run("ip netns del blue")
+
+
+@scenario("so is one that was moved to the network namespace of a process")
+def process_namespace(vm):
+    name = interface(vm)
+    vm.run("unshare -n sleep 10000 >/dev/null 2>&1 & echo $! >/run/holder")
+    pid = vm.out("cat /run/holder")
+    vm.wait_for(f"grep -q sleep /proc/{pid}/comm")
+    vm.run(f"ip link set {name} netns {pid}")
+    in_use_until_forced(vm, NIC, f"{name} is in the network namespace of sleep (process {pid})", "e1000e")
+    vm.run(f"kill {pid}")
+
+
+@scenario("an open DRM device is refused, by force it is done")
+def drm(vm):
+    node = vm.wait_for(f"ls -d {path(CARD)}/drm/card*").rsplit("/", 1)[1]
+    vm.run(f"bash -c 'exec 3</dev/dri/{node}; exec sleep 10000' >/dev/null 2>&1 & echo $! >/run/holder")
+    pid = vm.out("cat /run/holder")
+    vm.wait_for(f"grep -q sleep /proc/{pid}/comm")
+    driver = vm.driver(CARD)
+    in_use_until_forced(vm, CARD, f"/dev/dri/{node} is open in sleep (process {pid})", driver)
+    vm.run(f"kill {pid}")
+
+
+def held(vm):
+    """The card at vfio-pci and a process that has it; the process and the IOMMU group."""
+    vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
+    done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")
+    group = vm.out(f"basename $(readlink {path(NIC)}/iommu_group)")
+    vm.run(f"hold-vfio {group} {NIC} >/run/held 2>&1 & echo $! >/run/holder")
+    vm.wait_for("grep -qx open /run/held || ! cat /run/held")
+    vm.write(CONF, rule("nic", Name=NIC, Driver="default"))
+    return vm.out("cat /run/holder"), group
+
+
+@scenario("a VFIO device that a process holds open is refused, with the process's name")
+def vfio(vm):
+    pid, group = held(vm)
+    refused(vm, NIC, "InUse", f"in use: /dev/vfio/{group} is open in hold-vfio (process {pid})")
+    # Also where the process cannot be seen, as from a container.
+    answer = vm.run(f"unshare --pid --fork --mount-proc {ENFORCER} rebind --dry-run {NIC}", check=False)
+    assert f"REASON=in use: /dev/vfio/{group} is open in a process that cannot be seen from here" in answer.out, answer
+    vm.run(f"kill {pid}")
+    vm.wait_for(f"! test -e /proc/{pid}")
+    done(vm, NIC, "enforced", "e1000e", "")
+    vm.run(f"rm {CONF}")
+
+
+@scenario("by force it is stuck within its deadline, nothing else is, and it recovers when the holder ends", timeout=600)
+def stuck(vm):
+    pid, _ = held(vm)
+    begun = float(vm.out("cut -d' ' -f1 /proc/uptime"))
+    answer = rebind(vm, NIC, "--rebind force --timeout 6")
+    # The kernel takes the `driver` link away before it asks the driver to give the device up.
+    assert (answer["STATE"], answer["ERROR"], answer["DRIVER"]) == ("stuck", "Stuck", ""), answer
+    assert "(unbind)" in answer["REASON"] and "did not come back" in answer["REASON"], answer
+    assert float(vm.out("cut -d' ' -f1 /proc/uptime")) - begun < 60
+    assert record(vm, NIC)["STATE"] == "stuck"
+    left = vm.out("pgrep -x driver-override")
+    assert len(left.split()) == 1, left
+
+    # A second one is not sent after it, and other devices are not kept waiting.
+    answer = rebind(vm, NIC, "--rebind force --timeout 2")
+    assert (answer["STATE"], answer["ERROR"]) == ("stuck", "Stuck") and "another rebind" in answer["REASON"], answer
+    vm.write(CONF, rule("nic", Name=NIC, Driver="default") + rule("disk", Name=DISK, Driver="none"))
+    done(vm, DISK, "enforced", "", "none")
+    assert vm.out("pgrep -x driver-override") == left
+
+    vm.run(f"kill {pid}")
+    vm.wait_for(f"! test -e /proc/{left}")
+    done(vm, NIC, "enforced", "e1000e", "")
+    assert record(vm, NIC)["STATE"] == "enforced"
+    give_back(vm, DISK, "nvme")
