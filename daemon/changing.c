@@ -4,8 +4,8 @@
  *
  *     its turn -> plan -> dry run -> write -> rebind -> (failed: write back) -> look -> answer
  *
- * Between its turn and the end of the write an operation is alone; after that, others go on whose devices
- * and files are others. Apply comes in at rebind.
+ * Calls for one device, and those that write the same file, go one after the other, in the order in which
+ * they came. Apply comes in at rebind.
  */
 #include "bus.h"
 #include "operation-steps.h"
@@ -16,6 +16,8 @@
 #define LEAST_USEC (5U * UINT64_C(1000000))
 #define PLAN_USEC (4U * UINT64_C(1000000))
 #define TRY_USEC (5U * UINT64_C(1000000))
+/* Calls between their turn and their write, each mostly a process at work. */
+#define BUSY_MAX 4U
 #define WRITE_USEC (5U * UINT64_C(1000000))
 
 /* The last step: what the device is like now, so that who asks next is told. */
@@ -210,9 +212,10 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 		sd_bus_error_free(&error);
 		return;
 	}
-	/* A rule for several devices: whoever has written it last is to be through with it. */
+	/* A rule for several devices: whoever is about to write it, or has, is to be through with it first.
+	 */
 	for (other = o->service->operations->first; other; other = other->next)
-		if (other != o && other->phase > PHASE_WRITE && plans_meet(&other->plan, &o->plan)) {
+		if (other != o && plans_meet(&other->plan, &o->plan)) {
 			plan_done(&o->plan);
 			staging_remove(o->staging);
 			free(TAKE_PTR(o->staging));
@@ -242,7 +245,11 @@ int changing_plan(struct operation *o, bool to_do, task_done_t done)
 	return task_fork(s->event, planning_work, &o->planning, PLAN_USEC, done, o, &o->task);
 }
 
-/* Its turn, as soon as nobody else is between plan and write, and nobody before it has the same device. */
+/*
+ * Its turn, as soon as nobody before it has the same device. Others may be under way: their files are others,
+ * or else one of them waits (see above), so each file has one writer at a time, from the first look at it to
+ * the last.
+ */
 
 bool operation_changes_policy(const struct operation *o)
 {
@@ -251,6 +258,7 @@ bool operation_changes_policy(const struct operation *o)
 
 static bool is_its_turn(const struct operation *o)
 {
+	unsigned busy = 0;
 	bool before = true;
 
 	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
@@ -260,7 +268,7 @@ static bool is_its_turn(const struct operation *o)
 		}
 		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT)
 			continue;
-		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE)
+		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++busy >= BUSY_MAX)
 			return false;
 		if ((before || x->phase > PHASE_WAIT) && streq(x->name, o->name) && streq(x->bus, o->bus))
 			return false;
@@ -281,7 +289,7 @@ void changing_run_waiting(struct service *s)
 		o->phase = PHASE_PLAN;
 		r = changing_plan(o, true, planned);
 		if (r >= 0)
-			return; /* one at a time */
+			continue;
 		o->phase = PHASE_WAIT;
 		operation_fail_errno(o, r, "planning");
 		return; /* which has gone through the list itself */

@@ -220,14 +220,16 @@ int drop_in_path(
 	return path_printf(buf, size, "%s/%s", dir, name);
 }
 
-/* A value that matches nothing but itself (and, where it has a blank, other characters in its place). */
+/* A value that matches nothing but itself. Blanks separate values, so one is matched as what it is. */
 static void put_literal(FILE *f, const char *value)
 {
 	for (const char *s = value; *s; s++)
 		if (*s == '*' || *s == '?' || *s == '[')
 			(void)fprintf(f, "[%c]", *s);
+		else if (*s == ' ')
+			(void)fputs("[[:blank:]]", f);
 		else
-			(void)fputc(*s == ' ' ? '?' : *s, f);
+			(void)fputc(*s, f);
 }
 
 /* Labels have to be UTF-8 without control characters and brackets; the name of the file is. */

@@ -16,7 +16,7 @@
 enum phase {
 	PHASE_AUTHORIZE,
 	PHASE_WAIT, /* for its turn */
-	PHASE_PLAN, /* from here to the end of PHASE_WRITE: alone */
+	PHASE_PLAN,
 	PHASE_TRY,
 	PHASE_WRITE,
 	PHASE_REBIND,
