@@ -283,6 +283,14 @@ bool operations_busy(const struct service *s)
 	return s->operations->n > 0;
 }
 
+bool operations_about(const struct service *s, const char *bus, const char *name)
+{
+	for (const struct operation *o = s->operations->first; o; o = o->next)
+		if (o->phase >= PHASE_PLAN && o->name && streq(o->name, name) && streq(o->bus, bus))
+			return true;
+	return false;
+}
+
 void operations_free(struct service *s)
 {
 	if (!s->operations)

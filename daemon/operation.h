@@ -19,6 +19,8 @@ enum operation_kind {
 int operations_new(struct service *s);
 void operations_free(struct service *s);
 bool operations_busy(const struct service *s);
+/* Some call is about to do something to this device, or has just done it. */
+bool operations_about(const struct service *s, const char *bus, const char *name);
 
 /*
  * Reads the rest of the call's arguments and takes it on: 1, and the answer comes later; negative errno with

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that are not yet as decided; see reconcile.h. */
 #include "reconcile.h"
+#include "operation.h"
 #include "rebinding.h"
 #include "survey.h"
 #include "verdict.h"
@@ -80,6 +81,9 @@ void reconcile_consider(struct service *s, struct device_entry *e, enum trigger 
 	uint64_t rule = strtoull(e->field[FIELD_RULE_ID], NULL, 16);
 	int r = 0;
 
+	/* A call that is under way for it answers for what comes of it. */
+	if (operations_about(s, e->field[FIELD_BUS], e->field[FIELD_NAME]))
+		return;
 	if (!rule)
 		rule = NO_RULE;
 	switch (trigger) {
