@@ -21,7 +21,7 @@ static void note(struct surveying *s, const struct sysfs_device *d)
 }
 
 /* Has the device asked for whatever the policy wants to know, under its own name. */
-static void ask(struct surveying *s, struct sysfs_device *d)
+static void ask(struct surveying *s, struct sysfs_device *d, bool grouped)
 {
 	const struct device_entry *known = devices_find(&s->service->devices, d->bus, d->name);
 	struct decision own;
@@ -30,7 +30,8 @@ static void ask(struct surveying *s, struct sysfs_device *d)
 		d->unreadable = true;
 	note(s, d);
 	policy_decide_own(s->service->policy, &d->device, &own);
-	(void)device_text(&d->device, FACT_CLASS);
+	if (grouped)
+		(void)device_text(&d->device, FACT_CLASS); /* bridges are no companions */
 }
 
 static void put(struct surveying *s, const char *text)
@@ -66,7 +67,10 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 	path = device_text(&d->device, FACT_PATH);
 	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
 		driver[0] = '\0';
-	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+	if (d->group_id)
+		text_copy(group, sizeof(group), d->group_id);
+	else if ((d->group_asked && d->n_members == 0) ||
+		 sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
 		group[0] = '\0';
 	if (!d->unreadable && sysfs_device_override(d, override) < 0)
 		override[0] = '\0';
@@ -110,7 +114,7 @@ int surveying_find(struct surveying *s, const char *bus, const char *name, struc
 		return r;
 	if (r < 0 || !sysfs_device_is_supported(d))
 		return -ENODEV;
-	ask(s, d);
+	ask(s, d, false);
 	*ret = d;
 	return 0;
 }
@@ -133,7 +137,7 @@ int surveying_one(struct surveying *s, const char *bus, const char *name)
 		return r;
 	if (policy->has_groups && d->device.ops->group(&d->device, &members, &n) >= 0)
 		for (size_t i = 0; i < n; i++)
-			ask(s, to_sysfs_device(members[i]));
+			ask(s, to_sysfs_device(members[i]), n > 1);
 	r = policy_decide(policy, &d->device, &decision);
 	if (r < 0)
 		return r;
@@ -152,7 +156,7 @@ static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
 	if (!decisions)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		ask(s, v[i]);
+		ask(s, v[i], n > 1);
 	policy_decide_group(
 		s->service->policy, grouped ? v[0]->members : alone, n, grouped ? 0 : -ENODATA, decisions);
 	for (size_t i = 0; i < n; i++)

@@ -172,7 +172,7 @@ void service_start(struct harness *h)
 		argv[n++] = h->idle_exit;
 	}
 	h->service = start(argv, -1);
-	for (uint64_t end = now() + PATIENCE_USEC; !has_name(h); nap()) {
+	for (uint64_t end = now() + PATIENCE_USEC; !has_name(h); (void)usleep(500)) {
 		int status;
 
 		ck_assert_msg(waitpid(h->service, &status, WNOHANG) == 0, "the service ended: %x",

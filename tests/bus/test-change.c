@@ -411,6 +411,7 @@ END_TEST
 struct client {
 	sd_bus *bus;
 	unsigned done, failed;
+	char error[128]; /* its name */
 };
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -419,9 +420,21 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	c->done++;
-	if (sd_bus_message_is_method_error(m, NULL))
+	if (sd_bus_message_is_method_error(m, NULL)) {
 		c->failed++;
+		text_copy(c->error, sizeof(c->error), sd_bus_message_get_error(m)->name);
+	}
 	return 0;
+}
+
+static void ask_for_none(struct harness *h, struct client *c, unsigned i)
+{
+	ck_assert_int_ge(
+		sd_bus_call_method_async(c->bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+			"org.driveroverrides1.Manager", "SetOverride", on_reply, c, "sssa{sv}", "platform",
+			mock_printf(h->m, "dev.%u", i % 20), "none", 0),
+		0);
+	ck_assert_int_ge(sd_bus_flush(c->bus), 0);
 }
 
 START_TEST(a_hundred_clients_at_once_lose_no_update)
@@ -435,13 +448,7 @@ START_TEST(a_hundred_clients_at_once_lose_no_update)
 	service_start(h);
 	for (unsigned i = 0; i < ELEMENTSOF(clients); i++) {
 		clients[i].bus = connect_as(h, 0);
-		/* The last word on each device is "none": whichever of the calls before it comes when. */
-		ck_assert_int_ge(sd_bus_call_method_async(clients[i].bus, NULL, "org.driveroverrides1",
-					 "/org/driveroverrides1", "org.driveroverrides1.Manager",
-					 "SetOverride", on_reply, &clients[i], "sssa{sv}", "platform",
-					 mock_printf(h->m, "dev.%u", i % 20), "none", 0),
-			0);
-		ck_assert_int_ge(sd_bus_flush(clients[i].bus), 0);
+		ask_for_none(h, &clients[i], i);
 	}
 	while (left > 0) {
 		left = 0;
@@ -449,11 +456,18 @@ START_TEST(a_hundred_clients_at_once_lose_no_update)
 			while (sd_bus_process(clients[i].bus, NULL) > 0)
 				;
 			left += clients[i].done == 0;
+			/* Each is answered in time, if only that it was not its turn yet. */
+			if (clients[i].done > 0 &&
+				streq(clients[i].error, "org.driveroverrides1.Error.Stuck")) {
+				clients[i] = (struct client){ .bus = clients[i].bus };
+				ask_for_none(h, &clients[i], i);
+				left++;
+			}
 		}
 		(void)usleep(1000);
 	}
 	for (unsigned i = 0; i < ELEMENTSOF(clients); i++) {
-		ck_assert_uint_eq(clients[i].failed, 0);
+		ck_assert_str_eq(clients[i].error, "");
 		(void)sd_bus_flush_close_unref(clients[i].bus);
 	}
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 20);
