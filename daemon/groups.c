@@ -13,7 +13,7 @@ struct touched {
 struct groups {
 	struct group *v;
 	struct device_entry **members; /* of all */
-	size_t n;
+	size_t n, n_members;
 	bool stale;
 	struct touched *touched;
 	char **known; /* the numbers that the bus knows of, sorted */
@@ -34,7 +34,13 @@ static void clear(struct groups *g)
 {
 	free(TAKE_PTR(g->v));
 	free(TAKE_PTR(g->members));
-	g->n = 0;
+	g->n = g->n_members = 0;
+}
+
+/* Members of one group stand together. */
+static bool begins_group(const struct groups *g, size_t i)
+{
+	return i == 0 || !streq(g->members[i - 1]->field[FIELD_GROUP], g->members[i]->field[FIELD_GROUP]);
 }
 
 /* From the table, when it is next asked for: devices come and go in bunches. */
@@ -54,9 +60,10 @@ static void refresh(struct service *s)
 	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
 		if (e->field[FIELD_GROUP][0])
 			g->members[n++] = e;
+	g->n_members = n;
 	qsort(g->members, n, sizeof(struct device_entry *), compare);
 	for (size_t i = 0; i < n; i++) {
-		if (g->n == 0 || !streq(group_id(&g->v[g->n - 1]), g->members[i]->field[FIELD_GROUP]))
+		if (begins_group(g, i))
 			g->v[g->n++] = (struct group){ .members = g->members + i };
 		g->v[g->n - 1].n++;
 	}
@@ -146,8 +153,10 @@ static void remember_known(struct service *s)
 
 	forget_known(g);
 	g->known = calloc(groups_count(s) + 1, sizeof(char *));
-	while (g->known && g->n_known < g->n) {
-		g->known[g->n_known] = strdup(group_id(&g->v[g->n_known]));
+	for (size_t i = 0; g->known && i < g->n_members; i++) {
+		if (!begins_group(g, i))
+			continue;
+		g->known[g->n_known] = strdup(g->members[i]->field[FIELD_GROUP]);
 		if (!g->known[g->n_known])
 			break;
 		g->n_known++;

@@ -76,8 +76,8 @@ static int take_text(struct options *o, const struct known *k, const char *value
 
 static int take(sd_bus_message *m, struct options *o, const struct known *k, sd_bus_error *error)
 {
-	const char *text;
-	int flag, r;
+	const char *text = "";
+	int flag = 0, r;
 
 	r = sd_bus_message_enter_container(m, 'v', k->type);
 	if (r < 0)

@@ -172,7 +172,7 @@ static int watch(struct task *t, sd_event *event, int fd, uint64_t usec)
 	if (r < 0)
 		return r;
 	(void)sd_event_source_set_child_pidfd_own(t->child, true);
-	pidfd = -EBADF;
+	(void)TAKE_FD(pidfd);
 	/* After what it wrote. */
 	(void)sd_event_source_set_priority(t->child, SD_EVENT_PRIORITY_NORMAL + 1);
 	(void)sd_event_source_set_destroy_callback(t->child, free_task);

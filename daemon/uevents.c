@@ -48,10 +48,9 @@ static void take(struct service *s, const char *action, const char *bus, const c
 	if (!is_ours(s, bus, name))
 		return;
 	e = devices_find(&s->devices, bus, name);
-	if (streq(action, "add"))
+	/* New; or it has let go at last. */
+	if (streq(action, "add") || (streq(action, "unbind") && e && streq(e->field[FIELD_STATE], "stuck")))
 		trigger = TRIGGER_AGAIN;
-	else if (streq(action, "unbind") && e && streq(e->field[FIELD_STATE], "stuck"))
-		trigger = TRIGGER_AGAIN; /* it has let go at last */
 	else if (streq(action, "bind"))
 		trigger = TRIGGER_EVENT;
 	survey_want(s, bus, name, trigger);

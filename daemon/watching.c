@@ -107,7 +107,7 @@ static bool unescape(char *s)
 		}
 		if (s[1] != 'x' || hex(s[2]) < 0 || hex(s[3]) < 0)
 			return false;
-		*to++ = (char)(hex(s[2]) << 4 | hex(s[3]));
+		*to++ = (char)(16 * hex(s[2]) + hex(s[3]));
 		s += 3;
 	}
 	*to = '\0';

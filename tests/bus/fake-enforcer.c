@@ -2,8 +2,8 @@
 /*
  * Stands for `driver-override rebind` on a mock tree, where no kernel binds anything: decides by the policy
  * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
- * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME sleep
- * SECONDS" or "BUS/NAME silent". Each call is a line in SYSFS/../calls.
+ * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
+ * (until that line is gone) or "BUS/NAME silent". Each call is a line in SYSFS/../calls.
  */
 #include "apply.h"
 #include "store.h"
@@ -171,9 +171,8 @@ static int rebind(void)
 		return say("", "NoSuchDevice", "no such device", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;
-	s = dry_run ? NULL : fault("sleep", text, sizeof(text));
-	if (s)
-		(void)sleep((unsigned)atoi(s));
+	while (!dry_run && fault("wait", text, sizeof(text)))
+		(void)usleep(10000);
 	if (fault("silent", text, sizeof(text)))
 		return 1;
 	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
