@@ -51,6 +51,15 @@ static void announce_decided(struct service *s, const struct device_entry *e, co
 		e->field[FIELD_DECISION], e->field[FIELD_FIRST_PROBE]));
 }
 
+/* The first device of a bus, or the last. */
+static void announce_bus(struct service *s, const char *bus, unsigned others)
+{
+	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
+		if (streq(e->field[FIELD_BUS], bus) && others-- == 0)
+			return;
+	announce_manager(s, "Buses");
+}
+
 void announce_added(struct service *s, const struct device_entry *e)
 {
 	_cleanup_(freep) char *path = NULL;
@@ -62,6 +71,7 @@ void announce_added(struct service *s, const struct device_entry *e)
 	if (!path)
 		return;
 	failed(sd_bus_emit_object_added(s->bus, path));
+	announce_bus(s, e->field[FIELD_BUS], 1);
 	if (e->field[FIELD_DECISION][0])
 		announce_decided(s, e, path);
 }
@@ -96,14 +106,17 @@ void announce_changed(struct service *s, const struct device_entry *e, uint32_t 
 void announce_removed(struct service *s, struct device_entry *e)
 {
 	_cleanup_(freep) char *path = s->announced ? device_path(e) : NULL;
-	char group[32];
+	char group[32], bus[64];
 
 	/* While it can still be found: what is removed is looked up. */
 	if (path)
 		failed(sd_bus_emit_object_removed(s->bus, path));
 	text_copy(group, sizeof(group), e->field[FIELD_GROUP]);
+	text_copy(bus, sizeof(bus), e->field[FIELD_BUS]);
 	devices_remove(&s->devices, e);
 	groups_touch(s, group, true);
+	if (s->announced)
+		announce_bus(s, bus, 0);
 }
 
 static void announce_group(struct service *s, const char *id, bool existed, bool exists, bool members)

@@ -131,7 +131,7 @@ static int watch_signals(sd_event *event)
 	(void)sigemptyset(&mask);
 	(void)sigaddset(&mask, SIGTERM);
 	(void)sigaddset(&mask, SIGINT);
-	/* Children are watched by descriptors, and libsystemd 252 wants this all the same. */
+	/* sd-event wants it to be blocked, and watches children by descriptors where it can. */
 	(void)sigaddset(&mask, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);

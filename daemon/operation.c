@@ -7,6 +7,8 @@
 
 /* Calls that are under way; each costs some memory and now and then a process. */
 #define OPERATIONS_MAX 256U
+/* Of one connection: nobody shall take the others' place. */
+#define OPERATIONS_OF_ONE_MAX 32U
 
 uint64_t operation_now(const struct service *s)
 {
@@ -245,6 +247,16 @@ static int begin(struct operation *o, sd_bus_error *error)
 	return r < 0 ? r : 1;
 }
 
+static bool are_too_many(const struct operations *all, sd_bus_message *call)
+{
+	const char *sender = sd_bus_message_get_sender(call);
+	size_t n = 0;
+
+	for (const struct operation *o = all->first; o && sender; o = o->next)
+		n += streq(sd_bus_message_get_sender(o->call), sender);
+	return n >= OPERATIONS_OF_ONE_MAX || all->n >= OPERATIONS_MAX;
+}
+
 int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
 	const char *name, sd_bus_error *error)
 {
@@ -252,7 +264,7 @@ int operation_start(struct service *s, sd_bus_message *call, enum operation_kind
 	struct operation *o, **at = &all->first;
 	int r;
 
-	if (all->n >= OPERATIONS_MAX)
+	if (are_too_many(all, call))
 		return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls are under way");
 	o = calloc(1, sizeof(*o));
 	if (!o)

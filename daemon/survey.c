@@ -247,7 +247,7 @@ static int begin(struct service *s, bool all, enum trigger trigger, struct item 
 	v->userdata = userdata;
 	v->next = s->surveys->running;
 	s->surveys->running = v;
-	/* Who asks anew shall see whether they answer now. */
+	/* It shall be seen whether they answer now. */
 	if (all && trigger == TRIGGER_AGAIN)
 		for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
 			e->hangs = false;
@@ -339,7 +339,10 @@ int survey_now(struct service *s, const char *bus, const char *name, void (*done
 	void *userdata, struct survey **ret)
 {
 	struct item *i = new_item(bus, name, TRIGGER_LOOK);
+	struct device_entry *e = devices_find(&s->devices, bus, name);
 
+	if (e)
+		e->hangs = false;
 	return i ? begin(s, false, TRIGGER_LOOK, i, done, userdata, ret) : -ENOMEM;
 }
 

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -16,6 +15,8 @@
 struct task {
 	sd_event_source *child, *io, *timer;
 	struct task_note *note; /* shared with the child; NULL for programs */
+	struct task_note noted; /* what it said when we last looked */
+	uint64_t usec;
 	task_done_t done;
 	void *userdata;
 	char *out;
@@ -139,11 +140,19 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 	return 0;
 }
 
+/* Who gets on is given more time; half of it each time, so that one who does not is found out within all of
+ * it. */
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
-	(void)s;
+	struct task *t = userdata;
+
 	(void)usec;
-	finish(userdata, -ETIMEDOUT);
+	if (t->note && memcmp(&t->noted, t->note, sizeof(t->noted)) != 0) {
+		t->noted = *t->note;
+		(void)sd_event_source_set_time_relative(s, t->usec / 2);
+		return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	}
+	finish(t, -ETIMEDOUT);
 	return 0;
 }
 
@@ -162,24 +171,21 @@ static struct task *new_task(task_done_t done, void *userdata)
 /* The process runs: have the loop watch it. Takes the pipe's end over. */
 static int watch(struct task *t, sd_event *event, int fd, uint64_t usec)
 {
-	_cleanup_(closep) int pidfd = pidfd_open(t->pid, 0);
 	int r;
 
 	t->fd = fd;
-	if (pidfd < 0)
-		return negative_errno();
-	r = sd_event_add_child_pidfd(event, &t->child, pidfd, WEXITED, on_child, t);
+	t->usec = usec;
+	r = sd_event_add_child(event, &t->child, t->pid, WEXITED, on_child, t);
 	if (r < 0)
 		return r;
-	(void)sd_event_source_set_child_pidfd_own(t->child, true);
-	(void)TAKE_FD(pidfd);
 	/* After what it wrote. */
 	(void)sd_event_source_set_priority(t->child, SD_EVENT_PRIORITY_NORMAL + 1);
 	(void)sd_event_source_set_destroy_callback(t->child, free_task);
 
 	r = sd_event_add_io(event, &t->io, fd, EPOLLIN, on_io, t);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &t->timer, CLOCK_MONOTONIC, usec, 10000, on_timer, t);
+		r = sd_event_add_time_relative(
+			event, &t->timer, CLOCK_MONOTONIC, t->note ? usec / 2 : usec, 10000, on_timer, t);
 	return r;
 }
 

@@ -28,7 +28,7 @@ typedef void (*task_done_t)(
 /*
  * Runs fn(out, note, arg) in a copy of this process, without any of its file descriptors: a bus connection
  * that a hanging child kept open would outlive the service. It dies with us. fn returns 0 or negative errno
- * (which becomes the result).
+ * (which becomes the result). usec is for each device that it notes.
  */
 int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
 	uint64_t usec, task_done_t done, void *userdata, struct task **ret);

@@ -4,6 +4,8 @@
 #include "survey.h"
 #include "watching.h"
 
+#include "../policy/watch.h"
+
 #include <limits.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -13,81 +15,43 @@
 #define POLICY_USEC 50000U
 
 struct watches {
+	struct policy_watch *policy_watch;
 	sd_event_source *policy, *policy_timer;
 	sd_event_source *records;
 	int devices; /* watch descriptor of STATE_DIR/devices */
 };
 
-static int on_policy(sd_event_source *source, int fd, uint32_t revents, void *userdata);
-
-static int add_io(struct service *s, int fd, sd_event_io_handler_t handler, sd_event_source **ret)
+static int on_policy(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-	int r = sd_event_add_io(s->event, ret, fd, EPOLLIN, handler, s);
+	struct service *s = userdata;
 
-	if (r < 0) {
-		(void)close(fd);
-		return r;
-	}
-	(void)sd_event_source_set_io_fd_own(*ret, true);
+	(void)source;
+	(void)fd;
+	(void)revents;
+	if (!policy_watch_changed(s->watches->policy_watch))
+		return 0;
+	(void)sd_event_source_set_time_relative(s->watches->policy_timer, POLICY_USEC);
+	return sd_event_source_set_enabled(s->watches->policy_timer, SD_EVENT_ONESHOT);
+}
+
+static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	int r = service_load_policy(userdata);
+
+	(void)source;
+	(void)usec;
+	if (r < 0)
+		say(LOG_ERR, "cannot read the policy again; the one before stays in force: %s", strerror(-r));
 	return 0;
 }
 
 static int watch_policy(struct service *s)
 {
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int r = policy_watch_new(s->settings, &s->watches->policy_watch);
 
-	if (fd < 0)
-		return negative_errno();
-	for (size_t i = 0; i < s->settings->n_conf_dirs; i++) {
-		char parent[PATH_MAX];
-		char *slash;
-
-		(void)inotify_add_watch(fd, s->settings->conf_dirs[i],
-			IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_CREATE |
-				IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
-		/* A directory that is made later is seen by its parent. */
-		if (path_printf(parent, sizeof(parent), "%s", s->settings->conf_dirs[i]) < 0)
-			continue;
-		slash = strrchr(parent, '/');
-		if (slash && slash > parent) {
-			*slash = '\0';
-			(void)inotify_add_watch(
-				fd, parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
-		}
-	}
-	return add_io(s, fd, on_policy, &s->watches->policy);
-}
-
-static int on_policy(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-	struct service *s = userdata;
-	char buffer[16384];
-
-	(void)source;
-	(void)revents;
-	while (read(fd, buffer, sizeof(buffer)) > 0)
-		;
-	(void)sd_event_source_set_time_relative(s->watches->policy_timer, POLICY_USEC);
-	(void)sd_event_source_set_enabled(s->watches->policy_timer, SD_EVENT_ONESHOT);
-	return 0;
-}
-
-static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct service *s = userdata;
-	int r;
-
-	(void)source;
-	(void)usec;
-	/* Watches first: what is written while we read shall be read, too. Directories may have come or gone.
-	 */
-	s->watches->policy = sd_event_source_disable_unref(s->watches->policy);
-	r = watch_policy(s);
-	if (r >= 0)
-		r = service_load_policy(s);
-	if (r < 0)
-		say(LOG_ERR, "cannot read the policy again; the one before stays in force: %s", strerror(-r));
-	return 0;
+	return r < 0 ? r
+		     : sd_event_add_io(s->event, &s->watches->policy,
+			       policy_watch_fd(s->watches->policy_watch), EPOLLIN, on_policy, s);
 }
 
 static int hex(char c)
@@ -157,22 +121,26 @@ static int on_records(sd_event_source *source, int fd, uint32_t revents, void *u
 static int watch_records(struct service *s)
 {
 	const char *dir = s->settings->state_dir;
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), r;
 	char devices[PATH_MAX];
 
 	if (fd < 0)
 		return negative_errno();
 	if (path_printf(devices, sizeof(devices), "%s/devices", dir) < 0 ||
 		(mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(devices, 0755) < 0 && errno != EEXIST)) {
-		int r = negative_errno();
-
+		r = negative_errno();
 		(void)close(fd);
 		say(LOG_ERR, "%s: %s", dir, strerror(-r));
 		return r;
 	}
 	(void)inotify_add_watch(fd, dir, IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
 	s->watches->devices = inotify_add_watch(fd, devices, IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
-	return add_io(s, fd, on_records, &s->watches->records);
+	r = sd_event_add_io(s->event, &s->watches->records, fd, EPOLLIN, on_records, s);
+	if (r < 0)
+		(void)close(fd);
+	else
+		(void)sd_event_source_set_io_fd_own(s->watches->records, true);
+	return r;
 }
 
 int watches_new(struct service *s)
@@ -198,6 +166,7 @@ void watches_free(struct service *s)
 	if (!w)
 		return;
 	(void)sd_event_source_disable_unref(w->policy);
+	policy_watch_free(w->policy_watch);
 	(void)sd_event_source_disable_unref(w->policy_timer);
 	(void)sd_event_source_disable_unref(w->records);
 	free(TAKE_PTR(s->watches));

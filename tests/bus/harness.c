@@ -105,6 +105,7 @@ struct harness *harness_new(void)
 
 	ck_assert_ptr_nonnull(h);
 	h->m = mock_new();
+	h->under = getenv("SERVICE_UNDER"); /* such as "valgrind -q --error-exitcode=9" */
 	h->fifo = mock_printf(h->m, "%s/events", h->m->root);
 	ck_assert_int_eq(mkfifo(h->fifo, 0600), 0);
 	make_dirs(mock_printf(h->m, "%s/bus/platform/devices", h->m->sysfs));

@@ -183,6 +183,8 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 		(void)sd_bus_message_unref(m);
 		(void)sd_bus_flush_close_unref(other);
 
+		/* Its writer dies with it, but may have been in the middle of a rename. */
+		service_start(h);
 		/* Whoever was told so can rely on it; else it is the one or the other, and whole. */
 		after = policy_text(h, MOCK_ETC, CARD_FILE);
 		answer = c.failed ? "no answer" : "acknowledged";
@@ -192,7 +194,6 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 				       : !after,
 				"%s, wanted %s, is now: %s", answer, wanted ? wanted : "nothing",
 				after ? after : "nothing");
-		service_start(h);
 		ck_assert_uint_eq(policy_files(h, MOCK_ETC), after ? 1 : 0);
 		/* What was not done is done now. */
 		wait_property(h, "pci", CARD, "State", after ? "enforced" : "unmanaged");

@@ -228,6 +228,34 @@ START_TEST(devices_that_come_and_go_are_signalled)
 }
 END_TEST
 
+START_TEST(a_bus_that_comes_and_goes_is_signalled)
+{
+	struct harness *h = harness_new();
+	struct signals changed;
+	const char *devpath;
+
+	three_devices(h);
+	service_start(h);
+	listen_for(h, &changed, "org.freedesktop.DBus.Properties", "PropertiesChanged");
+	devpath = mock_device_add(h->m, "amba", "/devices/platform", "9000000.uart", true);
+	tell(h, "add", "amba", "9000000.uart");
+	wait_signals(&changed, 1);
+	ck_assert_str_eq(changed.last, "org.driveroverrides1.Manager");
+	(void)mock_device_add(h->m, "amba", "/devices/platform", "9010000.rtc", true);
+	tell(h, "add", "amba", "9010000.rtc");
+	wait_property(h, "amba", "9010000.rtc", "State", "unmanaged");
+	mock_remove(h->m, devpath);
+	tell(h, "remove", "amba", "9000000.uart");
+	wait_property(h, "amba", "9000000.uart", "State", "!UnknownObject");
+	drain(h);
+	ck_assert_uint_eq(changed.n, 1);
+	mock_remove(h->m, "/devices/platform/9010000.rtc");
+	tell(h, "remove", "amba", "9010000.rtc");
+	wait_signals(&changed, 2);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_moved_device_is_found_under_its_new_name)
 {
 	struct harness *h = harness_new();
@@ -362,7 +390,8 @@ END_TEST
 SUITE_MAIN("bus-read", 300, devices_are_listed_by_bus_and_name, a_device_tells_all_that_is_known,
 	names_find_objects_and_nothing_else_does, all_objects_come_in_one_call,
 	the_manager_tells_of_policy_and_hold, explain_is_the_command_lines_json,
-	devices_that_come_and_go_are_signalled, a_moved_device_is_found_under_its_new_name,
-	a_group_names_its_blockers, policy_that_changes_on_disk_is_in_force_and_signalled,
+	devices_that_come_and_go_are_signalled, a_bus_that_comes_and_goes_is_signalled,
+	a_moved_device_is_found_under_its_new_name, a_group_names_its_blockers,
+	policy_that_changes_on_disk_is_in_force_and_signalled,
 	a_read_that_hangs_makes_one_device_stuck_and_no_call_wait, bytes_that_are_no_text_reach_nobody,
 	it_leaves_when_idle_only_without_rules)
