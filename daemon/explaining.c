@@ -15,16 +15,28 @@
 #define EXPLAINING_MAX 16U
 
 struct explaining {
+	struct explaining *next;
 	struct service *service;
 	sd_bus_message *call;
 	char *bus, *name;
 	struct task *task;
 };
 
+/* Under way. */
+static struct explaining *all;
 static unsigned running;
 
 static void free_explaining(struct explaining *x)
 {
+	struct explaining **at = &all;
+
+	while (*at && *at != x)
+		at = &(*at)->next;
+	if (*at) {
+		*at = x->next;
+		running--;
+	}
+	x->task = task_forget(x->task);
 	(void)sd_bus_message_unref(x->call);
 	free(x->bus);
 	free(x->name);
@@ -56,7 +68,7 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 
 	(void)size;
 	(void)note;
-	running--;
+	x->task = NULL;
 	if (result == 0 && utf8_is_valid(out))
 		(void)sd_bus_reply_method_return(x->call, "s", out);
 	else if (result == 0)
@@ -93,6 +105,14 @@ int explaining_start(struct service *s, sd_bus_message *call, const char *bus, c
 		free_explaining(x);
 		return r;
 	}
+	x->next = all;
+	all = x;
 	running++;
 	return 1;
+}
+
+void explaining_stop(void)
+{
+	while (all)
+		free_explaining(all);
 }

@@ -3,6 +3,7 @@
 #include "authorize.h"
 #include "bus.h"
 #include "drop-in.h"
+#include "explaining.h"
 #include "groups.h"
 #include "operation.h"
 #include "rebinding.h"
@@ -184,6 +185,7 @@ static void stop(struct program *p)
 	struct service *s = &p->service;
 
 	s->announced = false;
+	explaining_stop();
 	if (s->operations)
 		operations_free(s);
 	reconciler_free(s);

@@ -344,6 +344,12 @@ START_TEST(a_read_that_hangs_makes_one_device_stuck_and_no_call_wait)
 	ck_assert_str_eq(property(h, "pci", CARD, "State"), "stuck");
 	ck_assert_str_eq(property(h, "pci", DISK, "State"), "unmanaged");
 	ck_assert_str_eq(outcome(h, call(h, "Explain", "ss", "pci", CARD)), "!Stuck");
+	/* It ends as well while somebody still waits for an answer. */
+	ck_assert_int_ge(sd_bus_call_method_async(h->bus, NULL, "org.driveroverrides1",
+				 "/org/driveroverrides1", MANAGER, "Explain", NULL, NULL, "ss", "pci", CARD),
+		0);
+	ck_assert_int_ge(sd_bus_flush(h->bus), 0);
+	ck_assert_str_eq(property(h, "pci", DISK, "State"), "unmanaged");
 	harness_free(h);
 }
 END_TEST
