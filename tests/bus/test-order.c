@@ -144,6 +144,35 @@ START_TEST(two_callers_have_one_order)
 }
 END_TEST
 
+/* By different names of it, so that the files are different ones. */
+START_TEST(one_device_has_one_order_however_it_is_named)
+{
+	struct harness *h = begin();
+	sd_bus *other = connect_as(h, 0);
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct client c = {};
+
+		ck_assert_int_ge(
+			sd_bus_call_method_async(other, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+				"org.driveroverrides1.Manager", "SetOverride", on_reply, &c, "sssa{sv}",
+				"pci", CARD, "none", 1, "by", "s", "path"),
+			0);
+		ck_assert_int_ge(sd_bus_flush(other), 0);
+		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+		while (c.done == 0) {
+			ck_assert_int_ge(sd_bus_process(other, NULL), 0);
+			(void)usleep(1000);
+		}
+		ck_assert_str_eq(c.error, "");
+		ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+		ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
+	}
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
 /* How often: 1,000 times on request, see CONTRIBUTING.md. */
 static unsigned often(void)
 {
@@ -220,5 +249,6 @@ START_TEST(what_a_killed_service_has_left_is_removed_at_the_start)
 END_TEST
 
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
-	two_callers_have_one_order, killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
+	two_callers_have_one_order, one_device_has_one_order_however_it_is_named,
+	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
 	what_a_killed_service_has_left_is_removed_at_the_start)
