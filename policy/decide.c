@@ -148,7 +148,7 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		uint64_t kept_id;
 
 		policy_decide_own(policy, members[i], d);
-		if (d->rule || !policy->has_groups || is_bridge(members[i]))
+		if (d->rule || !policy->has_groups)
 			continue;
 		/* What the device was given for the sake of a member that has gone stays until policy
 		 * changes. */
@@ -156,9 +156,12 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		kept = kept_id ? policy_find_rule(policy, kept_id) : NULL;
 		if (kept && (!rule || kept->order < rule->order))
 			rule = kept;
+		/* Whether it is a bridge is asked last: it means reading a file of the device. */
+		if ((!rule && group_r != -EAGAIN) || is_bridge(members[i]))
+			continue;
 		if (rule)
 			decide_companion(d, rule);
-		else if (group_r == -EAGAIN)
+		else
 			d->group_unknown = true;
 	}
 }

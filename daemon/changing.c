@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calls that write policy, from their turn to their answer:
+ *
+ *     its turn -> plan -> dry run -> write -> rebind -> (failed: write back) -> look -> answer
+ *
+ * Calls for one device, and those that write the same file, go one after the other, in the order in which
+ * they came. Apply comes in at rebind.
+ */
+#include "bus.h"
+#include "operation-steps.h"
+
+#include <syslog.h>
+
+/* Less than this, and there is no point in beginning. */
+#define LEAST_USEC (5U * UINT64_C(1000000))
+#define PLAN_USEC (4U * UINT64_C(1000000))
+#define TRY_USEC (5U * UINT64_C(1000000))
+/* Calls between their turn and their write, each mostly a process at work. */
+#define BUSY_MAX 4U
+#define WRITE_USEC (5U * UINT64_C(1000000))
+
+/* The last step: what the device is like now, so that who asks next is told. */
+
+static void looked(void *userdata)
+{
+	struct operation *o = userdata;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+
+	o->survey = NULL;
+	if (rebinding_error(&o->result, &error) < 0)
+		operation_fail_with(o, &error);
+	else
+		operation_answer_state(o);
+	sd_bus_error_free(&error);
+}
+
+static void look(struct operation *o)
+{
+	int r;
+
+	o->phase = PHASE_LOOK;
+	r = survey_now(o->service, o->bus, o->name, looked, o, &o->survey);
+	if (r < 0)
+		looked(o);
+}
+
+/* Rebinding, and the way back. */
+
+static int write_work(FILE *out, struct task_note *note, void *arg)
+{
+	const struct operation *o = arg;
+
+	(void)out;
+	(void)note;
+	return plan_carry_out(&o->plan);
+}
+
+static void load_policy(struct operation *o)
+{
+	int r = service_load_policy(o->service);
+
+	if (r < 0)
+		say(LOG_ERR, "cannot read the policy again: %s", strerror(-r));
+}
+
+static void restored(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+{
+	struct operation *o = userdata;
+
+	(void)out;
+	(void)size;
+	(void)note;
+	o->task = NULL;
+	if (result != 0) {
+		size_t n = strlen(o->result.reason);
+
+		say(LOG_ERR, "%s: cannot be put back: %s", o->plan.files[0].path,
+			strerror(result > 0 ? result : -result));
+		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
+			"; and the policy file %s could not be put back", o->plan.files[0].path);
+	}
+	load_policy(o);
+	look(o);
+}
+
+static void restore(struct operation *o)
+{
+	int r;
+
+	o->phase = PHASE_RESTORE;
+	plan_reverse(&o->plan);
+	r = task_fork(o->service->event, write_work, o, WRITE_USEC, restored, o, &o->task);
+	if (r < 0)
+		restored(o, r, "", 0, NULL);
+}
+
+static void rebound(void *userdata, const struct rebinding_result *result)
+{
+	struct operation *o = userdata;
+
+	o->rebinding = NULL;
+	o->result = *result;
+	if (result->error[0] && !plan_is_empty(&o->plan))
+		restore(o);
+	else
+		look(o);
+}
+
+void changing_rebind(struct operation *o)
+{
+	struct rebinding_order order = operation_order(o, o->bus, o->name);
+	struct rebinding_result failed = { .error = "Failed", .reason = "starting the enforcer failed" };
+	int r;
+
+	o->phase = PHASE_REBIND;
+	order.dry_run = o->options.dry_run;
+	r = rebinding_start(o->service, &order, rebound, o, &o->rebinding);
+	if (r < 0)
+		rebound(o, &failed);
+	else
+		changing_run_waiting(o->service);
+}
+
+/* Writing. */
+
+static void written(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+{
+	struct operation *o = userdata;
+
+	(void)out;
+	(void)size;
+	(void)note;
+	o->task = NULL;
+	if (result != 0) {
+		operation_task_failed(o, result, o->plan.files[0].path);
+		return;
+	}
+	load_policy(o);
+	changing_rebind(o);
+}
+
+static void write_plan(struct operation *o)
+{
+	int r;
+
+	o->phase = PHASE_WRITE;
+	if (plan_is_empty(&o->plan)) {
+		changing_rebind(o);
+		return;
+	}
+	r = task_fork(o->service->event, write_work, o, WRITE_USEC, written, o, &o->task);
+	if (r < 0)
+		operation_fail_errno(o, r, "writing the policy file");
+}
+
+/* Trying. */
+
+static void tried(void *userdata, const struct rebinding_result *result)
+{
+	struct operation *o = userdata;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+
+	o->rebinding = NULL;
+	o->result = *result;
+	staging_remove(o->staging);
+	free(TAKE_PTR(o->staging));
+	if (rebinding_error(result, &error) < 0)
+		operation_fail_with(o, &error);
+	else if (o->options.dry_run)
+		operation_answer_state(o);
+	else
+		write_plan(o);
+	sd_bus_error_free(&error);
+}
+
+static void try_plan(struct operation *o)
+{
+	struct rebinding_order order = operation_order(o, o->bus, o->name);
+	int r;
+
+	o->phase = PHASE_TRY;
+	order.dry_run = true;
+	if (order.usec > TRY_USEC)
+		order.usec = TRY_USEC;
+	order.staging = o->staging;
+	r = rebinding_start(o->service, &order, tried, o, &o->rebinding);
+	if (r < 0)
+		operation_fail_errno(o, r, "starting the enforcer");
+}
+
+/* Planning, within its turn. */
+
+static void planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+{
+	struct operation *o = userdata, *other;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	(void)note;
+	o->task = NULL;
+	if (result != 0) {
+		operation_task_failed(o, result, "reading the device's files");
+		return;
+	}
+	r = planning_read(out, size, &o->plan, &error);
+	if (r < 0) {
+		if (sd_bus_error_is_set(&error))
+			operation_fail_with(o, &error);
+		else
+			operation_fail_errno(o, r, "planning");
+		sd_bus_error_free(&error);
+		return;
+	}
+	/* A rule for several devices: whoever is about to write it, or has, is to be through with it first.
+	 */
+	for (other = o->service->operations->first; other; other = other->next)
+		if (other != o && plans_meet(&other->plan, &o->plan)) {
+			plan_done(&o->plan);
+			staging_remove(o->staging);
+			free(TAKE_PTR(o->staging));
+			o->phase = PHASE_WAIT;
+			return;
+		}
+	try_plan(o);
+}
+
+int changing_plan(struct operation *o, bool to_do, task_done_t done)
+{
+	struct service *s = o->service;
+
+	if (to_do) {
+		if (asprintf(&o->staging, "%s/staging/%d-%ju", s->settings->state_dir, (int)getpid(),
+			    (uintmax_t)++s->operations->serial) < 0) {
+			o->staging = NULL;
+			return -ENOMEM;
+		}
+	}
+	o->planning = (struct planning){ .service = s,
+		.bus = o->bus,
+		.name = o->name,
+		.driver = o->driver,
+		.options = &o->options,
+		.staging = o->staging };
+	return task_fork(s->event, planning_work, &o->planning, PLAN_USEC, done, o, &o->task);
+}
+
+/*
+ * Its turn, as soon as nobody before it has the same device. Others may be under way: their files are others,
+ * or else one of them waits (see above), so each file has one writer at a time, from the first look at it to
+ * the last.
+ */
+
+bool operation_changes_policy(const struct operation *o)
+{
+	return o->kind == OPERATION_SET || o->kind == OPERATION_CLEAR;
+}
+
+static bool is_its_turn(const struct operation *o)
+{
+	unsigned busy = 0;
+	bool before = true;
+
+	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
+		if (x == o) {
+			before = false;
+			continue;
+		}
+		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT)
+			continue;
+		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++busy >= BUSY_MAX)
+			return false;
+		if ((before || x->phase > PHASE_WAIT) && streq(x->name, o->name) && streq(x->bus, o->bus))
+			return false;
+	}
+	return true;
+}
+
+void changing_run_waiting(struct service *s)
+{
+	for (struct operation *o = s->operations->first, *next; o; o = next) {
+		int r;
+
+		next = o->next;
+		if (o->phase != PHASE_WAIT || !operation_changes_policy(o) || !is_its_turn(o))
+			continue;
+		if (operation_left(o, 0) < LEAST_USEC)
+			continue; /* its timer is about to fire */
+		o->phase = PHASE_PLAN;
+		r = changing_plan(o, true, planned);
+		if (r >= 0)
+			continue;
+		o->phase = PHASE_WAIT;
+		operation_fail_errno(o, r, "planning");
+		return; /* which has gone through the list itself */
+	}
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct operation *o = userdata;
+
+	(void)source;
+	(void)usec;
+	if (o->phase == PHASE_WAIT)
+		operation_fail(o, ERROR_STUCK, "other changes take too long; nothing was changed");
+	return 0;
+}
+
+void changing_wait(struct operation *o)
+{
+	int r;
+
+	o->phase = PHASE_WAIT;
+	o->deadline = operation_now(o->service) + ANSWER_USEC;
+	r = sd_event_add_time(
+		o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - LEAST_USEC, 10000, on_late, o);
+	if (r < 0)
+		operation_fail_errno(o, r, "waiting");
+	else
+		changing_run_waiting(o->service);
+}

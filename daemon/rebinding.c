@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The enforcer at work; see rebinding.h. What it does and how is enforce/'s business. */
+#include "bus.h"
+#include "rebinding.h"
+#include "task.h"
+
+#include <syslog.h>
+
+/* Processes at once; each may be asleep in the kernel most of its time. */
+#define RUNNING_MAX 8U
+/* Between the enforcer's own limit and ours, for its start and its end. */
+#define MARGIN_USEC 1500000U
+
+struct rebinding {
+	struct rebinding *next;
+	struct service *service;
+	char *bus, *name, *staging;
+	enum rebind rebind;
+	bool overwrite, dry_run;
+	uint64_t deadline;
+	sd_event_source *timer; /* while it waits */
+	struct task *task;	/* while it runs */
+	bool began;
+	void (*done)(void *userdata, const struct rebinding_result *result);
+	void (*destroy)(void *userdata);
+	void *userdata;
+};
+
+struct rebindings {
+	struct rebinding *first; /* in the order in which they were asked for */
+	unsigned running;
+};
+
+static void free_rebinding(struct rebinding *r)
+{
+	r->timer = sd_event_source_disable_unref(r->timer);
+	r->task = task_forget(r->task);
+	if (r->destroy)
+		r->destroy(r->userdata);
+	free(r->bus);
+	free(r->name);
+	free(r->staging);
+	free(r);
+}
+
+static void run_next(struct service *s);
+
+/* Takes it off the list and says what came of it. */
+static void end(struct rebinding *r, const struct rebinding_result *result)
+{
+	struct service *s = r->service;
+	struct rebinding **at = &s->rebindings->first;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	if (r->began)
+		s->rebindings->running--;
+	if (r->done)
+		r->done(r->userdata, result);
+	free_rebinding(r);
+	run_next(s);
+}
+
+static void _printf_(3, 4) end_with(struct rebinding *r, const char *error, const char *format, ...)
+{
+	struct rebinding_result result = {};
+	va_list ap;
+
+	text_copy(result.error, sizeof(result.error), error);
+	va_start(ap, format);
+	(void)vsnprintf(result.reason, sizeof(result.reason), format, ap);
+	va_end(ap);
+	end(r, &result);
+}
+
+static void take(const char *line, size_t n, const char *key, char *buf, size_t size)
+{
+	size_t k = strlen(key);
+
+	if (n < k || strncmp(line, key, k) != 0)
+		return;
+	n = n - k < size - 1 ? n - k : size - 1;
+	memcpy(buf, line + k, n);
+	buf[n] = '\0';
+}
+
+static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+{
+	struct rebinding *r = userdata;
+	struct rebinding_result said = {};
+
+	(void)note;
+	(void)size;
+	r->task = NULL;
+	if (result == -ETIMEDOUT) {
+		end_with(r, "Stuck", "the enforcer has not come back in time");
+		return;
+	}
+	for (const char *line = out; *line;) {
+		size_t n = strcspn(line, "\n");
+
+		take(line, n, "STATE=", said.state, sizeof(said.state));
+		take(line, n, "ERROR=", said.error, sizeof(said.error));
+		take(line, n, "REASON=", said.reason, sizeof(said.reason));
+		line += n + (line[n] == '\n');
+	}
+	if (result != 0 && !said.error[0]) {
+		end_with(r, "Failed", "the enforcer failed: %s",
+			said.reason[0]	       ? said.reason
+			: result == -ECANCELED ? "it was killed"
+			: result < 0	       ? strerror(-result)
+					       : "see the journal");
+		return;
+	}
+	end(r, &said);
+}
+
+static uint64_t now(const struct service *s)
+{
+	uint64_t usec = 0;
+
+	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &usec);
+	return usec;
+}
+
+static int run(struct rebinding *r)
+{
+	const struct service *s = r->service;
+	const struct settings *settings = s->settings;
+	uint64_t at = now(s), left = r->deadline > at ? r->deadline - at : 0;
+	const char *argv[2 * CONF_DIRS_MAX + 32] = { s->enforcer };
+	char device[512], timeout[16];
+	size_t n = 1;
+
+	if (r->staging) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = r->staging;
+	}
+	for (size_t i = 0; (r->staging || settings->conf_dirs_given) && i < settings->n_conf_dirs; i++) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = settings->conf_dirs[i];
+	}
+	if (settings->sysfs_given) {
+		argv[n++] = "--sysfs";
+		argv[n++] = settings->sysfs;
+	}
+	argv[n++] = "--state-dir";
+	argv[n++] = settings->state_dir;
+	argv[n++] = "rebind";
+	if (r->rebind != REBIND_UNSET) {
+		argv[n++] = "--rebind";
+		argv[n++] = rebind_to_string(r->rebind);
+	}
+	if (r->overwrite)
+		argv[n++] = "--overwrite";
+	if (r->dry_run)
+		argv[n++] = "--dry-run";
+	argv[n++] = "--timeout";
+	argv[n++] = number_to_text(
+		left > MARGIN_USEC + 1000000U ? (unsigned)((left - MARGIN_USEC) / 1000000U) : 1, timeout);
+	if (path_printf(device, sizeof(device), "%s/%s", r->bus, r->name) < 0)
+		return -ENAMETOOLONG;
+	argv[n++] = device;
+	return task_spawn(s->event, argv, left, finished, r, &r->task);
+}
+
+/* Nobody before it has to do with the same device. */
+static bool is_its_turn(const struct rebinding *r)
+{
+	const struct rebinding *other = r->service->rebindings->first;
+
+	for (; other != r; other = other->next)
+		if (streq(other->name, r->name) && streq(other->bus, r->bus))
+			return false;
+	return true;
+}
+
+static void run_next(struct service *s)
+{
+	for (struct rebinding *r = s->rebindings->first, *next; r; r = next) {
+		int k;
+
+		next = r->next;
+		if (s->rebindings->running >= RUNNING_MAX)
+			return;
+		if (r->began || !is_its_turn(r))
+			continue;
+		r->began = true;
+		s->rebindings->running++;
+		r->timer = sd_event_source_disable_unref(r->timer);
+		k = run(r);
+		if (k < 0) {
+			say(LOG_ERR, "cannot start %s: %s", s->enforcer, strerror(-k));
+			end_with(r, "Failed", "starting the enforcer: %s", strerror(-k));
+			return; /* end_with() has gone through the list itself */
+		}
+	}
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	end_with(userdata, "Stuck", "another change of the device takes too long");
+	return 0;
+}
+
+/* Not from within rebinding_start(): whoever starts one has not got its handle yet. */
+static int on_start(sd_event_source *source, void *userdata)
+{
+	struct service *s = userdata;
+
+	(void)sd_event_source_set_floating(source, false);
+	run_next(s);
+	return 0;
+}
+
+int rebinding_start(struct service *s, const struct rebinding_order *order,
+	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
+	struct rebinding **ret)
+{
+	struct rebinding *r = calloc(1, sizeof(*r)), **at = &s->rebindings->first;
+	sd_event_source *source = NULL;
+	int k = -ENOMEM;
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct rebinding){ .service = s,
+		.bus = strdup(order->bus),
+		.name = strdup(order->name),
+		.staging = order->staging ? strdup(order->staging) : NULL,
+		.rebind = order->rebind,
+		.overwrite = order->overwrite,
+		.dry_run = order->dry_run,
+		.deadline = now(s) + order->usec,
+		.done = done,
+		.userdata = userdata };
+	if (r->bus && r->name && (r->staging || !order->staging))
+		k = sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC, r->deadline, 10000, on_timer, r);
+	if (k >= 0)
+		k = sd_event_add_defer(s->event, &source, on_start, s);
+	if (k < 0) {
+		free_rebinding(r);
+		return k;
+	}
+	(void)sd_event_source_set_floating(source, true);
+	(void)sd_event_source_unref(source);
+	while (*at)
+		at = &(*at)->next;
+	*at = r;
+	r->destroy = order->destroy;
+	if (ret)
+		*ret = r;
+	return 0;
+}
+
+struct rebinding *rebinding_forget(struct rebinding *r)
+{
+	if (r)
+		r->done = NULL;
+	return NULL;
+}
+
+int rebinding_error(const struct rebinding_result *result, sd_bus_error *error)
+{
+	static const char *const names[] = { ERROR_NO_SUCH_DEVICE, ERROR_NOT_SUPPORTED, ERROR_NO_SUCH_DRIVER,
+		ERROR_IN_USE, ERROR_STUCK, ERROR_INVALID, ERROR_POLICY_INVALID, ERROR_FOREIGN };
+
+	if (!result->error[0])
+		return 0;
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		if (streq(names[i] + strlen(ERROR_PREFIX), result->error))
+			return sd_bus_error_setf(error, names[i], "%s", result->reason);
+	return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "%s", result->reason);
+}
+
+bool rebindings_busy(const struct service *s)
+{
+	return s->rebindings->first != NULL;
+}
+
+int rebindings_new(struct service *s)
+{
+	s->rebindings = calloc(1, sizeof(*s->rebindings));
+	return s->rebindings ? 0 : -ENOMEM;
+}
+
+void rebindings_free(struct service *s)
+{
+	if (!s->rebindings)
+		return;
+	while (s->rebindings->first) {
+		struct rebinding *r = s->rebindings->first;
+
+		s->rebindings->first = r->next;
+		free_rebinding(r);
+	}
+	free(TAKE_PTR(s->rebindings));
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Has the enforcer make a device be as decided: a process of its own for each, one at a time for one
+ * device, several devices side by side.
+ */
+#pragma once
+
+#include "service.h"
+
+#include "../policy/rule.h"
+
+struct rebinding;
+
+struct rebinding_order {
+	const char *bus, *name;
+	enum rebind rebind; /* REBIND_UNSET: as the rule says */
+	bool overwrite;	    /* an override that is not ours, too */
+	bool dry_run;
+	const char *staging;		 /* a directory of policy that comes before all others; NULL: none */
+	uint64_t usec;			 /* how long it may take, waiting for its turn included */
+	void (*destroy)(void *userdata); /* once done has been called or never will be; may be NULL */
+};
+
+/* What it said at its end. */
+struct rebinding_result {
+	char state[16];
+	char error[32]; /* "": none; else the last part of an error's name, or "Failed" */
+	char reason[640];
+};
+
+int rebindings_new(struct service *s);
+void rebindings_free(struct service *s);
+/* Somebody still works or waits. */
+bool rebindings_busy(const struct service *s);
+
+int rebinding_start(struct service *s, const struct rebinding_order *order,
+	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
+	struct rebinding **ret);
+
+/* done is not called any more; what has begun goes on. NULL is fine. */
+struct rebinding *rebinding_forget(struct rebinding *r);
+
+/* The error that a caller gets for a result, or what was wrong with it. */
+int rebinding_error(const struct rebinding_result *result, sd_bus_error *error);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The service: one event loop, which never waits for the kernel. It reads the policy and the records, lets
+ * surveys (survey.h) find out about devices, and starts the enforcer for whatever is to be done to one.
+ */
+#pragma once
+
+#include "devices.h"
+
+#include "../policy/policy.h"
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#define BUS_NAME "org.driveroverrides1"
+#define BUS_PATH "/org/driveroverrides1"
+#define BUS_DEVICES BUS_PATH "/device"
+#define BUS_GROUPS BUS_PATH "/group"
+#define MANAGER_INTERFACE BUS_NAME ".Manager"
+#define DEVICE_INTERFACE BUS_NAME ".Device"
+#define GROUP_INTERFACE BUS_NAME ".Group"
+
+struct groups;
+struct operations;
+struct reconciler;
+struct rebindings;
+struct surveys;
+struct watches;
+
+struct service {
+	sd_event *event;
+	sd_bus *bus;
+	const struct settings *settings;
+	const char *enforcer;
+	struct policy *policy;
+	uint64_t generation, digest; /* of the policy in force */
+	struct devices devices;
+	struct groups *groups;
+	struct surveys *surveys;
+	struct watches *watches;
+	struct rebindings *rebindings;
+	struct reconciler *reconciler;
+	struct operations *operations;
+	bool announced; /* the first survey is through: objects may be seen, changes are signalled */
+	uint64_t last_used;
+};
+
+/* What makes us look at a device, and so how much may follow from it. */
+enum trigger {
+	TRIGGER_LOOK,  /* only what it is like now */
+	TRIGGER_EVENT, /* it changed, or policy did: a rule not tried yet is enforced */
+	TRIGGER_AGAIN, /* it is new, we are, or somebody asked for it: even if it was tried before */
+};
+
+/*
+ * Reads the policy again, and if it has changed, says so and has all devices looked at. 1: changed; 0: not;
+ * negative errno: the one before stays in force.
+ */
+int service_load_policy(struct service *s);
+
+/* A line on stderr, which is the journal's; priority as in syslog(3). */
+void say(int priority, const char *format, ...) _printf_(2, 3);
+
+/* The status line of `systemctl status`. */
+void service_tell_status(const struct service *s);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Work in a process of its own, watched by the event loop: a function of ours that may sleep in the kernel
+ * (any read of a device's files may), or a program. The loop never waits for it. One that does not come
+ * back in time is left behind; it is reaped whenever it ends.
+ */
+#pragma once
+
+#include "../policy/util.h"
+
+#include <systemd/sd-event.h>
+
+struct task;
+
+/* What a function may tell while it works, in memory that both sides see. */
+struct task_note {
+	char bus[64];
+	char name[256]; /* of the device whose files it is looking at; "": of none */
+};
+
+/*
+ * result: the exit status, 0 when all is well; -ETIMEDOUT: not back in time; -ECANCELED: killed; else
+ * negative errno. out has what was written, with a NUL behind. All of it is gone when the function returns.
+ */
+typedef void (*task_done_t)(
+	void *userdata, int result, const char *out, size_t size, const struct task_note *note);
+
+/*
+ * Runs fn(out, note, arg) in a copy of this process, without any of its file descriptors: a bus connection
+ * that a hanging child kept open would outlive the service. It dies with us. fn returns 0 or negative errno
+ * (which becomes the result). usec is for each device that it notes.
+ */
+int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
+	uint64_t usec, task_done_t done, void *userdata, struct task **ret);
+
+/* Runs a program, whose stdout is what it writes. It is not killed, ever: it may be half-way with a device.
+ */
+int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
+	struct task **ret);
+
+/* Stops caring: done is not called any more. NULL is fine. */
+struct task *task_forget(struct task *task);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* State and Reason of a device; see verdict.h. The words are the contract's. */
+#include "verdict.h"
+
+#include <stdarg.h>
+
+static void _printf_(3, 4) become(struct verdict *v, const char *state, const char *format, ...)
+{
+	va_list ap;
+
+	v->state = state;
+	va_start(ap, format);
+	(void)vsnprintf(v->reason, sizeof(v->reason), format, ap);
+	va_end(ap);
+}
+
+static bool is_ours(const struct seen *s)
+{
+	return s->record && s->override[0] &&
+	       (streq(s->override, s->record->set) || streq(s->override, s->record->was));
+}
+
+/* Bound by an override of ours, and would not be by itself. */
+static bool is_given(const struct seen *s)
+{
+	const struct record *r = s->record;
+
+	return r && s->driver[0] &&
+	       (streq(s->driver, r->given) || streq(s->driver, r->set) || streq(s->driver, r->was));
+}
+
+static bool recorded_as(const struct seen *s, const char *state)
+{
+	return s->record && streq(s->record->state, state);
+}
+
+/* This very decision was in force at some time since the device was added. */
+static bool was_enforced(const struct seen *s)
+{
+	return s->record && (recorded_as(s, "enforced") || recorded_as(s, "held")) &&
+	       s->record->rule_id == rule_id(s->decision->rule) &&
+	       streq(s->record->decision, decision_text(s->decision));
+}
+
+/* Nothing is decided: what stands there is ours from before, somebody else's, or nothing. */
+static void without_decision(const struct seen *s, struct verdict *v)
+{
+	if (is_ours(s) || (s->record && s->record->given[0] && streq(s->driver, s->record->given))) {
+		become(v, recorded_as(s, "blocked") ? "blocked" : "pending",
+			"its rule is gone; to be given back to its own driver%s%s",
+			s->record->reason[0] ? ": " : "", s->record->reason);
+		v->advice = ADVICE_GIVE_BACK;
+	} else if (s->override[0])
+		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+	else
+		become(v, "unmanaged", "%s", "");
+}
+
+static bool is_as_decided(const struct seen *s)
+{
+	switch (s->decision->kind) {
+	case DECISION_NONE:
+		return streq(s->override, "none") && !s->driver[0];
+	case DECISION_DRIVER:
+		return streq(s->override, s->decision->driver) && streq(s->driver, s->decision->driver);
+	case DECISION_DEFAULT:
+		return !s->override[0] && !is_given(s);
+	case DECISION_NOTHING:
+	case DECISION_UNKNOWN:
+		break;
+	}
+	return false;
+}
+
+/* Decided, and not so. What the enforcer wrote down about it is said as long as it is about this decision. */
+static void not_as_decided(const struct seen *s, struct verdict *v)
+{
+	const struct decision *d = s->decision;
+	const char *want = decision_text(d);
+	bool same = s->record && streq(s->record->decision, want) && s->record->rule_id == rule_id(d->rule);
+
+	v->advice = was_enforced(s) ? ADVICE_NONE : ADVICE_REBIND;
+	if (recorded_as(s, "stuck"))
+		become(v, "stuck", "%s", s->record->reason);
+	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
+		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+		v->advice = ADVICE_NONE;
+	} else if (was_enforced(s))
+		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
+			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+	else if (same && (recorded_as(s, "failed") || recorded_as(s, "pending")))
+		become(v, s->record->state[0] == 'f' ? "failed" : "pending", "%s", s->record->reason);
+	else if (same && recorded_as(s, "blocked") && s->driver[0])
+		become(v, "blocked", "%s", s->record->reason);
+	else
+		become(v, "pending", "driver_override is %.100s, driver is %.100s",
+			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+}
+
+void verdict_reach(const struct seen *s, struct verdict *v)
+{
+	const struct decision *d = s->decision;
+
+	*v = (struct verdict){ .state = "unmanaged" };
+	if (s->unreadable) {
+		become(v, "stuck", "reading its files in sysfs did not come back");
+		return;
+	}
+	switch (d->kind) {
+	case DECISION_NOTHING:
+		without_decision(s, v);
+		return;
+	case DECISION_UNKNOWN:
+		become(v, "pending", "%s of %s:%u cannot be compared yet",
+			d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing), d->rule->file,
+			d->rule->line);
+		return;
+	case DECISION_NONE:
+	case DECISION_DRIVER:
+	case DECISION_DEFAULT:
+		break;
+	}
+	if (!is_as_decided(s)) {
+		not_as_decided(s, v);
+		return;
+	}
+	v->state = d->kind == DECISION_NONE && d->cause == CAUSE_GROUP ? "held" : "enforced";
+	if (!was_enforced(s))
+		v->advice = ADVICE_RECORD;
+}

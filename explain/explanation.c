@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is decided for one device, and why; see explanation.h. */
+#include "explanation.h"
+
+#include <json-c/json.h>
+
+static void why(struct explanation *e)
+{
+	const struct decision *d = &e->decision;
+	const struct rule *r = d->rule;
+	const char *bus = e->device->bus;
+
+	if (d->left)
+		(void)snprintf(e->why, sizeof(e->why),
+			"%s:%u [device %s] holds its IOMMU group, but the device was there at the boot's "
+			"first sweep "
+			"(or no sweep was made): it is left alone",
+			r->file, r->line, r->label);
+	else if (d->kind == DECISION_UNKNOWN)
+		(void)snprintf(e->why, sizeof(e->why),
+			"%s:%u [device %s] may match; %s of the device cannot be read yet", r->file, r->line,
+			r->label, fact_key(d->missing));
+	else if (d->kind == DECISION_NOTHING)
+		(void)snprintf(e->why, sizeof(e->why), "%s",
+			d->group_unknown ? "no rule matches; its IOMMU group is not known yet"
+					 : "no rule matches it or a member of its IOMMU group");
+	else if (d->cause == CAUSE_GROUP)
+		(void)snprintf(e->why, sizeof(e->why),
+			"%s:%u [device %s] matches, or matched, a member of its IOMMU group and says "
+			"Group=%s",
+			r->file, r->line, r->label, r->group == GROUP_HOLD ? "hold" : d->driver);
+	else if (r->driver.kind == DRIVER_VFIO)
+		(void)snprintf(e->why, sizeof(e->why),
+			"%s:%u [device %s] is the first that matches; vfio means %s on %s", r->file, r->line,
+			r->label, d->driver, bus);
+	else
+		(void)snprintf(e->why, sizeof(e->why), "%s:%u [device %s] is the first that matches", r->file,
+			r->line, r->label);
+}
+
+int explanation_make(struct explanation *e, const struct policy *policy, struct sysfs_device *d)
+{
+	char group[64];
+	int r;
+
+	*e = (struct explanation){ .device = d, .policy = policy };
+	r = policy_explain(policy, &d->device, &e->hits, &e->n_hits);
+	if (r >= 0)
+		r = policy_decide(policy, &d->device, &e->decision);
+	if (r < 0) {
+		free(TAKE_PTR(e->hits));
+		return r;
+	}
+	why(e);
+	(void)sysfs_device_override(d, e->override);
+	if (sysfs_device_link(d, "driver", e->driver, sizeof(e->driver)) < 0)
+		e->driver[0] = '\0';
+	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) >= 0)
+		d->group_id = arena_strdup(&d->device.arena, group);
+	e->has_record = record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &e->record) >= 0;
+	return 0;
+}
+
+void explanation_done(struct explanation *e)
+{
+	decision_done(&e->decision);
+	free(TAKE_PTR(e->hits));
+}
+
+static void add_string(struct json_object *o, const char *key, const char *value)
+{
+	(void)json_object_object_add(o, key, json_object_new_string(value));
+}
+
+static struct json_object *json_rule(const struct rule *rule)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_string(o, "file", rule->file);
+	(void)json_object_object_add(o, "line", json_object_new_int64(rule->line));
+	add_string(o, "label", rule->label);
+	return o;
+}
+
+struct json_object *explanation_json(const struct explanation *e)
+{
+	const struct sysfs_device *d = e->device;
+	struct json_object *o = json_object_new_object(), *rules = json_object_new_array(),
+			   *companions = json_object_new_array();
+	const char *path = device_text(&e->device->device, FACT_PATH);
+
+	add_string(o, "bus", d->bus);
+	add_string(o, "name", d->name);
+	add_string(o, "syspath", d->devpath);
+	add_string(o, "path", path ? path : "");
+	add_string(o, "group", d->group_id ? d->group_id : "");
+	add_string(o, "driver", e->driver);
+	add_string(o, "override", e->override);
+	add_string(o, "decision", decision_text(&e->decision));
+	add_string(o, "cause", e->decision.rule ? e->decision.cause == CAUSE_GROUP ? "group" : "rule" : "");
+	add_string(o, "because", e->why);
+	if (e->decision.rule)
+		(void)json_object_object_add(o, "rule", json_rule(e->decision.rule));
+	if (e->has_record) {
+		add_string(o, "state", e->record.state);
+		add_string(o, "reason", e->record.reason);
+	}
+	for (size_t i = 0; i < e->n_hits; i++) {
+		struct json_object *rule = json_rule(e->hits[i].rule);
+
+		add_string(rule, "match", e->hits[i].match == MATCH_YES ? "yes" : "unknown");
+		(void)json_object_object_add(rule, "decides",
+			json_object_new_boolean(e->decision.cause == CAUSE_RULE &&
+						e->hits[i].match == MATCH_YES &&
+						e->hits[i].rule == e->decision.rule));
+		(void)json_object_array_add(rules, rule);
+	}
+	(void)json_object_object_add(o, "rules", rules);
+	for (size_t i = 0; i < e->decision.n_members; i++) {
+		const struct decision *m = &e->decision.members[i];
+		struct json_object *companion = json_object_new_object();
+
+		add_string(companion, "bus", to_sysfs_device(m->device)->bus);
+		add_string(companion, "name", to_sysfs_device(m->device)->name);
+		add_string(companion, "decision", decision_text(m));
+		(void)json_object_object_add(companion, "left", json_object_new_boolean(m->left));
+		(void)json_object_array_add(companions, companion);
+	}
+	(void)json_object_object_add(o, "companions", companions);
+	return o;
+}

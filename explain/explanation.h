@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All there is to say about what is decided for one device, and why; as JSON, the same from every program. */
+#pragma once
+
+#include "../policy/decide.h"
+#include "../policy/record.h"
+#include "../policy/sysfs.h"
+
+struct json_object;
+
+struct explanation {
+	struct sysfs_device *device;
+	const struct policy *policy;
+	struct rule_hit *hits; /* rules that match, in order */
+	size_t n_hits;
+	struct decision decision;
+	char why[1024];
+	char override[OVERRIDE_MAX];
+	char driver[256];
+	struct record record;
+	bool has_record;
+};
+
+/* Fills in all of it; reads the device's files, which may sleep. 0 or -ENOMEM. Borrows device and policy. */
+int explanation_make(struct explanation *e, const struct policy *policy, struct sysfs_device *device);
+void explanation_done(struct explanation *e);
+
+/* The caller's, by json_object_put(). */
+struct json_object *explanation_json(const struct explanation *e);

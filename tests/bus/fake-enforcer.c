@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Stands for `driver-override rebind` on a mock tree, where no kernel binds anything: decides by the policy
+ * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
+ * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
+ * (until that line is gone) or "BUS/NAME silent". Each call is a line in SYSFS/../calls.
+ */
+#include "apply.h"
+#include "store.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/file.h>
+
+static struct settings settings;
+static const char *device, *rebind_option = "";
+static bool dry_run, overwrite;
+
+static void note_call(void)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX], line[1024];
+
+	(void)path_printf(path, sizeof(path), "%s/../calls", settings.sysfs);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	(void)snprintf(line, sizeof(line), "%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
+		overwrite ? " overwrite" : "", *rebind_option ? " " : "", rebind_option);
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		exit(3);
+}
+
+/* The fault that the test wants for this device; its text in buf, or NULL. */
+static const char *fault(const char *what, char *buf, size_t size)
+{
+	_cleanup_(fclosep) FILE *f = NULL;
+	char path[PATH_MAX];
+
+	(void)path_printf(path, sizeof(path), "%s/../faults", settings.sysfs);
+	f = fopen(path, "re");
+	while (f && fgets(buf, (int)size, f)) {
+		const char *rest = startswith(buf, device);
+
+		buf[strcspn(buf, "\n")] = '\0';
+		rest = rest && *rest == ' ' ? startswith(rest + 1, what) : NULL;
+		if (rest)
+			return *rest == ' ' ? rest + 1 : rest;
+	}
+	return NULL;
+}
+
+static int say(const char *state, const char *error, const char *reason, const struct decision *d)
+{
+	printf("STATE=%s\nREASON=%s\n", state, reason);
+	if (*error)
+		printf("ERROR=%s\n", error);
+	printf("DECISION=%s\nCHANGED=%d\n", d ? decision_text(d) : "", !*error && !dry_run);
+	return *error ? 1 : 0;
+}
+
+static void write_override(const struct sysfs_device *d, const char *text)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+
+	(void)sysfs_device_path(d, "driver_override", path, sizeof(path));
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd < 0 || dprintf(fd, "%s\n", *text ? text : "(null)") < 0)
+		exit(3);
+}
+
+/* "": unbinds. */
+static void bind_to(const struct sysfs_device *d, const char *driver)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+
+	(void)sysfs_device_path(d, "driver", path, sizeof(path));
+	(void)unlink(path);
+	(void)path_printf(target, sizeof(target), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver);
+	if (*driver && symlink(target, path) < 0)
+		exit(3);
+}
+
+static bool driver_is_there(const struct sysfs_device *d, const char *driver)
+{
+	char path[PATH_MAX];
+
+	(void)path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver);
+	return access(path, F_OK) == 0;
+}
+
+static void keep_record(
+	struct sysfs_device *d, const struct decision *decision, const char *state, const char *reason)
+{
+	struct record record = {}, old = {};
+
+	if (decision->kind == DECISION_NOTHING) {
+		(void)record_remove(settings.state_dir, d);
+		return;
+	}
+	(void)record_read(settings.state_dir, d->bus, d->name, d->inode, &old);
+	text_copy(record.decision, sizeof(record.decision), decision_text(decision));
+	text_copy(record.cause, sizeof(record.cause), decision->cause == CAUSE_GROUP ? "group" : "rule");
+	text_copy(record.rule, sizeof(record.rule), decision->rule->label);
+	rule_source(decision->rule, record.source, sizeof(record.source));
+	record.rule_id = rule_id(decision->rule);
+	record.inode = d->inode;
+	text_copy(record.state, sizeof(record.state), state);
+	text_copy(record.reason, sizeof(record.reason), reason);
+	text_copy(record.set, sizeof(record.set),
+		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.set);
+	if (record_write(settings.state_dir, d, &record) < 0)
+		exit(3);
+}
+
+static int act(struct sysfs_device *d, const struct decision *decision)
+{
+	char own[256], override[OVERRIDE_MAX], driver[256];
+	struct record record;
+	bool recorded = record_read(settings.state_dir, d->bus, d->name, d->inode, &record) >= 0;
+	const char *state = decision->kind == DECISION_NOTHING					? "unmanaged"
+			    : decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? "held"
+												: "enforced";
+
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
+		driver[0] = '\0';
+	if (sysfs_device_read(d, "own_driver", own, sizeof(own)) < 0)
+		own[0] = '\0';
+	(void)sysfs_device_override(d, override);
+	if (override[0] && !streq(override, decision->driver) && !(recorded && streq(override, record.set)) &&
+		!overwrite)
+		return say("foreign", "Foreign", "driver_override is somebody else's", decision);
+	if (decision->kind == DECISION_DRIVER && !driver_is_there(d, decision->driver))
+		return say("pending", "NoSuchDriver", "no such driver", decision);
+	if (streq(rebind_option, "no") ||
+		(!*rebind_option && decision->rule && decision->rule->rebind == REBIND_NO)) {
+		if (decision->kind != DECISION_NOTHING && driver[0] && !streq(driver, decision->driver)) {
+			if (!dry_run) {
+				write_override(d, decision->driver);
+				keep_record(d, decision, "blocked", "Rebind=no");
+			}
+			return say("blocked", "", "Rebind=no", decision);
+		}
+	}
+	if (dry_run)
+		return say(state, "", "", decision);
+	if (decision->kind == DECISION_NOTHING || decision->kind == DECISION_DEFAULT) {
+		write_override(d, "");
+		bind_to(d, own);
+	} else {
+		write_override(d, decision->driver);
+		bind_to(d, decision->kind == DECISION_NONE ? "" : decision->driver);
+	}
+	keep_record(d, decision, state, "");
+	return say(state, "", "", decision);
+}
+
+static int rebind(void)
+{
+	static const char *const errors[] = { "NoSuchDevice", "InUse", "Stuck", "Failed" };
+	/* Kept until the process ends; static, so that they are not taken for lost. */
+	static struct sysfs_device *d;
+	static struct decision decision;
+	static struct policy *policy;
+	static struct sysfs sysfs;
+	char text[1024];
+	const char *s;
+
+	note_call();
+	sysfs_init(&sysfs, &settings);
+	if (sysfs_device_lookup(&sysfs, device, &d) < 0)
+		return say("", "NoSuchDevice", "no such device", NULL);
+	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
+		return 3;
+	while (!dry_run && fault("wait", text, sizeof(text)))
+		(void)usleep(10000);
+	if (fault("silent", text, sizeof(text)))
+		return 1;
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+		s = fault(errors[i], text, sizeof(text));
+		if (!s || (streq(errors[i], "InUse") && (overwrite || streq(rebind_option, "force"))) ||
+			(streq(errors[i], "Failed") && dry_run))
+			continue;
+		if (!dry_run)
+			keep_record(d, &decision, streq(errors[i], "InUse") ? "blocked" : "failed", s);
+		return say(streq(errors[i], "InUse") ? "blocked" : "failed", errors[i], s, &decision);
+	}
+	return act(d, &decision);
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPTION_REBIND = 1, OPTION_OVERWRITE, OPTION_DRY_RUN, OPTION_TIMEOUT };
+	static const struct option options[] = {
+		SETTINGS_LONG_OPTIONS,
+		{ "rebind", required_argument, NULL, OPTION_REBIND },
+		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },
+		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+		{},
+	};
+	int c;
+
+	settings_init(&settings);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == OPTION_REBIND)
+			rebind_option = optarg;
+		else if (c == OPTION_OVERWRITE)
+			overwrite = true;
+		else if (c == OPTION_DRY_RUN)
+			dry_run = true;
+		else if (c != OPTION_TIMEOUT && settings_option(&settings, c, optarg) <= 0)
+			return 2;
+	}
+	/* Never on the running system. */
+	if (argc - optind != 2 || !streq(argv[optind], "rebind") || !settings.sysfs_given)
+		return 2;
+	device = argv[optind + 1];
+	return rebind();
+}

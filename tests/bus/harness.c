@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The service on a private bus and a mock tree; see harness.h. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static const char config[] =
+	"<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\"\n"
+	" \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
+	"<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>\n"
+	"<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\n"
+	"<allow send_type=\"method_call\"/><allow send_type=\"signal\"/>\n"
+	"<allow send_requested_reply=\"true\" send_type=\"method_return\"/>\n"
+	"<allow send_requested_reply=\"true\" send_type=\"error\"/>\n"
+	"<allow receive_type=\"method_call\"/><allow receive_type=\"method_return\"/>\n"
+	"<allow receive_type=\"error\"/><allow receive_type=\"signal\"/></policy>\n"
+	"<limit name=\"max_connections_per_user\">1024</limit></busconfig>\n";
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+}
+
+static void nap(void)
+{
+	(void)nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+}
+
+static pid_t start(const char *const *argv, int out)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	/* libcheck kills its test's process group when a test takes too long, and this one with it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (out >= 0) {
+		/* The bus, which says something about its limits to everybody. */
+		(void)dup2(out, STDOUT_FILENO);
+		(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+	}
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	perror(argv[0]);
+	_exit(127);
+}
+
+static void start_bus(struct harness *h)
+{
+	const char *file = mock_printf(h->m, "%s/bus.conf", h->m->root);
+	const char *argv[] = { "dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--print-address",
+		mock_printf(h->m, "--config-file=%s", file), NULL };
+	char address[512];
+	int fds[2];
+	ssize_t n;
+
+	make_file(file, config, strlen(config));
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	h->daemon = start(argv, fds[1]);
+	(void)close(fds[1]);
+	n = read(fds[0], address, sizeof(address) - 1);
+	(void)close(fds[0]);
+	ck_assert_msg(n > 0, "dbus-daemon did not start");
+	address[n] = '\0';
+	address[strcspn(address, "\n")] = '\0';
+	h->address = mock_printf(h->m, "%s", address);
+	ck_assert_int_eq(setenv("DBUS_SYSTEM_BUS_ADDRESS", h->address, 1), 0);
+	h->bus = connect_as(h, 0);
+}
+
+sd_bus *connect_as(struct harness *h, uid_t uid)
+{
+	uid_t own = geteuid();
+	sd_bus *bus = NULL;
+	int r = 0;
+
+	if (uid)
+		r = seteuid(uid);
+	ck_assert_msg(r == 0, "cannot be user %u: %m", (unsigned)uid);
+	ck_assert_int_ge(sd_bus_new(&bus), 0);
+	ck_assert_int_ge(sd_bus_set_address(bus, h->address), 0);
+	ck_assert_int_ge(sd_bus_set_bus_client(bus, true), 0);
+	ck_assert_int_ge(sd_bus_start(bus), 0);
+	/* The uid counts while the connection says hello, so that is to be over. */
+	ck_assert_int_ge(sd_bus_get_unique_name(bus, &(const char *){ NULL }), 0);
+	if (uid)
+		ck_assert_int_eq(seteuid(own), 0);
+	(void)sd_bus_set_method_call_timeout(bus, PATIENCE_USEC);
+	return bus;
+}
+
+struct harness *harness_new(void)
+{
+	struct harness *h = calloc(1, sizeof(*h));
+
+	ck_assert_ptr_nonnull(h);
+	h->m = mock_new();
+	h->under = getenv("SERVICE_UNDER"); /* such as "valgrind -q --error-exitcode=9" */
+	h->fifo = mock_printf(h->m, "%s/events", h->m->root);
+	ck_assert_int_eq(mkfifo(h->fifo, 0600), 0);
+	make_dirs(mock_printf(h->m, "%s/bus/platform/devices", h->m->sysfs));
+	start_bus(h);
+	return h;
+}
+
+static int reap(pid_t *pid)
+{
+	int status = 0;
+
+	if (*pid > 0)
+		ck_assert_int_eq(waitpid(*pid, &status, 0), *pid);
+	*pid = 0;
+	return status;
+}
+
+void harness_free(struct harness *h)
+{
+	if (h->service > 0)
+		service_stop(h);
+	(void)sd_bus_flush_close_unref(h->bus);
+	(void)kill(h->daemon, SIGTERM);
+	(void)reap(&h->daemon);
+	sd_bus_error_free(&h->error);
+	mock_free(h->m);
+	free(h);
+}
+
+static bool has_name(struct harness *h)
+{
+	sd_bus_message *reply = NULL;
+	int has = 0;
+
+	if (sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner",
+		    NULL, &reply, "s", "org.driveroverrides1") >= 0)
+		(void)sd_bus_message_read(reply, "b", &has);
+	(void)sd_bus_message_unref(reply);
+	return has;
+}
+
+void service_start(struct harness *h)
+{
+	const char *argv[32] = {}, *under = h->under;
+	size_t n = 0;
+
+	for (; under && *under && n < 8; under += strcspn(under, " ") + (strchr(under, ' ') != NULL))
+		argv[n++] = mock_printf(h->m, "%.*s", (int)strcspn(under, " "), under);
+	argv[n++] = getenv("DRIVER_OVERRIDED");
+	ck_assert_ptr_nonnull(argv[n - 1]);
+	argv[n++] = "--enforcer";
+	argv[n++] = getenv("FAKE_ENFORCER");
+	argv[n++] = "--events";
+	argv[n++] = h->fifo;
+	argv[n++] = "--sysfs";
+	argv[n++] = h->m->sysfs;
+	argv[n++] = "--state-dir";
+	argv[n++] = h->m->state;
+	for (size_t i = 0; i < MOCK_DIRS; i++) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = h->m->conf[i];
+	}
+	if (h->idle_exit) {
+		argv[n++] = "--idle-exit";
+		argv[n++] = h->idle_exit;
+	}
+	h->service = start(argv, -1);
+	for (uint64_t end = now() + PATIENCE_USEC; !has_name(h); (void)usleep(500)) {
+		int status;
+
+		ck_assert_msg(waitpid(h->service, &status, WNOHANG) == 0, "the service ended: %x",
+			(unsigned)status);
+		ck_assert_msg(now() < end, "the service does not come up");
+	}
+}
+
+void service_stop(struct harness *h)
+{
+	int status;
+
+	ck_assert_int_eq(kill(h->service, SIGTERM), 0);
+	status = reap(&h->service);
+	ck_assert_msg(
+		WIFEXITED(status) && WEXITSTATUS(status) == 0, "the service ended with %x", (unsigned)status);
+}
+
+void service_kill(struct harness *h)
+{
+	ck_assert_int_eq(kill(h->service, SIGKILL), 0);
+	(void)reap(&h->service);
+}
+
+static sd_bus_message *call_va(struct harness *h, sd_bus *bus, const char *path, const char *interface,
+	const char *member, const char *types, va_list ap)
+{
+	sd_bus_message *m = NULL, *reply = NULL;
+
+	ck_assert_int_ge(
+		sd_bus_message_new_method_call(bus, &m, "org.driveroverrides1", path, interface, member), 0);
+	if (types)
+		ck_assert_int_ge(sd_bus_message_appendv(m, types, ap), 0);
+	sd_bus_error_free(&h->error);
+	if (sd_bus_call(bus, m, PATIENCE_USEC, &h->error, &reply) < 0)
+		reply = NULL;
+	(void)sd_bus_message_unref(m);
+	return reply;
+}
+
+sd_bus_message *call_on(struct harness *h, sd_bus *bus, const char *path, const char *interface,
+	const char *member, const char *types, ...)
+{
+	sd_bus_message *reply;
+	va_list ap;
+
+	va_start(ap, types);
+	reply = call_va(h, bus, path, interface, member, types, ap);
+	va_end(ap);
+	return reply;
+}
+
+sd_bus_message *call(struct harness *h, const char *member, const char *types, ...)
+{
+	sd_bus_message *reply;
+	va_list ap;
+
+	va_start(ap, types);
+	reply = call_va(
+		h, h->bus, "/org/driveroverrides1", "org.driveroverrides1.Manager", member, types, ap);
+	va_end(ap);
+	return reply;
+}
+
+const char *outcome(struct harness *h, sd_bus_message *reply)
+{
+	const char *text = NULL;
+
+	if (!reply) {
+		const char *dot = strrchr(h->error.name, '.');
+
+		return mock_printf(h->m, "!%s", dot ? dot + 1 : h->error.name);
+	}
+	if (sd_bus_message_read(reply, "s", &text) < 0)
+		text = "(no string)";
+	text = mock_printf(h->m, "%s", text);
+	(void)sd_bus_message_unref(reply);
+	return text;
+}
+
+static const char *act(struct harness *h, const char *member, const char *bus, const char *name,
+	const char *driver, va_list ap)
+{
+	sd_bus_message *m = NULL, *reply = NULL;
+	const char *key;
+
+	ck_assert_int_ge(sd_bus_message_new_method_call(h->bus, &m, "org.driveroverrides1",
+				 "/org/driveroverrides1", "org.driveroverrides1.Manager", member),
+		0);
+	ck_assert_int_ge(sd_bus_message_append(m, "ss", bus, name), 0);
+	if (driver)
+		ck_assert_int_ge(sd_bus_message_append(m, "s", driver), 0);
+	ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "{sv}"), 0);
+	while ((key = va_arg(ap, const char *))) {
+		const char *type = va_arg(ap, const char *);
+
+		if (*type == 's')
+			ck_assert_int_ge(
+				sd_bus_message_append(m, "{sv}", key, "s", va_arg(ap, const char *)), 0);
+		else
+			ck_assert_int_ge(sd_bus_message_append(m, "{sv}", key, type, va_arg(ap, int)), 0);
+	}
+	ck_assert_int_ge(sd_bus_message_close_container(m), 0);
+	sd_bus_error_free(&h->error);
+	if (sd_bus_call(h->bus, m, PATIENCE_USEC, &h->error, &reply) < 0)
+		reply = NULL;
+	(void)sd_bus_message_unref(m);
+	return outcome(h, reply);
+}
+
+const char *set_with(struct harness *h, const char *bus, const char *name, const char *driver, ...)
+{
+	const char *text;
+	va_list ap;
+
+	va_start(ap, driver);
+	text = act(h, "SetOverride", bus, name, driver, ap);
+	va_end(ap);
+	return text;
+}
+
+const char *clear_with(struct harness *h, const char *bus, const char *name, ...)
+{
+	const char *text;
+	va_list ap;
+
+	va_start(ap, name);
+	text = act(h, "ClearOverride", bus, name, NULL, ap);
+	va_end(ap);
+	return text;
+}
+
+const char *apply_with(struct harness *h, const char *bus, const char *name, ...)
+{
+	const char *text;
+	va_list ap;
+
+	va_start(ap, name);
+	text = act(h, "Apply", bus, name, NULL, ap);
+	va_end(ap);
+	return text;
+}
+
+const char *set(struct harness *h, const char *bus, const char *name, const char *driver)
+{
+	return set_with(h, bus, name, driver, NULL);
+}
+
+const char *clear(struct harness *h, const char *bus, const char *name)
+{
+	return clear_with(h, bus, name, NULL);
+}
+
+const char *property(struct harness *h, const char *bus, const char *name, const char *which)
+{
+	sd_bus_message *reply = NULL;
+	char *path = NULL;
+	const char *text;
+
+	ck_assert_int_ge(sd_bus_path_encode_many(&path, "/org/driveroverrides1/device/%/%", bus, name), 0);
+	sd_bus_error_free(&h->error);
+	if (sd_bus_get_property(h->bus, "org.driveroverrides1", path, "org.driveroverrides1.Device", which,
+		    &h->error, &reply, streq(which, "Group") ? "o" : "s") < 0) {
+		free(path);
+		return outcome(h, NULL);
+	}
+	free(path);
+	ck_assert_int_ge(sd_bus_message_read_basic(reply, streq(which, "Group") ? 'o' : 's', &text), 0);
+	text = mock_printf(h->m, "%s", text);
+	(void)sd_bus_message_unref(reply);
+	return text;
+}
+
+const char *manager_property(struct harness *h, const char *which, const char *type)
+{
+	sd_bus_message *reply = NULL;
+	const char *text = "";
+	uint64_t t = 0;
+	uint32_t u = 0;
+
+	sd_bus_error_free(&h->error);
+	if (sd_bus_get_property(h->bus, "org.driveroverrides1", "/org/driveroverrides1",
+		    "org.driveroverrides1.Manager", which, &h->error, &reply, type) < 0)
+		return outcome(h, NULL);
+	if (*type == 's') {
+		ck_assert_int_ge(sd_bus_message_read(reply, "s", &text), 0);
+		text = mock_printf(h->m, "%s", text);
+	} else if (*type == 't') {
+		ck_assert_int_ge(sd_bus_message_read(reply, "t", &t), 0);
+		text = mock_printf(h->m, "%ju", (uintmax_t)t);
+	} else if (*type == 'u') {
+		ck_assert_int_ge(sd_bus_message_read(reply, "u", &u), 0);
+		text = mock_printf(h->m, "%u", u);
+	}
+	(void)sd_bus_message_unref(reply);
+	return text;
+}
+
+void wait_property(struct harness *h, const char *bus, const char *name, const char *which, const char *what)
+{
+	for (uint64_t end = now() + PATIENCE_USEC; !streq(property(h, bus, name, which), what); nap())
+		ck_assert_msg(now() < end, "%s of %s %s stays %s, not %s", which, bus, name,
+			property(h, bus, name, which), what);
+}
+
+void tell(struct harness *h, const char *action, const char *bus, const char *name)
+{
+	int fd = open(h->fifo, O_WRONLY | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_gt(dprintf(fd, "%s %s %s\n", action, bus, name), 0);
+	(void)close(fd);
+}
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct signals *s = userdata;
+	const char *first = NULL, *contents = NULL;
+	char type;
+
+	(void)error;
+	if (sd_bus_message_peek_type(m, &type, &contents) > 0 && (type == 's' || type == 'o'))
+		(void)sd_bus_message_read_basic(m, type, &first);
+	s->n++;
+	s->last = mock_printf(s->h->m, "%s", first ? first : "");
+	s->log = mock_printf(s->h->m, "%s%s %s; ", s->log, sd_bus_message_get_path(m), s->last);
+	return 0;
+}
+
+void listen_for(struct harness *h, struct signals *s, const char *interface, const char *member)
+{
+	*s = (struct signals){ .h = h, .last = "", .log = "" };
+	ck_assert_int_ge(sd_bus_match_signal(
+				 h->bus, NULL, "org.driveroverrides1", NULL, interface, member, on_signal, s),
+		0);
+}
+
+void wait_signals(struct signals *s, unsigned n)
+{
+	for (uint64_t end = now() + PATIENCE_USEC; s->n < n;) {
+		int r = sd_bus_process(s->h->bus, NULL);
+
+		ck_assert_int_ge(r, 0);
+		ck_assert_msg(now() < end, "%u signals instead of %u: %s", s->n, n, s->log);
+		if (r == 0)
+			(void)sd_bus_wait(s->h->bus, 100000);
+	}
+}
+
+void drain(struct harness *h)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		while (sd_bus_process(h->bus, NULL) > 0)
+			;
+		(void)sd_bus_wait(h->bus, 20000);
+	}
+}
+
+const char *policy_text(struct harness *h, enum mock_dir dir, const char *name)
+{
+	const char *path = mock_printf(h->m, "%s/%s", h->m->conf[dir], name);
+
+	return access(path, F_OK) == 0 ? mock_read(h->m, path) : NULL;
+}
+
+unsigned policy_files(struct harness *h, enum mock_dir dir)
+{
+	_cleanup_(closedirp) DIR *d = opendir(h->m->conf[dir]);
+	const struct dirent *e;
+	unsigned n = 0;
+
+	while (d && (e = readdir(d)))
+		n += !streq(e->d_name, ".") && !streq(e->d_name, "..");
+	return n;
+}
+
+void faults(struct harness *h, const char *text)
+{
+	make_file(mock_printf(h->m, "%s/faults", h->m->root), text, strlen(text));
+}
+
+unsigned calls(struct harness *h, const char *text)
+{
+	const char *path = mock_printf(h->m, "%s/calls", h->m->root), *log;
+	unsigned n = 0;
+
+	log = access(path, F_OK) == 0 ? mock_read(h->m, path) : "";
+	for (const char *line = log; *line; line += strcspn(line, "\n") + 1) {
+		const char *found = strstr(line, text);
+
+		n += found && found < line + strcspn(line, "\n") + 1;
+	}
+	return n;
+}
+
+void three_devices(struct harness *h)
+{
+	const char *card = mock_pci_add(h->m, CARD, NULL, 0x8086, 0x10d3, 0x020000);
+	const char *disk = mock_pci_add(h->m, DISK, NULL, 0x1b36, 0x0010, 0x010802);
+	const char *foo = mock_platform_add(h->m, "foo.0", "platform:foo");
+
+	mock_bind(h->m, card, "e1000e");
+	mock_attr(h->m, card, "own_driver", "e1000e\n");
+	mock_bind(h->m, disk, "nvme");
+	mock_attr(h->m, disk, "own_driver", "nvme\n");
+	mock_bind(h->m, foo, "foo");
+	mock_attr(h->m, foo, "own_driver", "foo\n");
+	mock_driver_add(h->m, "pci", "vfio-pci");
+	mock_group(h->m, 5, card, NULL);
+	mock_group(h->m, 7, disk, NULL);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The service on a private bus and a mock tree, with a fake enforcer. The programs are found by environment
+ * variables that meson sets: DRIVER_OVERRIDED, FAKE_ENFORCER, FAKE_POLKIT. Whatever cannot be had ends the
+ * test.
+ */
+#pragma once
+
+#include "mock.h"
+#include "suite.h"
+
+#include <systemd/sd-bus.h>
+
+/* For anything that is waited for, on however slow a machine. */
+#define PATIENCE_USEC (60U * UINT64_C(1000000))
+
+struct harness {
+	struct mock *m;
+	const char *address; /* of the bus */
+	const char *fifo;    /* events of devices go in here */
+	pid_t daemon, service;
+	sd_bus *bus;	    /* our own connection */
+	sd_bus_error error; /* of the last call */
+	const char *idle_exit;
+	const char *under; /* a program and its arguments, to run the service under; NULL */
+};
+
+/* A tree without devices and rules, a bus without the service. */
+struct harness *harness_new(void);
+void harness_free(struct harness *h);
+
+/* Starts the service and waits for its name. */
+void service_start(struct harness *h);
+/* Ends it by SIGTERM; it has to leave with status 0. */
+void service_stop(struct harness *h);
+/* Ends it by SIGKILL, at once. */
+void service_kill(struct harness *h);
+
+/* Another connection, as a user of one's own choice: 0 is oneself. Only root can be another. */
+sd_bus *connect_as(struct harness *h, uid_t uid);
+
+/*
+ * Calls a method of the manager: its reply, to be freed by the harness, or NULL with h->error set. types and
+ * what follows: as sd_bus_message_append().
+ */
+sd_bus_message *call(struct harness *h, const char *member, const char *types, ...);
+sd_bus_message *call_on(struct harness *h, sd_bus *bus, const char *path, const char *interface,
+	const char *member, const char *types, ...);
+
+/* What the call returns as its only string; on an error, its name behind the last dot, with a "!". */
+const char *set(struct harness *h, const char *bus, const char *name, const char *driver);
+/* options: as sd_bus_message_append() takes a{sv}: "runtime", "b", 1, … ends with NULL. */
+const char *set_with(struct harness *h, const char *bus, const char *name, const char *driver, ...);
+const char *clear(struct harness *h, const char *bus, const char *name);
+const char *clear_with(struct harness *h, const char *bus, const char *name, ...);
+const char *apply_with(struct harness *h, const char *bus, const char *name, ...);
+/* Of whatever reply there was. */
+const char *outcome(struct harness *h, sd_bus_message *reply);
+
+/* A property of a device, by its names; "!Error" when there is none. */
+const char *property(struct harness *h, const char *bus, const char *name, const char *which);
+const char *manager_property(struct harness *h, const char *which, const char *type);
+/* Waits until it is so. */
+void wait_property(struct harness *h, const char *bus, const char *name, const char *which, const char *what);
+
+/* As the kernel and udev would tell of it. */
+void tell(struct harness *h, const char *action, const char *bus, const char *name);
+
+/* Counts signals of a member since the last call of this with the same match; processes what there is. */
+struct signals {
+	unsigned n;
+	const char *last; /* its first string or object path */
+	struct harness *h;
+	const char *log; /* of all: "path first-string; …" */
+};
+void listen_for(struct harness *h, struct signals *s, const char *interface, const char *member);
+void wait_signals(struct signals *s, unsigned n);
+/* Reads what has come, without waiting for more than a moment. */
+void drain(struct harness *h);
+
+/* A file of the first directory of policy (MOCK_ETC) by its name, or NULL; the number of files there. */
+const char *policy_text(struct harness *h, enum mock_dir dir, const char *name);
+unsigned policy_files(struct harness *h, enum mock_dir dir);
+
+/* What the fake enforcer is to find; replaces all that was said before. */
+void faults(struct harness *h, const char *text);
+/* How often it was called, in all, with this in its line. */
+unsigned calls(struct harness *h, const char *text);
+
+/* Three devices and their drivers: pci 0000:00:03.0 (e1000e), 0000:00:04.0 (nvme), platform foo.0. */
+void three_devices(struct harness *h);
+#define CARD "0000:00:03.0"
+#define DISK "0000:00:04.0"

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What root may have the service do: set, clear, apply; and what is there when something goes wrong. */
+#include "harness.h"
+
+#include <sys/stat.h>
+
+#define CARD_FILE "10-set-pci-" CARD ".conf"
+#define RUN_FILE "05-run-pci-" CARD ".conf"
+
+static struct harness *begin(void)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	service_start(h);
+	return h;
+}
+
+static const char * override(struct harness *h, const char *devpath)
+{
+	return mock_override(h->m, devpath);
+}
+
+START_TEST(set_writes_one_file_and_the_device_is_moved)
+{
+	struct harness *h = begin();
+	const char *text;
+	struct stat st;
+
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	text = policy_text(h, MOCK_ETC, CARD_FILE);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_ptr_nonnull(strstr(text, "\nBus=pci\nName=" CARD "\nDriver=vfio-pci\n"));
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	ck_assert_int_eq(stat(mock_printf(h->m, "%s/" CARD_FILE, h->m->conf[MOCK_ETC]), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0644);
+	ck_assert_str_eq(override(h, "/devices/pci0000:00/" CARD), "vfio-pci\n");
+	/* Who asks next is told. */
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
+	ck_assert_str_eq(manager_property(h, "Rules", "u"), "1");
+	ck_assert_str_eq(manager_property(h, "Generation", "t"), "2");
+	/* Tried out first. */
+	ck_assert_uint_eq(calls(h, "pci/" CARD " dry-run"), 1);
+
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_str_eq(manager_property(h, "Generation", "t"), "2");
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(clear_gives_the_device_back)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "");
+	/* There is nothing left, and that is as asked. */
+	ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(options_stand_in_the_file)
+{
+	struct harness *h = begin();
+	const char *text;
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "runtime", "b", 1, "rebind", "s", "force",
+				 "group", "s", "leave", "module", "s", "vfio_pci", NULL),
+		"enforced");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	text = policy_text(h, MOCK_RUN, RUN_FILE);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_ptr_nonnull(strstr(text, "\nGroup=leave\nRebind=force\nModule=vfio_pci\n"));
+	ck_assert_str_eq(clear(h, "pci", CARD), "!Shadowed"); /* not by a file of that kind */
+	ck_assert_str_eq(clear_with(h, "pci", CARD, "runtime", "b", 1, NULL), "unmanaged");
+	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(devices_are_named_by_path_and_id_as_well)
+{
+	struct harness *h = begin();
+	const char *text, *twin;
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "path", NULL), "enforced");
+	text = policy_text(h, MOCK_ETC, "10-set-pci-path-pci0000:00\\x2f03.0.conf");
+	ck_assert_ptr_nonnull(text);
+	ck_assert_ptr_nonnull(strstr(text, "\nPath=pci0000:00/03.0\n"));
+	/* The newer one replaces it. */
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	ck_assert_ptr_nonnull(policy_text(h, MOCK_ETC, CARD_FILE));
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "path", NULL), "enforced");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "id", NULL), "enforced");
+	text = policy_text(h, MOCK_ETC, "10-set-pci-id-8086:10d3:1af4:1100.conf");
+	ck_assert_ptr_nonnull(text);
+	ck_assert_ptr_nonnull(strstr(text, "\nId=8086:10d3:1af4:1100\n"));
+	ck_assert_str_eq(clear_with(h, "pci", CARD, "by", "s", "id", NULL), "unmanaged");
+
+	twin = mock_pci_add(h->m, "0000:00:05.0", NULL, 0x8086, 0x10d3, 0x020000);
+	tell(h, "add", "pci", "0000:00:05.0");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "id", NULL), "!Invalid");
+	ck_assert_ptr_nonnull(strstr(h->error.message, "0000:00:05.0"));
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(
+		set_with(h, "pci", CARD, "none", "by", "s", "id", "force", "b", 1, NULL), "enforced");
+	/* And the twin follows. */
+	wait_property(h, "pci", "0000:00:05.0", "State", "enforced");
+	ck_assert_str_eq(override(h, twin), "none\n");
+	ck_assert_str_eq(clear(h, "pci", CARD), "!Invalid");
+	ck_assert_str_eq(clear_with(h, "pci", CARD, "force", "b", 1, NULL), "unmanaged");
+	wait_property(h, "pci", "0000:00:05.0", "State", "unmanaged");
+
+	ck_assert_str_eq(set_with(h, "platform", "foo.0", "none", "by", "s", "path", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "platform", "foo.0", "none", "by", "s", "id", NULL), "!Invalid");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_persons_earlier_rule_is_named_and_nothing_is_written)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "01-mine.conf", "# mine\n[device mine]\nClass=02\nDriver=none\n");
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!Shadowed");
+	ck_assert_ptr_nonnull(strstr(h->error.message, "/01-mine.conf:2 "));
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "none");
+	/* What a person wrote, only a person removes. */
+	ck_assert_str_eq(clear(h, "pci", CARD), "!Shadowed");
+	ck_assert_ptr_nonnull(strstr(h->error.message, "/01-mine.conf:2 "));
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	/* A later one does not stand in the way. */
+	ck_assert_int_eq(rename(mock_printf(h->m, "%s/01-mine.conf", h->m->conf[MOCK_ETC]),
+				 mock_printf(h->m, "%s/50-mine.conf", h->m->conf[MOCK_ETC])),
+		0);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_str_eq(clear(h, "pci", CARD), "enforced"); /* by the person's rule again */
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_dry_run_changes_nothing)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "dry-run", "b", 1, NULL), "enforced");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "nodriver", "dry-run", "b", 1, NULL), "!NoSuchDriver");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_uint_eq(calls(h, ""), calls(h, "dry-run"));
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_str_eq(clear_with(h, "pci", CARD, "dry-run", "b", 1, NULL), "unmanaged");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, "dry-run", "b", 1, NULL), "enforced");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(what_fails_when_tried_is_not_written)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(set(h, "pci", CARD, "nodriver"), "!NoSuchDriver");
+	faults(h, "pci/" CARD " InUse eth0 has an address\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!InUse");
+	ck_assert_str_eq(h->error.message, "eth0 has an address");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_uint_eq(calls(h, ""), calls(h, "dry-run"));
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "force", "b", 1, NULL), "enforced");
+	ck_assert_uint_eq(calls(h, "overwrite force"), 2);
+	faults(h, "pci/" CARD " silent\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "!Failed");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(what_fails_when_done_is_taken_back)
+{
+	struct harness *h = begin();
+
+	faults(h, "pci/" CARD " Failed binding vfio-pci: No such device\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!Failed");
+	ck_assert_str_eq(h->error.message, "binding vfio-pci: No such device");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(manager_property(h, "Rules", "u"), "0");
+	faults(h, "");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	faults(h, "pci/" CARD " Failed it is stubborn\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "!Failed");
+	ck_assert_ptr_nonnull(strstr(policy_text(h, MOCK_ETC, CARD_FILE), "\nDriver=vfio-pci\n"));
+	ck_assert_str_eq(clear(h, "pci", CARD), "!Failed");
+	ck_assert_ptr_nonnull(strstr(policy_text(h, MOCK_ETC, CARD_FILE), "\nDriver=vfio-pci\n"));
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(rebind_no_is_policy_without_a_move)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "rebind", "s", "no", NULL), "blocked");
+	ck_assert_ptr_nonnull(policy_text(h, MOCK_ETC, CARD_FILE));
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "blocked");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, "force", "b", 1, NULL), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(somebody_elses_override_is_taken_by_force_only)
+{
+	struct harness *h = begin();
+
+	mock_attr(h->m, "/devices/pci0000:00/" CARD, "driver_override", "pci-stub\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!Foreign");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "force", "b", 1, NULL), "enforced");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(apply_all_answers_for_each_device)
+{
+	struct harness *h = begin();
+	const char *bus, *name, *state;
+	sd_bus_message *m;
+	unsigned n = 0;
+
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
+	mock_bind(h->m, "/devices/platform/foo.0", "foo");
+	m = call(h, "ApplyAll", "a{sv}", 0);
+	ck_assert_ptr_nonnull(m);
+	ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "(sss)"), 0);
+	while (sd_bus_message_read(m, "(sss)", &bus, &name, &state) > 0) {
+		ck_assert_str_eq(state, "enforced");
+		n++;
+	}
+	ck_assert_uint_eq(n, 2);
+	(void)sd_bus_message_unref(m);
+	wait_property(h, "platform", "foo.0", "Driver", "");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(arguments_that_make_no_sense_change_nothing)
+{
+	static const char *const drivers[] = { "", " ", "a/b", "..", "vfio-pci\nName=x", "x ;y", "x #y", " x",
+		"x ", "(null)", "dr\xc3\xb6ver" };
+	struct harness *h = begin();
+	char *long_name = calloc(1, 4097);
+
+	ck_assert_ptr_nonnull(long_name);
+	memset(long_name, 'x', 4096);
+	for (size_t i = 0; i < ELEMENTSOF(drivers); i++)
+		ck_assert_msg(streq(set(h, "pci", CARD, drivers[i]), "!Invalid"), "driver \"%s\": %s",
+			drivers[i], set(h, "pci", CARD, drivers[i]));
+	ck_assert_str_eq(set(h, "pci", CARD, long_name), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "colour", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "colour", "s", "red", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "rebind", "s", "maybe", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "force", "s", "yes", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "b", 1, NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "group", "s", "default", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "group", "s", "a\nDriver=b", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", "-x", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", long_name, NULL), "!Invalid");
+	ck_assert_str_eq(clear_with(h, "pci", CARD, "module", "s", "x", NULL), "!Invalid");
+	ck_assert_str_eq(
+		set_with(h, "pci", CARD, "none", "force", "b", 1, "force", "b", 1, NULL), "!Invalid");
+	ck_assert_str_eq(outcome(h, call(h, "SetOverride", "ss", "pci", CARD)), "!InvalidArgs");
+	ck_assert_str_eq(outcome(h, call(h, "SetOverride", "sss", "pci", CARD, "none")), "!InvalidArgs");
+	ck_assert_str_eq(outcome(h, call(h, "ApplyAll", NULL)), "!InvalidArgs");
+	ck_assert_str_eq(outcome(h, call(h, "Destroy", NULL)), "!AccessDenied");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_uint_eq(calls(h, ""), 0);
+	free(long_name);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(device_objects_have_the_methods_as_well)
+{
+	struct harness *h = begin();
+	const char *path = "/org/driveroverrides1/device/pci/_30000_3a00_3a03_2e0";
+	const char *interface = "org.driveroverrides1.Device";
+
+	ck_assert_str_eq(outcome(h, call_on(h, h->bus, path, interface, "SetOverride", "sa{sv}", "none", 0)),
+		"enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	mock_bind(h->m, "/devices/pci0000:00/" CARD, "e1000e");
+	ck_assert_str_eq(outcome(h, call_on(h, h->bus, path, interface, "Apply", "a{sv}", 0)), "enforced");
+	ck_assert_str_eq(
+		outcome(h, call_on(h, h->bus, path, interface, "ClearOverride", "a{sv}", 0)), "unmanaged");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(odd_names_make_files_that_mean_the_device_alone)
+{
+	static const char *const names[] = { "a b", "a*", "a?", "a[1]", "ä", "a;b", "#a", "a=b", "a:b",
+		"-a" };
+	struct harness *h = harness_new();
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		(void)mock_platform_add(h->m, names[i], NULL);
+	(void)mock_platform_add(h->m, "aX", NULL);
+	service_start(h);
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		ck_assert_msg(streq(set(h, "platform", names[i], "none"), "enforced"), "%s: %s", names[i],
+			h->error.message);
+		ck_assert_str_eq(property(h, "platform", "aX", "Decision"), "");
+	}
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), ELEMENTSOF(names));
+	ck_assert_ptr_nonnull(policy_text(h, MOCK_ETC, "10-set-platform-a\\x20b.conf"));
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		ck_assert_str_eq(clear(h, "platform", names[i]), "unmanaged");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before)
+{
+	struct harness *h = begin();
+	const char *etc = h->m->conf[MOCK_ETC];
+
+	/* Root may write to any directory; a file in its place stops root, too. */
+	ck_assert_int_eq(rename(etc, mock_printf(h->m, "%s.away", etc)), 0);
+	make_file(etc, "", 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci")[0] == '!' ? "!" : "done", "!");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_uint_eq(calls(h, ""), calls(h, "dry-run"));
+	ck_assert_int_eq(unlink(etc), 0);
+	ck_assert_int_eq(rename(mock_printf(h->m, "%s.away", etc), etc), 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	harness_free(h);
+}
+END_TEST
+
+/* A limit on the size of files is a disk that is full after so many bytes. */
+START_TEST(a_full_disk_is_an_error_and_all_is_as_before)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	h->under = "prlimit --fsize=60";
+	service_start(h);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci")[0] == '!' ? "!" : "done", "!");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	harness_free(h);
+}
+END_TEST
+
+SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
+	options_stand_in_the_file, devices_are_named_by_path_and_id_as_well,
+	a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
+	what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
+	rebind_no_is_policy_without_a_move, somebody_elses_override_is_taken_by_force_only,
+	apply_all_answers_for_each_device, arguments_that_make_no_sense_change_nothing,
+	device_objects_have_the_methods_as_well, odd_names_make_files_that_mean_the_device_alone,
+	a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
+	a_full_disk_is_an_error_and_all_is_as_before)

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Changes at once and changes cut short: one order, no lost update, whole files, and nobody waits for others.
+ */
+#include "harness.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#define CARD_FILE "10-set-pci-" CARD ".conf"
+
+static struct harness *begin(void)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	service_start(h);
+	return h;
+}
+
+START_TEST(a_slow_device_holds_up_no_other)
+{
+	struct harness *h = begin();
+	sd_bus *other = connect_as(h, 0);
+	sd_bus_message *m = NULL;
+
+	faults(h, "pci/" CARD " wait\n");
+	ck_assert_int_ge(sd_bus_message_new_method_call(other, &m, "org.driveroverrides1",
+				 "/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride"),
+		0);
+	ck_assert_int_ge(sd_bus_message_append(m, "sssa{sv}", "pci", CARD, "vfio-pci", 0), 0);
+	ck_assert_int_ge(sd_bus_send(other, m, NULL), 0);
+	ck_assert_int_ge(sd_bus_flush(other), 0);
+	while (calls(h, "pci/" CARD) < 2)
+		(void)usleep(10000);
+	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e"); /* still at it */
+	faults(h, "");
+	/* The same device has to wait for its turn, and then gets it. */
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	(void)sd_bus_message_unref(m);
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
+struct client {
+	sd_bus *bus;
+	unsigned done, failed;
+	char error[128]; /* its name */
+};
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct client *c = userdata;
+
+	(void)error;
+	c->done++;
+	if (sd_bus_message_is_method_error(m, NULL)) {
+		c->failed++;
+		text_copy(c->error, sizeof(c->error), sd_bus_message_get_error(m)->name);
+	}
+	return 0;
+}
+
+static void ask_for_none(struct harness *h, struct client *c, unsigned i)
+{
+	ck_assert_int_ge(
+		sd_bus_call_method_async(c->bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+			"org.driveroverrides1.Manager", "SetOverride", on_reply, c, "sssa{sv}", "platform",
+			mock_printf(h->m, "dev.%u", i % 20), "none", 0),
+		0);
+	ck_assert_int_ge(sd_bus_flush(c->bus), 0);
+}
+
+START_TEST(a_hundred_clients_at_once_lose_no_update)
+{
+	static struct client clients[100];
+	struct harness *h = harness_new();
+	unsigned left = ELEMENTSOF(clients);
+
+	for (unsigned i = 0; i < 20; i++)
+		(void)mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), NULL);
+	service_start(h);
+	for (unsigned i = 0; i < ELEMENTSOF(clients); i++) {
+		clients[i].bus = connect_as(h, 0);
+		ask_for_none(h, &clients[i], i);
+	}
+	while (left > 0) {
+		left = 0;
+		for (unsigned i = 0; i < ELEMENTSOF(clients); i++) {
+			while (sd_bus_process(clients[i].bus, NULL) > 0)
+				;
+			left += clients[i].done == 0;
+			/* Each is answered in time, if only that it was not its turn yet. */
+			if (clients[i].done > 0 &&
+				streq(clients[i].error, "org.driveroverrides1.Error.Stuck")) {
+				clients[i] = (struct client){ .bus = clients[i].bus };
+				ask_for_none(h, &clients[i], i);
+				left++;
+			}
+		}
+		(void)usleep(1000);
+	}
+	for (unsigned i = 0; i < ELEMENTSOF(clients); i++) {
+		ck_assert_str_eq(clients[i].error, "");
+		(void)sd_bus_flush_close_unref(clients[i].bus);
+	}
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 20);
+	for (unsigned i = 0; i < 20; i++)
+		ck_assert_str_eq(
+			property(h, "platform", mock_printf(h->m, "dev.%u", i), "State"), "enforced");
+	harness_free(h);
+}
+END_TEST
+
+/* Two callers, two drivers, one device: whoever is last is what policy and device say. */
+START_TEST(two_callers_have_one_order)
+{
+	struct harness *h = begin();
+	sd_bus *other = connect_as(h, 0);
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct client c = {};
+		const char *driver, *text;
+
+		ck_assert_int_ge(sd_bus_call_method_async(other, NULL, "org.driveroverrides1",
+					 "/org/driveroverrides1", "org.driveroverrides1.Manager",
+					 "SetOverride", on_reply, &c, "sssa{sv}", "pci", CARD, "none", 0),
+			0);
+		ck_assert_int_ge(sd_bus_flush(other), 0);
+		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+		while (c.done == 0) {
+			ck_assert_int_ge(sd_bus_process(other, NULL), 0);
+			(void)usleep(1000);
+		}
+		ck_assert_uint_eq(c.failed, 0);
+		driver = property(h, "pci", CARD, "Driver");
+		text = policy_text(h, MOCK_ETC, CARD_FILE);
+		ck_assert_ptr_nonnull(strstr(text, *driver ? "\nDriver=vfio-pci\n" : "\nDriver=none\n"));
+	}
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
+/* By different names of it, so that the files are different ones. */
+START_TEST(one_device_has_one_order_however_it_is_named)
+{
+	struct harness *h = begin();
+	sd_bus *other = connect_as(h, 0);
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct client c = {};
+
+		ck_assert_int_ge(
+			sd_bus_call_method_async(other, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+				"org.driveroverrides1.Manager", "SetOverride", on_reply, &c, "sssa{sv}",
+				"pci", CARD, "none", 1, "by", "s", "path"),
+			0);
+		ck_assert_int_ge(sd_bus_flush(other), 0);
+		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+		while (c.done == 0) {
+			ck_assert_int_ge(sd_bus_process(other, NULL), 0);
+			(void)usleep(1000);
+		}
+		ck_assert_str_eq(c.error, "");
+		ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+		ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
+	}
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
+/* How often: 1,000 times on request, see CONTRIBUTING.md. */
+static unsigned often(void)
+{
+	return getenv("DRIVER_OVERRIDES_LAB_FULL") ? 1000 : 40;
+}
+
+START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
+{
+	struct harness *h = begin();
+	unsigned seed = 4711;
+
+	for (unsigned i = 0; i < often(); i++) {
+		const char *wanted = i % 3 == 2 ? NULL
+				     : i % 2	? "vfio-pci"
+						: "none",
+			   *before, *after, *answer;
+		sd_bus_message *m = NULL;
+		struct client c = {};
+		sd_bus *other = connect_as(h, 0);
+
+		before = policy_text(h, MOCK_ETC, CARD_FILE);
+		ck_assert_int_ge(sd_bus_message_new_method_call(other, &m, "org.driveroverrides1",
+					 "/org/driveroverrides1", "org.driveroverrides1.Manager",
+					 wanted ? "SetOverride" : "ClearOverride"),
+			0);
+		ck_assert_int_ge(wanted ? sd_bus_message_append(m, "sssa{sv}", "pci", CARD, wanted, 0)
+					: sd_bus_message_append(m, "ssa{sv}", "pci", CARD, 0),
+			0);
+		ck_assert_int_ge(sd_bus_call_async(other, NULL, m, on_reply, &c, 0), 0);
+		ck_assert_int_ge(sd_bus_flush(other), 0);
+		(void)usleep((useconds_t)(rand_r(&seed) % 60000));
+		service_kill(h);
+		while (c.done == 0) {
+			ck_assert_int_ge(sd_bus_process(other, NULL), 0);
+			(void)usleep(1000);
+		}
+		(void)sd_bus_message_unref(m);
+		(void)sd_bus_flush_close_unref(other);
+
+		/* Its writer dies with it, but may have been in the middle of a rename. */
+		service_start(h);
+		/* Whoever was told so can rely on it; else it is the one or the other, and whole. */
+		after = policy_text(h, MOCK_ETC, CARD_FILE);
+		answer = c.failed ? "no answer" : "acknowledged";
+		if (!c.failed || !(before ? after && streq(before, after) : !after))
+			ck_assert_msg(
+				wanted ? after && strstr(after, mock_printf(h->m, "\nDriver=%s\n", wanted))
+				       : !after,
+				"%s, wanted %s, is now: %s", answer, wanted ? wanted : "nothing",
+				after ? after : "nothing");
+		ck_assert_uint_eq(policy_files(h, MOCK_ETC), after ? 1 : 0);
+		/* What was not done is done now. */
+		wait_property(h, "pci", CARD, "State", after ? "enforced" : "unmanaged");
+	}
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(what_a_killed_service_has_left_is_removed_at_the_start)
+{
+	struct harness *h = harness_new();
+	const char *staged = mock_printf(h->m, "%s/staging/1-1", h->m->state);
+
+	three_devices(h);
+	make_dirs(staged);
+	make_file(mock_printf(h->m, "%s/10-set-x.conf", staged), "", 0);
+	make_file(mock_printf(h->m, "%s/.set-abcdef", h->m->conf[MOCK_ETC]), "half", 4);
+	make_file(mock_printf(h->m, "%s/.mine", h->m->conf[MOCK_ETC]), "", 0);
+	service_start(h);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	ck_assert_int_eq(access(staged, F_OK), -1);
+	harness_free(h);
+}
+END_TEST
+
+SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
+	two_callers_have_one_order, one_device_has_one_order_however_it_is_named,
+	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
+	what_a_killed_service_has_left_is_removed_at_the_start)

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who may do what. The caller is another user than the service, which only root can arrange; as root the
+ * tests run.
+ */
+#include "harness.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* Anybody who has an account, which the bus wants: nobody. */
+#define SOMEBODY 65534U
+
+#define MANAGER "org.driveroverrides1.Manager"
+#define ROOT_PATH "/org/driveroverrides1"
+
+static pid_t polkit;
+
+static const char *questions(struct harness *h)
+{
+	const char *path = mock_printf(h->m, "%s/questions", h->m->root);
+
+	return access(path, F_OK) == 0 ? mock_read(h->m, path) : "";
+}
+
+static void answers(struct harness *h, const char *text)
+{
+	make_file(mock_printf(h->m, "%s/answers", h->m->root), text, strlen(text));
+	(void)unlink(mock_printf(h->m, "%s/questions", h->m->root));
+}
+
+/* With a polkit that gives these answers; NULL: without any. */
+static struct harness *begin(const char *text)
+{
+	struct harness *h = harness_new();
+
+	ck_assert_msg(geteuid() == 0, "only root can call as another user");
+	three_devices(h);
+	if (text) {
+		const char *program = getenv("FAKE_POLKIT");
+
+		ck_assert_ptr_nonnull(program);
+		answers(h, text);
+		polkit = fork();
+		if (polkit == 0) {
+			(void)execl(program, program, mock_printf(h->m, "%s/answers", h->m->root),
+				mock_printf(h->m, "%s/questions", h->m->root), NULL);
+			_exit(127);
+		}
+		while (sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
+			       "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") < 0)
+			(void)usleep(10000);
+	}
+	service_start(h);
+	return h;
+}
+
+static void end(struct harness *h, sd_bus *user)
+{
+	(void)sd_bus_flush_close_unref(user);
+	if (polkit > 0) {
+		(void)kill(polkit, SIGKILL);
+		(void)waitpid(polkit, NULL, 0);
+	}
+	harness_free(h);
+}
+
+static const char *set_as(struct harness *h, sd_bus *user, const char *driver)
+{
+	return outcome(
+		h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci", CARD, driver, 0));
+}
+
+START_TEST(without_polkit_root_may_and_nobody_else)
+{
+	struct harness *h = begin(NULL);
+	sd_bus *user = connect_as(h, SOMEBODY);
+	sd_bus_message *m;
+
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	/* Reading is open to everyone. */
+	m = call_on(h, user, ROOT_PATH, MANAGER, "ListDevices", NULL);
+	ck_assert_ptr_nonnull(m);
+	(void)sd_bus_message_unref(m);
+	ck_assert_ptr_nonnull(strstr(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Explain", "ss", "pci", CARD)), "vfio-pci"));
+	end(h, user);
+}
+END_TEST
+
+START_TEST(every_method_that_changes_something_is_refused_without_leave)
+{
+	struct harness *h = begin("org.driveroverrides1.set no\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+	const char *device = "/org/driveroverrides1/device/pci/_30000_3a00_3a03_2e0";
+	const char *interface = "org.driveroverrides1.Device";
+
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ClearOverride", "ssa{sv}", "pci", CARD, 0)),
+		"!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", CARD, 0)),
+		"!AccessDenied");
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 0)), "!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Reload", NULL)), "!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, device, interface, "SetOverride", "sa{sv}", "none", 0)),
+		"!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, device, interface, "ClearOverride", "a{sv}", 0)),
+		"!AccessDenied");
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, device, interface, "Apply", "a{sv}", 0)), "!AccessDenied");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_uint_eq(calls(h, ""), 0);
+	ck_assert_ptr_nonnull(strstr(questions(h), "org.driveroverrides1.reload interactive=0\n"));
+	end(h, user);
+}
+END_TEST
+
+START_TEST(polkit_is_told_what_about_and_its_yes_counts)
+{
+	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.reload yes\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+	sd_bus_message *m;
+
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "enforced");
+	ck_assert_str_eq(questions(h),
+		"org.driveroverrides1.set bus=pci name=" CARD " driver=vfio-pci interactive=0\n");
+	m = call_on(h, user, ROOT_PATH, MANAGER, "Reload", NULL);
+	ck_assert_ptr_nonnull(m);
+	(void)sd_bus_message_unref(m);
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ClearOverride", "ssa{sv}", "pci", CARD, 0)),
+		"unmanaged");
+	end(h, user);
+}
+END_TEST
+
+START_TEST(force_is_asked_for_on_top)
+{
+	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
+					    CARD, "vfio-pci", 1, "force", "b", 1)),
+		"!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
+					    CARD, "vfio-pci", 1, "rebind", "s", "force")),
+		"!AccessDenied");
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 1, "force", "b", 1)),
+		"!AccessDenied");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_uint_eq(calls(h, ""), 0);
+	answers(h, "org.driveroverrides1.set yes\norg.driveroverrides1.force yes\n");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
+					    CARD, "vfio-pci", 1, "force", "b", 1)),
+		"enforced");
+	/* .force alone is not enough. */
+	answers(h, "org.driveroverrides1.set no\norg.driveroverrides1.force yes\n");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
+					    CARD, "none", 1, "force", "b", 1)),
+		"!AccessDenied");
+	end(h, user);
+}
+END_TEST
+
+START_TEST(a_password_is_asked_for_only_if_the_caller_allows_it)
+{
+	struct harness *h = begin("org.driveroverrides1.set challenge\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!InteractiveAuthorizationRequired");
+	ck_assert_int_ge(sd_bus_set_allow_interactive_authorization(user, true), 0);
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
+	ck_assert_ptr_nonnull(strstr(questions(h), "driver=vfio-pci interactive=1\n"));
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	end(h, user);
+}
+END_TEST
+
+START_TEST(nobody_is_asked_about_what_cannot_be_done)
+{
+	struct harness *h = begin("org.driveroverrides1.set yes\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+
+	(void)mock_policy(h->m, MOCK_ETC, "01-mine.conf", "[device mine]\nClass=02\nDriver=none\n");
+	wait_property(h, "pci", CARD, "Decision", "none");
+	ck_assert_str_eq(set_as(h, user, "a/b"), "!Invalid");
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!Shadowed");
+	ck_assert_str_eq(questions(h), "");
+	/* Nor for a dry run. */
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
+					    DISK, "vfio-pci", 1, "dry-run", "b", 1)),
+		"enforced");
+	ck_assert_str_eq(questions(h), "");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	end(h, user);
+}
+END_TEST
+
+START_TEST(a_polkit_that_fails_or_goes_means_no)
+{
+	struct harness *h = begin("org.driveroverrides1.set error\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+	sd_bus_message *m = NULL;
+
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
+	/* A question without an answer holds up nobody else. */
+	answers(h, "org.driveroverrides1.set wait\n");
+	ck_assert_int_ge(sd_bus_message_new_method_call(
+				 user, &m, "org.driveroverrides1", ROOT_PATH, MANAGER, "SetOverride"),
+		0);
+	ck_assert_int_ge(sd_bus_message_append(m, "sssa{sv}", "pci", CARD, "vfio-pci", 0), 0);
+	ck_assert_int_ge(sd_bus_send(user, m, NULL), 0);
+	ck_assert_int_ge(sd_bus_flush(user), 0);
+	(void)sd_bus_message_unref(m);
+	while (!*questions(h))
+		(void)usleep(10000);
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
+	(void)kill(polkit, SIGKILL);
+	(void)waitpid(polkit, NULL, 0);
+	polkit = 0;
+	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "none");
+	end(h, user);
+}
+END_TEST
+
+SUITE_MAIN("bus-polkit", 300, without_polkit_root_may_and_nobody_else,
+	every_method_that_changes_something_is_refused_without_leave,
+	polkit_is_told_what_about_and_its_yes_counts, force_is_asked_for_on_top,
+	a_password_is_asked_for_only_if_the_caller_allows_it, nobody_is_asked_about_what_cannot_be_done,
+	a_polkit_that_fails_or_goes_means_no)

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the service does by itself: what is not yet as decided is moved, what has drifted away is shown. */
+#include "harness.h"
+
+#define PATH_OF(name) "/devices/pci0000:00/" name
+
+static const char card_rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\n";
+
+/* By somebody who is none of our programs. */
+static void drift(struct harness *h, const char *devpath, const char *override, const char *driver)
+{
+	mock_attr(h->m, devpath, "driver_override", override);
+	if (driver)
+		mock_bind(h->m, devpath, driver);
+	else
+		mock_unbind(h->m, devpath);
+}
+
+START_TEST(what_was_there_before_the_service_is_moved)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	ck_assert_str_eq(property(h, "pci", DISK, "Driver"), "nvme");
+	ck_assert_uint_eq(calls(h, "pci/" DISK), 0);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_rule_that_comes_is_enforced_and_one_that_goes_gives_back)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	service_start(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_int_eq(unlink(mock_printf(h->m, "%s/50-a.conf", h->m->conf[MOCK_ETC])), 0);
+	wait_property(h, "pci", CARD, "State", "unmanaged");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_hot_plugged_device_that_lost_its_first_probe_is_moved)
+{
+	struct harness *h = harness_new();
+	const char *devpath;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", "[device new]\nName=0000:00:05.0\nDriver=vfio-pci\n");
+	service_start(h);
+	devpath = mock_pci_add(h->m, "0000:00:05.0", NULL, 0x8086, 0x10d3, 0x020000);
+	mock_bind(h->m, devpath, "e1000e");
+	tell(h, "add", "pci", "0000:00:05.0");
+	wait_property(h, "pci", "0000:00:05.0", "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", "0000:00:05.0", "Driver"), "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(drift_is_shown_and_signalled_and_not_fought)
+{
+	struct harness *h = harness_new();
+	struct signals changed;
+	unsigned before;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	drain(h);
+	before = calls(h, "");
+	listen_for(h, &changed, "org.freedesktop.DBus.Properties", "PropertiesChanged");
+	/* What libvirt does when its guest is gone. */
+	drift(h, PATH_OF(CARD), "(null)\n", "e1000e");
+	tell(h, "unbind", "pci", CARD);
+	tell(h, "bind", "pci", CARD);
+	wait_signals(&changed, 1);
+	wait_property(h, "pci", CARD, "State", "pending");
+	ck_assert_ptr_nonnull(strstr(property(h, "pci", CARD, "Reason"), "drifted"));
+	/* Not by a look at it, by policy that changes elsewhere, nor by a restart. */
+	(void)mock_policy(h->m, MOCK_ETC, "60-b.conf", "[device b]\nName=nobody\nDriver=none\n");
+	while (!streq(manager_property(h, "Rules", "u"), "2"))
+		drain(h);
+	drain(h);
+	service_stop(h);
+	service_start(h);
+	drain(h);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_uint_eq(calls(h, ""), before);
+	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(what_is_in_use_is_tried_once_and_again_when_asked)
+{
+	struct harness *h = harness_new();
+	sd_bus_message *m;
+
+	three_devices(h);
+	faults(h, "pci/" CARD " InUse eth0 has an address\n");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "blocked");
+	ck_assert_str_eq(property(h, "pci", CARD, "Reason"), "eth0 has an address");
+	ck_assert_uint_eq(calls(h, "pci/" CARD), 1);
+	tell(h, "unbind", "pci", CARD);
+	tell(h, "bind", "pci", CARD);
+	tell(h, "change", "pci", CARD);
+	(void)mock_policy(h->m, MOCK_ETC, "60-b.conf", "[device b]\nName=nobody\nDriver=none\n");
+	while (!streq(manager_property(h, "Rules", "u"), "2"))
+		drain(h);
+	drain(h);
+	ck_assert_uint_eq(calls(h, "pci/" CARD), 1);
+	faults(h, "");
+	m = call(h, "Reload", NULL);
+	ck_assert_ptr_nonnull(m);
+	(void)sd_bus_message_unref(m);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(rebind_no_is_reported_and_left)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	(void)mock_policy(
+		h->m, MOCK_ETC, "50-a.conf", "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n");
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "blocked");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(an_override_of_somebody_else_is_foreign_and_left)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	mock_attr(h->m, PATH_OF(CARD), "driver_override", "pci-stub\n");
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	drain(h);
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "foreign");
+	ck_assert_str_eq(property(h, "pci", DISK, "State"), "foreign");
+	ck_assert_uint_eq(calls(h, ""), 0);
+	ck_assert_str_eq(mock_override(h->m, PATH_OF(CARD)), "pci-stub\n");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_stuck_device_recovers_when_it_has_let_go)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	service_start(h);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	faults(h, "pci/" CARD " Stuck unbinding did not come back\n");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "!Stuck");
+	faults(h, "");
+	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "enforced");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_device_that_comes_again_under_its_name_is_a_new_one)
+{
+	struct harness *h = harness_new();
+	const char *devpath;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	mock_remove(h->m, PATH_OF(CARD));
+	devpath = mock_pci_add(h->m, CARD, NULL, 0x8086, 0x10d3, 0x020000);
+	mock_bind(h->m, devpath, "e1000e");
+	tell(h, "remove", "pci", CARD);
+	tell(h, "add", "pci", CARD);
+	wait_property(h, "pci", CARD, "Driver", "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
+/* Suspend and resume, a coldplug: events without a change. */
+START_TEST(events_without_a_change_write_nothing)
+{
+	struct harness *h = harness_new();
+	struct signals changed;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	drain(h);
+	listen_for(h, &changed, "org.freedesktop.DBus.Properties", "PropertiesChanged");
+	for (unsigned i = 0; i < 50; i++) {
+		tell(h, "change", "pci", CARD);
+		tell(h, "add", "pci", DISK);
+		tell(h, "add", "pci", CARD);
+	}
+	drain(h);
+	ck_assert_uint_eq(changed.n, 0);
+	ck_assert_uint_eq(calls(h, ""), 1);
+	harness_free(h);
+}
+END_TEST
+
+SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
+	a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
+	a_hot_plugged_device_that_lost_its_first_probe_is_moved, drift_is_shown_and_signalled_and_not_fought,
+	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
+	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
+	a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)

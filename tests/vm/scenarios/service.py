@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The D-Bus service with the real bus and the real polkitd: as root and as an ordinary user."""
+import json
+import os
+
+from lab.device import empty_ports, override, path, plug, unplug
+from lab.scenario import scenario
+
+CARD = "0000:01:00.0"
+UNIT = "driver-overrided.service"
+# A platform device that is there at every boot: so there is a decision, and the udev rule asks for the service.
+POLICY = "[device watched]\nBus=platform\nName=QEMU0002:00\nDriver=none\n"
+LET_NOBODY = """\
+polkit.addRule(function(action, subject) {
+    if (action.id == "org.driveroverrides1.set" && subject.user == "nobody" && action.lookup("bus") == "pci" &&
+        action.lookup("driver") == "vfio-pci")
+        return polkit.Result.YES;
+    if (action.id == "org.driveroverrides1.reload" && subject.user == "nobody")
+        return polkit.Result.YES;
+});
+"""
+MACHINE = dict(files={"/etc/driver-overrides.d/50-boot.conf": POLICY})
+
+MANAGER = "org.driveroverrides1 /org/driveroverrides1 org.driveroverrides1.Manager"
+NOBODY = "runuser -u nobody -- "
+
+
+def full(often, seldom):
+    """How many times: the full count on request, a few in CI."""
+    return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
+
+
+def busctl(vm, what, user="", check=True, timeout=120):
+    return vm.run(f"{user}busctl --timeout=60 {what}", timeout=timeout, check=check)
+
+
+def call(vm, member, args="", user="", check=True):
+    """A method of the manager, by busctl as a person types it. Its output."""
+    result = busctl(vm, f"call {MANAGER} {member} {args}", user, check=False)
+    if check:
+        assert result.rc == 0, (member, args, result.out)
+    return result.out.strip()
+
+
+def refused(vm, text, member, args="", user=""):
+    result = busctl(vm, f"call {MANAGER} {member} {args}", user, check=False)
+    assert result.rc != 0 and text in result.out, (member, args, result)
+    return result.out
+
+
+def obj(device, bus="pci"):
+    """The object path of a device."""
+    name = "".join(c if c.isalnum() and not (i == 0 and c.isdigit()) else f"_{ord(c):02x}" for i, c in enumerate(device))
+    return f"/org/driveroverrides1/device/{bus}/{name}"
+
+
+def prop(vm, device, name, bus="pci", user=""):
+    out = busctl(vm, f"--json=short get-property org.driveroverrides1 {obj(device, bus)} org.driveroverrides1.Device {name}",
+                 user).out
+    return json.loads(out)["data"]
+
+
+def wait_prop(vm, device, name, value, bus="pci"):
+    vm.wait_for(f"busctl get-property org.driveroverrides1 {obj(device, bus)} org.driveroverrides1.Device {name} "
+                f"| grep -qx 's \"{value}\"'", timeout=90)
+
+
+def policy_files(vm):
+    return vm.out("cd /etc/driver-overrides.d; ls -A; cd /run/driver-overrides.d 2>/dev/null && ls -A; true").split()
+
+
+@scenario("a rule is in force at boot: the service runs, and nobody has called it")
+def from_boot(vm):
+    vm.wait_for(f"systemctl -q is-active {UNIT}", timeout=90)
+    status = vm.out(f"systemctl show -P StatusText {UNIT}")
+    assert status.startswith("1 rules, 0 errors"), status
+    assert vm.driver("QEMU0002:00", "platform") == ""
+    assert prop(vm, "QEMU0002:00", "State", "platform") == "enforced"
+    assert prop(vm, "QEMU0002:00", "Rule", "platform") == "watched"
+
+
+@scenario("every method and property, by busctl as root", timeout=600)
+def as_root(vm):
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    plug(vm, 0, CARD, "e1000e")
+    wait_prop(vm, CARD, "Driver", "e1000e")
+    listed = call(vm, "ListDevices")
+    assert CARD in listed and "QEMU0002:00" in listed, listed
+    assert obj(CARD) in call(vm, "GetDevice", f"ss pci {CARD}")
+    explained = json.loads(json.loads(busctl(vm, f"--json=short call {MANAGER} Explain ss pci {CARD}").out)["data"][0])
+    assert explained["driver"] == "e1000e" and explained["decision"] == "", explained
+
+    before = busctl(vm, f"introspect org.driveroverrides1 {obj(CARD)}").out
+    for name in ("Bus", "Name", "SysfsPath", "Path", "Driver", "Override", "Decision", "Rule", "Source", "State",
+                 "Reason", "FirstProbe", "Group"):
+        assert f".{name} " in before, (name, before)
+    for name in ("Version", "Generation", "Rules", "Errors", "Buses", "Hold"):
+        busctl(vm, f"get-property {MANAGER} {name}")
+
+    assert call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 1 dry-run b true") == 's "enforced"'
+    assert vm.driver(CARD) == "e1000e"
+    assert call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0") == 's "enforced"'
+    assert vm.driver(CARD) == "vfio-pci" and override(vm, CARD) == "vfio-pci"
+    assert f"10-set-pci-{CARD}.conf" in policy_files(vm), policy_files(vm)
+    assert prop(vm, CARD, "State") == "enforced" and prop(vm, CARD, "Driver") == "vfio-pci"
+    group = prop(vm, CARD, "Group")
+    for name in ("Id", "Members", "Viable", "Blockers"):
+        busctl(vm, f"get-property org.driveroverrides1 {group} org.driveroverrides1.Group {name}")
+    assert call(vm, "Apply", f"ssa{{sv}} pci {CARD} 0") == 's "enforced"'
+    assert CARD in call(vm, "ApplyAll", "a{sv} 0")
+    assert call(vm, "Reload") == "a(sus) 0"
+    assert call(vm, "ClearOverride", f"ssa{{sv}} pci {CARD} 0") == 's "unmanaged"'
+    assert vm.driver(CARD) == "e1000e" and override(vm, CARD) == ""
+
+    device = f"call org.driveroverrides1 {obj(CARD)} org.driveroverrides1.Device"
+    busctl(vm, f"{device} SetOverride sa{{sv}} none 1 runtime b true")
+    assert vm.driver(CARD) == "" and f"05-run-pci-{CARD}.conf" in policy_files(vm)
+    busctl(vm, f"{device} Apply a{{sv}} 0")
+    busctl(vm, f"{device} ClearOverride a{{sv}} 1 runtime b true")
+    assert vm.driver(CARD) == "e1000e"
+    assert policy_files(vm) == ["50-boot.conf"], policy_files(vm)
+
+
+@scenario("a driver that does not exist, a device that does not: refused by name, all as before")
+def nonsense(vm):
+    refused(vm, "nosuchdriver", "SetOverride", f"sssa{{sv}} pci {CARD} nosuchdriver 0")
+    refused(vm, "no device", "SetOverride", "sssa{sv} pci 0000:77:00.0 none 0")
+    assert vm.driver(CARD) == "e1000e" and override(vm, CARD) == ""
+    assert policy_files(vm) == ["50-boot.conf"], policy_files(vm)
+
+
+@scenario("a card whose interface has an address is refused with the interface named, and forced", timeout=600)
+def in_use(vm):
+    interface = vm.out(f"ls {path(CARD)}/net")
+    vm.run(f"ip addr add 192.0.2.1/24 dev {interface}")
+    out = refused(vm, interface, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0")
+    assert "192.0.2.1" in out or "address" in out, out
+    assert vm.driver(CARD) == "e1000e" and policy_files(vm) == ["50-boot.conf"]
+    assert call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 1 force b true") == 's "enforced"'
+    assert vm.driver(CARD) == "vfio-pci"
+    call(vm, "ClearOverride", f"ssa{{sv}} pci {CARD} 0")
+    assert vm.driver(CARD) == "e1000e"
+
+
+@scenario("an ordinary user reads everything, is refused every change, and then let by a polkit rule", timeout=600)
+def as_user(vm):
+    assert CARD in call(vm, "ListDevices", user=NOBODY)
+    assert prop(vm, CARD, "Driver", user=NOBODY) == "e1000e"
+    call(vm, "Explain", f"ss pci {CARD}", user=NOBODY)
+    # By the policy's defaults an administrator's password is needed, and nobody is there to type it.
+    for member, args in (("SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0"), ("ClearOverride", f"ssa{{sv}} pci {CARD} 0"),
+                         ("Apply", f"ssa{{sv}} pci {CARD} 0"), ("ApplyAll", "a{sv} 0"), ("Reload", "")):
+        result = busctl(vm, f"call {MANAGER} {member} {args}", NOBODY, check=False)
+        assert result.rc != 0, (member, result)
+        result = busctl(vm, f"--allow-interactive-authorization=false call {MANAGER} {member} {args}", NOBODY, check=False)
+        assert result.rc != 0 and "password" in result.out, (member, result)
+    assert vm.driver(CARD) == "e1000e" and policy_files(vm) == ["50-boot.conf"]
+
+    vm.write("/etc/polkit-1/rules.d/10-lab.rules", LET_NOBODY)
+    vm.run("systemctl restart polkit.service")
+    vm.wait_for("busctl status org.freedesktop.PolicyKit1", timeout=60)
+    assert call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0", NOBODY) == 's "enforced"'
+    assert vm.driver(CARD) == "vfio-pci"
+    # The rule is about that driver, and not about force.
+    for args in (f"sssa{{sv}} pci {CARD} none 0", f"sssa{{sv}} pci {CARD} vfio-pci 1 force b true"):
+        assert busctl(vm, f"call {MANAGER} SetOverride {args}", NOBODY, check=False).rc != 0
+    call(vm, "Reload", user=NOBODY)
+    assert vm.driver(CARD) == "vfio-pci"
+    call(vm, "ClearOverride", f"ssa{{sv}} pci {CARD} 0")
+    # Without polkit, only root.
+    vm.run("systemctl mask --runtime --now polkit.service")
+    try:
+        refused(vm, "Access denied", "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0", NOBODY)
+        assert call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} none 0") == 's "enforced"'
+    finally:
+        vm.run("systemctl unmask --runtime polkit.service")
+    call(vm, "ClearOverride", f"ssa{{sv}} pci {CARD} 0")
+    assert vm.driver(CARD) == "e1000e" and policy_files(vm) == ["50-boot.conf"]
+
+
+@scenario("drift shows in State and is not fought; Apply writes again", timeout=600)
+def drift(vm):
+    call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0")
+    # What libvirt does when a guest gives the card back.
+    vm.run(f"echo >{path(CARD)}/driver_override\necho {CARD} >{path(CARD)}/driver/unbind\n"
+           f"echo {CARD} >/sys/bus/pci/drivers_probe")
+    wait_prop(vm, CARD, "State", "pending")
+    vm.run("sleep 3")
+    assert vm.driver(CARD) == "e1000e" and override(vm, CARD) == ""
+    assert "drifted" in prop(vm, CARD, "Reason"), prop(vm, CARD, "Reason")
+    assert call(vm, "Apply", f"ssa{{sv}} pci {CARD} 0") == 's "enforced"'
+    assert vm.driver(CARD) == "vfio-pci"
+
+
+@scenario("a plugged card that lost its first probe is moved to its driver", timeout=600)
+def lost_probe(vm):
+    unplug(vm, 0, CARD)
+    for _ in range(full(10, 2)):
+        plug(vm, 0, CARD)
+        wait_prop(vm, CARD, "State", "enforced")
+        assert vm.driver(CARD) == "vfio-pci"
+        unplug(vm, 0, CARD)
+
+
+@scenario("killed at any moment: whole files, the last acknowledged word, and back by activation", timeout=1500)
+def killed(vm):
+    empty_ports(vm)
+    vm.run("rm -f /etc/driver-overrides.d/10-set-*; systemctl reset-failed; busctl call %s Reload" % MANAGER)
+    plug(vm, 0, CARD)
+    vm.run("mkdir -p /etc/systemd/system/driver-overrided.service.d\n"
+           "printf '[Unit]\\nStartLimitIntervalSec=0\\n[Service]\\nRestart=no\\n' "
+           ">/etc/systemd/system/driver-overrided.service.d/lab.conf\nsystemctl daemon-reload")
+    script = f"""
+file=/etc/driver-overrides.d/10-set-pci-{CARD}.conf
+for i in $(seq {full(1000, 25)}); do
+    want=none
+    [ $((i % 2)) = 0 ] && want=vfio-pci
+    if [ $((i % 3)) = 0 ]; then want=; set -- ClearOverride ssa{{sv}} pci {CARD} 0
+    else set -- SetOverride sssa{{sv}} pci {CARD} $want 0; fi
+    before=$(cat $file 2>/dev/null || true)
+    busctl --timeout=60 call {MANAGER} "$@" >/tmp/answer 2>&1 & caller=$!
+    sleep 0.$((RANDOM % 5))$((RANDOM % 10))
+    kill -KILL $(systemctl show -P MainPID {UNIT}) 2>/dev/null || true
+    acknowledged=0
+    wait $caller && acknowledged=1
+    now=$(cat $file 2>/dev/null || true)
+    is=$(sed -n s/^Driver=//p $file 2>/dev/null || true)
+    if [ "$is" != "$want" ] && {{ [ $acknowledged = 1 ] || [ "$now" != "$before" ]; }}; then
+        echo "round $i: acknowledged=$acknowledged wanted '$want' is '$is'"; exit 1
+    fi
+    busctl --timeout=60 get-property {MANAGER} Rules >/dev/null
+    left=$(ls -A /etc/driver-overrides.d | grep -v -e '^10-set-' -e '^50-boot.conf$' || true)
+    [ -z "$left" ] || {{ echo "round $i: left over: $left"; exit 1; }}
+done
+"""
+    vm.run(script, timeout=1400)
+    vm.run("rm /etc/systemd/system/driver-overrided.service.d/lab.conf; systemctl daemon-reload")
+    call(vm, "ClearOverride", f"ssa{{sv}} pci {CARD} 0")
+
+
+@scenario("the unit's exposure is at most 4.0")
+def exposure(vm):
+    out = vm.out(f"systemd-analyze security --no-pager {UNIT} | tail -n 1")
+    figure = float(out.split(":")[1].split()[0])
+    print(f"# exposure {figure}")
+    assert figure <= 4.0, out
+
+
+@scenario("where no rule is in force it leaves when idle, and comes when it is called", timeout=300)
+def idle(vm):
+    vm.run("rm /etc/driver-overrides.d/*.conf")
+    vm.wait_for(f"! systemctl -q is-active {UNIT}", timeout=120)
+    assert vm.out(f"systemctl show -P Result {UNIT}") == "success"
+    assert "QEMU0002:00" in call(vm, "ListDevices")
+    assert vm.out(f"systemctl is-active {UNIT}") == "active"
