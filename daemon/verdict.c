@@ -16,17 +16,13 @@ static void _printf_(3, 4) become(struct verdict *v, const char *state, const ch
 
 static bool is_ours(const struct seen *s)
 {
-	return s->record && s->override[0] &&
-	       (streq(s->override, s->record->set) || streq(s->override, s->record->was));
+	return s->record && record_owns(s->record, s->override);
 }
 
 /* Bound by an override of ours, and would not be by itself. */
 static bool is_given(const struct seen *s)
 {
-	const struct record *r = s->record;
-
-	return r && s->driver[0] &&
-	       (streq(s->driver, r->given) || streq(s->driver, r->set) || streq(s->driver, r->was));
+	return s->record && record_gave(s->record, s->driver);
 }
 
 static bool recorded_as(const struct seen *s, const char *state)
