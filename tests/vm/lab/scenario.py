@@ -31,6 +31,7 @@ MACHINE_KEYS = START_KEYS + (
     "overlay",      # False: without the build under test
     "enable",       # False: the build's units are installed, but not enabled
     "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone
+    "service",      # True: with driver-overrided; else it is masked, and nobody moves what enforcer and guard have left
     "settled",      # False: scenarios begin as soon as the shell answers, maybe before the boot is over
     "kernel_log",   # regular expressions: lines of the kernel's log that this machine provokes on purpose
 )
@@ -45,6 +46,7 @@ ACCEPTED = ()
 
 NO_GUARD = {f"/etc/systemd/system/driver-override-guard.{kind}": machine.link("/dev/null")
             for kind in ("service", "socket")}
+NO_SERVICE = {"/etc/systemd/system/driver-overrided.service": machine.link("/dev/null")}
 # An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
 # space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
 BOOT_TRIES = 2
@@ -141,6 +143,8 @@ class Boot:
         settings = {k: self.settings[k] for k in START_KEYS if k in self.settings}
         if not self.settings.get("guard"):
             settings["files"] = {**NO_GUARD, **settings.get("files", {})}
+        if not self.settings.get("service"):
+            settings["files"] = {**NO_SERVICE, **settings.get("files", {})}
         for tries in range(1, BOOT_TRIES + 1):
             begun = time.monotonic()
             with contextlib.ExitStack() as attempt:

@@ -19,7 +19,7 @@ polkit.addRule(function(action, subject) {
         return polkit.Result.YES;
 });
 """
-MACHINE = dict(files={"/etc/driver-overrides.d/50-boot.conf": POLICY})
+MACHINE = dict(service=True, files={"/etc/driver-overrides.d/50-boot.conf": POLICY})
 
 MANAGER = "org.driveroverrides1 /org/driveroverrides1 org.driveroverrides1.Manager"
 NOBODY = "runuser -u nobody -- "
