@@ -17,7 +17,7 @@ STORM = r"""
 rm -f /run/lab/enough /run/lab/written
 (while ! [ -e /run/lab/enough ]; do ip netns add storm; ip netns del storm; done) &
 (for i in 1 2 3; do udevadm trigger --action=add; done) &
-files=$(for file in $(find /sys/devices -name uevent); do [ -e ${file%/uevent}/subsystem ] && echo $file; done)
+files=$(for file in $(find /sys/devices -name uevent); do [ -e ${file%%/uevent}/subsystem ] && echo $file; done)
 written=0
 until [ $written -ge %d ] && [ -e /run/lab/enough ]; do
     for file in $files; do
@@ -93,7 +93,7 @@ dropped() {
         /proc/net/netlink
 }
 filler=$(head -c 1500 /dev/zero | tr '\0' x)
-for i in $(seq 200); do
+for i in $(seq 2000); do
     for file in /sys/devices/virtual/*/*/uevent; do
         echo "add 12345678-1234-1234-1234-123456789abc FILLER=$filler" >$file
     done
