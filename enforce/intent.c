@@ -95,6 +95,19 @@ struct intent *intent_begin(struct intents *intents, const char *bus, const char
 	return NULL;
 }
 
+bool intent_is_set(struct intents *intents, const char *bus, const char *name)
+{
+	for (size_t i = 0; intents && i < SLOTS; i++) {
+		const struct intent *slot = &intents->slots[i];
+
+		if (atomic_load(&slot->state) == SET && slot->pid == getpid() &&
+			strncmp(slot->bus, bus, sizeof(slot->bus)) == 0 &&
+			strncmp(slot->name, name, sizeof(slot->name)) == 0)
+			return true;
+	}
+	return false;
+}
+
 void intent_end(struct intent *intent)
 {
 	if (intent)

@@ -25,6 +25,9 @@ void intents_forget_others(struct intents *intents);
  */
 struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value);
 
+/* Whether some thread of this process is writing to the device right now. */
+bool intent_is_set(struct intents *intents, const char *bus, const char *name);
+
 /* It is recorded, or was not written. NULL is fine. */
 void intent_end(struct intent *intent);
 

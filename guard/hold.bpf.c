@@ -44,7 +44,7 @@ struct pci_dev {
 
 /* Settings, by the guard before it attaches. */
 const volatile __u64 limit_ns = 1000000000;
-const volatile __u64 late_ns = 10000000;
+const volatile __u64 late_ns = 50000000;
 const volatile __u32 give_up_after = 3;
 
 struct hold_counters counters;

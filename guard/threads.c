@@ -6,6 +6,7 @@
  */
 #include "worker.h"
 
+#include "../enforce/intent.h"
 #include "../enforce/log.h"
 
 #include <pthread.h>
@@ -14,6 +15,7 @@
 
 #define THREADS_FIRST 6
 #define THREADS_MAX 64
+#define LATE_PATIENCE_USEC 50000U
 #define THREAD_STACK (256U * 1024U)
 /* What devices answer, a group's as well; a few hundred bytes each. Only a group of dozens needs more. */
 #define WORKER_MEMORY (32U * 1024U)
@@ -215,7 +217,11 @@ static void *stand_by(void *userdata)
 
 	while (r >= 0) {
 		r = hold_late_wait(s->late, &key);
-		if (r == 1 && find_late(w, &key, path, &e)) {
+		/* One that is about to write had better be let: it is slow, and not stuck. */
+		if (r == 1 && intent_is_set(s->guard->intents, key.bus.name, key.name))
+			(void)usleep(LATE_PATIENCE_USEC);
+		if (r == 1 && hold_awaits(s->guard->hold, key.bus.name, key.name) &&
+			find_late(w, &key, path, &e)) {
 			atomic_fetch_add(&s->guard->late, 1);
 			worker_add(w, &e);
 		}

@@ -60,6 +60,9 @@ START_TEST(intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at)
 	intents_forget_others(intents);
 	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
 	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:05.0", "none"));
+	ck_assert(intent_is_set(intents, "pci", "0000:00:05.0"));
+	ck_assert(!intent_is_set(intents, "pci", "0000:00:03.0"));
+	ck_assert(!intent_is_set(NULL, "pci", "0000:00:05.0"));
 	bench_done(&b);
 }
 END_TEST

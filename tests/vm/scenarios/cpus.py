@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One CPU, where the guard can only run while the kernel does not wait for it, or instead of it; and four. Idle, and with
+every CPU busy."""
+
+import contextlib
+
+from lab.device import path, plug, record, rule, traced, unplug
+from lab.guarding import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
+from lab.scenario import scenario
+
+CARD = "0000:01:00.0"
+COMMON = dict(guard=True, files={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
+                                 + rule("sound", Bus="platform", Name="snd_dummy.*", Driver="none")})
+MACHINES = dict(one=dict(cpus=1, **COMMON), four=dict(cpus=4, **COMMON))
+
+# debugfs; what the kernel command line's preempt= sets, too.
+PREEMPT = "/sys/kernel/debug/sched/preempt"
+
+
+def plugs(vm, load):
+    """Cards, and platform devices: with these the kernel comes from the uevent to the probe without a pause."""
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    before = status(vm)
+    with load(vm):
+        for _ in range(full(30, 3)):
+            plug_guaranteed(vm, 0, CARD)
+            pull(vm, 0, CARD)
+        for _ in range(full(30, 5)):
+            trace = traced(vm)
+            # The module makes its device, finds that nothing binds it, and takes itself out again.
+            assert vm.run("modprobe snd-dummy", check=False).rc != 0
+            assert not trace.read("probe", "snd_dummy.0"), trace.read(device="snd_dummy.0")
+        plug_guaranteed(vm, 0, CARD)
+        pull(vm, 0, CARD)
+    after = status(vm)
+    assert after["EXPIRED"] == before["EXPIRED"] and after["HOLD"] == "active", (before, after)
+
+
+@scenario("one CPU, idle: every first probe is guaranteed", machine="one", timeout=900)
+def one_idle(vm):
+    assert vm.out("nproc") == "1"
+    plugs(vm, contextlib.nullcontext)
+
+
+@scenario("one CPU, busy: every first probe is guaranteed", machine="one", timeout=900)
+def one_busy(vm):
+    plugs(vm, busy)
+
+
+@scenario("one CPU, the guard stopped: three holds end at the limit, then there are none; nothing is claimed",
+          machine="one", timeout=600)
+def one_stopped(vm):
+    before = status(vm)
+    vm.run(f"systemctl kill -s STOP {GUARD}")
+    for i in range(5):
+        plug(vm, 0, CARD)
+        vm.wait_for(f"test -e {path(CARD)}/driver")
+        assert record(vm, CARD).get("FIRST_PROBE") in (None, "lost", "won", "unknown"), (i, record(vm, CARD))
+        unplug(vm, 0, CARD)
+    vm.run(f"systemctl kill -s CONT {GUARD}")
+    wait_status(vm, "EXPIRED", int(before["EXPIRED"]) + 3)
+    plug_guaranteed(vm, 0, CARD)
+    pull(vm, 0, CARD)
+    assert int(status(vm)["EXPIRED"]) == int(before["EXPIRED"]) + 3, status(vm)
+
+
+@scenario("one CPU, the kernel preempts as little as it can: where nobody can answer while it waits, each hold ends at "
+          "the limit and nothing is claimed", machine="one", timeout=900)
+def one_unpreempted(vm):
+    modes = vm.out(f"cat {PREEMPT}")
+    usual = modes[modes.index("(") + 1:modes.index(")")]
+    if "none" not in modes:  # since Linux 7.0 a real-time thread always gets its turn
+        assert usual == "lazy", modes
+        plugs(vm, contextlib.nullcontext)
+        return
+    before = status(vm)
+    vm.run(f"echo none >{PREEMPT}")
+    number = full(10, 3)
+    for i in range(number):
+        trace = traced(vm)
+        plug(vm, 0, CARD)
+        vm.wait_for(f"test -e {path(CARD)}/driver")
+        first, claimed = trace.read("probe", CARD)[0].text, first_probe(vm, CARD)
+        assert claimed != "guaranteed" if first == "vfio-pci" else claimed == "lost", (i, first, record(vm, CARD))
+        unplug(vm, 0, CARD)
+    expired = int(wait_status(vm, "EXPIRED", int(before["EXPIRED"]) + 1)["EXPIRED"]) - int(before["EXPIRED"])
+    assert expired <= number, status(vm)
+    vm.run(f"echo {usual} >{PREEMPT}")
+    plug_guaranteed(vm, 0, CARD)
+    pull(vm, 0, CARD)
+
+
+@scenario("four CPUs, idle: every first probe is guaranteed", machine="four", timeout=900)
+def four_idle(vm):
+    assert vm.out("nproc") == "4"
+    plugs(vm, contextlib.nullcontext)
+
+
+@scenario("four CPUs, busy: every first probe is guaranteed", machine="four", timeout=900)
+def four_busy(vm):
+    plugs(vm, busy)

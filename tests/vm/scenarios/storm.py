@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Events by the thousand, none of which any probe waits for, while cards are plugged: every first probe is held up
+until the guard has decided, and the guard does not grow. And when it cannot keep up, it says so and sweeps."""
+
+import re
+
+from lab.device import empty_ports, override, path, properties, record, rule, traced
+from lab.guarding import CONF, GUARD, full, pid, plug_guaranteed, prefer_lab, pull, start_load, status
+from lab.scenario import scenario
+
+CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0", 2: "0000:03:00.0"}
+MACHINE = dict(guard=True, files={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
+
+# Three coldplugs of all devices, one after the other; network namespaces, made and deleted; and "add" written into
+# uevent files, at least so often, and on until somebody says that it is enough.
+STORM = r"""
+rm -f /run/lab/enough /run/lab/written
+(while ! [ -e /run/lab/enough ]; do ip netns add storm; ip netns del storm; done) &
+(for i in 1 2 3; do udevadm trigger --action=add; done) &
+files=$(for file in $(find /sys/devices -name uevent); do [ -e ${file%%/uevent}/subsystem ] && echo $file; done)
+written=0
+until [ $written -ge %d ] && [ -e /run/lab/enough ]; do
+    for file in $files; do
+        echo add 2>/dev/null >$file && written=$((written + 1))
+    done
+    echo $written >/run/lab/written
+done
+wait
+echo $written
+"""
+
+
+def memory(vm):
+    """Of the guard: resident and data, in KiB, and its threads."""
+    text = vm.out(f"grep -E '^(VmRSS|VmData|Threads):' /proc/{pid(vm)}/status")
+    return {key: int(value) for key, value in re.findall(r"(\w+):\s+(\d+)", text)}
+
+
+def storm(vm, writes, plugs):
+    """Plugs cards while it storms: so many at least, and on until so many events were written. How many were."""
+    before = status(vm)
+    prefer_lab(vm)
+    traced(vm)
+    job = start_load(vm, STORM % writes)
+    vm.wait_for("test -e /run/lab/written", 120)
+    number = 0
+    while number < plugs or int(vm.out("cat /run/lab/written")) < writes:
+        port = number % len(CARDS)
+        plug_guaranteed(vm, port, CARDS[port])
+        pull(vm, port, CARDS[port])
+        number += 1
+    vm.run("touch /run/lab/enough")
+    written = int(job.wait(600).out.split()[-1])
+    # The status is told after each plug; what is left of the storm may still be queued at the first ones.
+    for _ in range(20):
+        plug_guaranteed(vm, 0, CARDS[0])
+        number += 1
+        after = status(vm)
+        if int(after["SYNTHETIC"]) >= int(before["SYNTHETIC"]) + written:
+            break
+        pull(vm, 0, CARDS[0])
+        vm.run("sleep 3")
+    assert int(after["SYNTHETIC"]) >= int(before["SYNTHETIC"]) + written, (before, written, after)
+    assert after["EXPIRED"] == before["EXPIRED"] and after["NO_ROOM"] == before["NO_ROOM"], after
+    assert after["LOST"] == before["LOST"] and after["WON"] == before["WON"], after
+    # Whatever udev has made of all this in the end, it agrees.
+    vm.run("udevadm settle --timeout=900", 910)
+    assert vm.driver(CARDS[0]) == "vfio-pci" and properties(vm, CARDS[0])["_STATE"] == "enforced"
+    pull(vm, 0, CARDS[0])
+    return number, written
+
+
+@scenario("coldplug storms, synthetic events by the thousand, network namespaces: every plug is guaranteed", timeout=1800)
+def stormy(vm):
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    storm(vm, full(2000, 500), 1)
+    warm = memory(vm)
+    plugs, written = storm(vm, full(10000, 2000), full(30, 4))
+    grown = memory(vm)
+    vm.note(f"# {plugs} plugs, {written} events; guard before {warm}, after {grown}")
+    # A thread has a stack of 256 KiB, locked, and little else.
+    threads = grown["Threads"] - warm["Threads"]
+    assert grown["Threads"] <= 65, grown
+    for key in ("VmRSS", "VmData"):
+        assert grown[key] - warm[key] <= 256 + max(0, threads) * 320, (warm, grown)
+
+
+# Big ones, so that it takes fewer: a uevent has room for two kilobytes. Ends when the guard's socket has lost some.
+FLOOD = r"""
+socket=$(for fd in /proc/%d/fd/*; do readlink $fd; done | sed -n 's/^socket:.\(.*\)./\1/p')
+dropped() {
+    awk -v wanted=" $(echo $socket) " '$2 == 15 && index(wanted, " " $NF " ") { n += $(NF - 1) } END { exit !n }' \
+        /proc/net/netlink
+}
+filler=$(head -c 1500 /dev/zero | tr '\0' x)
+for i in $(seq 2000); do
+    for file in /sys/devices/virtual/*/*/uevent; do
+        echo "add 12345678-1234-1234-1234-123456789abc FILLER=$filler" >$file
+    done
+    dropped && exit 0
+done
+exit 1
+"""
+
+
+@scenario("more events than the guard's buffer holds: it says so, sweeps, and the next plug is guaranteed", timeout=900)
+def overflow(vm):
+    empty_ports(vm)
+    # udev has a buffer of its own, which is not what is tested here, and would be busy for long.
+    units = "systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udevd.service"
+    vm.run(f"modprobe e1000e; modprobe vfio-pci; systemctl stop {units}")
+    guard = pid(vm)
+    vm.run(f"kill -STOP {guard}")
+    vm.run(FLOOD % guard, 600)
+    # Nobody will ever hear of this one.
+    trace = traced(vm)
+    vm.device_add("e1000e", id="plug1", bus="rp1")
+    vm.wait_for(f"test -e {path(CARDS[1])}/driver", 60)
+    assert [e.text for e in trace.read("probe", CARDS[1])] == ["e1000e"] and not override(vm, CARDS[1])
+    vm.run(f"kill -CONT {guard}")
+    vm.wait_for(f"journalctl -b -u {GUARD} --no-pager | grep -q 'came faster than they were read; sweeping'", 120)
+    vm.wait_for(f"grep -qx vfio-pci {path(CARDS[1])}/driver_override", 60)
+    assert record(vm, CARDS[1]).get("FIRST_PROBE") in (None, "lost", "unknown"), record(vm, CARDS[1])
+    plug_guaranteed(vm, 0, CARDS[0])
+    assert pid(vm) == guard
+    vm.run(f"systemctl start {units}")
+    empty_ports(vm)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A device that is stuck in its driver's probe, with its lock held, delays no other: not in the guard, although before
+Linux 7 the thread that only reads the device's override sleeps until that probe ends, nor in udev.
+
+What is stuck is a virtio disk whose backend does not answer: virtio_blk reads the partition table, and the PCI device
+is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
+
+from lab.device import journal, path, plug, properties, record, rule
+from lab.guarding import CONF, GUARD, first_probe, full, pid, plug_guaranteed, pull, status, wait_status
+from lab.scenario import scenario
+
+CARD, DISK = "0000:01:00.0", "0000:02:00.0"
+MACHINE = dict(
+    guard=True,
+    files={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
+           + rule("disk", Bus="pci", Name=DISK, Driver="virtio-pci"),
+           # udev shall not load it while the disk is plugged, but we, later.
+           "/etc/modprobe.d/lab.conf": "blacklist virtio_blk\n"})
+
+
+def asleep(vm):
+    """How many of the guard's threads are asleep in the kernel and cannot be woken."""
+    return int(vm.out(f"cat /proc/{pid(vm)}/task/*/status | grep -c '^State:.D' || true"))
+
+
+def plug_stuck_disk(vm):
+    """With the guard stopped, so that its event is still to be read when the disk is in its second probe. The job that
+    hangs there."""
+    vm.qmp("object-add", **{"qom-type": "throttle-group", "id": "slow", "limits": {"bps-total": 1}})
+    vm.qmp("blockdev-add", **{"driver": "throttle", "node-name": "disk", "throttle-group": "slow",
+                              "file": {"driver": "null-co", "size": 1 << 20, "read-zeroes": True}})
+    vm.run(f"systemctl kill -s STOP {GUARD}")
+    plug(vm, 1, DISK, "virtio-pci", model="virtio-blk-pci", drive="disk")
+    vm.run(f"echo {DISK} >{path(DISK)}/driver/unbind; modprobe virtio_blk")
+    job = vm.spawn(f"echo $BASHPID >/run/lab/stuck; echo {DISK} >/sys/bus/pci/drivers/virtio-pci/bind")
+    vm.wait_for("grep -q '^State:.D' /proc/$(cat /run/lab/stuck)/status && ls /sys/block | grep -q ^vd")
+    return job
+
+
+@scenario("a device that hangs in its probe: other cards are guaranteed as always, and udev does not wait for it",
+          timeout=900)
+def stuck(vm):
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    hangs = plug_stuck_disk(vm)
+    reader = vm.spawn(f"cat {path(DISK)}/driver_override")
+    vm.run("sleep 3")
+    sleeps = not reader.done()
+    vm.run(f"systemctl kill -s CONT {GUARD}")
+    if sleeps:  # where a reader does, the guard's thread does, too
+        vm.wait_for(f"grep -q '^State:.D' /proc/{pid(vm)}/task/*/status")
+
+    for _ in range(full(30, 3)):
+        plug_guaranteed(vm, 0, CARD)
+        pull(vm, 0, CARD)
+    # The disk's own, while the guard was stopped.
+    assert wait_status(vm, "EXPIRED", 1)["EXPIRED"] == "1", status(vm)
+
+    # udev gives an event 180 s, ours gives up after less than two.
+    vm.run(f"udevadm trigger --action=add {path(DISK)}; udevadm settle --timeout=60", 70)
+    assert properties(vm, DISK)["_STATE"] == ("pending" if sleeps else "enforced"), properties(vm, DISK)
+    assert bool(journal(vm, "takes longer")) == sleeps, journal(vm, "takes longer")
+
+    assert not hangs.done() and (asleep(vm) > 0) == sleeps, "stuck no longer, so nothing was shown"
+    vm.qmp("qom-set", path="/objects/slow", property="limits", value={"bps-total": 0})
+    assert hangs.wait().rc == 0 and reader.wait().out == "virtio-pci\n"
+    vm.wait_for(f"! grep -q '^State:.D' /proc/{pid(vm)}/task/*/status")
+    assert first_probe(vm, DISK) != "guaranteed", record(vm, DISK)
+    assert vm.driver(DISK) == "virtio-pci"
