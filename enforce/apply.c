@@ -138,6 +138,17 @@ bool apply_owns(const struct sysfs_device *d, const struct record *record, const
 										d->bus, d->name, override)));
 }
 
+/* A driver that is bound already when an override comes to name it has not come by that. */
+static void keep(
+	const struct sysfs_device *d, const struct record *old, const char *want, struct record *record)
+{
+	char driver[BOUND_MAX];
+
+	bound_driver(d, driver, sizeof(driver));
+	if (driver[0] && (streq(driver, old->kept) || (streq(driver, want) && !record_gave(old, driver))))
+		text_copy(record->kept, sizeof(record->kept), driver);
+}
+
 /*
  * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
  * and one who died in between has claimed nothing that is not so.
@@ -155,6 +166,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	r = sysfs_device_override(d, override);
 	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, old) < 0)
 		*old = (struct record){};
+	keep(d, old, want, record);
 	if (r < 0) {
 		become(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
 		/* Whatever stands there, what was ours still is. */

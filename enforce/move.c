@@ -59,6 +59,10 @@ void moved_say(struct moved *m, enum state state, enum move_error error, const c
 	va_start(ap, format);
 	(void)vsnprintf(m->reason, sizeof(m->reason), format, ap);
 	va_end(ap);
+	/* Mount points and the names of processes are anybody's; records and answers have a line each. */
+	for (char *c = m->reason; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
 }
 
 /* What was said is also what the record says; nothing has been done about the decision. */
@@ -237,6 +241,23 @@ static int unbind(struct move *m)
 	return r < 0 ? r : -EBUSY;
 }
 
+/*
+ * An override is written on the way back: both values are named until the old one stands again, as in
+ * apply.c. It may take a probe's time, and our own end, until then.
+ */
+static void claim(const struct move *m, const char *override)
+{
+	struct record record = m->record;
+
+	if (!m->d->sysfs->state_dir)
+		return;
+	record.inode = m->d->inode;
+	(void)strcpy(record.state, state_to_string(STATE_FAILED));
+	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
+	text_copy(record.was, sizeof(record.was), override);
+	(void)record_write(m->d->sysfs->state_dir, m->d, &record);
+}
+
 /* With the override of before, which may have been another than the one by which its driver came. */
 static int bind_back(struct move *m)
 {
@@ -251,6 +272,7 @@ static int bind_back(struct move *m)
 	r = device_bind(m->d, m->driver);
 	bound_driver(m->d, driver, sizeof(driver));
 	if (!streq(driver, m->driver) && !streq(m->override, m->driver)) {
+		claim(m, m->driver);
 		r = override_write(m->d, m->driver);
 		if (r >= 0)
 			r = device_bind(m->d, m->driver);
@@ -262,20 +284,13 @@ static int bind_back(struct move *m)
 
 static int override_back(struct move *m)
 {
-	struct record record = m->record;
 	char override[OVERRIDE_MAX];
 	int r = sysfs_device_override(m->d, override);
 
-	if (r < 0)
+	if (r < 0 || streq(override, m->override))
 		return r;
-	/* Both values are named until the old one stands again, as in apply.c. */
-	record.inode = m->d->inode;
-	(void)strcpy(record.state, state_to_string(STATE_FAILED));
-	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
-	text_copy(record.was, sizeof(record.was), m->decision->driver);
-	if (m->d->sysfs->state_dir)
-		(void)record_write(m->d->sysfs->state_dir, m->d, &record);
-	return streq(override, m->override) ? 0 : override_write(m->d, m->override);
+	claim(m, m->decision->driver);
+	return override_write(m->d, m->override);
 }
 
 /* A step has failed, and the reason is said: back to the override and to the driver of before. */
@@ -292,7 +307,7 @@ static void go_back(struct move *m)
 	if (q < 0)
 		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
 			"; and %s did not take it back: %s", m->driver, strerror(-q));
-	else if (m->driver[0])
+	else if (driver_is_wrong(m))
 		(void)snprintf(
 			m->ret->reason + n, sizeof(m->ret->reason) - n, "; it is back with %s", m->driver);
 	note(m);

@@ -91,7 +91,7 @@ static int work(void *userdata)
 	return r < 0 ? r : apply_companions(&decision);
 }
 
-/* A name from elsewhere must not make a line of its own. */
+/* An override is whatever somebody has written: it must not make a line of its own. */
 static void print(const char *key, const char *value)
 {
 	(void)printf("%s=", key);

@@ -157,6 +157,8 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 		(void)fprintf(f, "WAS=%s\n", record->was);
 	if (record->given[0])
 		(void)fprintf(f, "GIVEN=%s\n", record->given);
+	if (record->kept[0])
+		(void)fprintf(f, "KEPT=%s\n", record->kept);
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
 		record->decision, record->cause, record->rule, (uintmax_t)record->rule_id, record->source,
 		record->state, record->reason);

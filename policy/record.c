@@ -76,6 +76,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		take(line, n, "SET=", record.set, sizeof(record.set));
 		take(line, n, "WAS=", record.was, sizeof(record.was));
 		take(line, n, "GIVEN=", record.given, sizeof(record.given));
+		take(line, n, "KEPT=", record.kept, sizeof(record.kept));
 		take(line, n, "DECISION=", record.decision, sizeof(record.decision));
 		take(line, n, "CAUSE=", record.cause, sizeof(record.cause));
 		take(line, n, "RULE=", record.rule, sizeof(record.rule));
@@ -104,9 +105,9 @@ int present_path(const char *state_dir, char *buf, size_t size)
 bool record_equal(const struct record *a, const struct record *b)
 {
 	return a->inode == b->inode && a->rule_id == b->rule_id && a->enforced == b->enforced &&
-	       streq(a->set, b->set) && streq(a->given, b->given) && streq(a->decision, b->decision) &&
-	       streq(a->cause, b->cause) && streq(a->rule, b->rule) && streq(a->source, b->source) &&
-	       streq(a->state, b->state) && streq(a->reason, b->reason) &&
+	       streq(a->set, b->set) && streq(a->given, b->given) && streq(a->kept, b->kept) &&
+	       streq(a->decision, b->decision) && streq(a->cause, b->cause) && streq(a->rule, b->rule) &&
+	       streq(a->source, b->source) && streq(a->state, b->state) && streq(a->reason, b->reason) &&
 	       streq(a->first_probe, b->first_probe);
 }
 
@@ -117,7 +118,7 @@ bool record_owns(const struct record *record, const char *override)
 
 bool record_gave(const struct record *record, const char *driver)
 {
-	return driver[0] &&
+	return driver[0] && !streq(driver, record->kept) &&
 	       (streq(driver, record->set) || streq(driver, record->was) || streq(driver, record->given));
 }
 

@@ -10,6 +10,7 @@
  *     SET=…          the override that we wrote and that is therefore ours; absent when none is
  *     WAS=…          what of ours SET= is about to replace; here between the record and the write only
  *     GIVEN=…        the driver that came by an override of ours which was cleared since, while it stays
+ *     KEPT=…         the driver that had the device already when an override of ours came to name it
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
  *     ENFORCED=hex   id of the decision that was seen enforced last; what differs since, others did
  *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
@@ -30,6 +31,7 @@ struct record {
 	char set[128];
 	char was[128];
 	char given[128];
+	char kept[128];
 	char decision[128];
 	char cause[8];
 	char rule[256];

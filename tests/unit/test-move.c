@@ -1,120 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A device is moved from one driver to another: which steps, in which order, and back when one of them fails.
- */
-#include "move.h"
-#include "applying.h"
+/* A device is moved from one driver to another: which steps, in which order, and what is refused. */
 #include "intent.h"
-#include "kernel.h"
+#include "moving.h"
 #include "suite.h"
-
-#include <sys/stat.h>
-
-#define RULE(driver) "[device x]\nName=0000:00:03.0\nDriver=" driver "\n"
-
-struct stage {
-	struct bench b;
-	struct mock *m;
-	const char *device;
-	struct moved moved;
-};
-
-/* A device that its own driver, nvme, has; vfio-pci is loaded. */
-static struct stage stage_new(const char *policy)
-{
-	struct stage s = { .b = bench_new(policy) };
-
-	s.m = s.b.m;
-	s.device = s.b.device;
-	kernel_start(s.m, "nvme");
-	kernel_driver_add(s.m, "vfio-pci");
-	kernel_bind(s.m, s.device, "nvme");
-	return s;
-}
-
-static void stage_done(struct stage *s)
-{
-	bench_done(&s->b);
-}
-
-static void move_with(struct stage *s, struct move_options options)
-{
-	struct sysfs sysfs;
-	struct sysfs_device *d;
-	struct decision decision;
-
-	sysfs_init(&sysfs, &s->m->settings);
-	d = mock_device(&sysfs, s->device);
-	ck_assert_int_eq(policy_decide(s->b.policy, &d->device, &decision), 0);
-	kernel_answers(true);
-	move_device(&decision, &options, &s->moved);
-	kernel_answers(false);
-	decision_done(&decision);
-	sysfs_device_free(d);
-	sysfs_done(&sysfs);
-}
-
-/* As `event` does it: nothing is unbound. */
-static void event(struct stage *s)
-{
-	kernel_answers(true);
-	apply(&s->b);
-	kernel_answers(false);
-}
-
-static void move(struct stage *s)
-{
-	move_with(s, (struct move_options){});
-}
-
-/* What came of it; "" for an error that there is not. */
-static void assert_moved(struct stage *s, const char *state, const char *error, const char *driver,
-	const char *override, bool changed)
-{
-	ck_assert_msg(streq(state_to_string(s->moved.state), state) &&
-			      streq(move_error_to_string(s->moved.error), error),
-		"%s %s: %s", state_to_string(s->moved.state), move_error_to_string(s->moved.error),
-		s->moved.reason);
-	ck_assert_str_eq(s->moved.driver, driver);
-	ck_assert_str_eq(s->moved.override, override);
-	ck_assert_int_eq(s->moved.changed, changed);
-}
-
-static struct record record_of(struct stage *s)
-{
-	struct record record;
-
-	ck_assert(mock_record(s->m, s->device, &record));
-	return record;
-}
-
-/* The program by which the kernel would load modules: a script that is given modprobe's arguments. */
-static void modprobe(struct stage *s, const char *script)
-{
-	const char *path = mock_printf(s->m, "%s/modprobe", s->m->root);
-	const char *text =
-		mock_printf(s->m, "#!/bin/sh\necho \"$*\" >>%s/loaded\ndrivers=%s/bus/pci/drivers\n%s\n",
-			s->m->root, s->m->sysfs, script);
-
-	make_file(path, text, strlen(text));
-	ck_assert_int_eq(chmod(path, 0755), 0);
-	make_dirs(mock_printf(s->m, "%s/proc/sys/kernel", s->m->root));
-	text = mock_printf(s->m, "%s\n", path);
-	make_file(mock_printf(s->m, "%s/proc/sys/kernel/modprobe", s->m->root), text, strlen(text));
-}
-
-static const char *loaded(struct stage *s)
-{
-	const char *path = mock_printf(s->m, "%s/loaded", s->m->root);
-
-	return access(path, F_OK) == 0 ? mock_read(s->m, path) : "";
-}
-
-/* Something of the device that is in use as long as the tree has it. */
-static void use(struct stage *s)
-{
-	mock_class_add(s->m, "net", s->device, "eth0");
-	mock_attr_link(s->m, mock_printf(s->m, "%s/net/eth0", s->device), "master", "../../br0");
-}
 
 START_TEST(unbind_then_override_then_probe)
 {
@@ -188,15 +76,48 @@ START_TEST(default_gives_up_the_driver_that_came_by_ours)
 }
 END_TEST
 
-/* What was there already and what came by our override may have the same name. */
-START_TEST(default_where_ours_is_its_own_driver)
+/* It was there already: nothing is unbound for that, so nobody who uses the device is in the way. */
+START_TEST(default_where_the_override_named_the_driver_that_it_had)
 {
 	struct stage s = stage_new(RULE("nvme"));
 
+	use(&s);
 	move(&s);
+	ck_assert_str_eq(record_of(&s).kept, "nvme");
+	event(&s);
 	new_policy(&s.b, RULE("default"));
+	(void)kernel_writes(s.m);
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "", true);
+	ck_assert_str_eq(kernel_writes(s.m), "override -");
+
+	new_policy(&s.b, RULE("nvme"));
+	move(&s);
+	new_policy(&s.b, "");
+	(void)kernel_writes(s.m);
+	move(&s);
+	assert_moved(&s, "unmanaged", "", "nvme", "", true);
+	ck_assert_str_eq(kernel_writes(s.m), "override -");
+	stage_done(&s);
+}
+END_TEST
+
+/* Whether it would have come by itself, nobody can tell. */
+START_TEST(default_where_its_own_driver_came_by_ours)
+{
+	struct stage s = stage_new(RULE("nvme"));
+
+	mock_unbind(s.m, s.device);
+	move(&s);
+	event(&s); /* finds it bound, which is no news */
+	mock_attr(s.m, s.device, "driver_override", "(null)\n");
+	event(&s); /* writes it again */
+	ck_assert_str_eq(record_of(&s).kept, "");
+	new_policy(&s.b, RULE("default"));
+	(void)kernel_writes(s.m);
+	move(&s);
+	assert_moved(&s, "enforced", "", "nvme", "", true);
+	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override -, probe");
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "", false);
 	stage_done(&s);
@@ -297,57 +218,6 @@ START_TEST(foreign_override_is_replaced_on_request_only)
 	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
 	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override vfio-pci, probe");
 	ck_assert_str_eq(record_of(&s).set, "vfio-pci");
-	stage_done(&s);
-}
-END_TEST
-
-/* The guard has written an override, the kernel has bound a driver by it, and the guard was killed over that.
- */
-static void guard_dies_writing(struct stage *s, const char *override)
-{
-	struct intents *intents;
-
-	ck_assert_int_eq(intents_open(s->m->settings.state_dir, &intents), 0);
-	ck_assert_ptr_nonnull(intent_begin(intents, "pci", "0000:00:03.0", override));
-	mock_attr(s->m, s->device, "driver_override", mock_printf(s->m, "%s\n", override));
-	mock_unbind(s->m, s->device);
-	kernel_bind(s->m, s->device, override);
-}
-
-START_TEST(override_over_which_the_guard_died_is_replaced)
-{
-	struct stage s = stage_new(RULE("nvme"));
-
-	guard_dies_writing(&s, "vfio-pci");
-	move(&s);
-	assert_moved(&s, "enforced", "", "nvme", "nvme", true);
-	ck_assert_str_eq(record_of(&s).set, "nvme");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(override_over_which_the_guard_died_is_given_back)
-{
-	struct stage s = stage_new("");
-
-	guard_dies_writing(&s, "vfio-pci");
-	move(&s);
-	assert_moved(&s, "unmanaged", "", "nvme", "", true);
-	ck_assert_str_eq(kernel_writes(s.m), "unbind vfio-pci, override -, probe");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	mock_attr(s.m, s.device, "driver_override", "nvme\n");
-	kernel_refuses("bind vfio-pci", EINVAL);
-	move_with(&s, (struct move_options){ .overwrite = true });
-	assert_moved(&s, "failed", "Failed", "nvme", "nvme", true);
-	ck_assert_str_eq(record_of(&s).set, "");
-	ck_assert_str_eq(record_of(&s).was, "");
 	stage_done(&s);
 }
 END_TEST
@@ -576,290 +446,39 @@ START_TEST(companion_is_moved_but_not_for_holding)
 }
 END_TEST
 
-START_TEST(failed_unbind_leaves_it)
+/* The guard has written an override, the kernel has bound a driver by it, and the guard was killed over that.
+ */
+static void guard_dies_writing(struct stage *s, const char *override)
 {
-	struct stage s = stage_new(RULE("vfio-pci"));
+	struct intents *intents;
 
-	kernel_refuses("unbind nvme", EPERM);
+	ck_assert_int_eq(intents_open(s->m->settings.state_dir, &intents), 0);
+	ck_assert_ptr_nonnull(intent_begin(intents, "pci", "0000:00:03.0", override));
+	mock_attr(s->m, s->device, "driver_override", mock_printf(s->m, "%s\n", override));
+	mock_unbind(s->m, s->device);
+	kernel_bind(s->m, s->device, override);
+}
+
+START_TEST(override_over_which_the_guard_died_is_replaced)
+{
+	struct stage s = stage_new(RULE("nvme"));
+
+	guard_dies_writing(&s, "vfio-pci");
 	move(&s);
-	assert_moved(&s, "failed", "Failed", "nvme", "", false);
-	ck_assert_str_eq(s.moved.reason, "unbinding from nvme: Operation not permitted");
-	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme");
-	ck_assert_str_eq(record_of(&s).state, "failed");
+	assert_moved(&s, "enforced", "", "nvme", "nvme", true);
+	ck_assert_str_eq(record_of(&s).set, "nvme");
 	stage_done(&s);
 }
 END_TEST
 
-START_TEST(failed_override_brings_the_driver_back)
+START_TEST(override_over_which_the_guard_died_is_given_back)
 {
-	struct stage s = stage_new(RULE("vfio-pci"));
+	struct stage s = stage_new("");
 
-	kernel_refuses("override vfio-pci", ENOMEM);
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "nvme", "", true);
-	ck_assert_ptr_nonnull(
-		strstr(s.moved.reason, "driver_override: Cannot allocate memory; it is back with nvme"));
-	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override vfio-pci, bind nvme");
-	ck_assert_str_eq(record_of(&s).set, "");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(failed_probe_brings_override_and_driver_back)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	kernel_refuses("bind vfio-pci", EINVAL);
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "nvme", "", true);
-	ck_assert_str_eq(s.moved.reason, "probing by vfio-pci: Invalid argument; it is back with nvme");
-	ck_assert_str_eq(kernel_writes(s.m),
-		"unbind nvme, override vfio-pci, probe, bind vfio-pci, override -, bind nvme");
-	ck_assert_str_eq(record_of(&s).set, "");
-	ck_assert_str_eq(record_of(&s).state, "failed");
-	ck_assert_str_eq(record_of(&s).reason, s.moved.reason);
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(failed_probe_of_a_driverless_device)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	mock_unbind(s.m, s.device);
-	kernel_refuses("bind vfio-pci", EINVAL);
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "", "", true);
-	ck_assert_str_eq(s.moved.reason, "probing by vfio-pci: Invalid argument");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(back_to_an_override_of_ours)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	move(&s);
-	kernel_driver_add(s.m, "other");
-	kernel_refuses("bind other", EIO);
-	new_policy(&s.b, RULE("other"));
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "vfio-pci", "vfio-pci", true);
-	ck_assert_str_eq(record_of(&s).set, "vfio-pci");
-	ck_assert_str_eq(record_of(&s).decision, "other");
-
-	/* Still ours: the rule goes, and the device is given back. */
-	new_policy(&s.b, "");
+	guard_dies_writing(&s, "vfio-pci");
 	move(&s);
 	assert_moved(&s, "unmanaged", "", "nvme", "", true);
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(back_to_a_driver_that_came_by_an_override_which_is_gone)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	move(&s);
-	mock_attr(s.m, s.device, "driver_override", "(null)\n");
-	kernel_driver_add(s.m, "other");
-	kernel_refuses("bind other", EIO);
-	new_policy(&s.b, RULE("other"));
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "vfio-pci", "", true);
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(driver_that_does_not_take_it_back_is_named)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	kernel_refuses("bind vfio-pci", EINVAL);
-	kernel_refuses("bind nvme", EIO);
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "", "", true);
-	ck_assert_str_eq(s.moved.reason,
-		"probing by vfio-pci: Invalid argument; and nvme did not take it back: Input/output error");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(override_that_cannot_be_set_back_is_told)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	kernel_refuses("bind vfio-pci", EINVAL);
-	kernel_refuses("override -", EPERM);
-	move(&s);
-	ck_assert_ptr_nonnull(strstr(
-		s.moved.reason, "; and driver_override could not be set back: Operation not permitted"));
-	ck_assert_str_eq(move_error_to_string(s.moved.error), "Failed");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(failed_clearing_of_what_no_rule_decides)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	move(&s);
-	new_policy(&s.b, "");
-	kernel_refuses("override -", EPERM);
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "vfio-pci", "vfio-pci", true);
-	ck_assert_ptr_nonnull(strstr(s.moved.reason, "clearing driver_override: Operation not permitted"));
-	ck_assert_str_eq(record_of(&s).set, "vfio-pci");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(override_that_cannot_be_read)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	mock_attr_remove(s.m, s.device, "driver_override");
-	make_dirs(mock_path(s.m, s.device, "driver_override"));
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "nvme", "", false);
-	ck_assert_ptr_nonnull(strstr(s.moved.reason, "reading driver_override"));
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(state_directory_that_cannot_be_written)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	make_file(s.m->state, "", 0);
-	move(&s);
-	assert_moved(&s, "failed", "Failed", "nvme", "", true);
-	ck_assert_ptr_nonnull(strstr(s.moved.reason, "it is back with nvme"));
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(unknown_decision)
-{
-	struct stage s = stage_new("[device x]\nName=0000:00:03.0\nAttr.loop=1\nDriver=vfio-pci\n");
-
-	mock_attr_link(s.m, s.device, "loop", "loop");
-	move(&s);
-	assert_moved(&s, "pending", "Failed", "nvme", "", false);
-	ck_assert_str_eq(s.moved.reason, "Attr. cannot be compared yet");
-	ck_assert_str_eq(s.moved.decision, "unknown");
-	ck_assert_str_eq(kernel_writes(s.m), "");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(dry_run_tells_and_does_nothing)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-	struct move_options dry = { .dry_run = true };
-	struct record record;
-
-	move_with(&s, dry);
-	assert_moved(&s, "enforced", "", "nvme", "", true);
-	ck_assert_str_eq(
-		s.moved.reason, "would unbind it from nvme, write driver_override vfio-pci, have it probed");
-	new_policy(&s.b, RULE("none"));
-	move_with(&s, dry);
-	assert_moved(&s, "enforced", "", "nvme", "", true);
-	ck_assert_str_eq(s.moved.reason, "would unbind it from nvme, write driver_override none");
-	new_policy(&s.b, RULE("nvme"));
-	move_with(&s, dry);
-	ck_assert_str_eq(s.moved.reason, "would write driver_override nvme");
-	new_policy(&s.b, RULE("default"));
-	move_with(&s, dry);
-	assert_moved(&s, "enforced", "", "nvme", "", false);
-
-	/* What would be refused. */
-	new_policy(&s.b, RULE("nonsense"));
-	move_with(&s, dry);
-	assert_moved(&s, "failed", "NoSuchDriver", "nvme", "", false);
-	use(&s);
-	new_policy(&s.b, RULE("vfio-pci"));
-	move_with(&s, dry);
-	assert_moved(&s, "blocked", "InUse", "nvme", "", false);
-	new_policy(&s.b, RULE("vfio-pci") "Rebind=no\n");
-	move_with(&s, dry);
-	assert_moved(&s, "blocked", "", "nvme", "", true);
-	mock_attr(s.m, s.device, "driver_override", "foreign\n");
-	move_with(&s, dry);
-	assert_moved(&s, "foreign", "Foreign", "nvme", "foreign", false);
-	ck_assert_str_eq(kernel_writes(s.m), "");
-	ck_assert(!mock_record(s.m, s.device, &record));
-	ck_assert_int_ne(access(s.m->state, F_OK), 0);
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(dry_run_asks_whether_there_is_a_module)
-{
-	struct stage s = stage_new(RULE("other"));
-
-	modprobe(&s, "");
-	move_with(&s, (struct move_options){ .dry_run = true });
-	assert_moved(&s, "enforced", "", "nvme", "", true);
-	ck_assert_str_eq(loaded(&s), "-qn -- other\n");
-	modprobe(&s, "exit 1");
-	move_with(&s, (struct move_options){ .dry_run = true });
-	assert_moved(&s, "failed", "NoSuchDriver", "nvme", "", false);
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(dry_run_of_a_device_that_is_given_back)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	move(&s);
-	(void)kernel_writes(s.m);
-	new_policy(&s.b, "");
-	move_with(&s, (struct move_options){ .dry_run = true });
-	assert_moved(&s, "unmanaged", "", "vfio-pci", "vfio-pci", true);
-	ck_assert_str_eq(
-		s.moved.reason, "would unbind it from vfio-pci, clear driver_override, have it probed");
-	ck_assert_str_eq(kernel_writes(s.m), "");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(only_if_changed_leaves_what_others_did_since)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-	struct move_options careful = { .only_if_changed = true };
-
-	/* Not yet enforced: refused first, then done. */
-	use(&s);
-	move_with(&s, careful);
-	assert_moved(&s, "blocked", "InUse", "nvme", "", false);
-	remove_tree(mock_printf(s.m, "%s%s/net", s.m->sysfs, s.device));
-	move_with(&s, careful);
-	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
-
-	/* libvirt, say, gives it back; and an event of the device later changes nothing about that. */
-	kernel_bind(s.m, s.device, "nvme");
-	mock_attr(s.m, s.device, "driver_override", "(null)\n");
-	(void)kernel_writes(s.m);
-	move_with(&s, careful);
-	assert_moved(&s, "pending", "", "nvme", "", false);
-	ck_assert_str_eq(kernel_writes(s.m), "");
-	event(&s);
-	(void)kernel_writes(s.m);
-	move_with(&s, careful);
-	assert_moved(&s, "pending", "", "nvme", "vfio-pci", false);
-	ck_assert_str_eq(kernel_writes(s.m), "");
-
-	/* The rule changed: now it counts again. */
-	new_policy(&s.b, RULE("vfio-pci") "Rebind=safe\n");
-	move_with(&s, careful);
-	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
-	/* And without the option it always does. */
-	kernel_bind(s.m, s.device, "nvme");
-	move(&s);
-	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
+	ck_assert_str_eq(kernel_writes(s.m), "unbind vfio-pci, override -, probe");
 	stage_done(&s);
 }
 END_TEST
@@ -868,22 +487,14 @@ SUITE_MAIN("move", 40, override_over_which_the_guard_died_is_replaced,
 	override_over_which_the_guard_died_is_given_back, unbind_then_override_then_probe,
 	none_is_unbound_and_not_probed, bound_to_the_right_driver_only_the_override_is_written,
 	driverless_it_is_probed, default_gives_up_the_driver_that_came_by_ours,
-	default_where_ours_is_its_own_driver, default_after_an_event_that_has_cleared_the_override,
+	default_where_the_override_named_the_driver_that_it_had, default_where_its_own_driver_came_by_ours,
+	default_after_an_event_that_has_cleared_the_override,
 	default_of_a_device_that_has_no_driver_of_its_own, rule_taken_away_gives_the_device_back,
 	rule_taken_away_and_override_cleared_by_another, without_a_decision_nothing_is_touched,
-	foreign_override_is_replaced_on_request_only,
-	foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign,
-	override_that_the_kernel_has_set_is_never_replaced,
+	foreign_override_is_replaced_on_request_only, override_that_the_kernel_has_set_is_never_replaced,
 	override_of_a_child_of_a_vfio_container_is_never_replaced, driver_that_does_not_exist,
 	module_is_loaded_by_the_driver_s_name, module_of_the_rule_and_no_other, module_by_the_device_s_alias,
 	own_module_is_loaded_before_a_device_is_given_back, in_use_it_stays_and_by_force_it_does_not,
 	rebind_of_the_rule_and_instead_of_it, rebind_no_with_a_foreign_override,
 	rebind_no_of_what_no_rule_decides, rebind_no_whose_override_cannot_be_written,
-	companion_is_moved_but_not_for_holding, failed_unbind_leaves_it,
-	failed_override_brings_the_driver_back, failed_probe_brings_override_and_driver_back,
-	failed_probe_of_a_driverless_device, back_to_an_override_of_ours,
-	back_to_a_driver_that_came_by_an_override_which_is_gone, driver_that_does_not_take_it_back_is_named,
-	override_that_cannot_be_set_back_is_told, failed_clearing_of_what_no_rule_decides,
-	override_that_cannot_be_read, state_directory_that_cannot_be_written, unknown_decision,
-	dry_run_tells_and_does_nothing, dry_run_asks_whether_there_is_a_module,
-	dry_run_of_a_device_that_is_given_back, only_if_changed_leaves_what_others_did_since)
+	companion_is_moved_but_not_for_holding)
