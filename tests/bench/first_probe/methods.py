@@ -8,6 +8,7 @@ import contextlib
 
 from lab.guest import ASIDE
 from lab.machine import CommandTimeout
+from lab.scenario import NO_SERVICE
 
 from .kinds import CARDS, PF, SOUND, asked
 
@@ -45,7 +46,8 @@ class Hold(Method):
     arguments = ""
 
     def files(self):
-        return {"/etc/driver-overrides.d/50-first-probe.conf":
+        # Without the service, which would move what lost its first probe.
+        return {**NO_SERVICE, "/etc/driver-overrides.d/50-first-probe.conf":
                 f"[device cards]\nBus=pci\nName={' '.join(CARDS.values())}\nDriver=vfio-pci\n\n"
                 f"[device functions]\nPhysFn={PF}\nDriver=vfio-pci\n\n"
                 f"[device sound]\nBus=platform\nName={' '.join(SOUND)}\nDriver=none\n"}
