@@ -50,7 +50,7 @@ struct row {
 	bool overtaken;	   /* the kernel has sent other events since */
 };
 
-/* What a rule says about itself; below, what more has to be looked at before the device may go on. */
+/* First what most rules say; below, where more files have to be looked at before the device may go on. */
 static const struct row rows[] = {
 	{ "Id=", BY_ID, "leave", false },
 	{ "Name=", BY_NAME, "leave", false },

@@ -92,14 +92,20 @@ static void turn_done(struct turn *t)
 	mock_free(t->m);
 }
 
-/* The kernel announces a device, and the thread deals with it. Returns the override. */
-static const char *announce(struct turn *t, const char *devpath, const char *modalias, unsigned seqnum)
+/* The kernel announces a device. */
+static void tell(struct turn *t, const char *devpath, const char *modalias, unsigned seqnum)
 {
 	char text[1024];
 	int n = snprintf(text, sizeof(text), "add@%s%cACTION=add%cSUBSYSTEM=pci%cMODALIAS=%s%cSEQNUM=%u",
 		devpath, 0, 0, 0, modalias, 0, seqnum);
 
 	ck_assert_int_eq(send(t->kernel, text, (size_t)n + 1, 0), n + 1);
+}
+
+/* And the thread deals with it. Returns the override. */
+static const char *announce(struct turn *t, const char *devpath, const char *modalias, unsigned seqnum)
+{
+	tell(t, devpath, modalias, seqnum);
 	ck_assert_int_eq(guard_turn(t->w), 0);
 	return mock_override(t->m, devpath);
 }
@@ -222,7 +228,31 @@ START_TEST(companion_that_is_here_is_decided_with_the_member)
 }
 END_TEST
 
+/* More of them than there are threads at first. */
+START_TEST(devices_that_hang_delay_no_other)
+{
+	static struct turn t; /* the threads cannot be stopped, and end with this process */
+	const char *last;
+
+	turn_new(&t, "[device all]\nBus=pci\nDriver=none\n");
+	atomic_store(&t.g.idle, 0);
+	ck_assert_int_eq(guard_start(&t.g), 0);
+	for (unsigned i = 0; i < 16; i++) {
+		const char *name = mock_printf(t.m, "0000:0%u:00.%u", 1 + i / 8, i % 8);
+		const char *devpath = add(&t, name, 0x10d3, 0x020000);
+
+		mock_attr_hangs(t.m, devpath, "driver_override");
+		tell(&t, devpath, card, 7);
+	}
+	last = add(&t, "0000:03:00.0", 0x10d3, 0x020000);
+	tell(&t, last, card, 7);
+	while (!streq(mock_override(t.m, last), "none"))
+		(void)usleep(10000);
+	ck_assert_int_gt(atomic_load(&t.g.threads), 16);
+}
+END_TEST
+
 SUITE_MAIN("turn", 30, override_is_written_and_recorded, device_without_a_rule_is_not_touched,
 	override_of_the_kernel_stays, old_event_is_not_believed, latest_event_is_believed,
 	one_device_after_the_other, companion_is_given_what_its_group_says,
-	companion_that_is_here_is_decided_with_the_member)
+	companion_that_is_here_is_decided_with_the_member, devices_that_hang_delay_no_other)
