@@ -2,7 +2,7 @@
 """A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
 
 from lab.boot_trace import CMDLINE, BootTrace
-from lab.device import (ENFORCER, SWEEP, drivers, override, path, properties, record, rule, traced, trigger,
+from lab.device import (ENFORCER, SWEEP, drivers, journal, override, path, properties, record, rule, traced, trigger,
                         unload)
 from lab.scenario import scenario
 
@@ -81,15 +81,23 @@ def unit_order(vm):
         assert ended < began, f"{unit} began at {began}, the sweep ended at {ended}"
 
 
+def in_time(vm, device, state="enforced"):
+    """What the coldplug's event has told of a state: on a starved host it may have come to the end of its two seconds,
+    and then it says so in the journal."""
+    late = [line for line in journal(vm, "takes longer than an event may") if f"/{device}:" in line]
+    return "pending" if late else state
+
+
 @scenario("udev's database has the decision, its rule, its source, its state and the module")
 def in_database(vm):
     assert properties(vm, GIVEN) == {
         "": "vfio-pci", "_RULE": "given", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:4",
         "_STATE": "pending", "_MODALIAS": "vfio-pci"}  # pending: udev itself loads the module after that event
     assert properties(vm, BARRED) == {
-        "": "none", "_RULE": "barred", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:1", "_STATE": "enforced"}
+        "": "none", "_RULE": "barred", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:1",
+        "_STATE": in_time(vm, BARRED)}
     assert properties(vm, SPEAKER, "platform") == {
-        "": "none", "_RULE": "speaker", "_STATE": "enforced",
+        "": "none", "_RULE": "speaker", "_STATE": in_time(vm, SPEAKER),
         "_SOURCE": "/usr/lib/driver-overrides.d/60-platform.conf:1"}
     assert vm.out(f"udevadm info -q property -p {path(GIVEN)} | grep ^DRIVER=") == "DRIVER=vfio-pci"
     assert not properties(vm, SECOND)
