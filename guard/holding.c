@@ -193,8 +193,8 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	if (!h->bpf || h->bpf->bss->waiting <= 1 || !streq(bus, "pci") || n == 0 || n >= sizeof(key.name))
 		return false;
 	make_key(&key, bus, name);
-	for (char f = '0'; f < '8'; f++) {
-		key.name[n - 1] = f;
+	for (int f = '0'; f < '8'; f++) {
+		key.name[n - 1] = (char)f;
 		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0 &&
 			ticket.mark == HOLD_WAITS)
 			return true;
