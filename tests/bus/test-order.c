@@ -212,7 +212,9 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 		(void)sd_bus_message_unref(m);
 		(void)sd_bus_flush_close_unref(other);
 
-		/* Its writer dies with it, but may have been in the middle of a rename. */
+		/* Its writer dies with it, but may have been in the middle of a rename, and a busy host lets
+		 * it wait. */
+		(void)usleep(300000);
 		service_start(h);
 		/* Whoever was told so can rely on it; else it is the one or the other, and whole. */
 		after = policy_text(h, MOCK_ETC, CARD_FILE);
