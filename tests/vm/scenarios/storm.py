@@ -14,7 +14,6 @@ MACHINE = dict(guard=True, files={CONF: rule("cards", Bus="pci", Name=" ".join(C
 # Three coldplugs of all devices, one after the other; network namespaces, made and deleted; and "add" written into
 # uevent files, at least so often, and on until somebody says that it is enough.
 STORM = r"""
-rm -f /run/lab/enough /run/lab/written
 (while ! [ -e /run/lab/enough ]; do ip netns add storm; ip netns del storm; done) &
 (for i in 1 2 3; do udevadm trigger --action=add; done) &
 files=$(for file in $(find /sys/devices -name uevent); do [ -e ${file%%/uevent}/subsystem ] && echo $file; done)
@@ -41,6 +40,7 @@ def storm(vm, writes, plugs):
     before = status(vm)
     prefer_lab(vm)
     traced(vm)
+    vm.run("rm -f /run/lab/enough /run/lab/written")
     job = start_load(vm, STORM % writes)
     vm.wait_for("test -e /run/lab/written", 120)
     number = 0
