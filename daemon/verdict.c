@@ -30,12 +30,10 @@ static bool recorded_as(const struct seen *s, const char *state)
 	return s->record && streq(s->record->state, state);
 }
 
-/* This very decision was in force at some time since the device was added. */
+/* This very decision was in force at some time since the device was added: what differs, others did since. */
 static bool was_enforced(const struct seen *s)
 {
-	return s->record && (recorded_as(s, "enforced") || recorded_as(s, "held")) &&
-	       s->record->rule_id == rule_id(s->decision->rule) &&
-	       streq(s->record->decision, decision_text(s->decision));
+	return s->record && record_was_enforced(s->record, s->decision);
 }
 
 /* Nothing is decided: what stands there is ours from before, somebody else's, or nothing. */

@@ -31,15 +31,6 @@ const char *state_to_string(enum state state)
 	return "";
 }
 
-void rule_source(const struct rule *rule, char *buf, size_t size)
-{
-	char line[16];
-
-	buf[0] = '\0';
-	if (rule)
-		(void)path_join(buf, size, rule->file, ":", number_to_text(rule->line, line), NULL);
-}
-
 static void _printf_(3, 4) become(struct outcome *o, enum state state, const char *format, ...)
 {
 	va_list ap;
@@ -239,16 +230,6 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 	}
 }
 
-/* What was decided, and for which device. */
-static void describe(const struct decision *decision, struct record *record)
-{
-	text_copy(record->decision, sizeof(record->decision), decision_text(decision));
-	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
-	text_copy(record->rule, sizeof(record->rule), decision->rule->label);
-	rule_source(decision->rule, record->source, sizeof(record->source));
-	record->rule_id = rule_id(decision->rule);
-}
-
 /* What the record says before anything was done. False: there is nothing to do, and the outcome says why. */
 static bool begin(const struct decision *decision, struct record *record, struct outcome *ret)
 {
@@ -267,7 +248,7 @@ static bool begin(const struct decision *decision, struct record *record, struct
 		break;
 	}
 
-	describe(decision, record);
+	record_describe(record, decision);
 	record->inode = to_sysfs_device(decision->device)->inode;
 	return true;
 }
@@ -353,14 +334,12 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 
 bool apply_was_enforced(const struct decision *decision)
 {
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct record record = {}, old;
+	const struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record record;
 
-	if (!d->sysfs->state_dir || !decision->rule ||
-		record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &old) < 0)
-		return false;
-	describe(decision, &record);
-	return old.enforced == record_decision_id(&record);
+	return d->sysfs->state_dir &&
+	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
+	       record_was_enforced(&record, decision);
 }
 
 int apply_take_over(struct sysfs_device *d, const char *override)
@@ -389,7 +368,7 @@ void apply_note(const struct decision *decision, const char *override, enum stat
 	text_copy(record.set, sizeof(record.set), apply_owns(d, &record, override) ? override : "");
 	record.was[0] = '\0';
 	if (decision->rule)
-		describe(decision, &record);
+		record_describe(&record, decision);
 	(void)strcpy(record.state, state_to_string(state));
 	text_copy(record.reason, sizeof(record.reason), reason);
 	(void)save(d, NULL, &record);

@@ -74,6 +74,3 @@ void apply_note(const struct decision *decision, const char *override, enum stat
 
 /* Writes a record of a device that did not come back. */
 void apply_stuck(struct sysfs_device *d, const char *doing);
-
-/* "file:line" of a rule, or "". */
-void rule_source(const struct rule *rule, char *buf, size_t size);

@@ -94,11 +94,7 @@ static void record_and_follow(struct worker *w, const struct written *done, uint
 		return;
 	}
 	sighting.inode = d->inode;
-	(void)snprintf(record->decision, sizeof(record->decision), "%s", decision_text(decision));
-	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
-	(void)snprintf(record->rule, sizeof(record->rule), "%s", decision->rule->label);
-	rule_source(decision->rule, record->source, sizeof(record->source));
-	record->rule_id = rule_id(decision->rule);
+	record_describe(record, decision);
 	record->inode = d->inode;
 	if (done->wrote)
 		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reads records and the list of what was present at the boot's first sweep; see record.h. */
 #include "record.h"
+#include "decide.h"
 #include "util.h"
 
 #include <fcntl.h>
@@ -122,6 +123,15 @@ bool record_gave(const struct record *record, const char *driver)
 	       (streq(driver, record->set) || streq(driver, record->was) || streq(driver, record->given));
 }
 
+void record_describe(struct record *record, const struct decision *decision)
+{
+	text_copy(record->decision, sizeof(record->decision), decision_text(decision));
+	(void)strcpy(record->cause, decision->cause == CAUSE_GROUP ? "group" : "rule");
+	text_copy(record->rule, sizeof(record->rule), decision->rule->label);
+	rule_source(decision->rule, record->source, sizeof(record->source));
+	record->rule_id = rule_id(decision->rule);
+}
+
 uint64_t record_decision_id(const struct record *record)
 {
 	uint64_t id = fnv1a(FNV_BASIS, &record->rule_id, sizeof(record->rule_id));
@@ -129,6 +139,16 @@ uint64_t record_decision_id(const struct record *record)
 	id = fnv1a(id, record->decision, strlen(record->decision) + 1);
 	id = fnv1a(id, record->cause, strlen(record->cause));
 	return id ? id : 1;
+}
+
+bool record_was_enforced(const struct record *record, const struct decision *decision)
+{
+	struct record now = {};
+
+	if (!decision->rule)
+		return false;
+	record_describe(&now, decision);
+	return record->enforced == record_decision_id(&now);
 }
 
 static int compare_inodes(const void *a, const void *b)

@@ -59,8 +59,16 @@ bool record_owns(const struct record *record, const char *override);
 /* Whether a bound driver came by an override of ours, which may be gone. */
 bool record_gave(const struct record *record, const char *driver);
 
-/* Of what was decided by which rule: another decision has another id; never 0. */
+struct decision;
+
+/* DECISION=, CAUSE=, RULE=, RULE_ID= and SOURCE= of a decision that has a rule. */
+void record_describe(struct record *record, const struct decision *decision);
+
+/* Of what was decided by which rule, as the record has it: another decision has another id; never 0. */
 uint64_t record_decision_id(const struct record *record);
+
+/* Whether this very decision was seen enforced since the device was added, whatever others did since. */
+bool record_was_enforced(const struct record *record, const struct decision *decision);
 
 /* The devices that were there at the boot's first sweep; it never changes once it is there. */
 struct present_list {

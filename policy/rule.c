@@ -448,3 +448,12 @@ int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error)
 		rule->rebind = REBIND_SAFE;
 	return 0;
 }
+
+void rule_source(const struct rule *rule, char *buf, size_t size)
+{
+	char line[16];
+
+	buf[0] = '\0';
+	if (rule)
+		(void)path_join(buf, size, rule->file, ":", number_to_text(rule->line, line), NULL);
+}

@@ -84,6 +84,9 @@ int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error);
 /* Of all that the rule says and where: the same rule has the same id in every program; never 0. */
 uint64_t rule_id(const struct rule *rule);
 
+/* "file:line" of a rule; "" without one, or where it does not fit. */
+void rule_source(const struct rule *rule, char *buf, size_t size);
+
 /* For messages: s in double quotes, with bytes that are not printable ASCII as \xHH, cut when long. */
 const char *quoted(struct arena *arena, const char *s);
 

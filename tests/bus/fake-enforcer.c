@@ -98,16 +98,14 @@ static void keep_record(
 		return;
 	}
 	(void)record_read(settings.state_dir, d->bus, d->name, d->inode, &old);
-	text_copy(record.decision, sizeof(record.decision), decision_text(decision));
-	text_copy(record.cause, sizeof(record.cause), decision->cause == CAUSE_GROUP ? "group" : "rule");
-	text_copy(record.rule, sizeof(record.rule), decision->rule->label);
-	rule_source(decision->rule, record.source, sizeof(record.source));
-	record.rule_id = rule_id(decision->rule);
+	record_describe(&record, decision);
 	record.inode = d->inode;
 	text_copy(record.state, sizeof(record.state), state);
 	text_copy(record.reason, sizeof(record.reason), reason);
 	text_copy(record.set, sizeof(record.set),
 		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.set);
+	record.enforced =
+		streq(state, "enforced") || streq(state, "held") ? record_decision_id(&record) : old.enforced;
 	if (record_write(settings.state_dir, d, &record) < 0)
 		exit(3);
 }

@@ -100,6 +100,37 @@ START_TEST(drift_is_shown_and_signalled_and_not_fought)
 }
 END_TEST
 
+/* Somebody's udevadm trigger: the enforcer writes the override again and notes what it found. */
+START_TEST(an_event_for_what_has_drifted_does_not_make_it_a_task)
+{
+	struct harness *h = harness_new();
+	const char *path, *text, *state;
+	unsigned before;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	service_stop(h);
+	before = calls(h, "");
+	drift(h, PATH_OF(CARD), "vfio-pci\n", "e1000e");
+	path = mock_printf(h->m, "%s/devices/pci:" CARD, h->m->state);
+	text = mock_read(h->m, path);
+	state = strstr(text, "STATE=enforced");
+	ck_assert_ptr_nonnull(state);
+	text = mock_printf(
+		h->m, "%.*sSTATE=pending%s", (int)(state - text), text, state + strlen("STATE=enforced"));
+	make_file(path, text, strlen(text));
+	service_start(h);
+	tell(h, "add", "pci", CARD);
+	drain(h);
+	wait_property(h, "pci", CARD, "State", "pending");
+	ck_assert_ptr_nonnull(strstr(property(h, "pci", CARD, "Reason"), "drifted"));
+	ck_assert_uint_eq(calls(h, ""), before);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(what_is_in_use_is_tried_once_and_again_when_asked)
 {
 	struct harness *h = harness_new();
@@ -223,6 +254,7 @@ END_TEST
 SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
 	a_hot_plugged_device_that_lost_its_first_probe_is_moved, drift_is_shown_and_signalled_and_not_fought,
+	an_event_for_what_has_drifted_does_not_make_it_a_task,
 	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
 	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
 	a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)
