@@ -195,9 +195,8 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	make_key(&key, bus, name);
 	for (int f = '0'; f < '8'; f++) {
 		key.name[n - 1] = (char)f;
-		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0 &&
-			ticket.mark == HOLD_WAITS)
-			return true;
+		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0)
+			return true; /* decided or not: it has not been probed while its ticket is there */
 	}
 	return false;
 }
