@@ -8,6 +8,7 @@
 #include "operation.h"
 #include "rebinding.h"
 #include "reconcile.h"
+#include "recovery.h"
 #include "survey.h"
 #include "uevents.h"
 #include "watching.h"
@@ -159,6 +160,8 @@ static int start(struct program *p)
 	if (r >= 0)
 		r = reconciler_new(s);
 	if (r >= 0)
+		r = recoveries_new(s);
+	if (r >= 0)
 		r = operations_new(s);
 	if (r < 0)
 		return r;
@@ -191,6 +194,7 @@ static void stop(struct program *p)
 	reconciler_free(s);
 	rebindings_free(s);
 	surveys_free(s);
+	recoveries_free(s);
 	watches_free(s);
 	p->uevents = uevents_free(p->uevents);
 	groups_free(s);

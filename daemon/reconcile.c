@@ -3,6 +3,7 @@
 #include "reconcile.h"
 #include "operation.h"
 #include "rebinding.h"
+#include "recovery.h"
 #include "survey.h"
 #include "verdict.h"
 
@@ -41,6 +42,8 @@ static void moved(void *userdata, const struct rebinding_result *result)
 		s->reconciler->failed++;
 		say(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
 			result->state[0] ? ": " : "", result->reason);
+		if (streq(result->state, "stuck"))
+			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
 		say(m->advice == ADVICE_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus, m->name,

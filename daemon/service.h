@@ -23,6 +23,7 @@
 struct groups;
 struct operations;
 struct reconciler;
+struct recoveries;
 struct rebindings;
 struct surveys;
 struct watches;
@@ -40,6 +41,7 @@ struct service {
 	struct watches *watches;
 	struct rebindings *rebindings;
 	struct reconciler *reconciler;
+	struct recoveries *recoveries;
 	struct operations *operations;
 	bool announced; /* the first survey is through: objects may be seen, changes are signalled */
 	uint64_t last_used;

@@ -3,6 +3,7 @@
 #include "survey.h"
 #include "announce.h"
 #include "reconcile.h"
+#include "recovery.h"
 #include "surveying.h"
 #include "task.h"
 
@@ -143,6 +144,8 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 			e->tried_rule = 0;
 		announce_changed(s, e, changed, group);
 	}
+	if (changed & (UINT32_C(1) << FIELD_STATE) && streq(e->field[FIELD_STATE], "stuck"))
+		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
 	reconcile_consider(
 		s, e, v->all ? v->trigger : trigger_of(v, e->field[FIELD_BUS], e->field[FIELD_NAME]));
 }

@@ -37,7 +37,6 @@ static bool is_ours(const struct service *s, const char *bus, const char *name)
 
 static void take(struct service *s, const char *action, const char *bus, const char *name)
 {
-	const struct device_entry *e;
 	enum trigger trigger = TRIGGER_LOOK;
 
 	/* Its old name is nowhere to be seen in it. */
@@ -47,9 +46,7 @@ static void take(struct service *s, const char *action, const char *bus, const c
 	}
 	if (!is_ours(s, bus, name))
 		return;
-	e = devices_find(&s->devices, bus, name);
-	/* New; or it has let go at last. */
-	if (streq(action, "add") || (streq(action, "unbind") && e && streq(e->field[FIELD_STATE], "stuck")))
+	if (streq(action, "add"))
 		trigger = TRIGGER_AGAIN;
 	else if (streq(action, "bind"))
 		trigger = TRIGGER_EVENT;

@@ -112,15 +112,14 @@ static int lock_records(const char *state_dir)
 int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline)
 {
 	const struct timespec wait = { .tv_nsec = 20000000 };
-	char path[PATH_MAX], bus[256], name[256];
+	char path[PATH_MAX];
 	_cleanup_(closep) int fd = -EBADF;
 	int r = make_dir(state_dir, "rebind");
 
+	if (r >= 0)
+		r = record_lock_path(state_dir, d->bus, d->name, path, sizeof(path));
 	if (r < 0)
 		return r;
-	if (name_escape(d->bus, bus, sizeof(bus)) < 0 || name_escape(d->name, name, sizeof(name)) < 0 ||
-		path_join(path, sizeof(path), state_dir, "/rebind/", bus, ":", name, NULL) < 0)
-		return -ENAMETOOLONG;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return negative_errno();

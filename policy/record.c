@@ -6,13 +6,24 @@
 
 #include <fcntl.h>
 
-int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
+static int path_of(
+	const char *state_dir, const char *folder, const char *bus, const char *name, char *buf, size_t size)
 {
 	char b[256], n[256];
 
 	if (name_escape(bus, b, sizeof(b)) < 0 || name_escape(name, n, sizeof(n)) < 0)
 		return -ENAMETOOLONG;
-	return path_join(buf, size, state_dir, "/devices/", b, ":", n, NULL);
+	return path_join(buf, size, state_dir, folder, b, ":", n, NULL);
+}
+
+int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
+{
+	return path_of(state_dir, "/devices/", bus, name, buf, size);
+}
+
+int record_lock_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
+{
+	return path_of(state_dir, "/rebind/", bus, name, buf, size);
 }
 
 static int read_state_file(const char *path, char **ret)

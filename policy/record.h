@@ -45,6 +45,12 @@ struct record {
 int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size);
 
 /*
+ * Whoever moves a device holds flock(2) of this file, also when it was left behind in the kernel; with the same
+ * results as above. It need not exist.
+ */
+int record_lock_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size);
+
+/*
  * The record of the device that has this inode now. 0; -ENOENT: there is none; -ESTALE: there is one, but
  * of another boot, another device under the same name, or of a version that we do not know: it counts for
  * nothing. *ret is filled on 0 only.

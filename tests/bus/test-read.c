@@ -2,6 +2,7 @@
 /* What everybody may ask the service: objects, properties, signals. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 
 #include <json-c/json.h>
@@ -337,12 +338,25 @@ END_TEST
 START_TEST(a_read_that_hangs_makes_one_device_stuck_and_no_call_wait)
 {
 	struct harness *h = harness_new();
+	const char *fifo, *aside;
+	int fd;
 
 	three_devices(h);
 	mock_attr_hangs(h->m, "/devices/pci0000:00/" CARD, "driver_override");
 	service_start(h);
 	ck_assert_str_eq(property(h, "pci", CARD, "State"), "stuck");
 	ck_assert_str_eq(property(h, "pci", DISK, "State"), "unmanaged");
+	ck_assert_str_eq(outcome(h, call(h, "Explain", "ss", "pci", CARD)), "!Stuck");
+	/* When the read comes back, nobody has to say so. */
+	fifo = mock_path(h->m, "/devices/pci0000:00/" CARD, "driver_override");
+	aside = mock_printf(h->m, "%s/aside", h->m->root);
+	ck_assert_int_eq(rename(fifo, aside), 0);
+	make_file(fifo, "(null)\n", 7);
+	fd = open(aside, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	(void)close(fd);
+	wait_property(h, "pci", CARD, "State", "unmanaged");
+	mock_attr_hangs(h->m, "/devices/pci0000:00/" CARD, "driver_override");
 	ck_assert_str_eq(outcome(h, call(h, "Explain", "ss", "pci", CARD)), "!Stuck");
 	/* It ends as well while somebody still waits for an answer. */
 	ck_assert_int_ge(sd_bus_call_method_async(h->bus, NULL, "org.driveroverrides1",

@@ -32,13 +32,14 @@ def _enable(root):
     return made
 
 
-def program(name):
-    """The bytes of a program of tests/vm/programs, linked statically: it depends on nothing that is in the guest."""
+def program(name, *libraries):
+    """The bytes of a program of tests/vm/programs, linked statically: it depends on nothing that is in the guest, but
+    for these libraries, which every guest has, if any are named."""
     source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", name + ".c")
     with tempfile.TemporaryDirectory(prefix="driver-overrides-program-") as work:
         target = os.path.join(work, name)
-        subprocess.run([os.environ.get("CC", "cc"), "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", target, source],
-                       check=True)
+        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Wextra", "-Werror", "-o", target, source,
+                        *([f"-l{library}" for library in libraries] or ["-static"])], check=True)
         with open(target, "rb") as stream:
             return stream.read()
 

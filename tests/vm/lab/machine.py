@@ -50,9 +50,9 @@ def link(target):
     return ("link", target)
 
 
-def program(name):
-    """For files={}: a program of tests/vm/programs, compiled for the guest."""
-    return ("program", name)
+def program(name, *libraries):
+    """For files={}: a program of tests/vm/programs, compiled for the guest; see build.program()."""
+    return ("program", name, *libraries)
 
 
 def _die_with_parent():
@@ -275,7 +275,7 @@ class Machine:
                 if isinstance(what, tuple) and what[0] == "link":
                     out.symlink(path, what[1])
                 elif isinstance(what, tuple) and what[0] == "program":
-                    out.file(path, build.program(what[1]), 0o755)
+                    out.file(path, build.program(*what[1:]), 0o755)
                 elif isinstance(what, tuple):
                     out.file(path, what[0], what[1])
                 else:

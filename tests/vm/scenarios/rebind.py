@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A device is moved from its driver to the decided one while the system runs, unless somebody uses it."""
 
+import contextlib
 import re
 
+from lab import uses
 from lab.device import ENFORCER, loaded, override, path, record, rule, settle, traced, unload
 from lab.machine import program
 from lab.scenario import scenario
@@ -183,9 +185,8 @@ def unused_disk(vm):
 @scenario("a disk with a mounted file system is refused, by force it is done", timeout=600)
 def mounted(vm):
     name = disk(vm, DISK)
-    vm.run(f"mkfs.ext4 -q /dev/{name}; mkdir -p '/mnt/a b'; mount /dev/{name} '/mnt/a b'", 120)
-    in_use_until_forced(vm, DISK, f"/dev/{name} is mounted on /mnt/a b", "nvme")
-    vm.run("umount -l '/mnt/a b'")
+    with uses.mounted(vm, name, "/mnt/a b") as reason:
+        in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one with a mounted partition", timeout=600)
@@ -200,38 +201,26 @@ def mounted_partition(vm):
 def mounted_head(vm):
     name = disk(vm, SHARED)
     assert not vm.run(f"test -e {path(SHARED)}/nvme/nvme*/{name}", check=False).rc == 0, "no multipath head"
-    vm.run(f"mkfs.ext4 -q /dev/{name}; mount /dev/{name} /mnt", 120)
-    in_use_until_forced(vm, SHARED, f"/dev/{name} is mounted on /mnt", "nvme")
-    vm.run("umount -l /mnt")
+    with uses.mounted(vm, name) as reason:
+        in_use_until_forced(vm, SHARED, reason, "nvme")
 
 
 @scenario("so is one with swap", timeout=600)
 def swap(vm):
-    name = disk(vm, DISK)
-    vm.run(f"mkswap -q /dev/{name}; swapon /dev/{name}")
-    in_use_until_forced(vm, DISK, f"/dev/{name} is swap", "nvme")
-    vm.run("swapoff -a || true")
+    with uses.swap(vm, disk(vm, DISK)) as reason:
+        in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one under device mapper", timeout=600)
 def device_mapper(vm):
-    name = disk(vm, DISK)
-    vm.run(f"echo 0 $(blockdev --getsz /dev/{name}) linear /dev/{name} 0 | dmsetup create lab")
-    in_use_until_forced(vm, DISK, f"/dev/{name} is used by device-mapper lab (dm-0)", "nvme")
-    vm.run("dmsetup remove --retry lab")
+    with uses.device_mapper(vm, disk(vm, DISK)) as reason:
+        in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one that is mounted in another mount namespace only", timeout=600)
 def mount_namespace(vm):
-    name = disk(vm, DISK)
-    vm.run(f"mkfs.ext4 -q /dev/{name}", 120)
-    vm.run(f"unshare -m --propagation private bash -c 'mount /dev/{name} /mnt && exec sleep 10000' "
-           ">/dev/null 2>&1 & echo $! >/run/holder")
-    pid = vm.out("cat /run/holder")
-    vm.wait_for(f"grep -q /dev/{name} /proc/{pid}/mountinfo && grep -q sleep /proc/{pid}/comm")
-    assert vm.run(f"grep /dev/{name} /proc/self/mountinfo", check=False).rc != 0
-    in_use_until_forced(vm, DISK, f"/dev/{name} is mounted on /mnt in the mount namespace of sleep (process {pid})", "nvme")
-    vm.run(f"kill {pid}")
+    with uses.mount_namespace(vm, disk(vm, DISK)) as reason:
+        in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one in a mount namespace that has no process", timeout=600)
@@ -259,10 +248,10 @@ def address(vm):
     name = interface(vm)
     vm.run(f"ip address add 2001:db8::7/64 dev {name}")
     in_use(vm, NIC, f"{name} has the address 2001:db8::7", "e1000e")
-    vm.run(f"ip address flush dev {name}; ip address add 10.9.8.7/24 dev {name}")
-    # Who only asks is told the same.
-    assert rebind(vm, NIC, "--dry-run")["REASON"] == f"in use: {name} has the address 10.9.8.7"
-    in_use_until_forced(vm, NIC, f"{name} has the address 10.9.8.7", "e1000e")
+    with uses.address(vm, name) as reason:
+        # Who only asks is told the same.
+        assert rebind(vm, NIC, "--dry-run")["REASON"] == f"in use: {reason}"
+        in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one with a route and no address, in whichever table")
@@ -281,19 +270,15 @@ def route(vm):
 
 @scenario("so is a port of a bridge")
 def bridged(vm):
-    name = interface(vm)
-    vm.run(f"ip link add br0 type bridge; ip link set {name} master br0")
-    in_use_until_forced(vm, NIC, f"{name} is a port of br0", "e1000e")
-    vm.run("ip link del br0")
+    with uses.bridge(vm, interface(vm)) as reason:
+        in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one that was moved to a network namespace with a name")
 def named_namespace(vm):
-    name = interface(vm)
-    vm.run(f"ip netns add blue; ip link set {name} netns blue")
-    assert vm.out(f"ls {path(NIC)}/net") == "", "it still shows, so nothing is shown here"
-    in_use_until_forced(vm, NIC, f"{name} is in the network namespace blue", "e1000e")
-    vm.run("ip netns del blue")
+    with uses.network_namespace(vm, interface(vm)) as reason:
+        assert vm.out(f"ls {path(NIC)}/net") == "", "it still shows, so nothing is shown here"
+        in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one that was moved to the network namespace of a process")
@@ -318,51 +303,48 @@ def drm(vm):
     vm.run(f"kill {pid}")
 
 
+@contextlib.contextmanager
 def held(vm):
-    """The card at vfio-pci and a process that has it; the process and the IOMMU group."""
+    """The card at vfio-pci and a process that has it; why it is in use. Its rule is to give it back."""
     vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
     done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")
-    group = vm.out(f"basename $(readlink {path(NIC)}/iommu_group)")
-    vm.run(f"hold-vfio {group} {NIC} >/run/held 2>&1 & echo $! >/run/holder")
-    vm.wait_for("grep -qx open /run/held || ! cat /run/held")
-    vm.write(CONF, rule("nic", Name=NIC, Driver="default"))
-    return vm.out("cat /run/holder"), group
+    with uses.vfio(vm, NIC) as reason:
+        vm.write(CONF, rule("nic", Name=NIC, Driver="default"))
+        yield reason
 
 
 @scenario("a VFIO device that a process holds open is refused, with the process's name")
 def vfio(vm):
-    pid, group = held(vm)
-    refused(vm, NIC, "InUse", f"in use: /dev/vfio/{group} is open in hold-vfio (process {pid})")
-    # Also where the process cannot be seen, as from a container.
-    answer = vm.run(f"unshare --pid --fork --mount-proc {ENFORCER} rebind --dry-run {NIC}", check=False)
-    assert f"REASON=in use: /dev/vfio/{group} is open in a process that cannot be seen from here" in answer.out, answer
-    vm.run(f"kill {pid}")
-    vm.wait_for(f"! test -e /proc/{pid}")
+    with held(vm) as reason:
+        refused(vm, NIC, "InUse", f"in use: {reason}")
+        # Also where the process cannot be seen, as from a container.
+        answer = vm.run(f"unshare --pid --fork --mount-proc {ENFORCER} rebind --dry-run {NIC}", check=False)
+        unseen = reason.replace(reason[reason.index("hold-vfio"):], "a process that cannot be seen from here")
+        assert f"REASON=in use: {unseen}" in answer.out, answer
     done(vm, NIC, "enforced", "e1000e", "")
     vm.run(f"rm {CONF}")
 
 
 @scenario("by force it is stuck within its deadline, nothing else is, and it recovers when the holder ends", timeout=600)
 def stuck(vm):
-    pid, _ = held(vm)
-    begun = float(vm.out("cut -d' ' -f1 /proc/uptime"))
-    answer = rebind(vm, NIC, "--rebind force --timeout 6")
-    # The kernel takes the `driver` link away before it asks the driver to give the device up.
-    assert (answer["STATE"], answer["ERROR"], answer["DRIVER"]) == ("stuck", "Stuck", ""), answer
-    assert "(unbind)" in answer["REASON"] and "did not come back" in answer["REASON"], answer
-    assert float(vm.out("cut -d' ' -f1 /proc/uptime")) - begun < 60
-    assert record(vm, NIC)["STATE"] == "stuck"
-    left = vm.out("pgrep -x driver-override")
-    assert len(left.split()) == 1, left
+    with held(vm):
+        begun = float(vm.out("cut -d' ' -f1 /proc/uptime"))
+        answer = rebind(vm, NIC, "--rebind force --timeout 6")
+        # The kernel takes the `driver` link away before it asks the driver to give the device up.
+        assert (answer["STATE"], answer["ERROR"], answer["DRIVER"]) == ("stuck", "Stuck", ""), answer
+        assert "(unbind)" in answer["REASON"] and "did not come back" in answer["REASON"], answer
+        assert float(vm.out("cut -d' ' -f1 /proc/uptime")) - begun < 60
+        assert record(vm, NIC)["STATE"] == "stuck"
+        left = vm.out("pgrep -x driver-override")
+        assert len(left.split()) == 1, left
 
-    # A second one is not sent after it, and other devices are not kept waiting.
-    answer = rebind(vm, NIC, "--rebind force --timeout 2")
-    assert (answer["STATE"], answer["ERROR"]) == ("stuck", "Stuck") and "another rebind" in answer["REASON"], answer
-    vm.write(CONF, rule("nic", Name=NIC, Driver="default") + rule("disk", Name=DISK, Driver="none"))
-    done(vm, DISK, "enforced", "", "none")
-    assert vm.out("pgrep -x driver-override") == left
+        # A second one is not sent after it, and other devices are not kept waiting.
+        answer = rebind(vm, NIC, "--rebind force --timeout 2")
+        assert (answer["STATE"], answer["ERROR"]) == ("stuck", "Stuck") and "another rebind" in answer["REASON"], answer
+        vm.write(CONF, rule("nic", Name=NIC, Driver="default") + rule("disk", Name=DISK, Driver="none"))
+        done(vm, DISK, "enforced", "", "none")
+        assert vm.out("pgrep -x driver-override") == left
 
-    vm.run(f"kill {pid}")
     vm.wait_for(f"! test -e /proc/{left}")
     done(vm, NIC, "enforced", "e1000e", "")
     assert record(vm, NIC)["STATE"] == "enforced"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The D-Bus service with the real bus and the real polkitd: as root and as an ordinary user."""
 import json
-import os
 
+from lab.bus import MANAGER, NOBODY, UNIT, busctl, call, obj, policy_files, prop, refused, wait_prop
 from lab.device import empty_ports, override, path, plug, unplug
+from lab.guarding import full
 from lab.scenario import scenario
 
 CARD = "0000:01:00.0"
-UNIT = "driver-overrided.service"
 # A platform device that is there at every boot: so there is a decision, and the udev rule asks for the service.
 POLICY = "[device watched]\nBus=platform\nName=QEMU0002:00\nDriver=none\n"
 LET_NOBODY = """\
@@ -21,52 +21,6 @@ polkit.addRule(function(action, subject) {
 """
 MACHINE = dict(service=True, files={"/etc/driver-overrides.d/50-boot.conf": POLICY})
 
-MANAGER = "org.driveroverrides1 /org/driveroverrides1 org.driveroverrides1.Manager"
-NOBODY = "runuser -u nobody -- "
-
-
-def full(often, seldom):
-    """How many times: the full count on request, a few in CI."""
-    return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
-
-
-def busctl(vm, what, user="", check=True, timeout=120):
-    return vm.run(f"{user}busctl --timeout=60 {what}", timeout=timeout, check=check)
-
-
-def call(vm, member, args="", user="", check=True):
-    """A method of the manager, by busctl as a person types it. Its output."""
-    result = busctl(vm, f"call {MANAGER} {member} {args}", user, check=False)
-    if check:
-        assert result.rc == 0, (member, args, result.out)
-    return result.out.strip()
-
-
-def refused(vm, text, member, args="", user=""):
-    result = busctl(vm, f"call {MANAGER} {member} {args}", user, check=False)
-    assert result.rc != 0 and text in result.out, (member, args, result)
-    return result.out
-
-
-def obj(device, bus="pci"):
-    """The object path of a device."""
-    name = "".join(c if c.isalnum() and not (i == 0 and c.isdigit()) else f"_{ord(c):02x}" for i, c in enumerate(device))
-    return f"/org/driveroverrides1/device/{bus}/{name}"
-
-
-def prop(vm, device, name, bus="pci", user=""):
-    out = busctl(vm, f"--json=short get-property org.driveroverrides1 {obj(device, bus)} org.driveroverrides1.Device {name}",
-                 user).out
-    return json.loads(out)["data"]
-
-
-def wait_prop(vm, device, name, value, bus="pci"):
-    vm.wait_for(f"busctl get-property org.driveroverrides1 {obj(device, bus)} org.driveroverrides1.Device {name} "
-                f"| grep -qx 's \"{value}\"'", timeout=90)
-
-
-def policy_files(vm):
-    return vm.out("cd /etc/driver-overrides.d; ls -A; cd /run/driver-overrides.d 2>/dev/null && ls -A; true").split()
 
 
 @scenario("a rule is in force at boot: the service runs, and nobody has called it")
@@ -212,7 +166,7 @@ def killed(vm):
            ">/etc/systemd/system/driver-overrided.service.d/lab.conf\nsystemctl daemon-reload")
     script = f"""
 file=/etc/driver-overrides.d/10-set-pci-{CARD}.conf
-for i in $(seq {full(1000, 25)}); do
+for i in $(seq {full(1000, 5)}); do
     want=none
     [ $((i % 2)) = 0 ] && want=vfio-pci
     if [ $((i % 3)) = 0 ]; then want=; set -- ClearOverride ssa{{sv}} pci {CARD} 0

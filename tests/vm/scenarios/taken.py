@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the service says and does where a device is in use, where its policy cannot be written, and over a suspend."""
+
+import re
+
+from lab import uses
+from lab.bus import MANAGER, UNIT, call, obj, policy_files, prop, refused, wait_prop
+from lab.device import override, path, settle, traced
+from lab.machine import program
+from lab.scenario import scenario
+
+NIC, DISK = "0000:02:00.0", "0000:03:00.0"
+RULES = "/etc/driver-overrides.d"
+MACHINE = dict(
+    service=True, guard=True,
+    devices=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0"],
+    # What is written goes to a temporary file of QEMU's.
+    qemu=["-drive", "if=none,id=d0,file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"],
+    files={"/usr/local/bin/hold-vfio": program("hold-vfio"), "/usr/local/bin/bus-latency": program("bus-latency", "systemd")},
+    # A disk that is taken away while it is in use, on purpose.
+    kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"])
+
+
+def set_to(vm, device, driver, *options):
+    pairs = " ".join(f"{name} b true" for name in options)
+    return call(vm, "SetOverride", f"sssa{{sv}} pci {device} {driver} {len(options)} {pairs}")
+
+
+def clear(vm, device, *options):
+    pairs = " ".join(f"{name} b true" for name in options)
+    return call(vm, "ClearOverride", f"ssa{{sv}} pci {device} {len(options)} {pairs}")
+
+
+def in_use_until_forced(vm, device, reason, driver):
+    """By the bus: refused with the user named and nothing changed; done by force; given back."""
+    refused(vm, reason, "SetOverride", f"sssa{{sv}} pci {device} none 0")
+    assert (vm.driver(device), override(vm, device), policy_files(vm)) == (driver, "", []), reason
+    assert prop(vm, device, "State") == "unmanaged"
+    assert set_to(vm, device, "none", "force") == 's "enforced"'
+    assert (vm.driver(device), override(vm, device)) == ("", "none")
+    assert clear(vm, device, "force") == 's "unmanaged"'
+    assert (vm.driver(device), override(vm, device), policy_files(vm)) == (driver, "", [])
+    settle(vm)
+
+
+@scenario("a disk that is mounted, swap, under device mapper, mounted elsewhere: refused with the user, done by force",
+          timeout=900)
+def disks(vm):
+    for use in uses.DISK_USES:
+        namespace = vm.wait_for(f"ls -d {path(DISK)}/nvme/nvme*/nvme*n*").rsplit("/", 1)[1]
+        disk = re.sub(r"c\d+n", "n", namespace)
+        vm.wait_for(f"test -b /dev/{disk}")
+        with use(vm, disk) as reason:
+            in_use_until_forced(vm, DISK, reason, "nvme")
+
+
+@scenario("a card with an address, in a bridge, in another network namespace: refused with the user, done by force",
+          timeout=900)
+def cards(vm):
+    for use in uses.INTERFACE_USES:
+        with use(vm, vm.wait_for(f"ls {path(NIC)}/net | grep .")) as reason:
+            in_use_until_forced(vm, NIC, reason, "e1000e")
+
+
+def latency(vm):
+    """The median of fifty pairs of questions, and the longest, in microseconds."""
+    median, most = vm.out(f"bus-latency 50 pci {DISK}", 60).split()
+    return int(median), int(most)
+
+
+@scenario("a VFIO device that is held open: refused; forced it is stuck, the bus answers, and it recovers", timeout=600)
+def held(vm):
+    assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
+    usual = latency(vm)
+    with uses.vfio(vm, NIC) as reason:
+        refused(vm, reason, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
+        assert vm.driver(NIC) == "vfio-pci" and override(vm, NIC) == "vfio-pci"
+        begun = float(vm.out("cut -d' ' -f1 /proc/uptime"))
+        caller = vm.spawn(f"busctl --timeout=60 call {MANAGER} SetOverride sssa{{sv}} pci {NIC} none 1 force b true")
+        vm.wait_for(f"! test -e {path(NIC)}/driver")
+        meanwhile = latency(vm)
+        assert not caller.done(), "the call has ended, so nothing was shown"
+        answer = caller.wait(60)
+        took = float(vm.out("cut -d' ' -f1 /proc/uptime")) - begun
+        assert answer.rc != 0 and "did not come back" in answer.out, answer
+        assert took < 40, took  # 20 of the service; the rest is the machine's
+        wait_prop(vm, NIC, "State", "stuck")
+        stuck = latency(vm)
+        # Another device is moved as ever.
+        assert set_to(vm, DISK, "none") == 's "enforced"'
+        assert clear(vm, DISK) == 's "unmanaged"'
+        assert prop(vm, NIC, "State") == "stuck"
+    vm.note(f"# answers, usually {usual}, meanwhile {meanwhile}, when stuck {stuck} microseconds (median, longest)")
+    assert meanwhile[0] <= 5 * usual[0] and stuck[0] <= 5 * usual[0], (usual, meanwhile, stuck)
+    # The holder has ended, and nobody has to say so. The rule that was asked for could not be acknowledged.
+    vm.wait_for(f"! busctl get-property org.driveroverrides1 {obj(NIC)} org.driveroverrides1.Device State | grep stuck", 60)
+    set_to(vm, NIC, "vfio-pci")
+    assert clear(vm, NIC) == 's "unmanaged"'
+    assert vm.driver(NIC) == "e1000e" and policy_files(vm) == []
+
+
+@scenario("a file system that is full, or read-only: an error, and policy and device are as before", timeout=600)
+def unwritable(vm):
+    assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
+    for options, error in (("size=64k", "No space left"), ("ro", "Read-only file system")):
+        vm.run(f"mkdir -p /run/lab/rules; cp -a {RULES}/. /run/lab/rules; mount -t tmpfs -o size=64k,mode=755 lab {RULES}\n"
+               f"cp -a /run/lab/rules/. {RULES}\n"
+               f"dd if=/dev/zero of={RULES}/filler bs=1k 2>/dev/null || true\n"
+               f"mount -o remount,{options} {RULES}; systemctl restart {UNIT}")
+        before = vm.out(f"cd {RULES}; ls -A; cat *.conf")
+        out = refused(vm, error, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
+        assert RULES in out, out
+        refused(vm, error, "SetOverride", f"sssa{{sv}} pci {DISK} none 0")
+        if options == "ro":
+            refused(vm, error, "ClearOverride", f"ssa{{sv}} pci {NIC} 0")
+        assert vm.out(f"cd {RULES}; ls -A; cat *.conf") == before
+        assert (vm.driver(NIC), override(vm, NIC), prop(vm, NIC, "State")) == ("vfio-pci", "vfio-pci", "enforced")
+        assert (vm.driver(DISK), override(vm, DISK), prop(vm, DISK, "State")) == ("nvme", "", "unmanaged")
+        # What is not written there is as ever.
+        assert call(vm, "SetOverride", f"sssa{{sv}} pci {DISK} none 1 runtime b true") == 's "enforced"'
+        assert call(vm, "ClearOverride", f"ssa{{sv}} pci {DISK} 1 runtime b true") == 's "unmanaged"'
+        vm.run(f"systemctl stop {UNIT}; umount {RULES}; systemctl start {UNIT}")
+    assert clear(vm, NIC) == 's "unmanaged"'
+
+
+@scenario("over a suspend nothing is written, moved or signalled", timeout=600)
+def suspend(vm):
+    assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
+    settle(vm)
+    trace = traced(vm)
+    signals = vm.spawn("timeout 60 busctl --match \"type='signal',sender='org.driveroverrides1'\" monitor --json=short "
+                       ">/run/lab/signals 2>/dev/null; true")
+    vm.wait_for("pgrep -x busctl")
+    for _ in range(2):
+        vm.run("rtcwake -m mem -s 5", 120)
+    assert int(vm.out("cat /sys/power/suspend_stats/success")) >= 2
+    settle(vm)
+    vm.run("sleep 2; pkill -x busctl")
+    signals.wait()
+    assert not trace.read("override") and not trace.read("probe"), trace.read()
+    assert prop(vm, NIC, "State") == "enforced" and prop(vm, DISK, "State") == "unmanaged"
+    about = vm.out(f"grep -c -e {obj(NIC)} -e {obj(DISK)} /run/lab/signals || true")
+    assert about == "0", vm.out("cat /run/lab/signals")
+    clear(vm, NIC)
