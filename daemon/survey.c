@@ -33,6 +33,8 @@ struct survey {
 	enum trigger trigger; /* with all */
 	struct item *items;
 	unsigned tries;
+	char without[sizeof(
+		((struct task_note *)NULL)->name)]; /* the device that it was last begun anew without */
 	struct task *task;
 	void (*done)(void *userdata);
 	void *userdata;
@@ -195,8 +197,10 @@ static bool go_on_without(struct survey *v, const struct task_note *note)
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
-	if (!e || e->hangs)
+	/* Another survey may have marked it meanwhile, too late for this one. */
+	if (!e || streq(v->without, note->name))
 		return false;
+	text_copy(v->without, sizeof(v->without), note->name);
 	e->hangs = true;
 	return start(v) >= 0;
 }

@@ -12,7 +12,8 @@
  *     GIVEN=…        the driver that came by an override of ours which was cleared since, while it stays
  *     KEPT=…         the driver that had the device already when an override of ours came to name it
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
- *     ENFORCED=hex   id of the decision that was seen enforced last; what differs since, others did
+ *     ENFORCED=hex   id of the decision that was seen enforced last; what differs since, others did. Not with
+ *                    STATE=stuck: what it is like when it comes back is our doing
  *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
  */
 #pragma once
@@ -45,8 +46,8 @@ struct record {
 int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size);
 
 /*
- * Whoever moves a device holds flock(2) of this file, also when it was left behind in the kernel; with the same
- * results as above. It need not exist.
+ * Whoever moves a device holds flock(2) of this file, also when it was left behind in the kernel; with the
+ * same results as above. It need not exist.
  */
 int record_lock_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size);
 

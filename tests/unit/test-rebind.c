@@ -182,19 +182,24 @@ START_TEST(unbind_that_does_not_come_back)
 	struct record record;
 	struct ran r;
 
+	ck_assert_int_eq(run(m, "rebind", NAME, NULL).status, 0);
+	ck_assert(mock_record(m, device, &record));
+	ck_assert_uint_ne(record.enforced, 0);
 	bind(m, device, "nvme");
 	mock_attr_hangs(m, "/bus/pci/drivers/nvme", "unbind");
 	r = run(m, "rebind", "--timeout=1", NAME, NULL);
-	assert_printed(&r, "stuck\n", "Stuck\n", "DRIVER=nvme\nOVERRIDE=\nDECISION=none\nCHANGED=0\n");
+	assert_printed(&r, "stuck\n", "Stuck\n", "DRIVER=nvme\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
 	ck_assert_uint_ge(r.usec, 1000000);
 	ck_assert_ptr_nonnull(strstr(r.out, "(unbind) of pci " NAME " did not come back"));
 	ck_assert(mock_record(m, device, &record));
 	ck_assert_str_eq(record.state, "stuck");
+	/* What it will be like was not done by others. */
+	ck_assert_uint_eq(record.enforced, 0);
 
 	/* Whoever comes by when it is over puts that right. */
 	mock_unbind(m, device);
 	r = run(m, "rebind", NAME, NULL);
-	assert_printed(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=1\n");
+	assert_printed(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
 	ck_assert(mock_record(m, device, &record));
 	ck_assert_str_eq(record.state, "enforced");
 	mock_free(m);
