@@ -2,7 +2,7 @@
 /*
  * Calls that write policy, from their turn to their answer:
  *
- *     its turn -> plan -> dry run -> write -> rebind -> (failed: write back) -> look -> answer
+ *     its turn -> plan -> dry run (mostly) -> write -> rebind -> (failed: write back) -> look -> answer
  *
  * Calls for one device, and those that write the same file, go one after the other, in the order in which
  * they came. Apply comes in at rebind.
@@ -156,6 +156,25 @@ static void write_plan(struct operation *o)
 
 /* Trying. */
 
+static void leave_staging(struct operation *o)
+{
+	staging_remove(o->staging);
+	free(TAKE_PTR(o->staging));
+}
+
+/*
+ * A device that has no driver and no override is to stay without: there is nothing in it to refuse. Should it
+ * not be so any more, the rebind says that, and what was written is written back.
+ */
+static bool needs_no_trial(const struct operation *o)
+{
+	const struct device_entry *e = devices_find(&o->service->devices, o->bus, o->name);
+
+	return o->kind == OPERATION_SET && !o->options.dry_run && streq(o->driver, "none") && e &&
+	       !e->field[FIELD_DRIVER][0] && !e->field[FIELD_OVERRIDE][0] &&
+	       !streq(e->field[FIELD_STATE], "stuck");
+}
+
 static void tried(void *userdata, const struct rebinding_result *result)
 {
 	struct operation *o = userdata;
@@ -163,8 +182,7 @@ static void tried(void *userdata, const struct rebinding_result *result)
 
 	o->rebinding = NULL;
 	o->result = *result;
-	staging_remove(o->staging);
-	free(TAKE_PTR(o->staging));
+	leave_staging(o);
 	if (rebinding_error(result, &error) < 0)
 		operation_fail_with(o, &error);
 	else if (o->options.dry_run)
@@ -217,12 +235,15 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 	for (other = o->service->operations->first; other; other = other->next)
 		if (other != o && plans_meet(&other->plan, &o->plan)) {
 			plan_done(&o->plan);
-			staging_remove(o->staging);
-			free(TAKE_PTR(o->staging));
+			leave_staging(o);
 			o->phase = PHASE_WAIT;
 			return;
 		}
-	try_plan(o);
+	if (needs_no_trial(o)) {
+		leave_staging(o);
+		write_plan(o);
+	} else
+		try_plan(o);
 }
 
 int changing_plan(struct operation *o, bool to_do, task_done_t done)

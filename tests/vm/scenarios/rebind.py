@@ -192,9 +192,15 @@ def mounted(vm):
 @scenario("so is one with a mounted partition", timeout=600)
 def mounted_partition(vm):
     name = disk(vm, DISK)
-    vm.run(f"addpart /dev/{name} 1 2048 65536; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount /dev/{name}p1 /mnt", 120)
+    # One partition, of type Linux, 2048 sectors from the start and 65536 long.
+    vm.run(f"printf '\\0\\0\\0\\0\\x83\\0\\0\\0\\0\\x8\\0\\0\\0\\0\\1\\0\\x55\\xaa' >/run/lab/table\n"
+           f"dd if=/run/lab/table of=/dev/{name} bs=1 seek=446 count=16 conv=notrunc status=none\n"
+           f"dd if=/run/lab/table of=/dev/{name} bs=1 skip=16 seek=510 conv=notrunc status=none\n"
+           f"blockdev --rereadpt /dev/{name}; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount /dev/{name}p1 /mnt", 120)
     in_use_until_forced(vm, DISK, f"/dev/{name}p1 is mounted on /mnt", "nvme")
     vm.run("umount -l /mnt")
+    name = disk(vm, DISK)
+    vm.run(f"dd if=/dev/zero of=/dev/{name} bs=512 count=1 conv=notrunc status=none; blockdev --rereadpt /dev/{name}")
 
 
 @scenario("so is one whose multipath head is mounted", timeout=600)
