@@ -236,7 +236,8 @@ static int start(struct loop *l, uint64_t limit_usec)
 	p = g->followups ? prepared_load(g->settings) : NULL;
 	if (!p)
 		return -ENOMEM;
-	/* All threads allocate from one arena: each of their own would be 132 KiB, locked, for next to nothing. */
+	/* All threads allocate from one arena: each of their own would be 132 KiB, locked, for next to
+	 * nothing. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_line(LOG_DEBUG, "memory is not locked: %m");
