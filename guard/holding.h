@@ -32,7 +32,8 @@ void hold_set_buses(struct hold *hold, const char *const *buses, size_t n);
 /* Lets a device go on to its first probe. From any thread. */
 void hold_release(struct hold *hold, const char *bus, const char *name);
 
-/* Whether another function of a PCI device's slot is being added, too, and has not come to its first probe. */
+/* Whether another function of a PCI device's slot is being added, too, and has not come to its first probe.
+ */
 bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);
 
 /* Lets all of them go: after lost messages, when nobody knows who waits. */
