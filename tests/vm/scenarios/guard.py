@@ -108,7 +108,7 @@ def stopped(vm):
     unplug(vm, 0, CARD)
 
 
-@scenario("a guard that is killed: started again, and no device is left without what it would have had", timeout=900)
+@scenario("a guard that is killed: started again, and no device is left without what it would have had", timeout=1800)
 def killed(vm):
     empty_ports(vm)
     for i in range(full(100, 5)):
