@@ -289,14 +289,14 @@ static int look_in_process(const struct inuse *u, const char *pid, void *userdat
 	return inuse_say(u, "%s is in the network namespace of %s", s->found, who);
 }
 
-/* Where `ip netns` keeps namespaces, by name. */
-static int look_in_named(const struct inuse *u, struct search *s)
+/* Looks into a folder where `ip netns` keeps namespaces, by name. */
+static int look_in_named(const struct inuse *u, const char *folder, struct search *s)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX], ns[PATH_MAX];
 	const struct dirent *e;
 
-	if (path_join(path, sizeof(path), u->root, "/../run/netns", NULL) < 0)
+	if (path_join(path, sizeof(path), u->root, folder, NULL) < 0)
 		return 0;
 	dir = opendir(path);
 	while (dir && (e = readdir(dir)))
@@ -320,7 +320,13 @@ static int find_elsewhere(const struct inuse *u, const char *above)
 	s.back = open(path, O_RDONLY | O_CLOEXEC);
 	if (s.back >= 0 && fstat(s.back, &st) >= 0) {
 		s.ours = st.st_ino;
-		r = look_in_named(u, &s);
+		/*
+		 * A service has mounts of its own. Newer `ip netns` (that of forky) cuts its folder off from
+		 * /run, so that what it mounts there later is not to be seen from a service that is running.
+		 */
+		r = look_in_named(u, "/../proc/1/root/run/netns", &s);
+		if (r == 0)
+			r = look_in_named(u, "/../run/netns", &s);
 		if (r == 0)
 			r = inuse_processes(u, look_in_process, &s);
 	}
