@@ -68,7 +68,7 @@ def together(vm):
         plug(vm, 0, first, addr="0.0", multifunction=True)
         vm.wait_for(f"test -e {path(ruled)}/driver")
         proper_order(trace, ruled, "vfio-pci")
-        proper_order(trace, other, "none")
+        proper_order(trace, other, "none", companion=True)
         assert first_probe(vm, ruled) == "guaranteed", record(vm, ruled)
         assert first_probe(vm, other) == "guaranteed", record(vm, other)
         vm.wait_for(f"grep -qx STATE=held /run/driver-overrides/devices/pci:{other}")
