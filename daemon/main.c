@@ -160,8 +160,6 @@ static int start(struct program *p)
 	if (r >= 0)
 		r = reconciler_new(s);
 	if (r >= 0)
-		r = recoveries_new(s);
-	if (r >= 0)
 		r = operations_new(s);
 	if (r < 0)
 		return r;

@@ -2,6 +2,7 @@
 /* Waiting for devices that are stuck; see recovery.h. */
 #include "recovery.h"
 #include "survey.h"
+#include "surveying.h"
 #include "task.h"
 
 #include "../policy/record.h"
@@ -20,13 +21,9 @@ struct recovery {
 	struct task *task;
 };
 
-struct recoveries {
-	struct recovery *first;
-};
-
 static void free_recovery(struct recovery *v)
 {
-	struct recovery **at = &v->service->recoveries->first;
+	struct recovery **at = &v->service->recoveries;
 
 	while (*at && *at != v)
 		at = &(*at)->next;
@@ -38,33 +35,41 @@ static void free_recovery(struct recovery *v)
 	free(v);
 }
 
-static int work(FILE *out, struct task_note *note, void *arg)
+/* Until whoever moves the device has come back, himself or what he has left behind. */
+static int wait_for_lock(const struct recovery *v)
 {
-	const struct recovery *v = arg;
-	const struct settings *settings = v->service->settings;
-	char path[PATH_MAX], byte;
-	int fd, r;
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+	int r = record_lock_path(v->service->settings->state_dir, v->bus, v->name, path, sizeof(path));
 
-	(void)out;
-	(void)note;
-	r = record_lock_path(settings->state_dir, v->bus, v->name, path, sizeof(path));
 	if (r < 0)
 		return r;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	while (fd >= 0 && flock(fd, LOCK_SH) < 0)
 		if (errno != EINTR)
 			return negative_errno();
-	/* Nobody who is to change it shall wait for us. */
-	if (fd >= 0)
-		(void)close(fd);
-	r = path_printf(
-		path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", settings->sysfs, v->bus, v->name);
-	if (r < 0)
-		return r;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)read(fd, &byte, 1);
-	return 0; /* whatever it says, it does say something */
+	return 0; /* and nobody who is to move it next shall wait for us */
+}
+
+/* Reads what a survey would read of it, however long that takes. */
+static int work(FILE *out, struct task_note *note, void *arg)
+{
+	const struct recovery *v = arg;
+	struct device_entry *e = devices_find(&v->service->devices, v->bus, v->name);
+	char override[OVERRIDE_MAX];
+	struct sysfs_device *d;
+	struct surveying s;
+	int r = wait_for_lock(v);
+
+	if (e)
+		e->hangs = false; /* in this copy of the service: otherwise nothing of it is read */
+	if (r >= 0)
+		r = surveying_begin(&s, v->service, out, note);
+	if (r >= 0)
+		r = surveying_find(&s, v->bus, v->name, &d);
+	if (r >= 0)
+		(void)sysfs_device_override(d, override);
+	return r == -ENODEV ? 0 : r;
 }
 
 static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
@@ -76,9 +81,9 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	(void)note;
 	v->task = NULL;
 	if (result == 0)
-		say(LOG_NOTICE, "%s %s is not stuck any more", v->bus, v->name);
+		say(LOG_NOTICE, "%s %s has come back; looking at it again", v->bus, v->name);
 	else
-		say(LOG_ERR, "%s %s: cannot wait until it is not stuck any more: %s", v->bus, v->name,
+		say(LOG_ERR, "%s %s: cannot wait until it comes back: %s", v->bus, v->name,
 			strerror(result < 0 ? -result : result));
 	survey_want(v->service, v->bus, v->name, result == 0 ? TRIGGER_AGAIN : TRIGGER_LOOK);
 	free_recovery(v);
@@ -89,32 +94,24 @@ void recovery_await(struct service *s, const char *bus, const char *name)
 	struct recovery *v;
 	int r = -ENOMEM;
 
-	for (v = s->recoveries->first; v; v = v->next)
+	for (v = s->recoveries; v; v = v->next)
 		if (streq(v->name, name) && streq(v->bus, bus))
 			return;
 	v = calloc(1, sizeof(*v));
 	if (v) {
-		*v = (struct recovery){ s->recoveries->first, s, strdup(bus), strdup(name), NULL };
-		s->recoveries->first = v;
+		*v = (struct recovery){ s->recoveries, s, strdup(bus), strdup(name), NULL };
+		s->recoveries = v;
 		if (v->bus && v->name)
 			r = task_fork(s->event, work, v, FOREVER_USEC, finished, v, &v->task);
 		if (r < 0)
 			free_recovery(v);
 	}
 	if (r < 0)
-		say(LOG_ERR, "%s %s: cannot wait until it is not stuck any more: %s", bus, name,
-			strerror(-r));
-}
-
-int recoveries_new(struct service *s)
-{
-	s->recoveries = calloc(1, sizeof(*s->recoveries));
-	return s->recoveries ? 0 : -ENOMEM;
+		say(LOG_ERR, "%s %s: cannot wait until it comes back: %s", bus, name, strerror(-r));
 }
 
 void recoveries_free(struct service *s)
 {
-	while (s->recoveries && s->recoveries->first)
-		free_recovery(s->recoveries->first);
-	free(TAKE_PTR(s->recoveries));
+	while (s->recoveries)
+		free_recovery(s->recoveries);
 }

@@ -23,8 +23,8 @@
 struct groups;
 struct operations;
 struct reconciler;
-struct recoveries;
 struct rebindings;
+struct recovery;
 struct surveys;
 struct watches;
 
@@ -41,7 +41,7 @@ struct service {
 	struct watches *watches;
 	struct rebindings *rebindings;
 	struct reconciler *reconciler;
-	struct recoveries *recoveries;
+	struct recovery *recoveries; /* devices that are stuck */
 	struct operations *operations;
 	bool announced; /* the first survey is through: objects may be seen, changes are signalled */
 	uint64_t last_used;

@@ -33,8 +33,7 @@ struct survey {
 	enum trigger trigger; /* with all */
 	struct item *items;
 	unsigned tries;
-	char without[sizeof(
-		((struct task_note *)NULL)->name)]; /* the device that it was last begun anew without */
+	struct task_note without; /* the device that it was last begun anew without */
 	struct task *task;
 	void (*done)(void *userdata);
 	void *userdata;
@@ -146,7 +145,7 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 			e->tried_rule = 0;
 		announce_changed(s, e, changed, group);
 	}
-	if (changed & (UINT32_C(1) << FIELD_STATE) && streq(e->field[FIELD_STATE], "stuck"))
+	if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) && streq(e->field[FIELD_STATE], "stuck"))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
 	reconcile_consider(
 		s, e, v->all ? v->trigger : trigger_of(v, e->field[FIELD_BUS], e->field[FIELD_NAME]));
@@ -198,9 +197,9 @@ static bool go_on_without(struct survey *v, const struct task_note *note)
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
 	/* Another survey may have marked it meanwhile, too late for this one. */
-	if (!e || streq(v->without, note->name))
+	if (!e || (streq(v->without.name, note->name) && streq(v->without.bus, note->bus)))
 		return false;
-	text_copy(v->without, sizeof(v->without), note->name);
+	v->without = *note;
 	e->hangs = true;
 	return start(v) >= 0;
 }

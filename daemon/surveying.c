@@ -57,7 +57,7 @@ static void put_gone(struct surveying *s, const char *bus, const char *name)
 static void put_device(struct surveying *s, struct sysfs_device *d, const struct decision *decision)
 {
 	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
-	char driver[256], override[OVERRIDE_MAX] = "", group[64], line[16];
+	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX];
 	struct verdict verdict;
 	struct record record;
 	const char *path;
@@ -91,11 +91,8 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 	put(s, override);
 	put(s, decision_text(decision));
 	put(s, rule ? rule->label : "");
-	if (rule) {
-		text_put_utf8(s->out, rule->file);
-		(void)fprintf(s->out, ":%s", number_to_text(rule->line, line));
-	}
-	(void)fputc('\0', s->out);
+	rule_source(rule, source, sizeof(source));
+	put(s, source);
 	put(s, verdict.state);
 	put(s, verdict.reason);
 	put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");

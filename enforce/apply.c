@@ -383,7 +383,6 @@ void apply_stuck(struct sysfs_device *d, const char *doing)
 	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		record.inode = d->inode;
 	(void)strcpy(record.state, state_to_string(STATE_STUCK));
-	record.enforced = 0;
 	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
 	(void)save(d, NULL, &record);
 }

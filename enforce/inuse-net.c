@@ -289,16 +289,28 @@ static int look_in_process(const struct inuse *u, const char *pid, void *userdat
 	return inuse_say(u, "%s is in the network namespace of %s", s->found, who);
 }
 
-/* Looks into a folder where `ip netns` keeps namespaces, by name. */
-static int look_in_named(const struct inuse *u, const char *folder, struct search *s)
+/*
+ * Where `ip netns` keeps namespaces, by name: as the system sees that folder, for a service has mounts of its
+ * own, and newer ones (that of forky) cut the folder off from /run, so that what is mounted there later is
+ * not to be seen from a service that is running.
+ */
+static DIR *open_named(const struct inuse *u, char *path, size_t size)
 {
-	_cleanup_(closedirp) DIR *dir = NULL;
+	static const char *const folders[] = { "/../proc/1/root/run/netns", "/../run/netns" };
+	DIR *dir = NULL;
+
+	for (size_t i = 0; !dir && i < ELEMENTSOF(folders); i++)
+		if (path_join(path, size, u->root, folders[i], NULL) >= 0)
+			dir = opendir(path);
+	return dir;
+}
+
+static int look_in_named(const struct inuse *u, struct search *s)
+{
 	char path[PATH_MAX], ns[PATH_MAX];
+	_cleanup_(closedirp) DIR *dir = open_named(u, path, sizeof(path));
 	const struct dirent *e;
 
-	if (path_join(path, sizeof(path), u->root, folder, NULL) < 0)
-		return 0;
-	dir = opendir(path);
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' && path_join(ns, sizeof(ns), path, "/", e->d_name, NULL) >= 0 &&
 			is_in_namespace(s, ns))
@@ -320,13 +332,7 @@ static int find_elsewhere(const struct inuse *u, const char *above)
 	s.back = open(path, O_RDONLY | O_CLOEXEC);
 	if (s.back >= 0 && fstat(s.back, &st) >= 0) {
 		s.ours = st.st_ino;
-		/*
-		 * A service has mounts of its own. Newer `ip netns` (that of forky) cuts its folder off from
-		 * /run, so that what it mounts there later is not to be seen from a service that is running.
-		 */
-		r = look_in_named(u, "/../proc/1/root/run/netns", &s);
-		if (r == 0)
-			r = look_in_named(u, "/../run/netns", &s);
+		r = look_in_named(u, &s);
 		if (r == 0)
 			r = inuse_processes(u, look_in_process, &s);
 	}

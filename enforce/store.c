@@ -180,7 +180,7 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 	if (record_read(state_dir, d->bus, d->name, d->inode, &now) >= 0) {
 		if (!merged.first_probe[0])
 			(void)strcpy(merged.first_probe, now.first_probe);
-		if (!merged.enforced && !streq(merged.state, "stuck"))
+		if (!merged.enforced)
 			merged.enforced = now.enforced;
 		/*
 		 * Written by another of our programs since we looked, and the very value that was decided
@@ -190,6 +190,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 			!streq(merged.state, "foreign") && !streq(merged.state, "failed"))
 			(void)strcpy(merged.set, now.set);
 	}
+	if (streq(merged.state, "stuck"))
+		merged.enforced = 0;
 	return replace_record(state_dir, d, &merged);
 }
 

@@ -104,8 +104,8 @@ static void keep_record(
 	text_copy(record.reason, sizeof(record.reason), reason);
 	text_copy(record.set, sizeof(record.set),
 		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.set);
-	record.enforced =
-		streq(state, "enforced") || streq(state, "held") ? record_decision_id(&record) : old.enforced;
+	if (streq(state, "enforced") || streq(state, "held"))
+		record.enforced = record_decision_id(&record);
 	if (record_write(settings.state_dir, d, &record) < 0)
 		exit(3);
 }
@@ -154,7 +154,14 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 
 static int rebind(void)
 {
-	static const char *const errors[] = { "NoSuchDevice", "InUse", "Stuck", "Failed" };
+	static const struct {
+		const char *name, *state;
+	} errors[] = {
+		{ "NoSuchDevice", "failed" },
+		{ "InUse", "blocked" },
+		{ "Stuck", "stuck" },
+		{ "Failed", "failed" },
+	};
 	/* Kept until the process ends; static, so that they are not taken for lost. */
 	static struct sysfs_device *d;
 	static struct decision decision;
@@ -174,13 +181,15 @@ static int rebind(void)
 	if (fault("silent", text, sizeof(text)))
 		return 1;
 	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
-		s = fault(errors[i], text, sizeof(text));
-		if (!s || (streq(errors[i], "InUse") && (overwrite || streq(rebind_option, "force"))) ||
-			(streq(errors[i], "Failed") && dry_run))
+		const char *name = errors[i].name;
+
+		s = fault(name, text, sizeof(text));
+		if (!s || (streq(name, "InUse") && (overwrite || streq(rebind_option, "force"))) ||
+			(streq(name, "Failed") && dry_run))
 			continue;
 		if (!dry_run)
-			keep_record(d, &decision, streq(errors[i], "InUse") ? "blocked" : "failed", s);
-		return say(streq(errors[i], "InUse") ? "blocked" : "failed", errors[i], s, &decision);
+			keep_record(d, &decision, errors[i].state, s);
+		return say(errors[i].state, name, s, &decision);
 	}
 	return act(d, &decision);
 }

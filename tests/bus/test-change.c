@@ -214,6 +214,27 @@ START_TEST(what_fails_when_done_is_taken_back)
 }
 END_TEST
 
+/* Nothing is there to be refused; what fails all the same is taken back. */
+START_TEST(none_without_a_driver_is_done_without_a_trial)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	mock_unbind(h->m, "/devices/pci0000:00/" CARD);
+	service_start(h);
+	faults(h, "pci/" CARD " Failed it is stubborn\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "!Failed");
+	ck_assert_uint_eq(calls(h, "pci/" CARD), 1);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(manager_property(h, "Rules", "u"), "0");
+	faults(h, "");
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
+	ck_assert_uint_eq(calls(h, "dry-run"), 0);
+	ck_assert_ptr_nonnull(strstr(policy_text(h, MOCK_ETC, CARD_FILE), "\nDriver=none\n"));
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(rebind_no_is_policy_without_a_move)
 {
 	struct harness *h = begin();
@@ -379,8 +400,9 @@ SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear
 	options_stand_in_the_file, devices_are_named_by_path_and_id_as_well,
 	a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
 	what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
-	rebind_no_is_policy_without_a_move, somebody_elses_override_is_taken_by_force_only,
-	apply_all_answers_for_each_device, arguments_that_make_no_sense_change_nothing,
-	device_objects_have_the_methods_as_well, odd_names_make_files_that_mean_the_device_alone,
+	none_without_a_driver_is_done_without_a_trial, rebind_no_is_policy_without_a_move,
+	somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
+	arguments_that_make_no_sense_change_nothing, device_objects_have_the_methods_as_well,
+	odd_names_make_files_that_mean_the_device_alone,
 	a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
 	a_full_disk_is_an_error_and_all_is_as_before)

@@ -2,6 +2,9 @@
 /* What the service does by itself: what is not yet as decided is moved, what has drifted away is shown. */
 #include "harness.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #define PATH_OF(name) "/devices/pci0000:00/" name
 
 static const char card_rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\n";
@@ -208,6 +211,35 @@ START_TEST(a_stuck_device_recovers_when_it_has_let_go)
 }
 END_TEST
 
+/* The lock is held by what was left behind, and no event tells of its end. */
+START_TEST(a_stuck_device_that_comes_back_is_put_right_unasked)
+{
+	struct harness *h = harness_new();
+	int lock;
+
+	three_devices(h);
+	service_start(h);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	make_dirs(mock_printf(h->m, "%s/rebind", h->m->state));
+	lock = open(
+		mock_printf(h->m, "%s/rebind/pci:" CARD, h->m->state), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
+	drift(h, PATH_OF(CARD), "vfio-pci\n", NULL);
+	faults(h, "pci/" CARD " Stuck unbinding did not come back\n");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "!Stuck");
+	wait_property(h, "pci", CARD, "State", "stuck");
+	tell(h, "unbind", "pci", CARD);
+	drain(h);
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "stuck");
+	faults(h, "");
+	(void)close(lock);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_device_that_comes_again_under_its_name_is_a_new_one)
 {
 	struct harness *h = harness_new();
@@ -257,4 +289,5 @@ SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	an_event_for_what_has_drifted_does_not_make_it_a_task,
 	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
 	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
+	a_stuck_device_that_comes_back_is_put_right_unasked,
 	a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)

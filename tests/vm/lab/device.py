@@ -43,6 +43,11 @@ def drivers(vm):
     return vm.out("for l in /sys/bus/*/devices/*/driver; do echo $l $(readlink $l); done")
 
 
+def uptime(vm):
+    """Of the guest, in seconds."""
+    return float(vm.out("cut -d' ' -f1 /proc/uptime"))
+
+
 def settle(vm):
     vm.run("udevadm settle --timeout=60", 70)
 

@@ -3,27 +3,50 @@
 reason for which the device is not to be taken away, as the project words it."""
 
 import contextlib
+import re
+
+from .device import path
+
+
+def drive(ident):
+    """QEMU's arguments for a disk of nothing. What is written goes to a temporary file of QEMU's."""
+    return ["-drive", f"if=none,id={ident},file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"]
+
+
+def disk_of(vm, device):
+    """The name of an NVMe device's block device: its own, or that of its multipath head."""
+    own = vm.wait_for(f"ls -d {path(device)}/nvme/nvme*/nvme*n*").rsplit("/", 1)[1]
+    name = re.sub(r"c\d+n", "n", own)
+    vm.wait_for(f"test -b /dev/{name}")
+    return name
+
+
+def interface_of(vm, device):
+    return vm.wait_for(f"ls {path(device)}/net | grep .")
 
 
 @contextlib.contextmanager
+def _use(vm, begin, reason, end):
+    """The use ends also where an assertion fails: the next scenario shall not find the device in use."""
+    vm.run(begin, 120)
+    try:
+        yield reason
+    finally:
+        vm.run(end)
+
+
 def mounted(vm, disk, where="/mnt"):
-    vm.run(f"mkfs.ext4 -q -F /dev/{disk}; mkdir -p '{where}'; mount /dev/{disk} '{where}'", 120)
-    yield f"/dev/{disk} is mounted on {where}"
-    vm.run(f"umount -l '{where}'")
+    return _use(vm, f"mkfs.ext4 -q -F /dev/{disk}; mkdir -p '{where}'; mount /dev/{disk} '{where}'",
+                f"/dev/{disk} is mounted on {where}", f"umount -l '{where}'")
 
 
-@contextlib.contextmanager
 def swap(vm, disk):
-    vm.run(f"mkswap -q /dev/{disk}; swapon /dev/{disk}")
-    yield f"/dev/{disk} is swap"
-    vm.run("swapoff -a || true")
+    return _use(vm, f"mkswap -q /dev/{disk}; swapon /dev/{disk}", f"/dev/{disk} is swap", "swapoff -a || true")
 
 
-@contextlib.contextmanager
 def device_mapper(vm, disk):
-    vm.run(f"echo 0 $(blockdev --getsz /dev/{disk}) linear /dev/{disk} 0 | dmsetup create lab")
-    yield f"/dev/{disk} is used by device-mapper lab (dm-0)"
-    vm.run("dmsetup remove --retry lab")
+    return _use(vm, f"echo 0 $(blockdev --getsz /dev/{disk}) linear /dev/{disk} 0 | dmsetup create lab",
+                f"/dev/{disk} is used by device-mapper lab (dm-0)", "dmsetup remove --retry lab")
 
 
 @contextlib.contextmanager
@@ -33,43 +56,37 @@ def mount_namespace(vm, disk):
     vm.run(f"unshare -m --propagation private bash -c 'mount /dev/{disk} /mnt && exec sleep 10000' "
            ">/dev/null 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
-    vm.wait_for(f"grep -q /dev/{disk} /proc/{pid}/mountinfo && grep -q sleep /proc/{pid}/comm")
-    assert vm.run(f"grep /dev/{disk} /proc/self/mountinfo", check=False).rc != 0
-    yield f"/dev/{disk} is mounted on /mnt in the mount namespace of sleep (process {pid})"
-    vm.run(f"kill {pid}")
+    with _use(vm, f"until grep -q /dev/{disk} /proc/{pid}/mountinfo && grep -q sleep /proc/{pid}/comm; do sleep 0.1; done",
+              f"/dev/{disk} is mounted on /mnt in the mount namespace of sleep (process {pid})", f"kill {pid}") as reason:
+        assert vm.run(f"grep /dev/{disk} /proc/self/mountinfo", check=False).rc != 0
+        yield reason
 
 
-@contextlib.contextmanager
 def address(vm, interface):
-    vm.run(f"ip address flush dev {interface}; ip address add 10.9.8.7/24 dev {interface}")
-    yield f"{interface} has the address 10.9.8.7"
+    return _use(vm, f"ip address flush dev {interface}; ip address add 10.9.8.7/24 dev {interface}",
+                f"{interface} has the address 10.9.8.7", "true")  # gone with the interface
 
 
-@contextlib.contextmanager
 def bridge(vm, interface):
-    vm.run(f"ip link add br0 type bridge; ip link set {interface} master br0")
-    yield f"{interface} is a port of br0"
-    vm.run("ip link del br0")
+    return _use(vm, f"ip link add br0 type bridge; ip link set {interface} master br0", f"{interface} is a port of br0",
+                "ip link del br0")
 
 
-@contextlib.contextmanager
 def network_namespace(vm, interface):
-    vm.run(f"ip netns add blue; ip link set {interface} netns blue")
-    yield f"{interface} is in the network namespace blue"
-    vm.run("ip netns del blue")
+    return _use(vm, f"ip netns add blue; ip link set {interface} netns blue",
+                f"{interface} is in the network namespace blue", "ip netns del blue")
 
 
 @contextlib.contextmanager
 def vfio(vm, device):
     """A process that has the device, which is bound to vfio-pci, open as a virtual machine has. It needs the program
-    hold-vfio in the guest. Its own end is the caller's affair, too: kill `cat /run/holder`."""
-    group = vm.out(f"basename $(readlink /sys/bus/pci/devices/{device}/iommu_group)")
+    hold-vfio in the guest."""
+    group = vm.out(f"basename $(readlink {path(device)}/iommu_group)")
     vm.run(f"hold-vfio {group} {device} >/run/held 2>&1 & echo $! >/run/holder")
-    vm.wait_for("grep -qx open /run/held || ! cat /run/held")
     pid = vm.out("cat /run/holder")
-    yield f"/dev/vfio/{group} is open in hold-vfio (process {pid})"
-    vm.run(f"kill {pid} 2>/dev/null || true")
-    vm.wait_for(f"! test -e /proc/{pid}")
+    with _use(vm, "until grep -qx open /run/held; do sleep 0.1; done", f"/dev/vfio/{group} is open in hold-vfio (process {pid})",
+              f"kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done") as reason:
+        yield reason
 
 
 DISK_USES = (mounted, swap, device_mapper, mount_namespace)

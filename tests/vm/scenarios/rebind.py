@@ -2,10 +2,9 @@
 """A device is moved from its driver to the decided one while the system runs, unless somebody uses it."""
 
 import contextlib
-import re
 
 from lab import uses
-from lab.device import ENFORCER, loaded, override, path, record, rule, settle, traced, unload
+from lab.device import ENFORCER, loaded, override, path, record, rule, settle, traced, unload, uptime
 from lab.machine import program
 from lab.scenario import scenario
 
@@ -15,17 +14,12 @@ CONF = "/etc/driver-overrides.d/50-rebind.conf"
 KEYS = ["STATE", "REASON", "ERROR", "DRIVER", "OVERRIDE", "DECISION", "CHANGED"]
 
 
-def drive(ident):
-    # What is written goes to a temporary file of QEMU's.
-    return ["-drive", f"if=none,id={ident},file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"]
-
-
 MACHINE = dict(
     # The second disk belongs to an NVMe subsystem, so the kernel makes a multipath head for it.
     devices=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0",
              "nvme-subsys,id=subsystem,nqn=lab", "nvme,id=shared,subsys=subsystem,bus=rp3,serial=two",
              "nvme-ns,bus=shared,drive=d1", "bochs-display,bus=pcie.0,addr=6.0"],
-    qemu=drive("d0") + drive("d1"),
+    qemu=uses.drive("d0") + uses.drive("d1"),
     files={"/usr/local/bin/hold-vfio": program("hold-vfio")},
     # Disks that are taken away while they are in use, on purpose.
     kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"])
@@ -88,18 +82,6 @@ def in_use_until_forced(vm, device, reason, driver):
     in_use(vm, device, reason, driver)
     done(vm, device, "enforced", "", "none", "--rebind force")
     give_back(vm, device, driver)
-
-
-def disk(vm, device):
-    """The name of the block device: its own, or that of its multipath head."""
-    own = vm.wait_for(f"ls -d {path(device)}/nvme/nvme*/nvme*n*").rsplit("/", 1)[1]
-    name = re.sub(r"c\d+n", "n", own)
-    vm.wait_for(f"test -b /dev/{name}")
-    return name
-
-
-def interface(vm):
-    return vm.wait_for(f"ls {path(NIC)}/net | grep .")
 
 
 @scenario("e1000e to vfio-pci, whose module is loaded for it, and back by default")
@@ -176,7 +158,7 @@ def bridge(vm):
 @scenario("a disk nobody uses is given to vfio-pci, and given back")
 def unused_disk(vm):
     for device in (DISK, SHARED):
-        disk(vm, device)
+        uses.disk_of(vm, device)
         vm.write(CONF, rule("disk", Name=device, Driver="vfio-pci"))
         done(vm, device, "enforced", "vfio-pci", "vfio-pci")
         give_back(vm, device, "nvme")
@@ -184,14 +166,14 @@ def unused_disk(vm):
 
 @scenario("a disk with a mounted file system is refused, by force it is done", timeout=600)
 def mounted(vm):
-    name = disk(vm, DISK)
+    name = uses.disk_of(vm, DISK)
     with uses.mounted(vm, name, "/mnt/a b") as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one with a mounted partition", timeout=600)
 def mounted_partition(vm):
-    name = disk(vm, DISK)
+    name = uses.disk_of(vm, DISK)
     # One partition, of type Linux, 2048 sectors from the start and 65536 long.
     vm.run(f"printf '\\0\\0\\0\\0\\x83\\0\\0\\0\\0\\x8\\0\\0\\0\\0\\1\\0\\x55\\xaa' >/run/lab/table\n"
            f"dd if=/run/lab/table of=/dev/{name} bs=1 seek=446 count=16 conv=notrunc status=none\n"
@@ -199,13 +181,13 @@ def mounted_partition(vm):
            f"blockdev --rereadpt /dev/{name}; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount /dev/{name}p1 /mnt", 120)
     in_use_until_forced(vm, DISK, f"/dev/{name}p1 is mounted on /mnt", "nvme")
     vm.run("umount -l /mnt")
-    name = disk(vm, DISK)
+    name = uses.disk_of(vm, DISK)
     vm.run(f"dd if=/dev/zero of=/dev/{name} bs=512 count=1 conv=notrunc status=none; blockdev --rereadpt /dev/{name}")
 
 
 @scenario("so is one whose multipath head is mounted", timeout=600)
 def mounted_head(vm):
-    name = disk(vm, SHARED)
+    name = uses.disk_of(vm, SHARED)
     assert not vm.run(f"test -e {path(SHARED)}/nvme/nvme*/{name}", check=False).rc == 0, "no multipath head"
     with uses.mounted(vm, name) as reason:
         in_use_until_forced(vm, SHARED, reason, "nvme")
@@ -213,25 +195,25 @@ def mounted_head(vm):
 
 @scenario("so is one with swap", timeout=600)
 def swap(vm):
-    with uses.swap(vm, disk(vm, DISK)) as reason:
+    with uses.swap(vm, uses.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one under device mapper", timeout=600)
 def device_mapper(vm):
-    with uses.device_mapper(vm, disk(vm, DISK)) as reason:
+    with uses.device_mapper(vm, uses.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one that is mounted in another mount namespace only", timeout=600)
 def mount_namespace(vm):
-    with uses.mount_namespace(vm, disk(vm, DISK)) as reason:
+    with uses.mount_namespace(vm, uses.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one in a mount namespace that has no process", timeout=600)
 def mount_namespace_without_process(vm):
-    name = disk(vm, DISK)
+    name = uses.disk_of(vm, DISK)
     vm.run(f"mkfs.ext4 -q -F /dev/{name}", 120)
     vm.run("mkdir -p /run/ns; mount --bind /run/ns /run/ns; mount --make-private /run/ns; touch /run/ns/m\n"
            f"unshare --mount=/run/ns/m --propagation private mount /dev/{name} /mnt")
@@ -242,7 +224,7 @@ def mount_namespace_without_process(vm):
 
 @scenario("an interface that has none but link-local addresses is free")
 def link_local(vm):
-    name = interface(vm)
+    name = uses.interface_of(vm, NIC)
     vm.run(f"ip link set {name} up; ip address add 169.254.3.4/16 dev {name}; ip address add fe80::1234/64 dev {name}")
     vm.write(CONF, rule("nic", Name=NIC, Driver="none"))
     done(vm, NIC, "enforced", "", "none")
@@ -251,7 +233,7 @@ def link_local(vm):
 
 @scenario("an interface with an address is refused, by force it is done")
 def address(vm):
-    name = interface(vm)
+    name = uses.interface_of(vm, NIC)
     vm.run(f"ip address add 2001:db8::7/64 dev {name}")
     in_use(vm, NIC, f"{name} has the address 2001:db8::7", "e1000e")
     with uses.address(vm, name) as reason:
@@ -262,7 +244,7 @@ def address(vm):
 
 @scenario("so is one with a route and no address, in whichever table")
 def route(vm):
-    name = interface(vm)
+    name = uses.interface_of(vm, NIC)
     vm.run(f"ip link set {name} up")
     for text, reason in ((f"default dev {name} table 100", "the default route"),
                          (f"2001:db8:1::/48 dev {name}", "a route to 2001:db8:1::/48"),
@@ -276,20 +258,20 @@ def route(vm):
 
 @scenario("so is a port of a bridge")
 def bridged(vm):
-    with uses.bridge(vm, interface(vm)) as reason:
+    with uses.bridge(vm, uses.interface_of(vm, NIC)) as reason:
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one that was moved to a network namespace with a name")
 def named_namespace(vm):
-    with uses.network_namespace(vm, interface(vm)) as reason:
+    with uses.network_namespace(vm, uses.interface_of(vm, NIC)) as reason:
         assert vm.out(f"ls {path(NIC)}/net") == "", "it still shows, so nothing is shown here"
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one that was moved to the network namespace of a process")
 def process_namespace(vm):
-    name = interface(vm)
+    name = uses.interface_of(vm, NIC)
     vm.run("unshare -n sleep 10000 >/dev/null 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
     vm.wait_for(f"grep -q sleep /proc/{pid}/comm")
@@ -334,12 +316,12 @@ def vfio(vm):
 @scenario("by force it is stuck within its deadline, nothing else is, and it recovers when the holder ends", timeout=600)
 def stuck(vm):
     with held(vm):
-        begun = float(vm.out("cut -d' ' -f1 /proc/uptime"))
+        begun = uptime(vm)
         answer = rebind(vm, NIC, "--rebind force --timeout 6")
         # The kernel takes the `driver` link away before it asks the driver to give the device up.
         assert (answer["STATE"], answer["ERROR"], answer["DRIVER"]) == ("stuck", "Stuck", ""), answer
         assert "(unbind)" in answer["REASON"] and "did not come back" in answer["REASON"], answer
-        assert float(vm.out("cut -d' ' -f1 /proc/uptime")) - begun < 60
+        assert uptime(vm) - begun < 60
         assert record(vm, NIC)["STATE"] == "stuck"
         left = vm.out("pgrep -x driver-override")
         assert len(left.split()) == 1, left

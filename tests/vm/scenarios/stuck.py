@@ -5,7 +5,7 @@ Linux 7 the thread that only reads the device's override sleeps until that probe
 What is stuck is a virtio disk whose backend does not answer: virtio_blk reads the partition table, and the PCI device
 is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
 
-from lab.device import journal, path, plug, properties, record, rule
+from lab.device import journal, path, plug, properties, record, rule, uptime
 from lab.guarding import CONF, GUARD, first_probe, full, pid, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
 
@@ -64,10 +64,10 @@ def stuck(vm):
         # Linux 6.1 locks the device for its uevent file, which udev reads (as does journald, when the kernel logs
         # something about the device) before it runs anything: so this is what it would run.
         devpath = vm.out(f"realpath {path(DISK)}").removeprefix("/sys")
-        begun = float(vm.out("cut -d' ' -f1 /proc/uptime"))
+        begun = uptime(vm)
         state = vm.out(f"env ACTION=add SUBSYSTEM=pci DEVPATH={devpath} /usr/lib/udev/driver-override event"
                        " | sed -n s/^DRIVER_OVERRIDE_STATE=//p", 30)
-        took = float(vm.out("cut -d' ' -f1 /proc/uptime")) - begun
+        took = uptime(vm) - begun
         assert took < 10, took  # two seconds; the rest is the host's
     else:
         # udev gives an event 180 s.
