@@ -2,7 +2,7 @@
 /* IOMMU groups; see groups.h. */
 #include "groups.h"
 
-#include "../policy/rule.h"
+#include "../policy/vfio.h"
 
 struct touched {
 	struct touched *next;

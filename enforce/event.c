@@ -62,8 +62,7 @@ static void tell_decision(struct event *e, const struct decision *decision)
 	 * driver in.
 	 */
 	if (decision->kind == DECISION_DRIVER) {
-		const char *module =
-			decision->cause == CAUSE_RULE && rule->module ? rule->module : decision->driver;
+		const char *module = decision->module ? decision->module : decision->driver;
 
 		if (is_module_word(module))
 			text_copy(e->modalias, sizeof(e->modalias), module);

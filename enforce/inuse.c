@@ -4,7 +4,7 @@
 #include "binding.h"
 #include "inuse-parts.h"
 
-#include "../policy/rule.h"
+#include "../policy/vfio.h"
 
 #include <fcntl.h>
 #include <stdarg.h>

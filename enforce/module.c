@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -27,7 +28,7 @@ static int find_program(const struct sysfs *sysfs, char *buf, size_t size)
 }
 
 /* fork() and no more: this process is a child already, which its parent may leave behind with all of this. */
-static int run(char *const *argv)
+static int run(char *const *argv, int complaints)
 {
 	int status;
 	pid_t pid = fork();
@@ -36,6 +37,8 @@ static int run(char *const *argv)
 		return negative_errno();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (complaints >= 0)
+			(void)dup2(complaints, STDERR_FILENO);
 		(void)execv(argv[0], argv);
 		_exit(127);
 	}
@@ -45,19 +48,57 @@ static int run(char *const *argv)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOENT;
 }
 
-int module_load(struct sysfs_device *d, enum module_by by, const char *name, bool dry_run)
+/* The last line of what the program had to say: "modprobe: ERROR: could not insert 'x': Key was rejected …"
+ */
+static void take_complaint(int fd, char why[MODULE_WHY_MAX])
 {
-	char program[PATH_MAX], options[8] = "-q", copy[PATH_MAX];
-	char end[] = "--", *argv[] = { program, options, end, copy, NULL };
+	char text[4096], *line, *level;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	for (n = n > 0 ? n : 0; n > 0 && text[n - 1] == '\n'; n--)
+		text[n - 1] = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	level = strstr(line, "FATAL: ");
+	if (!level)
+		level = strstr(line, "ERROR: ");
+	if (*line)
+		text_copy(why, MODULE_WHY_MAX, level ? level + strlen("ERROR: ") : line);
+}
+
+int module_load(
+	struct sysfs_device *d, enum module_by by, const char *name, bool dry_run, char why[MODULE_WHY_MAX])
+{
+	/* A file, since a pipe would have to be read before the program ends. */
+	_cleanup_(closep) int complaints = why ? memfd_create("modprobe", MFD_CLOEXEC) : -EBADF;
+	char program[PATH_MAX], options[8] = "-", copy[PATH_MAX];
+	char end[] = "--", *argv[5] = { program };
+	size_t n = 1;
 	int r = find_program(d->sysfs, program, sizeof(program));
 
-	if (r < 0)
+	if (r < 0) {
+		if (why)
+			(void)snprintf(why, MODULE_WHY_MAX, "%s",
+				r == -ENOENT ? "the kernel is not to load modules" : strerror(-r));
 		return r;
+	}
+	/* Without -q it says why it fails. */
+	(void)strcat(options, complaints < 0 ? "q" : "");
 	if (by == MODULE_BY_ALIAS)
 		(void)strcat(options, "b");
-	if (dry_run)
-		(void)strcat(options, "n");
+	(void)strcat(options, dry_run ? "n" : "");
+	if (options[1])
+		argv[n++] = options;
+	argv[n++] = end;
+	argv[n] = copy;
 	text_copy(copy, sizeof(copy), name);
 	sysfs_progress(d, "loading the module", "of the driver");
-	return run(argv);
+	r = run(argv, complaints);
+	if (r < 0 && why) {
+		(void)snprintf(why, MODULE_WHY_MAX, "%.200s did not load it", program);
+		if (complaints >= 0)
+			take_complaint(complaints, why);
+	}
+	return r;
 }

@@ -8,6 +8,8 @@
 
 #include "../policy/sysfs.h"
 
+#define MODULE_WHY_MAX 256
+
 enum module_by {
 	MODULE_BY_NAME,	 /* a module's name or alias, as a person would load it */
 	MODULE_BY_ALIAS, /* what a device says of itself, as udev would: blacklisted modules are not loaded */
@@ -15,6 +17,8 @@ enum module_by {
 
 /*
  * dry_run: only sees whether there is such a module. 0: loaded, or has been before, or is built in; -ENOENT:
- * none, or it could not be loaded; other negative errno: there is no program to do it.
+ * none, or it could not be loaded; other negative errno: there is no program to do it. why: on failure the
+ * reason, in the words of the program where it has any; NULL: nobody asks.
  */
-int module_load(struct sysfs_device *d, enum module_by by, const char *name, bool dry_run);
+int module_load(
+	struct sysfs_device *d, enum module_by by, const char *name, bool dry_run, char why[MODULE_WHY_MAX]);

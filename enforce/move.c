@@ -6,6 +6,8 @@
 #include "module.h"
 #include "store.h"
 
+#include "../policy/vfio.h"
+
 #include <stdarg.h>
 
 /* A device on its way: what it was like before anything was done, and what is wanted. */
@@ -133,29 +135,28 @@ static void refuse_foreign(struct move *m)
 static bool driver_exists(struct move *m)
 {
 	const struct decision *decision = m->decision;
-	const char *module =
-		decision->cause == CAUSE_RULE && decision->rule->module ? decision->rule->module : NULL;
-	const char *modalias;
+	const char *module = decision->module, *modalias;
 	bool dry = m->options->dry_run;
+	char why[MODULE_WHY_MAX];
 	int r;
 
 	if (driver_is_registered(m->d, decision->driver))
 		return true;
-	r = module_load(m->d, MODULE_BY_NAME, module ? module : decision->driver, dry);
+	r = module_load(m->d, MODULE_BY_NAME, module ? module : decision->driver, dry, why);
 	if (dry && r >= 0)
 		return true; /* as far as can be told without loading it */
 	if (driver_is_registered(m->d, decision->driver))
 		return true;
 	/* The module has another name than its driver; then the device's own aliases may name it. */
 	modalias = module || dry ? NULL : device_text(&m->d->device, FACT_MODALIAS);
-	if (modalias && module_load(m->d, MODULE_BY_ALIAS, modalias, false) >= 0 &&
+	if (modalias && module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL) >= 0 &&
 		driver_is_registered(m->d, decision->driver))
 		return true;
 
 	if (r < 0)
 		moved_say(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
-			"there is no driver %s on bus %s, and no module %s that could be loaded",
-			decision->driver, m->d->bus, module ? module : decision->driver);
+			"there is no driver %s on bus %s, and module %s cannot be loaded: %.200s",
+			decision->driver, m->d->bus, module ? module : decision->driver, why);
 	else
 		moved_say(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
 			"there is no driver %s on bus %s, not even with module %s loaded", decision->driver,
@@ -371,7 +372,7 @@ static void act(struct move *m)
 	if (m->decision->kind == DECISION_DEFAULT || m->decision->kind == DECISION_NOTHING) {
 		modalias = device_text(&m->d->device, FACT_MODALIAS);
 		if (modalias)
-			(void)module_load(m->d, MODULE_BY_ALIAS, modalias, false);
+			(void)module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL);
 	}
 	r = driver_is_wrong(m) ? unbind(m) : 0;
 	if (r < 0) {

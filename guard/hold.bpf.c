@@ -67,7 +67,7 @@ struct {
 	__type(value, struct hold_ticket);
 } tickets SEC(".maps");
 
-/* How each hold ended, for the guard to read and delete. */
+/* How the hold of each device that is there ended, for the guard to read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, HOLD_TICKETS_MAX);

@@ -222,9 +222,12 @@ int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *re
 	if (!h->bpf)
 		return -ENOENT;
 	make_key(&key, bus, name);
+	/* In this order: a hold that ends meanwhile leaves its outcome first and takes its ticket back then.
+	 */
+	if (hold_awaits(h, bus, name))
+		return -EAGAIN;
 	if (bpf_map_lookup_elem(h->outcomes, &key, &outcome) < 0)
-		return hold_awaits(h, bus, name) ? -EAGAIN : -ENOENT;
-	(void)bpf_map_delete_elem(h->outcomes, &key);
+		return -ENOENT;
 	*ret_waited_ns = outcome.waited_ns;
 	return (int)outcome.mark;
 }

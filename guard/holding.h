@@ -40,8 +40,8 @@ bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);
 void hold_release_all(struct hold *hold);
 
 /*
- * How the hold of a device ended; forgets it. An enum hold_mark; -EAGAIN: it has not ended, or is still to
- * come; -ENOENT: it was not held.
+ * How the hold of a device ended, as long as the device is there. An enum hold_mark; -EAGAIN: it has not
+ * ended, or is still to come; -ENOENT: it was not held.
  */
 int hold_outcome(struct hold *hold, const char *bus, const char *name, uint64_t *ret_waited_ns);
 

@@ -2,6 +2,7 @@
 /* What the policy says about a device; see decide.h. */
 #include "decide.h"
 #include "index.h"
+#include "vfio.h"
 
 /* The first rule in order that matches or may match; NULL: none. */
 static const struct rule *first_match(
@@ -54,10 +55,8 @@ static bool is_bridge(struct device *device)
 	return values.n > 0 && startswith(values.v[0].text, "06");
 }
 
-static void choose(struct decision *d, const struct driver_choice *choice)
+static void choose(const struct policy *policy, struct decision *d, const struct driver_choice *choice)
 {
-	const char *bus;
-
 	switch (choice->kind) {
 	case DRIVER_NONE:
 		d->kind = DECISION_NONE;
@@ -71,9 +70,8 @@ static void choose(struct decision *d, const struct driver_choice *choice)
 		(void)strcpy(d->driver, choice->name); /* rule_set() saw to its length */
 		break;
 	case DRIVER_VFIO:
-		bus = device_text(d->device, FACT_BUS);
 		d->kind = DECISION_DRIVER;
-		vfio_driver_of_bus(bus ? bus : "", d->driver);
+		vfio_drivers_choose(policy->vfio, d->device, d->driver, &d->module);
 		break;
 	case DRIVER_UNSET:
 		break;
@@ -81,7 +79,7 @@ static void choose(struct decision *d, const struct driver_choice *choice)
 }
 
 /* What the group's rule means for a companion, that is, a member without a rule of its own. */
-static void decide_companion(struct decision *d, const struct rule *rule)
+static void decide_companion(const struct policy *policy, struct decision *d, const struct rule *rule)
 {
 	static const struct driver_choice none = { .kind = DRIVER_NONE };
 
@@ -99,10 +97,10 @@ static void decide_companion(struct decision *d, const struct rule *rule)
 		if (d->device->ops->was_present(d->device) != 0)
 			d->left = true;
 		else
-			choose(d, &none);
+			choose(policy, d, &none);
 		break;
 	case GROUP_GIVE:
-		choose(d, &rule->group_driver);
+		choose(policy, d, &rule->group_driver);
 		break;
 	}
 }
@@ -133,8 +131,11 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 	if (r < 0) {
 		ret->kind = DECISION_UNKNOWN;
 		ret->missing = missing;
-	} else if (own)
-		choose(ret, &own->driver);
+	} else if (own) {
+		choose(policy, ret, &own->driver);
+		if (own->module)
+			ret->module = own->module;
+	}
 }
 
 void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n, int group_r,
@@ -160,7 +161,7 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		if ((!rule && group_r != -EAGAIN) || is_bridge(members[i]))
 			continue;
 		if (rule)
-			decide_companion(d, rule);
+			decide_companion(policy, d, rule);
 		else
 			d->group_unknown = true;
 	}

@@ -34,6 +34,7 @@ struct decision {
 	bool group_unknown;		  /* the group is not known yet: the group may still decide */
 	enum fact missing;		  /* with DECISION_UNKNOWN; FACT_COUNT: the group */
 	char driver[DRIVER_NAME_MAX + 1]; /* what to write: a driver's name, "none", or "" */
+	const char *module; /* that has the driver; NULL: found from aliases and the driver's name */
 	/* Companions in the group that the same policy decides about; each has no members of its own. */
 	struct decision *members;
 	size_t n_members;

@@ -8,6 +8,7 @@
  * do no harm, for every candidate is compared in full.
  */
 #include "index.h"
+#include "vfio.h"
 
 /* In the order of what asking costs. */
 enum kind {
@@ -246,6 +247,10 @@ int policy_build_index(struct policy *policy)
 		return -ENOMEM;
 	for (size_t i = 0; i < policy->n_rules; i++)
 		ids[i] = rule_id(policy->rules[i]);
+	for (size_t i = 0; i < policy->n_rules; i++)
+		if (policy->rules[i]->driver.kind == DRIVER_VFIO ||
+			policy->rules[i]->group_driver.kind == DRIVER_VFIO)
+			vfio_drivers_load(policy->vfio);
 	policy->index = index;
 	policy->ids = ids;
 	return 0;

@@ -15,8 +15,9 @@ struct policy_index;
 struct index_entry;
 
 /*
- * Makes the policy's index, and the ids of its rules; they live and die with it. 0, or -ENOMEM: the policy is
- * as it was.
+ * Makes the policy's index and the ids of its rules, which live and die with it, and reads which VFIO drivers
+ * there are, if a rule asks for them: all that one needs who decides often, or in a hurry. 0, or -ENOMEM: the
+ * policy is as it was.
  */
 int policy_build_index(struct policy *policy);
 

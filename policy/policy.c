@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds the policy files of all directories and reads them in their order; see policy.h. */
 #include "policy.h"
+#include "vfio.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -242,6 +243,9 @@ int policy_load(const struct settings *settings, struct policy **ret)
 
 	if (!policy)
 		return -ENOMEM;
+	policy->vfio = vfio_drivers_new(settings);
+	if (!policy->vfio)
+		return -ENOMEM;
 	for (size_t i = 0; i < settings->n_conf_dirs; i++) {
 		r = list_dir(policy, settings->conf_dirs[i], i, &v, &n, &allocated);
 		if (r < 0)
@@ -290,6 +294,7 @@ struct policy *policy_free(struct policy *policy)
 	free(policy->files);
 	free(policy->rules);
 	free(policy->errors);
+	vfio_drivers_free(policy->vfio);
 	arena_done(&policy->arena);
 	free(policy);
 	return NULL;

@@ -60,6 +60,7 @@ struct policy {
 	struct policy_index *index; /* NULL: rules are compared one by one; see index.h */
 	const uint64_t *ids;	    /* of the rules, with the index */
 	unsigned long serial;	    /* tells a policy from a freed one at the same address */
+	struct vfio_drivers *vfio;  /* what `vfio` means; NULL: of each bus the plain driver */
 	bool incomplete;	    /* a directory could not be listed */
 	bool has_groups;	    /* some rule has Group= other than leave */
 	size_t rules_allocated, files_allocated, errors_allocated;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys and values of a rule: what is allowed, what it means; see rule.h. */
 #include "rule.h"
+#include "vfio.h"
 
 static bool is_glob(char c)
 {
@@ -74,27 +75,6 @@ bool driver_name_is_valid(const char *name)
 		if (name[i] < ' ' || name[i] > '~' || name[i] == '/')
 			return false;
 	return true;
-}
-
-void vfio_driver_of_bus(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
-{
-	/* The s390 buses have theirs under other names; all others follow the pattern. */
-	if (streq(bus, "ap"))
-		bus = "vfio_ap";
-	else if (streq(bus, "css"))
-		bus = "vfio_ccw";
-	else {
-		(void)snprintf(buf, DRIVER_NAME_MAX + 1, "vfio-%s", bus);
-		return;
-	}
-	(void)snprintf(buf, DRIVER_NAME_MAX + 1, "%s", bus);
-}
-
-bool driver_is_vfio(const char *driver)
-{
-	/* vfio-pci, vfio_ap, and the variant drivers: mlx5-vfio-pci, nvgrace-gpu-vfio-pci, … */
-	return startswith(driver, "vfio-") || startswith(driver, "vfio_") || strstr(driver, "-vfio-") ||
-	       strstr(driver, "_vfio_");
 }
 
 const char *rebind_to_string(enum rebind rebind)

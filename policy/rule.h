@@ -91,8 +91,5 @@ void rule_source(const struct rule *rule, char *buf, size_t size);
 const char *quoted(struct arena *arena, const char *s);
 
 bool driver_name_is_valid(const char *name);
-/* "vfio-pci" for pci, …: the plain VFIO driver of a bus, into buf. */
-void vfio_driver_of_bus(const char *bus, char buf[static DRIVER_NAME_MAX + 1]);
-bool driver_is_vfio(const char *driver);
 
 const char *rebind_to_string(enum rebind rebind);

@@ -270,10 +270,12 @@ START_TEST(dry_run_asks_whether_there_is_a_module)
 	modprobe(&s, "");
 	move_with(&s, (struct move_options){ .dry_run = true });
 	assert_moved(&s, "enforced", "", "nvme", "", true);
-	ck_assert_str_eq(loaded(&s), "-qn -- other\n");
-	modprobe(&s, "exit 1");
+	ck_assert_str_eq(loaded(&s), "-n -- other\n");
+	modprobe(&s, "echo \"modprobe: FATAL: Module $3 not found.\" >&2; exit 1");
 	move_with(&s, (struct move_options){ .dry_run = true });
 	assert_moved(&s, "failed", "NoSuchDriver", "nvme", "", false);
+	ck_assert_str_eq(s.moved.reason, "there is no driver other on bus pci, and module other cannot be "
+					 "loaded: Module other not found.");
 	stage_done(&s);
 }
 END_TEST

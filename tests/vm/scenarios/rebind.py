@@ -122,7 +122,7 @@ def no_driver(vm):
     vm.write(CONF, rule("nic", Name=NIC, Driver="no-such-driver"))
     trace = traced(vm)
     refused(vm, NIC, "NoSuchDriver",
-            "there is no driver no-such-driver on bus pci, and no module no-such-driver that could be loaded")
+            "there is no driver no-such-driver on bus pci, and module no-such-driver cannot be loaded: Module no-such-driver not found in directory /lib/modules/" + vm.out("uname -r"))
     assert not trace.read("override", NIC) and not [e for e in trace.read("uevent", NIC) if e.text == "unbind"]
     vm.run(f"rm {CONF}")
 
