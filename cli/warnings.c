@@ -4,6 +4,8 @@
 #include "precious.h"
 
 #include "../policy/decide.h"
+#include "../policy/iommu.h"
+#include "../policy/vfio.h"
 #include "../policy/sysfs.h"
 
 #include <libkmod.h>
@@ -214,6 +216,32 @@ static void precious_devices(struct context *c, const struct settings *settings)
 				cards == 1 ? "it takes the only one" : "it takes the last one"));
 }
 
+/* Once for each rule: of its devices the first that VFIO would not have, or not safely. */
+static void without_iommu(struct context *c)
+{
+	for (size_t i = 0; i < c->policy->n_rules; i++) {
+		const struct rule *rule = c->policy->rules[i];
+
+		for (size_t k = 0; k < c->n_devices; k++) {
+			const struct sysfs_device *d = c->devices[k];
+			struct decision decision;
+			const char *text;
+
+			policy_decide_own(c->policy, &c->devices[k]->device, &decision);
+			if (decision.rule != rule || decision.kind != DECISION_DRIVER ||
+				!driver_is_vfio(decision.driver))
+				continue;
+			text = iommu_consequence(sysfs_device_iommu(d));
+			if (!text)
+				continue;
+			warn(c, rule,
+				arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
+					rule->label, d->bus, d->name, decision.driver, text));
+			break;
+		}
+	}
+}
+
 int warnings_find(struct warnings *warnings, const struct settings *settings, const struct policy *policy)
 {
 	struct context c = { .warnings = warnings, .policy = policy };
@@ -226,6 +254,7 @@ int warnings_find(struct warnings *warnings, const struct settings *settings, co
 		unknown_drivers(&c);
 	never_reached(&c);
 	precious_devices(&c, settings);
+	without_iommu(&c);
 	sysfs_devices_free(c.devices, c.n_devices);
 	sysfs_done(&c.sysfs);
 	return c.r;

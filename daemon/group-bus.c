@@ -4,15 +4,20 @@
 #include "bus.h"
 #include "groups.h"
 
+static const struct group *group_of(struct service *s, const char *path)
+{
+	const char *id = startswith(path, BUS_GROUPS "/");
+
+	return id ? groups_find(s, id) : NULL;
+}
+
 static int find(
 	sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret, sd_bus_error *error)
 {
-	_cleanup_(freep) char *id = NULL;
-
 	(void)bus;
 	(void)interface;
 	(void)error;
-	if (sd_bus_path_decode(path, BUS_GROUPS, &id) <= 0 || !groups_find(userdata, id))
+	if (!group_of(userdata, path))
 		return 0;
 	/* What is found is the service: the group is looked up again when it is asked. */
 	*ret = userdata;
@@ -36,13 +41,6 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 	}
 	*ret = v;
 	return 0;
-}
-
-static const struct group *group_of(struct service *s, const char *path)
-{
-	_cleanup_(freep) char *id = NULL;
-
-	return sd_bus_path_decode(path, BUS_GROUPS, &id) <= 0 ? NULL : groups_find(s, id);
 }
 
 static int append_members(sd_bus_message *reply, const struct group *g, bool blockers)

@@ -99,6 +99,14 @@ bool group_is_blocked_by(const struct device_entry *e)
 	return *driver && !driver_is_vfio(driver) && !streq(driver, "pcieport") && !streq(driver, "pci-stub");
 }
 
+bool group_has_vfio(const struct group *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (driver_is_vfio(g->members[i]->field[FIELD_DRIVER]))
+			return true;
+	return false;
+}
+
 bool group_is_viable(const struct group *g)
 {
 	for (size_t i = 0; i < g->n; i++)

@@ -29,6 +29,8 @@ const struct group *groups_find(struct service *s, const char *id);
 size_t groups_count(struct service *s);
 const struct group *groups_at(struct service *s, size_t i);
 
+/* Whether a member has a VFIO driver, so that somebody may own the group. */
+bool group_has_vfio(const struct group *g);
 bool group_is_blocked_by(const struct device_entry *e);
 bool group_is_viable(const struct group *g);
 

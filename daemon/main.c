@@ -6,6 +6,7 @@
 #include "explaining.h"
 #include "groups.h"
 #include "operation.h"
+#include "owners.h"
 #include "rebinding.h"
 #include "reconcile.h"
 #include "recovery.h"
@@ -160,6 +161,8 @@ static int start(struct program *p)
 	if (r >= 0)
 		r = reconciler_new(s);
 	if (r >= 0)
+		r = owners_new(s);
+	if (r >= 0)
 		r = operations_new(s);
 	if (r < 0)
 		return r;
@@ -189,6 +192,7 @@ static void stop(struct program *p)
 	explaining_stop();
 	if (s->operations)
 		operations_free(s);
+	owners_free(s);
 	reconciler_free(s);
 	rebindings_free(s);
 	surveys_free(s);

@@ -22,6 +22,7 @@
 
 struct groups;
 struct operations;
+struct owners;
 struct reconciler;
 struct rebindings;
 struct recovery;
@@ -43,6 +44,7 @@ struct service {
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */
 	struct operations *operations;
+	struct owners *owners;
 	bool announced; /* the first survey is through: objects may be seen, changes are signalled */
 	uint64_t last_used;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The surveys, as the service sees them: which are wanted, what comes of them; see survey.h. */
 #include "survey.h"
+#include "owners.h"
 #include "announce.h"
 #include "reconcile.h"
 #include "recovery.h"
@@ -144,9 +145,13 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		if (changed & (UINT32_C(1) << FIELD_INODE))
 			e->tried_rule = 0;
 		announce_changed(s, e, changed, group);
+		/* A group that was not known before decides about all its members, and they have no event. */
+		if (changed & (UINT32_C(1) << FIELD_GROUP) && e->field[FIELD_GROUP][0])
+			survey_want_all(s, TRIGGER_EVENT);
 	}
 	if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) && streq(e->field[FIELD_STATE], "stuck"))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
+	owners_consider(s, e);
 	reconcile_consider(
 		s, e, v->all ? v->trigger : trigger_of(v, e->field[FIELD_BUS], e->field[FIELD_NAME]));
 }

@@ -4,6 +4,8 @@
 #include "text.h"
 #include "verdict.h"
 
+#include "../policy/iommu.h"
+
 int surveying_begin(struct surveying *s, const struct service *service, FILE *out, struct task_note *note)
 {
 	*s = (struct surveying){ .service = service, .out = out, .note = note };
@@ -57,7 +59,7 @@ static void put_gone(struct surveying *s, const char *bus, const char *name)
 static void put_device(struct surveying *s, struct sysfs_device *d, const struct decision *decision)
 {
 	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
-	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX];
+	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
 	struct verdict verdict;
 	struct record record;
 	const char *path;
@@ -76,11 +78,16 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 		override[0] = '\0';
 	/* In this order: who writes an override has written the record before. */
 	recorded = record_read(s->service->settings->state_dir, d->bus, d->name, d->inode, &record) >= 0;
+	if (d->unreadable || driver[0] || decision->kind == DECISION_NONE ||
+		!iommu_group_is_owned(d, kept_off, sizeof(kept_off)))
+		kept_off[0] = '\0';
 	verdict_reach(&(struct seen){ .decision = decision,
 			      .record = recorded ? &record : NULL,
 			      .driver = driver,
 			      .override = override,
-			      .unreadable = d->unreadable },
+			      .unreadable = d->unreadable,
+			      .kept_off = kept_off,
+			      .iommu = sysfs_device_iommu(d) },
 		&verdict);
 
 	put(s, d->bus);
@@ -154,8 +161,8 @@ static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		ask(s, v[i], n > 1);
-	policy_decide_group(
-		s->service->policy, grouped ? v[0]->members : alone, n, grouped ? 0 : -ENODATA, decisions);
+	policy_decide_group(s->service->policy, grouped ? v[0]->members : alone, n,
+		grouped ? 0 : sysfs_device_without_group(v[0]), decisions);
 	for (size_t i = 0; i < n; i++)
 		put_device(s, v[i], &decisions[i]);
 	return 0;

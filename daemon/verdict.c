@@ -2,6 +2,8 @@
 /* State and Reason of a device; see verdict.h. The words are the contract's. */
 #include "verdict.h"
 
+#include "../policy/vfio.h"
+
 #include <stdarg.h>
 
 static void _printf_(3, 4) become(struct verdict *v, const char *state, const char *format, ...)
@@ -46,6 +48,11 @@ static void without_decision(const struct seen *s, struct verdict *v)
 		v->advice = ADVICE_GIVE_BACK;
 	} else if (s->override[0])
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+	else if (s->kept_off[0])
+		become(v, "held", "%s", s->kept_off);
+	else if (s->decision->group_unknown && !s->driver[0])
+		become(v, "unmanaged", "%s; a rule of a member may decide then",
+			iommu_consequence(IOMMU_LATER));
 	else
 		become(v, "unmanaged", "%s", "");
 }
@@ -58,7 +65,9 @@ static bool is_as_decided(const struct seen *s)
 	case DECISION_DRIVER:
 		return streq(s->override, s->decision->driver) && streq(s->driver, s->decision->driver);
 	case DECISION_DEFAULT:
-		return !s->override[0] && !is_given(s);
+		/* One that was refused its driver is to get it when its group is free. */
+		return !s->override[0] && !is_given(s) &&
+		       !(!s->driver[0] && (s->kept_off[0] || recorded_as(s, "held")));
 	case DECISION_NOTHING:
 	case DECISION_UNKNOWN:
 		break;
@@ -79,7 +88,9 @@ static void not_as_decided(const struct seen *s, struct verdict *v)
 	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
 		v->advice = ADVICE_NONE;
-	} else if (was_enforced(s))
+	} else if (s->kept_off[0])
+		become(v, "held", "%s", s->kept_off);
+	else if (was_enforced(s))
 		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
 			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
 	else if (same && (recorded_as(s, "failed") || recorded_as(s, "pending")))
@@ -91,7 +102,17 @@ static void not_as_decided(const struct seen *s, struct verdict *v)
 			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
 }
 
-void verdict_reach(const struct seen *s, struct verdict *v)
+/* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
+static void mind_iommu(const struct seen *s, struct verdict *v)
+{
+	const char *text = iommu_consequence(s->iommu);
+	const size_t n = strlen(v->reason);
+
+	if (text && (s->iommu == IOMMU_FAKE || !streq(v->state, "enforced")) && !strstr(v->reason, text))
+		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", text);
+}
+
+static void reach(const struct seen *s, struct verdict *v)
 {
 	const struct decision *d = s->decision;
 
@@ -121,4 +142,11 @@ void verdict_reach(const struct seen *s, struct verdict *v)
 	v->state = d->kind == DECISION_NONE && d->cause == CAUSE_GROUP ? "held" : "enforced";
 	if (!was_enforced(s))
 		v->advice = ADVICE_RECORD;
+}
+
+void verdict_reach(const struct seen *s, struct verdict *v)
+{
+	reach(s, v);
+	if (!s->unreadable && s->decision->kind == DECISION_DRIVER && driver_is_vfio(s->decision->driver))
+		mind_iommu(s, v);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../policy/decide.h"
+#include "../policy/iommu.h"
 #include "../policy/record.h"
 
 enum advice {
@@ -21,6 +22,8 @@ struct seen {
 	const char *driver;	     /* "": none */
 	const char *override;	     /* "": none */
 	bool unreadable;	     /* its files let a reader of ours hang */
+	const char *kept_off;	     /* why the kernel keeps drivers off it now; "": it does not */
+	enum iommu iommu;
 };
 
 struct verdict {

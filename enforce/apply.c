@@ -6,6 +6,9 @@
 #include "log.h"
 #include "store.h"
 
+#include "../policy/iommu.h"
+#include "../policy/vfio.h"
+
 #include <stdarg.h>
 
 const char *state_to_string(enum state state)
@@ -65,6 +68,30 @@ static void other_driver(struct outcome *o, const struct decision *decision, con
 		become(o, STATE_PENDING, "still bound to %s", driver);
 }
 
+enum state state_as_decided(const struct decision *decision)
+{
+	return decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? STATE_HELD
+										 : STATE_ENFORCED;
+}
+
+void outcome_mind_iommu(const struct decision *decision, struct outcome *o)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	const size_t n = strlen(o->reason);
+	enum iommu iommu;
+	const char *text;
+
+	if (decision->kind != DECISION_DRIVER || !driver_is_vfio(decision->driver))
+		return;
+	iommu = sysfs_device_iommu(d);
+	text = iommu_consequence(iommu);
+	if (!text || (o->state == STATE_ENFORCED && iommu != IOMMU_FAKE))
+		return;
+	(void)snprintf(o->reason + n, sizeof(o->reason) - n, "%s%s", n > 0 ? "; " : "", text);
+	if (o->wrote)
+		log_line(LOG_WARNING, "%s %s: for %s, but %s", d->bus, d->name, decision->driver, text);
+}
+
 /* The override stands; what about the driver? */
 static void settle_driver(const struct decision *decision, struct sysfs_device *d, struct outcome *o)
 {
@@ -76,13 +103,18 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 		if (driver[0])
 			other_driver(o, decision, driver);
 		else
-			o->state = decision->cause == CAUSE_GROUP ? STATE_HELD : STATE_ENFORCED;
+			o->state = state_as_decided(decision);
 		return;
 	}
 
 	if (!driver[0] && driver_is_registered(d, decision->driver)) {
 		r = device_probe(d);
 		bound_driver(d, driver, sizeof(driver));
+		if (!driver[0] && r == -EBUSY) {
+			o->state = STATE_HELD;
+			iommu_group_refusal(d, o->reason, sizeof(o->reason));
+			return;
+		}
 		/* EAGAIN, EINVAL: not ready yet, so the kernel's own first probe is still to come. */
 		if (!driver[0] && r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT) {
 			become(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
@@ -217,6 +249,9 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 		/* Whichever takes it now does so by itself. */
 		if (o->wrote)
 			(void)device_probe(d);
+		bound_driver(d, driver, sizeof(driver));
+		if (!driver[0] && iommu_group_is_owned(d, o->reason, sizeof(o->reason)))
+			o->state = STATE_HELD;
 		return;
 	}
 	/* It came by our override and would not have come by itself. */
@@ -254,15 +289,16 @@ static bool begin(const struct decision *decision, struct record *record, struct
 }
 
 static void end(
-	struct sysfs_device *d, const struct record *old, struct record *record, const struct outcome *o)
+	const struct decision *decision, const struct record *old, struct record *record, struct outcome *o)
 {
 	(void)strcpy(record->state, state_to_string(o->state));
 	(void)strcpy(record->reason, o->reason);
 	if (!record->first_probe[0])
 		(void)strcpy(record->first_probe, old->first_probe);
-	record->enforced = o->state == STATE_ENFORCED || o->state == STATE_HELD ? record_decision_id(record)
-										: old->enforced;
-	(void)save(d, old, record);
+	/* One that the kernel refuses its driver is held as well, and not as decided. */
+	record->enforced =
+		o->state == state_as_decided(decision) ? record_decision_id(record) : old->enforced;
+	(void)save(to_sysfs_device(decision->device), old, record);
 }
 
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret)
@@ -277,7 +313,7 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	/* What stood already has its record, and what was written has one that says so. */
 	if (!ret->wrote && ret->state == STATE_PENDING)
 		return;
-	end(d, &old, &record, ret);
+	end(decision, &old, &record, ret);
 }
 
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
@@ -292,8 +328,9 @@ void apply_decision(const struct decision *decision, enum occasion occasion, str
 			settle_default(decision, d, &old, &record, ret);
 		else
 			settle_driver(decision, d, ret);
+		outcome_mind_iommu(decision, ret);
 	}
-	end(d, &old, &record, ret);
+	end(decision, &old, &record, ret);
 }
 
 int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)

@@ -23,12 +23,21 @@ enum state {
 
 const char *state_to_string(enum state state);
 
+/* The state of a device that is as decided: held, where that is to have no driver for its group's sake. */
+enum state state_as_decided(const struct decision *decision);
+
 struct outcome {
 	enum state state;
 	char reason[512];
 	bool wrote;	   /* the override was written (or cleared) */
 	bool needs_module; /* the decided driver is not registered with the bus yet */
 };
+
+/*
+ * Adds to the reason what VFIO makes of a device that no IOMMU stands behind: that concerns whoever reads the
+ * state, be it good or bad.
+ */
+void outcome_mind_iommu(const struct decision *decision, struct outcome *o);
 
 /* When it is done: what can be told of the device's first probe depends on it. */
 enum occasion {

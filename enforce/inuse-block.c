@@ -6,6 +6,8 @@
  */
 #include "inuse-parts.h"
 
+#include "../policy/openers.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -116,6 +118,7 @@ static bool find_holder(const struct disk *disk, char *buf, size_t size)
 }
 
 struct elsewhere {
+	const struct inuse *u;
 	const struct disk *disk;
 	char where[PATH_MAX];
 	char ours[64];
@@ -123,9 +126,10 @@ struct elsewhere {
 	size_t n;
 };
 
-static int look_in_namespace(const struct inuse *u, const char *pid, void *userdata)
+static int look_in_namespace(const char *pid, void *userdata)
 {
 	struct elsewhere *e = userdata;
+	const struct inuse *u = e->u;
 	char path[PATH_MAX], ns[64], file[64], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, NULL) < 0 ||
@@ -140,19 +144,19 @@ static int look_in_namespace(const struct inuse *u, const char *pid, void *userd
 	find_mount(u, e->disk, file, e->where, sizeof(e->where));
 	if (!e->where[0])
 		return 0;
-	inuse_process_name(u, pid, who, sizeof(who));
+	process_name(u->root, pid, who, sizeof(who));
 	return inuse_say(
 		u, "/dev/%s is mounted on %.200s in the mount namespace of %s", e->disk->node, e->where, who);
 }
 
 static int find_mount_elsewhere(const struct inuse *u, const struct disk *disk)
 {
-	struct elsewhere e = { .disk = disk };
+	struct elsewhere e = { .u = u, .disk = disk };
 	char self[PATH_MAX];
 
 	if (path_join(self, sizeof(self), u->root, "/../proc/self", NULL) >= 0)
 		(void)inuse_link(self, "ns/mnt", e.ours, sizeof(e.ours));
-	return inuse_processes(u, look_in_namespace, &e);
+	return processes_each(u->root, look_in_namespace, &e);
 }
 
 /* It is in use for certain; by what, as well as can be found out. */
@@ -169,7 +173,7 @@ static int name_user(const struct inuse *u, const struct disk *disk)
 		return inuse_say(u, "/dev/%s is used by %s", disk->node, text);
 	if (find_mount_elsewhere(u, disk) > 0)
 		return 1;
-	inuse_opener(u, S_IFBLK, disk->major, disk->minor, text, sizeof(text));
+	device_opener(u->root, S_IFBLK, disk->major, disk->minor, text, sizeof(text));
 	if (text[0])
 		return inuse_say(u, "/dev/%s is open in %s", disk->node, text);
 	return inuse_say(

@@ -6,6 +6,8 @@
  */
 #include "inuse-parts.h"
 
+#include "../policy/openers.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
@@ -277,15 +279,16 @@ static bool is_in_namespace(struct search *s, const char *path)
 	return r == 1;
 }
 
-static int look_in_process(const struct inuse *u, const char *pid, void *userdata)
+static int look_in_process(const char *pid, void *userdata)
 {
 	struct search *s = userdata;
+	const struct inuse *u = s->u;
 	char path[PATH_MAX], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, "/ns/net", NULL) < 0 ||
 		!is_in_namespace(s, path))
 		return 0;
-	inuse_process_name(u, pid, who, sizeof(who));
+	process_name(u->root, pid, who, sizeof(who));
 	return inuse_say(u, "%s is in the network namespace of %s", s->found, who);
 }
 
@@ -334,7 +337,7 @@ static int find_elsewhere(const struct inuse *u, const char *above)
 		s.ours = st.st_ino;
 		r = look_in_named(u, &s);
 		if (r == 0)
-			r = inuse_processes(u, look_in_process, &s);
+			r = processes_each(u->root, look_in_process, &s);
 	}
 	closep(&s.back);
 	return r;

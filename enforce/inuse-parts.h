@@ -40,14 +40,3 @@ int inuse_net_elsewhere(const struct inuse *u, const char *path);
 
 /* The open group of a VFIO device. */
 int inuse_vfio_group(const struct inuse *u, const char *group);
-
-/* Calls for each process, until that returns other than 0, which is returned. `pid` is its folder's name in
- * proc. */
-int inuse_processes(const struct inuse *u,
-	int (*each)(const struct inuse *u, const char *pid, void *userdata), void *userdata);
-
-/* "Xorg (process 4711)" */
-void inuse_process_name(const struct inuse *u, const char *pid, char *buf, size_t size);
-
-/* The first process that has this device open, S_IFBLK or S_IFCHR; "" when there is none. */
-void inuse_opener(const struct inuse *u, mode_t type, unsigned major, unsigned minor, char *buf, size_t size);

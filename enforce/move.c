@@ -74,13 +74,6 @@ static void note(struct move *m)
 		apply_note(m->decision, m->override, m->ret->state, m->ret->reason);
 }
 
-/* The state of a device that is as decided. */
-static enum state good_state(const struct decision *decision)
-{
-	return decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? STATE_HELD
-										 : STATE_ENFORCED;
-}
-
 static bool driver_is_wrong(const struct move *m)
 {
 	switch (m->decision->kind) {
@@ -100,6 +93,9 @@ static bool driver_is_wrong(const struct move *m)
 static bool is_as_decided(const struct move *m)
 {
 	if (driver_is_wrong(m) || !streq(m->override, m->decision->driver))
+		return false;
+	/* The kernel refused it its own driver, while its group was in use. */
+	if (m->decision->kind == DECISION_DEFAULT && !m->driver[0] && streq(m->record.state, "held"))
 		return false;
 	return m->decision->kind != DECISION_DRIVER || m->driver[0];
 }
@@ -343,20 +339,24 @@ static void settle(struct move *m)
 	apply_decision(decision, OCCASION_LATER, &outcome);
 	m->ret->changed = m->ret->changed || outcome.wrote;
 	bound_driver(m->d, driver, sizeof(driver));
-	if (decision->kind == DECISION_DEFAULT && !driver[0] && !outcome.wrote)
-		(void)device_probe(m->d);
+	if (decision->kind == DECISION_DEFAULT && !driver[0] && !outcome.wrote && device_probe(m->d) >= 0)
+		apply_decision(decision, OCCASION_LATER, &outcome);
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
 		/* drivers_probe does not say why; this does. */
 		r = device_bind(m->d, decision->driver);
 		bound_driver(m->d, driver, sizeof(driver));
 		if (driver[0])
 			apply_decision(decision, OCCASION_LATER, &outcome);
-		else if (r < 0 && r != -ENOENT)
+		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
 				decision->driver, strerror(-r));
+			outcome_mind_iommu(decision, &outcome);
+		}
 	}
-	if (outcome.state == good_state(decision)) {
-		moved_say(m->ret, outcome.state, MOVE_DONE, "%s", "");
+	/* Nothing is worse than before for a device that had no driver: it gets one when its group is free.
+	 */
+	if (outcome.state == state_as_decided(decision) || (outcome.state == STATE_HELD && !m->driver[0])) {
+		moved_say(m->ret, outcome.state, MOVE_DONE, "%s", outcome.reason);
 		return;
 	}
 	moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
@@ -403,7 +403,8 @@ static void tell(struct move *m)
 	m->ret->changed = true;
 	if (driver_is_wrong(m))
 		(void)snprintf(text, sizeof(text), "unbind it from %.60s, ", m->driver);
-	moved_say(m->ret, m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED : good_state(m->decision),
+	moved_say(m->ret,
+		m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED : state_as_decided(m->decision),
 		MOVE_DONE, "would %s%s%s%s", text,
 		streq(m->override, want) ? "leave driver_override"
 		: want[0]		 ? "write driver_override "
@@ -418,14 +419,11 @@ static void tell(struct move *m)
 static bool is_to_be_done(struct move *m)
 {
 	const struct decision *decision = m->decision;
-	struct outcome outcome = { .state = good_state(decision) };
+	struct outcome outcome = { .state = state_as_decided(decision) };
 
-	if (decision->kind == DECISION_UNKNOWN ||
-		(decision->kind == DECISION_NOTHING && decision->group_unknown)) {
+	if (decision->kind == DECISION_UNKNOWN) {
 		moved_say(m->ret, STATE_PENDING, MOVE_FAILED, "%s cannot be compared yet",
-			decision->kind == DECISION_NOTHING || decision->missing == FACT_COUNT
-				? "the IOMMU group"
-				: fact_key(decision->missing));
+			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing));
 		return false;
 	}
 	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !driver_is_wrong(m))) {
@@ -436,7 +434,7 @@ static bool is_to_be_done(struct move *m)
 		if (!m->options->dry_run)
 			apply_decision(decision, OCCASION_LATER, &outcome);
 		moved_say(m->ret, outcome.state,
-			outcome.state == good_state(decision) ? MOVE_DONE : MOVE_FAILED, "%s",
+			outcome.state == state_as_decided(decision) ? MOVE_DONE : MOVE_FAILED, "%s",
 			outcome.reason);
 		m->ret->changed = outcome.wrote;
 		return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Facts of a device in a sysfs tree, in the form in which rules compare them; see device.h. */
 #include "facts.h"
+#include "iommu.h"
 #include "pci.h"
 #include "record.h"
 
@@ -307,7 +308,7 @@ static int group(struct device *device, struct device ***ret_members, size_t *re
 		d->group_asked = true;
 	}
 	if (d->n_members == 0)
-		return -ENODATA;
+		return sysfs_device_without_group(d);
 	*ret_members = d->members;
 	*ret_n = d->n_members;
 	return 0;

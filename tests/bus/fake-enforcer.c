@@ -104,7 +104,7 @@ static void keep_record(
 	text_copy(record.reason, sizeof(record.reason), reason);
 	text_copy(record.set, sizeof(record.set),
 		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.set);
-	if (streq(state, "enforced") || streq(state, "held"))
+	if (streq(state, "enforced") || (streq(state, "held") && decision->kind == DECISION_NONE))
 		record.enforced = record_decision_id(&record);
 	if (record_write(settings.state_dir, d, &record) < 0)
 		exit(3);
@@ -190,6 +190,12 @@ static int rebind(void)
 		if (!dry_run)
 			keep_record(d, &decision, errors[i].state, s);
 		return say(errors[i].state, name, s, &decision);
+	}
+	s = fault("Held", text, sizeof(text));
+	if (s && !dry_run) { /* the kernel has refused it its driver */
+		write_override(d, decision.driver);
+		keep_record(d, &decision, "held", s);
+		return say("held", "", s, &decision);
 	}
 	return act(d, &decision);
 }

@@ -47,6 +47,11 @@ void kernel_bind(struct mock *m, const char *devpath, const char *driver)
 
 void kernel_refuses(const char *what, int error)
 {
+	for (size_t i = 0; i < kernel.n_refused; i++)
+		if (streq(kernel.refused[i].what, what)) {
+			kernel.refused[i].error = error;
+			return;
+		}
 	ck_assert_uint_lt(kernel.n_refused, ELEMENTSOF(kernel.refused));
 	kernel.refused[kernel.n_refused].what = what;
 	kernel.refused[kernel.n_refused++].error = error;
@@ -109,14 +114,16 @@ static int bind_to(const char *devpath, const char *driver)
 	return error;
 }
 
-static void probe(const char *devpath)
+/* That the group belongs to VFIO is the one error of a probe that drivers_probe hands on. */
+static int probe(const char *devpath)
 {
 	const char *override = mock_override(kernel.m, devpath);
 
 	if (!override[0] || override[0] == '\n' || streq(override, "(null)\n"))
 		override = kernel.own_driver;
 	if (access(mock_printf(kernel.m, "%s/bus/pci/drivers/%s", kernel.m->sysfs, override), F_OK) == 0)
-		(void)bind_to(devpath, override);
+		return bind_to(devpath, override) == EBUSY && !driver_of(devpath)[0] ? EBUSY : 0;
+	return 0;
 }
 
 /* What a write to a file of the tree does; 0: nothing but to the file. */
@@ -131,8 +138,7 @@ static int act(const char *path, const char *text)
 	}
 	if (streq(last, "drivers_probe")) {
 		note("probe");
-		probe(devpath_of(text));
-		return 0;
+		return probe(devpath_of(text));
 	}
 	if (!driver || (!streq(last, "bind") && !streq(last, "unbind")))
 		return 0;

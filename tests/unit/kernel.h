@@ -17,7 +17,8 @@ void kernel_answers(bool answers);
 void kernel_driver_add(struct mock *m, const char *driver);
 void kernel_bind(struct mock *m, const char *devpath, const char *driver);
 
-/* A write that fails, each time: "unbind nvme", "bind vfio-pci" (a probe by it as well), "override vfio-pci".
+/* A write that fails, each time; 0: no more. "unbind nvme", "bind vfio-pci" (a probe by it as well),
+ * "override vfio-pci".
  */
 void kernel_refuses(const char *what, int error);
 

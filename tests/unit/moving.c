@@ -14,6 +14,7 @@ struct stage stage_new(const char *policy)
 	kernel_start(s.m, "nvme");
 	kernel_driver_add(s.m, "vfio-pci");
 	kernel_bind(s.m, s.device, "nvme");
+	mock_group(s.m, 1, s.device, NULL);
 	return s;
 }
 

@@ -15,6 +15,7 @@ static struct mock *tree(const char **ret_device, const char *policy)
 	struct mock *m = mock_new();
 
 	*ret_device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	mock_group(m, 1, *ret_device, NULL);
 	mock_policy(m, MOCK_ETC, "10-a.conf", policy);
 	return m;
 }

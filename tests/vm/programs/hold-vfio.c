@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Holds a VFIO device open, as a virtual machine does: hold-vfio GROUP DEVICE. Prints a line when it has it,
- * and keeps it until it is killed, whatever the kernel asks of it meanwhile.
+ * Holds a VFIO device open, as a virtual machine does: hold-vfio GROUP DEVICE. Says what it finds in the
+ * device's config space when it has it ("open 8086:10d3"), and keeps it until it is killed, whatever the
+ * kernel asks of it meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,10 @@ static int fail(const char *what)
 int main(int argc, char **argv)
 {
 	char path[64];
+	struct vfio_region_info region = { .argsz = sizeof(region), .index = VFIO_PCI_CONFIG_REGION_INDEX };
+	struct vfio_group_status status = { .argsz = sizeof(status) };
 	int container, group, device;
+	unsigned char ids[4];
 
 	if (argc != 3) {
 		(void)fputs("hold-vfio GROUP DEVICE\n", stderr);
@@ -33,6 +37,12 @@ int main(int argc, char **argv)
 	group = open(path, O_RDWR | O_CLOEXEC);
 	if (group < 0)
 		return fail(path);
+	if (ioctl(group, VFIO_GROUP_GET_STATUS, &status) < 0)
+		return fail("VFIO_GROUP_GET_STATUS");
+	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
+		puts("not viable");
+		return 3;
+	}
 	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) < 0)
 		return fail("VFIO_GROUP_SET_CONTAINER");
 	if (ioctl(container, VFIO_SET_IOMMU, (unsigned long)VFIO_TYPE1_IOMMU) < 0)
@@ -40,7 +50,11 @@ int main(int argc, char **argv)
 	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
 	if (device < 0)
 		return fail(argv[2]);
-	puts("open");
+	if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region) < 0)
+		return fail("VFIO_DEVICE_GET_REGION_INFO");
+	if (pread(device, ids, sizeof(ids), (off_t)region.offset) != (ssize_t)sizeof(ids))
+		return fail("reading the config space");
+	printf("open %02x%02x:%02x%02x\n", ids[1], ids[0], ids[3], ids[2]);
 	(void)fflush(stdout);
 	for (;;)
 		(void)pause();

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* IOMMU groups and VFIO; see iommu.h. */
+#include "iommu.h"
+#include "openers.h"
+#include "vfio.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static bool has_entries(const char *folder)
+{
+	_cleanup_(closedirp) DIR *dir = opendir(folder);
+	const struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			return true;
+	return false;
+}
+
+/* The number that an attribute has, as a text: of /sys/class/vfio/N/dev. */
+static bool read_text(const char *path, char *buf, size_t size)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	buf[n > 0 ? n : 0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return buf[0];
+}
+
+/* Whether firmware has an IOMMU for it; the kernel looks that up when a driver is about to be bound. */
+static bool firmware_knows_one(const struct sysfs_device *d)
+{
+	static const char *const properties[] = { "of_node/iommus", "of_node/iommu-map" };
+	char path[PATH_MAX], *slash;
+
+	if (path_join(path, sizeof(path), d->sysfs->root, "/firmware/acpi/tables/IORT", NULL) >= 0 &&
+		access(path, F_OK) == 0)
+		return true;
+	/* On PCI the host bridge's node speaks for all below it. */
+	if (path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL) < 0)
+		return false;
+	while ((slash = strrchr(path, '/')) && slash >= path + strlen(d->sysfs->root) + strlen("/devices")) {
+		size_t n = strlen(path);
+
+		for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+			if (n + 1 + strlen(properties[i]) < sizeof(path)) {
+				(void)snprintf(path + n, sizeof(path) - n, "/%s", properties[i]);
+				if (access(path, F_OK) == 0)
+					return true;
+				path[n] = '\0';
+			}
+		*slash = '\0';
+	}
+	return false;
+}
+
+enum iommu sysfs_device_iommu(const struct sysfs_device *d)
+{
+	char path[PATH_MAX], text[64];
+
+	if (sysfs_device_link(d, "iommu_group", text, sizeof(text)) >= 0)
+		return sysfs_device_read(d, "iommu_group/name", text, sizeof(text)) >= 0 &&
+				       streq(text, "vfio-noiommu")
+			       ? IOMMU_FAKE
+			       : IOMMU_GROUP;
+	/* One that a driver has, or has had, would have its group by now. */
+	if (sysfs_device_link(d, "driver", text, sizeof(text)) < 0 &&
+		path_join(path, sizeof(path), d->sysfs->root, "/class/iommu", NULL) >= 0 &&
+		has_entries(path) && firmware_knows_one(d))
+		return IOMMU_LATER;
+	return IOMMU_NONE;
+}
+
+int sysfs_device_without_group(const struct sysfs_device *d)
+{
+	return sysfs_device_iommu(d) == IOMMU_LATER ? -EAGAIN : -ENODATA;
+}
+
+const char *iommu_consequence(enum iommu iommu)
+{
+	switch (iommu) {
+	case IOMMU_GROUP:
+		return NULL;
+	case IOMMU_NONE:
+		return "it is in no IOMMU group, so VFIO drivers refuse it (is the IOMMU switched on, in the "
+		       "firmware and on the kernel command line?)";
+	case IOMMU_LATER:
+		return "its IOMMU group is not known before a driver is to be bound";
+	case IOMMU_FAKE:
+		return "there is no IOMMU behind it (vfio-noiommu): who drives it can read and write all of "
+		       "the machine's memory";
+	}
+	return NULL;
+}
+
+/* Of the node that a folder in sysfs stands for. */
+static void opener_of(const struct sysfs_device *d, const char *folder, char *buf, size_t size)
+{
+	char path[PATH_MAX], dev[32];
+	unsigned major, minor;
+
+	buf[0] = '\0';
+	if (path_join(path, sizeof(path), folder, "/dev", NULL) >= 0 && read_text(path, dev, sizeof(dev)) &&
+		sscanf(dev, "%u:%u", &major, &minor) == 2)
+		device_opener(d->sysfs->root, S_IFCHR, major, minor, buf, size);
+}
+
+/* A device's own node, by which iommufd takes it: DEVICE/vfio-dev/vfioN. */
+static void opener_of_device(const struct sysfs_device *d, const char *device, char *buf, size_t size)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char folder[PATH_MAX], path[PATH_MAX];
+	const struct dirent *e;
+
+	buf[0] = '\0';
+	if (path_join(folder, sizeof(folder), device, "/vfio-dev", NULL) < 0)
+		return;
+	dir = opendir(folder);
+	while (!buf[0] && dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.' && path_join(path, sizeof(path), folder, "/", e->d_name, NULL) >= 0)
+			opener_of(d, path, buf, size);
+}
+
+/* The first process that has the group open, or a device of it; "" when nobody can be seen from here. */
+static void find_owner(const struct sysfs_device *d, const char *group, char *buf, size_t size)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX], member[PATH_MAX], link[PATH_MAX], driver[PATH_MAX];
+	const struct dirent *e;
+	bool opened = false;
+
+	buf[0] = '\0';
+	if (sysfs_device_path(d, "iommu_group/devices", path, sizeof(path)) < 0)
+		return;
+	dir = opendir(path);
+	while (!buf[0] && dir && (e = readdir(dir))) {
+		ssize_t n;
+
+		if (e->d_name[0] == '.' ||
+			path_join(member, sizeof(member), path, "/", e->d_name, NULL) < 0 ||
+			path_join(link, sizeof(link), member, "/driver", NULL) < 0)
+			continue;
+		n = readlink(link, driver, sizeof(driver) - 1);
+		driver[n > 0 ? n : 0] = '\0';
+		if (n <= 0 || !driver_is_vfio(strrchr(driver, '/') ? strrchr(driver, '/') + 1 : driver))
+			continue;
+		/* Without such a member nobody can have it, and processes need not be looked at. */
+		if (!opened &&
+			path_join(link, sizeof(link), d->sysfs->root, "/class/vfio/", group, NULL) >= 0)
+			opener_of(d, link, buf, size);
+		opened = true;
+		if (!buf[0])
+			opener_of_device(d, member, buf, size);
+	}
+}
+
+static void explain(const char *group, const char *owner, char *why, size_t size)
+{
+	(void)snprintf(why, size,
+		"its IOMMU group %s is in use by %s, and the kernel lets no other driver in", group,
+		owner[0] ? owner : "VFIO");
+}
+
+bool iommu_group_is_owned(const struct sysfs_device *d, char *why, size_t size)
+{
+	char group[64], owner[128];
+
+	why[0] = '\0';
+	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+		return false;
+	find_owner(d, group, owner, sizeof(owner));
+	if (owner[0])
+		explain(group, owner, why, size);
+	return owner[0];
+}
+
+void iommu_group_refusal(const struct sysfs_device *d, char *why, size_t size)
+{
+	char group[64];
+
+	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+		group[0] = '\0';
+	if (!iommu_group_is_owned(d, why, size))
+		explain(group, "", why, size);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Processes that have a device open, by name; see openers.h. */
+#include "openers.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+int processes_each(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX];
+	const struct dirent *e;
+	int r = 0;
+
+	if (path_join(path, sizeof(path), sysfs, "/../proc", NULL) < 0)
+		return 0;
+	dir = opendir(path);
+	while (r == 0 && dir && (e = readdir(dir)))
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+			r = each(e->d_name, userdata);
+	return r;
+}
+
+void process_name(const char *sysfs, const char *pid, char *buf, size_t size)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX], comm[64] = "";
+	ssize_t n;
+
+	if (path_join(path, sizeof(path), sysfs, "/../proc/", pid, "/comm", NULL) >= 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	n = fd < 0 ? 0 : read(fd, comm, sizeof(comm) - 1);
+	comm[n > 0 ? n : 0] = '\0';
+	comm[strcspn(comm, "\n")] = '\0';
+	if (comm[0])
+		(void)snprintf(buf, size, "%s (process %s)", comm, pid);
+	else
+		(void)snprintf(buf, size, "process %s", pid);
+}
+
+struct wanted {
+	const char *sysfs;
+	mode_t type;
+	unsigned major, minor;
+	char *buf;
+	size_t size;
+};
+
+static int look_at_files(const char *pid, void *userdata)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	const struct wanted *w = userdata;
+	char path[PATH_MAX];
+	const struct dirent *e;
+	struct statx st;
+
+	if (path_join(path, sizeof(path), w->sysfs, "/../proc/", pid, "/fd", NULL) < 0)
+		return 0;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		/* What is known of the file, without a question to a server that may not answer. */
+		if (e->d_name[0] == '.' ||
+			statx(dirfd(dir), e->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+			continue;
+		if ((st.stx_mode & S_IFMT) == w->type && st.stx_rdev_major == w->major &&
+			st.stx_rdev_minor == w->minor) {
+			process_name(w->sysfs, pid, w->buf, w->size);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+void device_opener(const char *sysfs, mode_t type, unsigned major, unsigned minor, char *buf, size_t size)
+{
+	struct wanted w = { sysfs, type, major, minor, buf, size };
+
+	buf[0] = '\0';
+	(void)processes_each(sysfs, look_at_files, &w);
+}

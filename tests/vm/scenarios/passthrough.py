@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What VFIO makes of devices and their groups: variants, groups that somebody has open, blockers, no IOMMU at all.
+e1000e is loaded throughout, so that it is there to be kept off."""
+
+import json
+
+from lab import uses
+from lab.bus import busctl, call, obj, prop, wait_prop
+from lab.device import (exists, loaded, override, path, plug, proper_order, record, rule, settle, traced, unplug)
+from lab.guarding import CONF, first_probe, full, write_policy
+from lab.machine import program
+from lab.scenario import scenario
+
+FIRST, SECOND = "0000:04:00.0", "0000:04:00.1"  # in rp3, one group
+BRIDGE, SATA, SMBUS = "0000:00:1f.0", "0000:00:1f.2", "0000:00:1f.3"  # of the chipset, one group
+CARD = "0000:01:00.0"
+ALIASES = "/lib/modules/$(uname -r)/modules.alias"
+
+HOLDER = {"/usr/local/bin/hold-vfio": program("hold-vfio")}
+COMMON = dict(guard=True, service=True)
+MACHINES = dict(
+    pair=dict(devices=["e1000e,bus=rp3,addr=0.0,multifunction=on", "e1000e,bus=rp3,addr=0.1,multifunction=on"],
+              files={CONF: rule("first", Name=FIRST, Driver="vfio"), **HOLDER}, **COMMON),
+    chipset=dict(files={CONF: rule("smbus", Name=SMBUS, Driver="vfio")}, **COMMON),
+    bare=dict(cmdline="intel_iommu=off", devices=["e1000e,bus=rp1"],
+              files={CONF: rule("card", Name="0000:02:00.0", Driver="vfio")}, **COMMON))
+
+
+def group_of(vm, device):
+    return prop(vm, device, "Group")
+
+
+def group_property(vm, device, name):
+    out = busctl(vm, f"--json=short get-property org.driveroverrides1 {group_of(vm, device)} "
+                     f"org.driveroverrides1.Group {name}").out
+    return json.loads(out)["data"]
+
+
+def second_again(vm):
+    """Takes the second function away and lets the kernel find it again. The trace of that."""
+    vm.run(f"modprobe e1000e; [ ! -e {path(SECOND)} ] || echo 1 >{path(SECOND)}/remove")
+    trace = traced(vm)
+    vm.run(f"echo 1 >/sys/bus/pci/rescan; until [ -e {path(SECOND)} ]; do sleep 0.1; done")
+    return trace
+
+
+def first_rule(group, more=""):
+    return rule("first", Name=FIRST, Driver="vfio", Group=group) + more
+
+
+def guaranteed(vm, group, driver, times):
+    """Time after time the second function's first probe is that driver's (none: nobody's)."""
+    write_policy(vm, first_rule(group))
+    for _ in range(times):
+        trace = second_again(vm)
+        if driver != "none":
+            vm.wait_for(f"test -e {path(SECOND)}/driver", 60)
+        assert first_probe(vm, SECOND) == "guaranteed", record(vm, SECOND)
+        settle(vm)
+        proper_order(trace, SECOND, driver, companion=True)
+        assert vm.driver(FIRST) == "vfio-pci" and not trace.read("override", FIRST)
+
+
+def with_every_group(vm, times):
+    guaranteed(vm, "hold", "none", times)
+    assert prop(vm, SECOND, "State") == "held"
+    guaranteed(vm, "vfio-pci", "vfio-pci", times)
+
+
+@scenario("the second function again and again: held, vfio-pci's, or left to e1000e, as Group= says", machine="pair",
+          timeout=1800)
+def free(vm):
+    vm.wait_for(f"test -e {path(FIRST)}/driver")
+    assert vm.driver(FIRST) == "vfio-pci"
+    with_every_group(vm, full(30, 3))
+    write_policy(vm, first_rule("leave"))
+    for _ in range(full(30, 3)):
+        trace = second_again(vm)
+        vm.wait_for(f"test -e {path(SECOND)}/driver", 60)
+        settle(vm)
+        assert vm.driver(SECOND) == "e1000e"
+        assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"] and not trace.read("override", SECOND)
+    wait_prop(vm, SECOND, "State", "unmanaged")
+    assert group_property(vm, FIRST, "Viable") is False
+    assert group_property(vm, FIRST, "Blockers") == [obj(SECOND)]
+
+
+@scenario("a group turned viable: blockers and signals say so, and a program reads the device's config space", machine="pair")
+def viable(vm):
+    vm.run("busctl monitor --json=short org.driveroverrides1 >/run/lab/signals 2>/dev/null & echo $! >/run/lab/monitor")
+    write_policy(vm, first_rule("none"))
+    wait_prop(vm, SECOND, "Decision", "none")
+    call(vm, "Apply", f"ssa{{sv}} pci {SECOND} 1 force b true")
+    wait_prop(vm, SECOND, "State", "held")
+    assert group_property(vm, FIRST, "Viable") is True and group_property(vm, FIRST, "Blockers") == []
+    assert sorted(group_property(vm, FIRST, "Members")) == sorted([obj(FIRST), obj(SECOND)])
+    vm.wait_for("grep -F PropertiesChanged /run/lab/signals | grep -F Viable | grep -qF '\"data\":true'")
+    vm.run("kill $(cat /run/lab/monitor)")
+    with uses.vfio(vm, FIRST):
+        assert vm.out("cat /run/held") == "open 8086:10d3"
+
+
+@scenario("while a process has the group open: held or vfio-pci's as ever, and e1000e is kept off by the kernel",
+          machine="pair", timeout=1800)
+def owned(vm):
+    guaranteed(vm, "hold", "none", 1)
+    with uses.vfio(vm, FIRST):
+        owner = f"hold-vfio (process {vm.out('cat /run/holder')})"
+        with_every_group(vm, full(30, 2))
+        write_policy(vm, first_rule("leave"))
+        for _ in range(full(30, 2)):
+            trace = second_again(vm)
+            settle(vm)
+            wait_prop(vm, SECOND, "State", "held")
+            assert owner in prop(vm, SECOND, "Reason"), prop(vm, SECOND, "Reason")
+            assert vm.driver(SECOND) == "" and not trace.read("override", SECOND)
+        # Nobody decides about it: it is as the kernel has left it.
+        pid = vm.out("cat /run/holder")
+        vm.run(f"kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done")
+        wait_prop(vm, SECOND, "State", "unmanaged")
+        assert vm.driver(SECOND) == ""
+
+
+@scenario("one that was refused its own driver gets it when the group is let go", machine="pair", timeout=600)
+def refused(vm):
+    for driver in ("e1000e", "default"):
+        guaranteed(vm, "hold", "none", 1)
+        with uses.vfio(vm, FIRST):
+            write_policy(vm, first_rule("leave", rule("second", Name=SECOND, Driver=driver)))
+            second_again(vm)
+            wait_prop(vm, SECOND, "State", "held")
+            assert "is in use by hold-vfio" in prop(vm, SECOND, "Reason")
+            vm.run("sleep 3")
+            assert vm.driver(SECOND) == "" and prop(vm, SECOND, "State") == "held"
+        wait_prop(vm, SECOND, "Driver", "e1000e")
+        wait_prop(vm, SECOND, "State", "enforced")
+
+
+@scenario("and afterwards as before: held, or vfio-pci's", machine="pair", timeout=900)
+def closed(vm):
+    with_every_group(vm, full(30, 1))
+
+
+@scenario("the driver whose alias fits the card best is the one, and its own name counts", machine="pair", timeout=600)
+def variant(vm):
+    vm.run(f"cp {ALIASES} /run/lab/aliases; modprobe pci-stub")
+    # As a variant driver's; that it is pci-stub lets it be seen that the driver's name is not its module's.
+    vm.run(f"echo 'alias vfio_pci:v00008086d000010D3sv*sd*bc*sc*i* pci_stub' >>{ALIASES}")
+    try:
+        write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
+        trace = traced(vm)
+        plug(vm, 0, CARD, "pci-stub")
+        proper_order(trace, CARD, "pci-stub")
+        assert prop(vm, CARD, "Decision") == "pci-stub" and prop(vm, CARD, "State") == "enforced"
+        unplug(vm, 0, CARD)
+    finally:
+        vm.run(f"cp /run/lab/aliases {ALIASES}")
+
+
+@scenario("a variant whose module is missing: failed with the reason, and the card stays without a driver", machine="pair")
+def missing(vm):
+    vm.run(f"cp {ALIASES} /run/lab/aliases")
+    vm.run(f"echo 'alias vfio_pci:v00008086d000010D3sv*sd*bc*sc*i* no_such_vfio_pci' >>{ALIASES}")
+    try:
+        write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
+        trace = traced(vm)
+        plug(vm, 0, CARD)
+        wait_prop(vm, CARD, "State", "failed")
+        reason = prop(vm, CARD, "Reason")
+        assert "there is no driver no_such_vfio_pci on bus pci" in reason, reason
+        assert "Module no_such_vfio_pci not found in directory" in reason, reason
+        assert vm.driver(CARD) == "" and override(vm, CARD) == "no_such_vfio_pci"
+        assert loaded(vm, "e1000e") and not trace.read("probe", CARD)
+        unplug(vm, 0, CARD)
+    finally:
+        vm.run(f"cp /run/lab/aliases {ALIASES}")
+    write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
+    plug(vm, 0, CARD, "vfio-pci")
+    unplug(vm, 0, CARD)
+
+
+@scenario("the chipset's group: blockers are named, the bridge is left alone, hold leaves the SATA controller", machine="chipset")
+def chipset(vm):
+    vm.wait_for(f"test -e {path(SMBUS)}/driver", 60)
+    assert vm.driver(SMBUS) == "vfio-pci"
+    members = vm.out(f"ls {path(SMBUS)}/iommu_group/devices").split()
+    assert members == [BRIDGE, SATA, SMBUS], members
+    assert vm.driver(SATA) == "ahci" and override(vm, SATA) == "" and override(vm, BRIDGE) == ""
+    for device in (BRIDGE, SATA):
+        assert prop(vm, device, "State") == "unmanaged" and prop(vm, device, "Decision") == "", device
+    assert group_property(vm, SMBUS, "Viable") is False
+    blockers = [obj(d) for d in members if vm.driver(d) not in ("", "vfio-pci")]
+    assert obj(SATA) in blockers and group_property(vm, SMBUS, "Blockers") == blockers
+
+
+@scenario("no IOMMU: what that means is said in the state, in the journal and by check", machine="bare")
+def bare(vm):
+    card = "0000:02:00.0"
+    assert exists(vm, card) and not exists(vm, f"{card}/iommu_group")
+    text = "it is in no IOMMU group, so VFIO drivers refuse it"
+    vm.wait_for(f"busctl get-property org.driveroverrides1 {obj(card)} org.driveroverrides1.Device Reason | grep -F '{text}'", 60)
+    assert prop(vm, card, "State") != "enforced" and prop(vm, card, "Group") == "/"
+    assert text in vm.out("overridectl check")
+    assert text in vm.out("journalctl --sync; journalctl -b --no-pager -o cat")
+
+
+@scenario("vfio-noiommu: it works, and what it costs is said", machine="bare")
+def noiommu(vm):
+    card = "0000:02:00.0"
+    vm.run("modprobe vfio; echo Y >/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
+    assert call(vm, "Apply", f"ssa{{sv}} pci {card} 0") == 's "enforced"'
+    assert vm.driver(card) == "vfio-pci"
+    assert "can read and write all of the machine's memory" in prop(vm, card, "Reason")
