@@ -63,8 +63,13 @@ def why_missed(sample, driver):
 
 
 def contradiction(sample):
-    """What is wrong with the claim, or None. Only what was observed may be claimed."""
-    if sample.claim in ("guaranteed", "won") and not sample.won:
+    """What is wrong with the claim, or None. Only what was observed may be claimed.
+
+    `won` is claimed where the override stood before a driver was seen. The kernel's PCI code compares a second time
+    (pci_device_probe()) when really_probe() has begun, and turns a driver away that the override has come to exclude,
+    without a call of its own probe function: the trace shows a probe then, and nothing outside the kernel can."""
+    turned_away = sample.claim == "won" and sample.bound_ms is not None
+    if sample.claim in ("guaranteed", "won") and not sample.won and not turned_away:
         return f"claimed {sample.claim}, but {sample.first} probed first"
     if sample.claim == "lost" and sample.won:
         return "claimed lost, but the asked driver probed first"
