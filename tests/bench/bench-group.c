@@ -40,7 +40,7 @@ static struct policy *make_policy(bool index)
 static double decide(const struct policy *policy, size_t n)
 {
 	struct decision decisions[FAKE_MEMBERS];
-	struct fake *group[FAKE_MEMBERS];
+	struct fake *group[FAKE_MEMBERS] = {};
 	double begun, took;
 
 	for (size_t i = 0; i < n; i++) {
