@@ -116,23 +116,29 @@ static void take_builtin(struct vfio_drivers *v, const char *text, size_t size)
 	}
 }
 
-static void read_file(struct vfio_drivers *v, const char *name,
-	void (*take)(struct vfio_drivers *v, const char *text, size_t size))
+int vfio_aliases_dir(const char *sysfs, char *buf, size_t size)
 {
-	_cleanup_(freep) char *text = NULL;
-	_cleanup_(closep) int fd = -EBADF;
-	struct utsname release;
-	struct stat st;
-	char path[PATH_MAX];
-	size_t size;
+	struct utsname kernel;
 
-	if (uname(&release) < 0 || path_join(path, sizeof(path), v->sysfs, "/../lib/modules/",
-					   release.release, "/", name, NULL) < 0)
-		return;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &st) >= 0 &&
-		read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
-		take(v, text, size);
+	if (uname(&kernel) < 0)
+		return negative_errno();
+	return path_join(buf, size, sysfs, "/../lib/modules/", kernel.release, NULL);
+}
+
+static const struct {
+	const char *name;
+	void (*take)(struct vfio_drivers *v, const char *text, size_t size);
+} files[] = {
+	{ "modules.alias", take_aliases },
+	{ "modules.builtin.modinfo", take_builtin },
+};
+
+bool vfio_aliases_are_in(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTSOF(files); i++)
+		if (streq(name, files[i].name))
+			return true;
+	return false;
 }
 
 static int compare(const void *a, const void *b)
@@ -164,12 +170,27 @@ struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v)
 
 void vfio_drivers_load(struct vfio_drivers *v)
 {
+	char dir[PATH_MAX], path[PATH_MAX];
+
 	if (!v || v->loaded)
 		return;
 	v->loaded = true;
-	/* What cannot be read offers nothing: there are kernels without modules. */
-	read_file(v, "modules.alias", take_aliases);
-	read_file(v, "modules.builtin.modinfo", take_builtin);
+	if (vfio_aliases_dir(v->sysfs, dir, sizeof(dir)) < 0)
+		return;
+	for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+		_cleanup_(freep) char *text = NULL;
+		_cleanup_(closep) int fd = -EBADF;
+		struct stat st;
+		size_t size;
+
+		/* What cannot be read offers nothing: there are kernels without modules. */
+		if (path_join(path, sizeof(path), dir, "/", files[i].name, NULL) < 0)
+			continue;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && fstat(fd, &st) >= 0 &&
+			read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
+			files[i].take(v, text, size);
+	}
 	if (v->n > 0)
 		qsort(v->v, v->n, sizeof(*v->v), compare);
 }

@@ -22,6 +22,11 @@ struct vfio_drivers;
 struct vfio_drivers *vfio_drivers_new(const struct settings *settings);
 struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v);
 
+/* Where they are: the folder of the running kernel's modules. 0 or negative errno. */
+int vfio_aliases_dir(const char *sysfs, char *buf, size_t size);
+/* Whether a file of that folder is one that they are read from. */
+bool vfio_aliases_are_in(const char *name);
+
 /* Reads them now: for those who must not wait later, or who have threads. */
 void vfio_drivers_load(struct vfio_drivers *v);
 

@@ -2,6 +2,7 @@
 /* inotify on the policy directories, and on their parents for those that are not there yet; see watch.h. */
 #include "watch.h"
 #include "util.h"
+#include "vfio.h"
 
 #include <limits.h>
 #include <sys/inotify.h>
@@ -17,11 +18,14 @@ struct policy_watch {
 		int dir, parent;  /* watch descriptors; -1: not there */
 		const char *name; /* of the directory in its parent */
 	} at[CONF_DIRS_MAX];
+	int modules; /* what `vfio` means may change when modules are installed */
 };
 
 /* Adding a watch that is there already changes nothing. */
 static void watch_all(struct policy_watch *w)
 {
+	char modules[PATH_MAX];
+
 	for (size_t i = 0; i < w->settings->n_conf_dirs; i++) {
 		const char *dir = w->settings->conf_dirs[i];
 		const char *slash = strrchr(dir, '/');
@@ -35,6 +39,10 @@ static void watch_all(struct policy_watch *w)
 			w->fd, parent, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR | IN_MASK_ADD);
 		w->at[i].dir = inotify_add_watch(w->fd, dir, IN_DIRECTORY);
 	}
+	w->modules = vfio_aliases_dir(w->settings->sysfs, modules, sizeof(modules)) < 0
+			     ? -1
+			     : inotify_add_watch(w->fd, modules,
+				       IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
 }
 
 int policy_watch_new(const struct settings *settings, struct policy_watch **ret)
@@ -86,6 +94,8 @@ static bool concerns_policy(const struct policy_watch *w, const struct inotify_e
 		*ret_rewatch = true;
 		return true;
 	}
+	if (e->wd == w->modules && vfio_aliases_are_in(name))
+		return true;
 	for (size_t i = 0; i < w->settings->n_conf_dirs; i++) {
 		if (e->wd == w->at[i].dir) {
 			/* An event without a name is about the directory itself. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Hears when policy files change, for programs that stay: one descriptor to poll, and whether what happened
- * there concerns the policy. Directories may come and go.
+ * Hears when policy files change, and the modules' aliases, by which `vfio` finds its driver; for programs
+ * that stay: one descriptor to poll, and whether what happened there concerns the policy. Directories of
+ * policy may come and go.
  */
 #pragma once
 

@@ -5,8 +5,7 @@
 #include "index.h"
 #include "mock.h"
 #include "suite.h"
-
-#include <sys/utsname.h>
+#include "vfio.h"
 
 #define CARD "/devices/pci0000:00/0000:00:03.0"
 #define RULE "[device a]\nBus=*\nDriver=vfio\n"
@@ -23,11 +22,9 @@ static struct mock *tree(const char *aliases)
 	mock_attr(m, CARD, "modalias", "pci:v000015B3d0000101Esv000015B3sd00000001bc02sc00i00\n");
 	(void)mock_policy(m, MOCK_ETC, "50-a.conf", RULE);
 	if (aliases) {
-		struct utsname release;
-		const char *dir;
+		char dir[PATH_MAX];
 
-		ck_assert_int_eq(uname(&release), 0);
-		dir = mock_printf(m, "%s/../lib/modules/%s", m->sysfs, release.release);
+		ck_assert_int_eq(vfio_aliases_dir(m->sysfs, dir, sizeof(dir)), 0);
 		make_dirs(dir);
 		aliases = mock_printf(m, "# Aliases extracted from modules themselves.\n%s", aliases);
 		make_file(mock_printf(m, "%s/modules.alias", dir), aliases, strlen(aliases));
@@ -128,11 +125,10 @@ START_TEST(built_in_variants_are_found)
 		"mlx5_vfio_pci.author=x.alias\0"
 		"mlx5_vfio_pci.alias=vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*\0cut.alias=vfio_pci:v*";
 	struct mock *m = tree("");
-	struct utsname release;
+	char dir[PATH_MAX];
 
-	ck_assert_int_eq(uname(&release), 0);
-	make_file(mock_printf(m, "%s/../lib/modules/%s/modules.builtin.modinfo", m->sysfs, release.release),
-		info, sizeof(info) - 1);
+	ck_assert_int_eq(vfio_aliases_dir(m->sysfs, dir, sizeof(dir)), 0);
+	make_file(mock_printf(m, "%s/modules.builtin.modinfo", dir), info, sizeof(info) - 1);
 	ck_assert_str_eq(means(m, CARD), "mlx5_vfio_pci mlx5_vfio_pci");
 	mock_free(m);
 }

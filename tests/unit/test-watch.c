@@ -3,6 +3,7 @@
 #include "mock.h"
 #include "suite.h"
 #include "util.h"
+#include "vfio.h"
 #include "watch.h"
 
 #include <sys/stat.h>
@@ -107,5 +108,28 @@ START_TEST(a_directory_that_comes_later_goes_and_comes_again)
 }
 END_TEST
 
+/* By depmod, for whom a package has brought a driver. */
+START_TEST(other_modules_may_mean_another_vfio_driver)
+{
+	struct mock *m = mock_new();
+	struct policy_watch *watch;
+	char dir[PATH_MAX];
+
+	ck_assert_int_eq(vfio_aliases_dir(m->sysfs, dir, sizeof(dir)), 0);
+	make_dirs(dir);
+	ck_assert_int_eq(policy_watch_new(&m->settings, &watch), 0);
+	make_file(mock_printf(m, "%s/modules.dep", dir), "", 0);
+	ck_assert(!policy_watch_changed(watch));
+	make_file(mock_printf(m, "%s/modules.alias.1.2", dir), "", 0);
+	ck_assert(!policy_watch_changed(watch));
+	ck_assert_int_eq(
+		rename(mock_printf(m, "%s/modules.alias.1.2", dir), mock_printf(m, "%s/modules.alias", dir)),
+		0);
+	ck_assert(policy_watch_changed(watch));
+	policy_watch_free(watch);
+	mock_free(m);
+}
+END_TEST
+
 SUITE_MAIN("watch", 20, a_file_is_written_replaced_removed, what_is_beside_it_does_not_matter,
-	a_directory_that_comes_later_goes_and_comes_again)
+	a_directory_that_comes_later_goes_and_comes_again, other_modules_may_mean_another_vfio_driver)
