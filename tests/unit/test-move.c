@@ -280,77 +280,6 @@ START_TEST(driver_that_does_not_exist)
 }
 END_TEST
 
-START_TEST(module_is_loaded_by_the_driver_s_name)
-{
-	struct stage s = stage_new(RULE("other"));
-
-	modprobe(&s, "mkdir $drivers/other && touch $drivers/other/bind");
-	move(&s);
-	assert_moved(&s, "enforced", "", "other", "other", true);
-	ck_assert_str_eq(loaded(&s), "-- other\n");
-	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override other, probe");
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(module_of_the_rule_and_no_other)
-{
-	struct stage s = stage_new(RULE("other") "Module=other_next\n");
-
-	modprobe(&s, "");
-	move(&s);
-	assert_moved(&s, "failed", "NoSuchDriver", "nvme", "", false);
-	ck_assert_str_eq(loaded(&s), "-- other_next\n");
-	ck_assert_ptr_nonnull(strstr(s.moved.reason, "other_next"));
-	stage_done(&s);
-}
-END_TEST
-
-/* The last thing the program says is the reason; one that says nothing is named. */
-START_TEST(module_that_cannot_be_loaded)
-{
-	struct stage s = stage_new(RULE("other"));
-
-	modprobe(&s, "echo hello >&2; echo \"modprobe: ERROR: could not insert 'other': Key was rejected by "
-		     "service\" >&2; exit 1");
-	move(&s);
-	assert_moved(&s, "failed", "NoSuchDriver", "nvme", "", false);
-	ck_assert_str_eq(s.moved.reason,
-		"there is no driver other on bus pci, and module other cannot be loaded: "
-		"could not insert 'other': Key was rejected by service");
-	modprobe(&s, "exit 1");
-	move(&s);
-	ck_assert_ptr_nonnull(strstr(s.moved.reason, "/modprobe did not load it"));
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(module_by_the_device_s_alias)
-{
-	struct stage s = stage_new(RULE("other"));
-
-	modprobe(&s, "case $1 in -qb) mkdir $drivers/other;; *) exit 1;; esac");
-	move(&s);
-	assert_moved(&s, "enforced", "", "other", "other", true);
-	ck_assert_ptr_nonnull(strstr(loaded(&s), "-qb -- pci:v00001B36d00000010"));
-	stage_done(&s);
-}
-END_TEST
-
-START_TEST(own_module_is_loaded_before_a_device_is_given_back)
-{
-	struct stage s = stage_new(RULE("vfio-pci"));
-
-	modprobe(&s, "");
-	move(&s);
-	ck_assert_str_eq(loaded(&s), "");
-	new_policy(&s.b, RULE("default"));
-	move(&s);
-	ck_assert_ptr_nonnull(strstr(loaded(&s), "-qb -- pci:v00001B36d00000010"));
-	stage_done(&s);
-}
-END_TEST
-
 START_TEST(in_use_it_stays_and_by_force_it_does_not)
 {
 	static const char *const drivers[] = { "vfio-pci", "none" };
@@ -512,8 +441,6 @@ SUITE_MAIN("move", 40, override_over_which_the_guard_died_is_replaced,
 	rule_taken_away_and_override_cleared_by_another, without_a_decision_nothing_is_touched,
 	foreign_override_is_replaced_on_request_only, override_that_the_kernel_has_set_is_never_replaced,
 	override_of_a_child_of_a_vfio_container_is_never_replaced, driver_that_does_not_exist,
-	module_is_loaded_by_the_driver_s_name, module_of_the_rule_and_no_other, module_that_cannot_be_loaded,
-	module_by_the_device_s_alias, own_module_is_loaded_before_a_device_is_given_back,
 	in_use_it_stays_and_by_force_it_does_not, rebind_of_the_rule_and_instead_of_it,
 	rebind_no_with_a_foreign_override, rebind_no_of_what_no_rule_decides,
 	rebind_no_whose_override_cannot_be_written, companion_is_moved_but_not_for_holding)

@@ -2,12 +2,13 @@
 """What VFIO makes of devices and their groups: variants, groups that somebody has open, blockers, no IOMMU at all.
 e1000e is loaded throughout, so that it is there to be kept off."""
 
+import contextlib
 import json
 
 from lab import uses
 from lab.bus import MANAGER, busctl, call, obj, prop, wait_prop
 from lab.device import (exists, loaded, override, path, plug, proper_order, record, rule, settle, traced, unplug)
-from lab.guarding import CONF, first_probe, full, write_policy
+from lab.guarding import CONF, first_probe, full, status, wait_status, write_policy
 from lab.machine import program
 from lab.scenario import scenario
 
@@ -139,28 +140,36 @@ def closed(vm):
     with_every_group(vm, full(30, 1))
 
 
-@scenario("the driver whose alias fits the card best is the one, and its own name counts", machine="pair", timeout=600)
-def variant(vm):
-    vm.run(f"cp {ALIASES} /run/lab/aliases; modprobe pci-stub")
-    # As a variant driver's; that it is pci-stub lets it be seen that the driver's name is not its module's.
-    vm.run(f"echo 'alias vfio_pci:v00008086d000010D3sv*sd*bc*sc*i* pci_stub' >>{ALIASES}")
+@contextlib.contextmanager
+def variant(vm, module):
+    """The card's model has an alias of its own meanwhile, of that module, as a variant driver's; and a rule."""
+    vm.run(f"cp {ALIASES} /run/lab/aliases\n"
+           f"echo 'alias vfio_pci:v00008086d000010D3sv*sd*bc*sc*i* {module}' >>{ALIASES}")
     try:
         write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
+        yield
+    finally:
+        before = int(status(vm)["POLICY_LOADED"])
+        vm.run(f"cp /run/lab/aliases {ALIASES}")
+        wait_status(vm, "POLICY_LOADED", before + 1)  # it has heard of that
+
+
+@scenario("the driver whose alias fits the card best is the one, and its own name counts", machine="pair", timeout=600)
+def best(vm):
+    # That it is pci-stub lets it be seen that the driver's name is not its module's.
+    vm.run("modprobe pci-stub")
+    with variant(vm, "pci_stub"):
         trace = traced(vm)
         plug(vm, 0, CARD, "pci-stub")
         proper_order(trace, CARD, "pci-stub")
-        assert prop(vm, CARD, "Decision") == "pci-stub" and prop(vm, CARD, "State") == "enforced"
+        wait_prop(vm, CARD, "State", "enforced")
+        assert prop(vm, CARD, "Decision") == "pci-stub"
         unplug(vm, 0, CARD)
-    finally:
-        vm.run(f"cp /run/lab/aliases {ALIASES}")
 
 
 @scenario("a variant whose module is missing: failed with the reason, and the card stays without a driver", machine="pair")
 def missing(vm):
-    vm.run(f"cp {ALIASES} /run/lab/aliases")
-    vm.run(f"echo 'alias vfio_pci:v00008086d000010D3sv*sd*bc*sc*i* no_such_vfio_pci' >>{ALIASES}")
-    try:
-        write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
+    with variant(vm, "no_such_vfio_pci"):
         trace = traced(vm)
         plug(vm, 0, CARD)
         wait_prop(vm, CARD, "State", "failed")
@@ -170,9 +179,6 @@ def missing(vm):
         assert vm.driver(CARD) == "" and override(vm, CARD) == "no_such_vfio_pci"
         assert loaded(vm, "e1000e") and not trace.read("probe", CARD)
         unplug(vm, 0, CARD)
-    finally:
-        vm.run(f"cp /run/lab/aliases {ALIASES}")
-    write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
     plug(vm, 0, CARD, "vfio-pci")
     unplug(vm, 0, CARD)
 
