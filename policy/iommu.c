@@ -10,13 +10,9 @@
 
 static bool has_entries(const char *folder)
 {
-	_cleanup_(closedirp) DIR *dir = opendir(folder);
-	const struct dirent *e;
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			return true;
-	return false;
+	return dir_open(&dir, folder) >= 0 && dir_next(&dir);
 }
 
 /* The number that an attribute has, as a text: of /sys/class/vfio/N/dev. */

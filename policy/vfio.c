@@ -2,7 +2,6 @@
 /* VFIO drivers as the kernel's modules offer them; see vfio.h. */
 #include "vfio.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
@@ -217,12 +216,14 @@ static const struct alias *find_alias(const struct vfio_drivers *v, const char *
  */
 static bool only_driver(const char *folder, const char *begin, char buf[static DRIVER_NAME_MAX + 1])
 {
-	_cleanup_(closedirp) DIR *dir = opendir(folder);
-	const struct dirent *e;
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	const char *entry;
 	size_t n = 0;
 
-	while (dir && (e = readdir(dir))) {
-		const char *name = startswith(e->d_name, begin) ? e->d_name + strlen(begin) : "";
+	if (dir_open(&dir, folder) < 0)
+		return false;
+	while ((entry = dir_next(&dir))) {
+		const char *name = startswith(entry, begin) ? entry + strlen(begin) : "";
 
 		if (!*name || strlen(name) > DRIVER_NAME_MAX || (!*begin && !driver_is_vfio(name)))
 			continue;
