@@ -225,14 +225,17 @@ static void without_iommu(struct context *c)
 		for (size_t k = 0; k < c->n_devices; k++) {
 			const struct sysfs_device *d = c->devices[k];
 			struct decision decision;
+			enum iommu iommu;
 			const char *text;
 
 			policy_decide_own(c->policy, &c->devices[k]->device, &decision);
 			if (decision.rule != rule || decision.kind != DECISION_DRIVER ||
 				!driver_is_vfio(decision.driver))
 				continue;
-			text = iommu_consequence(sysfs_device_iommu(d));
-			if (!text)
+			/* That its group is made later is as it should be. */
+			iommu = sysfs_device_iommu(d);
+			text = iommu_consequence(iommu);
+			if (!text || iommu == IOMMU_LATER)
 				continue;
 			warn(c, rule,
 				arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",

@@ -94,9 +94,7 @@ const struct group *groups_at(struct service *s, size_t i)
 
 bool group_is_blocked_by(const struct device_entry *e)
 {
-	const char *driver = e->field[FIELD_DRIVER];
-
-	return *driver && !driver_is_vfio(driver) && !streq(driver, "pcieport") && !streq(driver, "pci-stub");
+	return e->field[FIELD_DRIVER][0] && !driver_leaves_dma(e->field[FIELD_DRIVER]);
 }
 
 bool group_has_vfio(const struct group *g)

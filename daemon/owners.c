@@ -22,12 +22,17 @@ struct owners {
 	size_t look;
 };
 
-/* Refused its driver, or about to be; what `none` holds has no driver to come. */
+/*
+ * Refused its driver, or about to be. What `none` holds has no driver to come, and a VFIO driver is not kept
+ * off; for one that is stuck somebody waits already (recovery.h).
+ */
 static bool is_concerned(struct service *s, const struct device_entry *e)
 {
+	const char *decision = e->field[FIELD_DECISION];
 	const struct group *g;
 
-	if (e->field[FIELD_DRIVER][0] || !e->field[FIELD_GROUP][0] || streq(e->field[FIELD_DECISION], "none"))
+	if (e->field[FIELD_DRIVER][0] || !e->field[FIELD_GROUP][0] || streq(decision, "none") ||
+		driver_leaves_dma(decision) || e->hangs || streq(e->field[FIELD_STATE], "stuck"))
 		return false;
 	g = groups_find(s, e->field[FIELD_GROUP]);
 	return streq(e->field[FIELD_STATE], "held") || (g && group_has_vfio(g));
@@ -43,16 +48,17 @@ static void look_soon(struct service *s, size_t look)
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
-	bool held = false;
+	bool more = false;
 
 	(void)source;
 	(void)usec;
 	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
 		if (is_concerned(s, e)) {
-			held = held || streq(e->field[FIELD_STATE], "held");
+			/* Somebody has a driver for it, whatever is said of it meanwhile. */
+			more = more || e->field[FIELD_DECISION][0] || !streq(e->field[FIELD_ADVICE], "0");
 			survey_want(s, e->field[FIELD_BUS], e->field[FIELD_NAME], TRIGGER_AGAIN);
 		}
-	if (held && s->owners->look + 1 < ELEMENTSOF(looks))
+	if (more && s->owners->look + 1 < ELEMENTSOF(looks))
 		look_soon(s, s->owners->look + 1);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "surveying.h"
 #include "task.h"
 
+#include "../policy/iommu.h"
 #include "../policy/record.h"
 
 #include <fcntl.h>
@@ -56,7 +57,7 @@ static int work(FILE *out, struct task_note *note, void *arg)
 {
 	const struct recovery *v = arg;
 	struct device_entry *e = devices_find(&v->service->devices, v->bus, v->name);
-	char override[OVERRIDE_MAX];
+	char override[OVERRIDE_MAX], why[512];
 	struct sysfs_device *d;
 	struct surveying s;
 	int r = wait_for_lock(v);
@@ -69,6 +70,8 @@ static int work(FILE *out, struct task_note *note, void *arg)
 		r = surveying_find(&s, v->bus, v->name, &d);
 	if (r >= 0)
 		(void)sysfs_device_override(d, override);
+	if (r >= 0)
+		(void)iommu_group_is_owned(d, why, sizeof(why));
 	return r == -ENODEV ? 0 : r;
 }
 

@@ -4,6 +4,8 @@
 #include "service.h"
 #include "survey.h"
 
+#include "../policy/vfio.h"
+
 #include <stdarg.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
@@ -49,23 +51,29 @@ static uint64_t digest(const struct policy *policy)
 int service_load_policy(struct service *s)
 {
 	struct policy *policy;
-	uint64_t d;
+	uint64_t d, aliases = vfio_aliases_version(s->settings->sysfs);
 	int r = policy_load(s->settings, &policy);
+	bool same;
 
 	if (r < 0)
 		return r;
 	d = digest(policy);
-	if (s->policy && d == s->digest) {
+	same = s->policy && d == s->digest;
+	if (same && aliases == s->aliases) {
 		policy_free(policy);
 		return 0;
 	}
 	policy_free(s->policy);
 	s->policy = policy;
-	s->digest = d;
-	s->generation++;
-	announce_policy(s);
+	s->aliases = aliases;
+	if (!same) {
+		s->digest = d;
+		s->generation++;
+		announce_policy(s);
+	}
+	/* A module that was missing may have come. */
 	if (s->announced)
-		survey_want_all(s, TRIGGER_EVENT);
+		survey_want_all(s, same ? TRIGGER_AGAIN : TRIGGER_EVENT);
 	service_tell_status(s);
 	return 1;
 }

@@ -36,6 +36,7 @@ struct service {
 	const char *enforcer;
 	struct policy *policy;
 	uint64_t generation, digest; /* of the policy in force */
+	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;
 	struct groups *groups;
 	struct surveys *surveys;

@@ -5,6 +5,7 @@
 #include "verdict.h"
 
 #include "../policy/iommu.h"
+#include "../policy/vfio.h"
 
 int surveying_begin(struct surveying *s, const struct service *service, FILE *out, struct task_note *note)
 {
@@ -56,6 +57,27 @@ static void put_gone(struct surveying *s, const char *bus, const char *name)
 		put(s, "");
 }
 
+/*
+ * Why the kernel keeps drivers off it, where one is to come that it would keep off; "": it does not. Members
+ * of a group follow one another, and all processes are looked at for the first only.
+ */
+static void look_for_owner(struct surveying *s, const struct sysfs_device *d, const struct decision *decision,
+	const char *driver, char *buf, size_t size)
+{
+	char group[sizeof(s->owned_group)];
+
+	buf[0] = '\0';
+	if (d->unreadable || driver[0] || decision->kind == DECISION_NONE ||
+		(decision->kind == DECISION_DRIVER && driver_leaves_dma(decision->driver)) ||
+		sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+		return;
+	if (!streq(group, s->owned_group)) {
+		text_copy(s->owned_group, sizeof(s->owned_group), group);
+		(void)iommu_group_is_owned(d, s->owned, sizeof(s->owned));
+	}
+	text_copy(buf, size, s->owned);
+}
+
 static void put_device(struct surveying *s, struct sysfs_device *d, const struct decision *decision)
 {
 	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
@@ -78,9 +100,7 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 		override[0] = '\0';
 	/* In this order: who writes an override has written the record before. */
 	recorded = record_read(s->service->settings->state_dir, d->bus, d->name, d->inode, &record) >= 0;
-	if (d->unreadable || driver[0] || decision->kind == DECISION_NONE ||
-		!iommu_group_is_owned(d, kept_off, sizeof(kept_off)))
-		kept_off[0] = '\0';
+	look_for_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
 	verdict_reach(&(struct seen){ .decision = decision,
 			      .record = recorded ? &record : NULL,
 			      .driver = driver,

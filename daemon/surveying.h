@@ -16,6 +16,7 @@ struct surveying {
 	FILE *out;
 	struct task_note *note;
 	struct sysfs sysfs;
+	char owned_group[64], owned[512]; /* whose owner was looked for last, and what was found */
 };
 
 int surveying_begin(struct surveying *s, const struct service *service, FILE *out, struct task_note *note);

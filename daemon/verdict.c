@@ -32,6 +32,12 @@ static bool recorded_as(const struct seen *s, const char *state)
 	return s->record && streq(s->record->state, state);
 }
 
+/* The kernel has refused it its driver when it was tried last. */
+static bool is_refused(const struct seen *s)
+{
+	return s->record && record_is_refused(s->record) && !s->driver[0];
+}
+
 /* This very decision was in force at some time since the device was added: what differs, others did since. */
 static bool was_enforced(const struct seen *s)
 {
@@ -48,7 +54,11 @@ static void without_decision(const struct seen *s, struct verdict *v)
 		v->advice = ADVICE_GIVE_BACK;
 	} else if (s->override[0])
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
-	else if (s->kept_off[0])
+	else if (is_refused(s)) {
+		become(v, s->kept_off[0] ? "held" : "pending", "%s",
+			s->kept_off[0] ? s->kept_off : s->record->reason);
+		v->advice = ADVICE_GIVE_BACK;
+	} else if (s->kept_off[0])
 		become(v, "held", "%s", s->kept_off);
 	else if (s->decision->group_unknown && !s->driver[0])
 		become(v, "unmanaged", "%s; a rule of a member may decide then",
@@ -67,7 +77,7 @@ static bool is_as_decided(const struct seen *s)
 	case DECISION_DEFAULT:
 		/* One that was refused its driver is to get it when its group is free. */
 		return !s->override[0] && !is_given(s) &&
-		       !(!s->driver[0] && (s->kept_off[0] || recorded_as(s, "held")));
+		       !(!s->driver[0] && (s->kept_off[0] || is_refused(s)));
 	case DECISION_NOTHING:
 	case DECISION_UNKNOWN:
 		break;
@@ -88,8 +98,8 @@ static void not_as_decided(const struct seen *s, struct verdict *v)
 	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
 		v->advice = ADVICE_NONE;
-	} else if (s->kept_off[0])
-		become(v, "held", "%s", s->kept_off);
+	} else if (s->kept_off[0] || (same && is_refused(s)))
+		become(v, "held", "%s", s->kept_off[0] ? s->kept_off : s->record->reason);
 	else if (was_enforced(s))
 		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
 			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");

@@ -88,7 +88,7 @@ void outcome_mind_iommu(const struct decision *decision, struct outcome *o)
 	if (!text || (o->state == STATE_ENFORCED && iommu != IOMMU_FAKE))
 		return;
 	(void)snprintf(o->reason + n, sizeof(o->reason) - n, "%s%s", n > 0 ? "; " : "", text);
-	if (o->wrote)
+	if (o->wrote && iommu != IOMMU_LATER)
 		log_line(LOG_WARNING, "%s %s: for %s, but %s", d->bus, d->name, decision->driver, text);
 }
 
@@ -110,9 +110,10 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 	if (!driver[0] && driver_is_registered(d, decision->driver)) {
 		r = device_probe(d);
 		bound_driver(d, driver, sizeof(driver));
-		if (!driver[0] && r == -EBUSY) {
+		/* Whatever is wrong, drivers_probe says EINVAL. */
+		if (!driver[0] && r < 0 && !driver_leaves_dma(decision->driver) &&
+			iommu_group_is_owned(d, o->reason, sizeof(o->reason))) {
 			o->state = STATE_HELD;
-			iommu_group_refusal(d, o->reason, sizeof(o->reason));
 			return;
 		}
 		/* EAGAIN, EINVAL: not ready yet, so the kernel's own first probe is still to come. */
@@ -246,11 +247,15 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 	bound_driver(d, driver, sizeof(driver));
 	o->state = STATE_ENFORCED;
 	if (!driver[0]) {
+		int r = 0;
+
 		/* Whichever takes it now does so by itself. */
-		if (o->wrote)
-			(void)device_probe(d);
+		if (o->wrote || record_is_refused(old))
+			r = device_probe(d);
 		bound_driver(d, driver, sizeof(driver));
-		if (!driver[0] && iommu_group_is_owned(d, o->reason, sizeof(o->reason)))
+		/* That nothing wants it is no failure of a probe. */
+		if (!driver[0] && (r < 0 ? iommu_group_refuses(d, o->reason, sizeof(o->reason))
+					 : iommu_group_is_owned(d, o->reason, sizeof(o->reason))))
 			o->state = STATE_HELD;
 		return;
 	}
@@ -295,7 +300,6 @@ static void end(
 	(void)strcpy(record->reason, o->reason);
 	if (!record->first_probe[0])
 		(void)strcpy(record->first_probe, old->first_probe);
-	/* One that the kernel refuses its driver is held as well, and not as decided. */
 	record->enforced =
 		o->state == state_as_decided(decision) ? record_decision_id(record) : old->enforced;
 	(void)save(to_sysfs_device(decision->device), old, record);

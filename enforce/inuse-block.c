@@ -173,7 +173,7 @@ static int name_user(const struct inuse *u, const struct disk *disk)
 		return inuse_say(u, "/dev/%s is used by %s", disk->node, text);
 	if (find_mount_elsewhere(u, disk) > 0)
 		return 1;
-	device_opener(u->root, S_IFBLK, disk->major, disk->minor, text, sizeof(text));
+	device_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
 	if (text[0])
 		return inuse_say(u, "/dev/%s is open in %s", disk->node, text);
 	return inuse_say(

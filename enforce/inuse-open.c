@@ -16,7 +16,7 @@ int inuse_open(const struct inuse *u, const char *path, const char *node)
 	/* Not everything of these classes has a device node. */
 	if (r <= 0)
 		return r;
-	device_opener(u->root, S_IFCHR, major, minor, who, sizeof(who));
+	device_opener(u->root, &(struct node){ S_IFCHR, major, minor }, 1, who, sizeof(who));
 	return who[0] ? inuse_say(u, "/dev/%s is open in %s", node, who) : 0;
 }
 

@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Moves a device to the driver that was decided; see move.h. */
-#include "move.h"
+#include "move-parts.h"
 #include "inuse.h"
 #include "log.h"
 #include "module.h"
 #include "store.h"
 
+#include "../policy/iommu.h"
 #include "../policy/vfio.h"
 
 #include <stdarg.h>
-
-/* A device on its way: what it was like before anything was done, and what is wanted. */
-struct move {
-	const struct decision *decision;
-	const struct move_options *options;
-	struct sysfs_device *d;
-	struct moved *ret;
-	struct record record;
-	const char *driver;   /* bound before; "" if none */
-	const char *override; /* before; "" if none */
-	char driver_before[BOUND_MAX], override_before[OVERRIDE_MAX];
-	bool ours;	 /* the override was */
-	bool unrecorded; /* it was, but no record says so: the guard died over it */
-	bool foreign;	 /* it was somebody else's, and not what is wanted */
-};
 
 const char *move_error_to_string(enum move_error error)
 {
@@ -67,14 +53,13 @@ void moved_say(struct moved *m, enum state state, enum move_error error, const c
 			*c = ' ';
 }
 
-/* What was said is also what the record says; nothing has been done about the decision. */
-static void note(struct move *m)
+void move_note(struct move *m)
 {
 	if (!m->options->dry_run)
 		apply_note(m->decision, m->override, m->ret->state, m->ret->reason);
 }
 
-static bool driver_is_wrong(const struct move *m)
+bool move_driver_is_wrong(const struct move *m)
 {
 	switch (m->decision->kind) {
 	case DECISION_DRIVER:
@@ -92,10 +77,10 @@ static bool driver_is_wrong(const struct move *m)
 
 static bool is_as_decided(const struct move *m)
 {
-	if (driver_is_wrong(m) || !streq(m->override, m->decision->driver))
+	if (move_driver_is_wrong(m) || !streq(m->override, m->decision->driver))
 		return false;
 	/* The kernel refused it its own driver, while its group was in use. */
-	if (m->decision->kind == DECISION_DEFAULT && !m->driver[0] && streq(m->record.state, "held"))
+	if (m->decision->kind == DECISION_DEFAULT && !m->driver[0] && record_is_refused(&m->record))
 		return false;
 	return m->decision->kind != DECISION_DRIVER || m->driver[0];
 }
@@ -131,6 +116,8 @@ static void refuse_foreign(struct move *m)
 static bool driver_exists(struct move *m)
 {
 	const struct decision *decision = m->decision;
+	const struct driver_choice *choice =
+		decision->cause == CAUSE_RULE ? &decision->rule->driver : &decision->rule->group_driver;
 	const char *module = decision->module, *modalias;
 	bool dry = m->options->dry_run;
 	char why[MODULE_WHY_MAX];
@@ -141,6 +128,9 @@ static bool driver_exists(struct move *m)
 	r = module_load(m->d, MODULE_BY_NAME, module ? module : decision->driver, dry, why);
 	if (dry && r >= 0)
 		return true; /* as far as can be told without loading it */
+	if (r >= 0 && choice->kind == DRIVER_VFIO && module && !decision->rule->module)
+		/* Until it was loaded its driver had the module's name. */
+		vfio_driver_of_module(m->d->sysfs->root, m->d->bus, module, m->chosen.driver);
 	if (driver_is_registered(m->d, decision->driver))
 		return true;
 	/* The module has another name than its driver; then the device's own aliases may name it. */
@@ -157,7 +147,7 @@ static bool driver_exists(struct move *m)
 		moved_say(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
 			"there is no driver %s on bus %s, not even with module %s loaded", decision->driver,
 			m->d->bus, module ? module : decision->driver);
-	note(m);
+	move_note(m);
 	return false;
 }
 
@@ -220,7 +210,7 @@ static bool may_unbind(struct move *m)
 		moved_say(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %s", user);
 	else
 		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s", strerror(-r));
-	note(m);
+	move_note(m);
 	return false;
 }
 
@@ -238,93 +228,40 @@ static int unbind(struct move *m)
 	return r < 0 ? r : -EBUSY;
 }
 
-/*
- * An override is written on the way back: both values are named until the old one stands again, as in
- * apply.c. It may take a probe's time, and our own end, until then.
- */
-static void claim(const struct move *m, const char *override)
-{
-	struct record record = m->record;
-
-	if (!m->d->sysfs->state_dir)
-		return;
-	record.inode = m->d->inode;
-	(void)strcpy(record.state, state_to_string(STATE_FAILED));
-	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
-	text_copy(record.was, sizeof(record.was), override);
-	(void)record_write(m->d->sysfs->state_dir, m->d, &record);
-}
-
-/* With the override of before, which may have been another than the one by which its driver came. */
-static int bind_back(struct move *m)
+/* A probe has failed: whether that is the kernel's doing, for the sake of the group. The outcome says so
+ * then. */
+static bool refused(const struct move *m, struct outcome *o)
 {
 	char driver[BOUND_MAX];
-	int r;
 
 	bound_driver(m->d, driver, sizeof(driver));
-	if (streq(driver, m->driver))
-		return 0;
-	if (driver[0])
-		(void)device_unbind(m->d, driver);
-	r = device_bind(m->d, m->driver);
-	bound_driver(m->d, driver, sizeof(driver));
-	if (!streq(driver, m->driver) && !streq(m->override, m->driver)) {
-		claim(m, m->driver);
-		r = override_write(m->d, m->driver);
-		if (r >= 0)
-			r = device_bind(m->d, m->driver);
-		(void)override_write(m->d, m->override);
-		bound_driver(m->d, driver, sizeof(driver));
-	}
-	return streq(driver, m->driver) ? 0 : r < 0 ? r : -ENODEV;
-}
-
-static int override_back(struct move *m)
-{
-	char override[OVERRIDE_MAX];
-	int r = sysfs_device_override(m->d, override);
-
-	if (r < 0 || streq(override, m->override))
-		return r;
-	claim(m, m->decision->driver);
-	return override_write(m->d, m->override);
-}
-
-/* A step has failed, and the reason is said: back to the override and to the driver of before. */
-static void go_back(struct move *m)
-{
-	size_t n;
-	int r = override_back(m), q = m->driver[0] ? bind_back(m) : 0;
-
-	n = strlen(m->ret->reason);
-	if (r < 0)
-		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
-			"; and driver_override could not be set back: %s", strerror(-r));
-	n = strlen(m->ret->reason);
-	if (q < 0)
-		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
-			"; and %s did not take it back: %s", m->driver, strerror(-q));
-	else if (driver_is_wrong(m))
-		(void)snprintf(
-			m->ret->reason + n, sizeof(m->ret->reason) - n, "; it is back with %s", m->driver);
-	note(m);
+	if (driver[0] || driver_leaves_dma(m->decision->driver) ||
+		!iommu_group_refuses(m->d, o->reason, sizeof(o->reason)))
+		return false;
+	o->state = STATE_HELD;
+	return true;
 }
 
 /* No rule any more: what was ours is cleared and forgotten, and whichever driver is there for it may come. */
 static void give_back(struct move *m)
 {
 	char reason[256], driver[BOUND_MAX];
+	struct outcome outcome = {};
 	int r = apply_release(m->d, reason, sizeof(reason));
 
 	if (r < 0) {
 		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", reason);
-		go_back(m);
+		move_go_back(m);
 		return;
 	}
 	m->ret->changed = m->ret->changed || r > 0;
 	bound_driver(m->d, driver, sizeof(driver));
-	if (!driver[0])
-		(void)device_probe(m->d);
+	if (!driver[0] && device_probe(m->d) < 0 && refused(m, &outcome)) {
+		/* It has its own driver to come, so it is not forgotten. */
+		moved_say(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
+		apply_note(m->decision, "", STATE_HELD, outcome.reason);
+		return;
+	}
 	moved_say(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
 }
 
@@ -339,14 +276,17 @@ static void settle(struct move *m)
 	apply_decision(decision, OCCASION_LATER, &outcome);
 	m->ret->changed = m->ret->changed || outcome.wrote;
 	bound_driver(m->d, driver, sizeof(driver));
-	if (decision->kind == DECISION_DEFAULT && !driver[0] && !outcome.wrote && device_probe(m->d) >= 0)
-		apply_decision(decision, OCCASION_LATER, &outcome);
+	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
+		!outcome.wrote && device_probe(m->d) < 0)
+		refused(m, &outcome);
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
 		/* drivers_probe does not say why; this does. */
 		r = device_bind(m->d, decision->driver);
 		bound_driver(m->d, driver, sizeof(driver));
 		if (driver[0])
 			apply_decision(decision, OCCASION_LATER, &outcome);
+		else if (r == -EBUSY && refused(m, &outcome))
+			;
 		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
 				decision->driver, strerror(-r));
@@ -357,10 +297,12 @@ static void settle(struct move *m)
 	 */
 	if (outcome.state == state_as_decided(decision) || (outcome.state == STATE_HELD && !m->driver[0])) {
 		moved_say(m->ret, outcome.state, MOVE_DONE, "%s", outcome.reason);
+		if (outcome.state != state_as_decided(decision))
+			move_note(m);
 		return;
 	}
 	moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
-	go_back(m);
+	move_go_back(m);
 }
 
 static void act(struct move *m)
@@ -374,18 +316,18 @@ static void act(struct move *m)
 		if (modalias)
 			(void)module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL);
 	}
-	r = driver_is_wrong(m) ? unbind(m) : 0;
+	r = move_driver_is_wrong(m) ? unbind(m) : 0;
 	if (r < 0) {
 		moved_say(
 			m->ret, STATE_FAILED, MOVE_FAILED, "unbinding from %s: %s", m->driver, strerror(-r));
-		note(m);
+		move_note(m);
 		return;
 	}
 	r = m->foreign || m->unrecorded ? apply_take_over(m->d, m->override) : 0;
 	if (r < 0) {
 		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "recording that the override is replaced: %s",
 			strerror(-r));
-		go_back(m);
+		move_go_back(m);
 		return;
 	}
 	if (m->decision->kind == DECISION_NOTHING)
@@ -401,7 +343,7 @@ static void tell(struct move *m)
 	char text[256] = "";
 
 	m->ret->changed = true;
-	if (driver_is_wrong(m))
+	if (move_driver_is_wrong(m))
 		(void)snprintf(text, sizeof(text), "unbind it from %.60s, ", m->driver);
 	moved_say(m->ret,
 		m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED : state_as_decided(m->decision),
@@ -410,7 +352,7 @@ static void tell(struct move *m)
 		: want[0]		 ? "write driver_override "
 					 : "clear driver_override",
 		streq(m->override, want) ? "" : want,
-		m->decision->kind == DECISION_NONE || (m->driver[0] && !driver_is_wrong(m))
+		m->decision->kind == DECISION_NONE || (m->driver[0] && !move_driver_is_wrong(m))
 			? ""
 			: ", have it probed");
 }
@@ -426,7 +368,8 @@ static bool is_to_be_done(struct move *m)
 			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing));
 		return false;
 	}
-	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !driver_is_wrong(m))) {
+	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
+		!(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
 		moved_say(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s", "");
 		return false;
 	}
@@ -450,9 +393,10 @@ static bool is_to_be_done(struct move *m)
 void move_device(const struct decision *decision, const struct move_options *options, struct moved *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct move m = { .decision = decision, .options = options, .d = d, .ret = ret };
+	struct move m = { .chosen = *decision, .options = options, .d = d, .ret = ret };
 	int r;
 
+	m.decision = decision = &m.chosen;
 	*ret = (struct moved){ .state = STATE_UNMANAGED };
 	text_copy(ret->decision, sizeof(ret->decision), decision_text(decision));
 	bound_driver(d, m.driver_before, sizeof(m.driver_before));
@@ -481,7 +425,7 @@ void move_device(const struct decision *decision, const struct move_options *opt
 	}
 	if (decision->kind == DECISION_DRIVER && !driver_exists(&m))
 		return;
-	if (driver_is_wrong(&m) && !may_unbind(&m))
+	if (move_driver_is_wrong(&m) && !may_unbind(&m))
 		goto look;
 	if (options->dry_run)
 		tell(&m);

@@ -190,7 +190,7 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 			!streq(merged.state, "foreign") && !streq(merged.state, "failed"))
 			(void)strcpy(merged.set, now.set);
 	}
-	if (streq(merged.state, "stuck"))
+	if (streq(merged.state, "stuck") || record_is_refused(&merged))
 		merged.enforced = 0;
 	return replace_record(state_dir, d, &merged);
 }

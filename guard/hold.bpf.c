@@ -106,10 +106,13 @@ static __always_inline void issue_ticket(struct device *dev)
 	struct hold_ticket ticket = {};
 	struct hold_key key;
 
-	if (expired_in_a_row >= give_up_after || make_key(dev, &key) <= 0)
+	if (make_key(dev, &key) <= 0)
 		return;
+	/* What became of another device of this name is not to be taken for what becomes of this one. */
 	bpf_map_delete_elem(&outcomes, &key);
 	take_back(&key);
+	if (expired_in_a_row >= give_up_after)
+		return;
 	if (bpf_map_update_elem(&tickets, &key, &ticket, BPF_ANY) < 0)
 		__sync_fetch_and_add(&counters.no_room, 1);
 	else

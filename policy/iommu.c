@@ -4,7 +4,6 @@
 #include "openers.h"
 #include "vfio.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -57,6 +56,9 @@ enum iommu sysfs_device_iommu(const struct sysfs_device *d)
 {
 	char path[PATH_MAX], text[64];
 
+	/* On s390 VFIO's drivers take such a device as it is, and what is made of it has a group. */
+	if (streq(d->bus, "ap") || streq(d->bus, "css"))
+		return IOMMU_GROUP;
 	if (sysfs_device_link(d, "iommu_group", text, sizeof(text)) >= 0)
 		return sysfs_device_read(d, "iommu_group/name", text, sizeof(text)) >= 0 &&
 				       streq(text, "vfio-noiommu")
@@ -92,93 +94,97 @@ const char *iommu_consequence(enum iommu iommu)
 	return NULL;
 }
 
-/* Of the node that a folder in sysfs stands for. */
-static void opener_of(const struct sysfs_device *d, const char *folder, char *buf, size_t size)
+/* The nodes by which a group can be owned. More members of one are not looked at. */
+struct nodes {
+	struct node v[64];
+	size_t n;
+	bool vfio; /* a member has a VFIO driver: else nobody can own it */
+};
+
+/* The node that a folder in sysfs stands for. */
+static void add_node(struct nodes *nodes, const char *folder)
 {
 	char path[PATH_MAX], dev[32];
 	unsigned major, minor;
 
-	buf[0] = '\0';
-	if (path_join(path, sizeof(path), folder, "/dev", NULL) >= 0 && read_text(path, dev, sizeof(dev)) &&
-		sscanf(dev, "%u:%u", &major, &minor) == 2)
-		device_opener(d->sysfs->root, S_IFCHR, major, minor, buf, size);
+	if (nodes->n < ELEMENTSOF(nodes->v) && path_join(path, sizeof(path), folder, "/dev", NULL) >= 0 &&
+		read_text(path, dev, sizeof(dev)) && sscanf(dev, "%u:%u", &major, &minor) == 2)
+		nodes->v[nodes->n++] = (struct node){ S_IFCHR, major, minor };
 }
 
-/* A device's own node, by which iommufd takes it: DEVICE/vfio-dev/vfioN. */
-static void opener_of_device(const struct sysfs_device *d, const char *device, char *buf, size_t size)
+/* A device's own, by which iommufd takes it: DEVICE/vfio-dev/vfioN. */
+static void add_own_nodes(struct nodes *nodes, const char *device)
 {
-	_cleanup_(closedirp) DIR *dir = NULL;
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char folder[PATH_MAX], path[PATH_MAX];
-	const struct dirent *e;
+	const char *name;
 
-	buf[0] = '\0';
-	if (path_join(folder, sizeof(folder), device, "/vfio-dev", NULL) < 0)
+	if (path_join(folder, sizeof(folder), device, "/vfio-dev", NULL) < 0 || dir_open(&dir, folder) < 0)
 		return;
-	dir = opendir(folder);
-	while (!buf[0] && dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.' && path_join(path, sizeof(path), folder, "/", e->d_name, NULL) >= 0)
-			opener_of(d, path, buf, size);
+	while ((name = dir_next(&dir)))
+		if (path_join(path, sizeof(path), folder, "/", name, NULL) >= 0)
+			add_node(nodes, path);
 }
 
-/* The first process that has the group open, or a device of it; "" when nobody can be seen from here. */
-static void find_owner(const struct sysfs_device *d, const char *group, char *buf, size_t size)
+static bool has_vfio_driver(const char *device)
 {
-	_cleanup_(closedirp) DIR *dir = NULL;
-	char path[PATH_MAX], member[PATH_MAX], link[PATH_MAX], driver[PATH_MAX];
-	const struct dirent *e;
-	bool opened = false;
+	char link[PATH_MAX], driver[PATH_MAX];
+	const char *slash;
+	ssize_t n;
 
-	buf[0] = '\0';
-	if (sysfs_device_path(d, "iommu_group/devices", path, sizeof(path)) < 0)
+	if (path_join(link, sizeof(link), device, "/driver", NULL) < 0)
+		return false;
+	n = readlink(link, driver, sizeof(driver) - 1);
+	driver[n > 0 ? n : 0] = '\0';
+	slash = strrchr(driver, '/');
+	return n > 0 && driver_is_vfio(slash ? slash + 1 : driver);
+}
+
+static void find_nodes(const struct sysfs_device *d, const char *group, struct nodes *nodes)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], path[PATH_MAX];
+	const char *name;
+
+	if (sysfs_device_path(d, "iommu_group/devices", folder, sizeof(folder)) < 0 ||
+		dir_open(&dir, folder) < 0)
 		return;
-	dir = opendir(path);
-	while (!buf[0] && dir && (e = readdir(dir))) {
-		ssize_t n;
-
-		if (e->d_name[0] == '.' ||
-			path_join(member, sizeof(member), path, "/", e->d_name, NULL) < 0 ||
-			path_join(link, sizeof(link), member, "/driver", NULL) < 0)
+	while ((name = dir_next(&dir))) {
+		if (path_join(path, sizeof(path), folder, "/", name, NULL) < 0 || !has_vfio_driver(path))
 			continue;
-		n = readlink(link, driver, sizeof(driver) - 1);
-		driver[n > 0 ? n : 0] = '\0';
-		if (n <= 0 || !driver_is_vfio(strrchr(driver, '/') ? strrchr(driver, '/') + 1 : driver))
-			continue;
-		/* Without such a member nobody can have it, and processes need not be looked at. */
-		if (!opened &&
-			path_join(link, sizeof(link), d->sysfs->root, "/class/vfio/", group, NULL) >= 0)
-			opener_of(d, link, buf, size);
-		opened = true;
-		if (!buf[0])
-			opener_of_device(d, member, buf, size);
+		nodes->vfio = true;
+		add_own_nodes(nodes, path);
 	}
+	if (nodes->vfio && path_join(path, sizeof(path), d->sysfs->root, "/class/vfio/", group, NULL) >= 0)
+		add_node(nodes, path);
 }
 
-static void explain(const char *group, const char *owner, char *why, size_t size)
+/* Whether the group is owned; refused: known already, where nobody can be seen who owns it, too. */
+static bool look_for_owner(const struct sysfs_device *d, char *why, size_t size, bool refused)
 {
-	(void)snprintf(why, size,
-		"its IOMMU group %s is in use by %s, and the kernel lets no other driver in", group,
-		owner[0] ? owner : "VFIO");
-}
-
-bool iommu_group_is_owned(const struct sysfs_device *d, char *why, size_t size)
-{
-	char group[64], owner[128];
+	struct nodes nodes = {};
+	char group[64], owner[128] = "";
 
 	why[0] = '\0';
 	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
 		return false;
-	find_owner(d, group, owner, sizeof(owner));
-	if (owner[0])
-		explain(group, owner, why, size);
-	return owner[0];
+	find_nodes(d, group, &nodes);
+	if (nodes.n > 0)
+		device_opener(d->sysfs->root, nodes.v, nodes.n, owner, sizeof(owner));
+	if (!owner[0] && !(refused && nodes.vfio))
+		return false;
+	(void)snprintf(why, size,
+		"its IOMMU group %s is in use by %s, and the kernel lets no other driver in", group,
+		owner[0] ? owner : "VFIO");
+	return true;
 }
 
-void iommu_group_refusal(const struct sysfs_device *d, char *why, size_t size)
+bool iommu_group_is_owned(const struct sysfs_device *d, char *why, size_t size)
 {
-	char group[64];
+	return look_for_owner(d, why, size, false);
+}
 
-	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
-		group[0] = '\0';
-	if (!iommu_group_is_owned(d, why, size))
-		explain(group, "", why, size);
+bool iommu_group_refuses(const struct sysfs_device *d, char *why, size_t size)
+{
+	return look_for_owner(d, why, size, true);
 }

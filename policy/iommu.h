@@ -28,5 +28,8 @@ const char *iommu_consequence(enum iommu iommu);
  */
 bool iommu_group_is_owned(const struct sysfs_device *d, char *why, size_t size);
 
-/* The same for one that the kernel has refused with EBUSY, also where nobody can be seen who has it. */
-void iommu_group_refusal(const struct sysfs_device *d, char *why, size_t size);
+/*
+ * The same of a device that the kernel has refused a driver: also where nobody can be seen who has the group,
+ * as long as somebody can have it at all.
+ */
+bool iommu_group_refuses(const struct sysfs_device *d, char *why, size_t size);

@@ -42,8 +42,8 @@ void process_name(const char *sysfs, const char *pid, char *buf, size_t size)
 
 struct wanted {
 	const char *sysfs;
-	mode_t type;
-	unsigned major, minor;
+	const struct node *v;
+	size_t n;
 	char *buf;
 	size_t size;
 };
@@ -64,18 +64,19 @@ static int look_at_files(const char *pid, void *userdata)
 		if (e->d_name[0] == '.' ||
 			statx(dirfd(dir), e->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 			continue;
-		if ((st.stx_mode & S_IFMT) == w->type && st.stx_rdev_major == w->major &&
-			st.stx_rdev_minor == w->minor) {
-			process_name(w->sysfs, pid, w->buf, w->size);
-			return 1;
-		}
+		for (size_t i = 0; i < w->n; i++)
+			if ((st.stx_mode & S_IFMT) == w->v[i].type && st.stx_rdev_major == w->v[i].major &&
+				st.stx_rdev_minor == w->v[i].minor) {
+				process_name(w->sysfs, pid, w->buf, w->size);
+				return 1;
+			}
 	}
 	return 0;
 }
 
-void device_opener(const char *sysfs, mode_t type, unsigned major, unsigned minor, char *buf, size_t size)
+void device_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size)
 {
-	struct wanted w = { sysfs, type, major, minor, buf, size };
+	struct wanted w = { sysfs, v, n, buf, size };
 
 	buf[0] = '\0';
 	(void)processes_each(sysfs, look_at_files, &w);

@@ -15,6 +15,12 @@ int processes_each(const char *sysfs, int (*each)(const char *pid, void *userdat
 /* "Xorg (process 4711)" */
 void process_name(const char *sysfs, const char *pid, char *buf, size_t size);
 
-/* The first process that has this device open, S_IFBLK or S_IFCHR, as process_name(); "" when there is none.
+/* A device node. */
+struct node {
+	mode_t type; /* S_IFBLK or S_IFCHR */
+	unsigned major, minor;
+};
+
+/* The first process that has one of these open, as process_name(); "" when there is none. Looks at each once.
  */
-void device_opener(const char *sysfs, mode_t type, unsigned major, unsigned minor, char *buf, size_t size);
+void device_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size);

@@ -123,6 +123,12 @@ bool record_equal(const struct record *a, const struct record *b)
 	       streq(a->first_probe, b->first_probe);
 }
 
+bool record_is_refused(const struct record *record)
+{
+	/* Who is barred by `none` is held as well, and has no driver to come. */
+	return streq(record->state, "held") && !streq(record->decision, "none");
+}
+
 bool record_owns(const struct record *record, const char *override)
 {
 	return override[0] && (streq(override, record->set) || streq(override, record->was));

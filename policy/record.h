@@ -60,6 +60,9 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 
 bool record_equal(const struct record *a, const struct record *b);
 
+/* Whether the kernel has refused it its driver, for the sake of its IOMMU group. */
+bool record_is_refused(const struct record *record);
+
 /* Whether an override that stands is ours, as far as the record knows; see apply_owns(). */
 bool record_owns(const struct record *record, const char *override);
 

@@ -32,6 +32,11 @@ bool driver_is_vfio(const char *driver)
 	       strstr(driver, "_vfio_");
 }
 
+bool driver_leaves_dma(const char *driver)
+{
+	return driver_is_vfio(driver) || streq(driver, "pcieport") || streq(driver, "pci-stub");
+}
+
 /* Names that differ in `-` and `_` only are the same to the kernel's module loader. */
 static void underscores(char *s)
 {
@@ -140,6 +145,24 @@ bool vfio_aliases_are_in(const char *name)
 	return false;
 }
 
+uint64_t vfio_aliases_version(const char *sysfs)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+	uint64_t h = FNV_BASIS;
+	struct stat st;
+
+	if (vfio_aliases_dir(sysfs, dir, sizeof(dir)) < 0)
+		return h;
+	for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+		if (path_join(path, sizeof(path), dir, "/", files[i].name, NULL) < 0 || stat(path, &st) < 0)
+			continue;
+		h = fnv1a(h, &st.st_ino, sizeof(st.st_ino));
+		h = fnv1a(h, &st.st_size, sizeof(st.st_size));
+		h = fnv1a(h, &st.st_mtim, sizeof(st.st_mtim));
+	}
+	return h;
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct alias *x = a, *y = b;
@@ -233,8 +256,8 @@ static bool only_driver(const char *folder, const char *begin, char buf[static D
 	return n == 1;
 }
 
-static void driver_of_module(const struct vfio_drivers *v, const char *bus, const char *module,
-	char buf[static DRIVER_NAME_MAX + 1])
+void vfio_driver_of_module(
+	const char *sysfs, const char *bus, const char *module, char buf[static DRIVER_NAME_MAX + 1])
 {
 	char path[PATH_MAX], begin[64], plain[DRIVER_NAME_MAX + 1], name[DRIVER_NAME_MAX + 1];
 
@@ -245,7 +268,7 @@ static void driver_of_module(const struct vfio_drivers *v, const char *bus, cons
 	underscores(name);
 	if (streq(name, plain))
 		return; /* what all of them know, and mostly what is wanted: no look is needed */
-	if (path_join(path, sizeof(path), v->sysfs, "/module/", name, "/drivers", NULL) < 0 ||
+	if (path_join(path, sizeof(path), sysfs, "/module/", name, "/drivers", NULL) < 0 ||
 		path_join(begin, sizeof(begin), bus, ":", NULL) < 0 || !only_driver(path, begin, buf))
 		text_copy(buf, DRIVER_NAME_MAX + 1, name);
 }
@@ -265,7 +288,7 @@ void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf
 	modalias = v->n > 0 ? device_text(device, FACT_MODALIAS) : NULL;
 	alias = modalias ? find_alias(v, bus, modalias) : NULL;
 	if (alias) {
-		driver_of_module(v, bus, alias->module, buf);
+		vfio_driver_of_module(v->sysfs, bus, alias->module, buf);
 		*ret_module = alias->module;
 		return;
 	}

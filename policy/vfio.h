@@ -27,6 +27,9 @@ int vfio_aliases_dir(const char *sysfs, char *buf, size_t size);
 /* Whether a file of that folder is one that they are read from. */
 bool vfio_aliases_are_in(const char *name);
 
+/* Which versions of these files there are: another number, and `vfio` may mean another driver. */
+uint64_t vfio_aliases_version(const char *sysfs);
+
 /* Reads them now: for those who must not wait later, or who have threads. */
 void vfio_drivers_load(struct vfio_drivers *v);
 
@@ -37,5 +40,15 @@ void vfio_drivers_load(struct vfio_drivers *v);
 void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
 	const char **ret_module);
 
+/* The name under which a module that the aliases name has registered its driver with a bus; else as above. */
+void vfio_driver_of_module(
+	const char *sysfs, const char *bus, const char *module, char buf[static DRIVER_NAME_MAX + 1]);
+
 /* Whether a driver is one of them, by its name: "vfio-pci", "vfio_ap", "mlx5_vfio_pci", … */
 bool driver_is_vfio(const char *driver);
+
+/*
+ * Whether a driver leaves DMA to the owner of the IOMMU group (driver_managed_dma of the kernel): it is not
+ * in the way of a guest, and the kernel does not keep it off while there is one.
+ */
+bool driver_leaves_dma(const char *driver);

@@ -2,6 +2,7 @@
 /* Members of a group that somebody uses through VFIO: they are held, and get their drivers when it is free.
  */
 #include "harness.h"
+#include "vfio.h"
 
 #include <fcntl.h>
 
@@ -111,6 +112,63 @@ START_TEST(a_group_that_is_opened_is_noticed)
 }
 END_TEST
 
+/* What the module's loader said is the news, not that somebody uses the group: VFIO's drivers are let in. */
+START_TEST(one_that_is_for_vfio_is_not_kept_off)
+{
+	struct harness *h = begin("[device gpu]\nName=" GPU "\nDriver=vfio-pci\nGroup=leave\n");
+
+	(void)mock_policy(h->m, MOCK_ETC, "60-b.conf", "[device sound]\nName=" SOUND "\nDriver=a-vfio-pci\n");
+	faults(h, "pci/" SOUND " Failed no such module\n");
+	service_start(h);
+	wait_property(h, "pci", SOUND, "State", "failed");
+	ck_assert_str_eq(property(h, "pci", SOUND, "Reason"), "no such module");
+	harness_free(h);
+}
+END_TEST
+
+/* The kernel takes its time to give the group back when nobody is to be seen any more. */
+START_TEST(it_is_tried_again_while_the_kernel_still_refuses)
+{
+	struct harness *h = begin("[device gpu]\nName=" GPU "\nDriver=vfio-pci\nGroup=leave\n");
+	unsigned before;
+
+	(void)mock_policy(
+		h->m, MOCK_ETC, "60-b.conf", "[device sound]\nName=" SOUND "\nDriver=snd_hda_intel\n");
+	faults(h, "pci/" SOUND " Held " OWNED "\n");
+	service_start(h);
+	wait_property(h, "pci", SOUND, "State", "held");
+	while (calls(h, "pci/" SOUND) == 0)
+		drain(h);
+	let_go(h, "9");
+	for (before = calls(h, "pci/" SOUND); calls(h, "pci/" SOUND) < before + 2;)
+		drain(h);
+	wait_property(h, "pci", SOUND, "State", "held");
+	faults(h, "");
+	wait_property(h, "pci", SOUND, "State", "enforced");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(a_module_that_has_come_is_tried)
+{
+	struct harness *h = begin("[device gpu]\nName=" GPU "\nDriver=vfio\nGroup=leave\n");
+	char dir[PATH_MAX];
+	const char *text = "#\nalias vfio_pci:v000010DEd00001B80sv*sd*bc*sc*i* new_vfio_pci\n";
+
+	ck_assert_int_eq(vfio_aliases_dir(h->m->sysfs, dir, sizeof(dir)), 0);
+	make_dirs(dir);
+	mock_attr(h->m, PATH_OF(GPU), "modalias", "pci:v000010DEd00001B80sv00000000sd00000000bc03sc00i00\n");
+	mock_driver_add(h->m, "pci", "new_vfio_pci");
+	service_start(h);
+	wait_property(h, "pci", GPU, "Decision", "vfio-pci");
+	wait_property(h, "pci", GPU, "State", "enforced");
+	make_file(mock_printf(h->m, "%s/modules.alias", dir), text, strlen(text));
+	wait_property(h, "pci", GPU, "Decision", "new_vfio_pci");
+	wait_property(h, "pci", GPU, "Driver", "new_vfio_pci");
+	harness_free(h);
+}
+END_TEST
+
 /* Device trees and IORT before Linux 6.15: the group is made when a driver is about to be bound. */
 START_TEST(a_group_that_is_not_there_yet_is_said_and_decided_when_it_is)
 {
@@ -147,4 +205,5 @@ END_TEST
 
 SUITE_MAIN("bus-owners", 300, one_that_is_refused_its_driver_gets_it_when_the_group_is_free,
 	one_without_a_decision_is_shown_as_held, a_group_that_is_opened_is_noticed,
-	a_group_that_is_not_there_yet_is_said_and_decided_when_it_is)
+	one_that_is_for_vfio_is_not_kept_off, it_is_tried_again_while_the_kernel_still_refuses,
+	a_module_that_has_come_is_tried, a_group_that_is_not_there_yet_is_said_and_decided_when_it_is)

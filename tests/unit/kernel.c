@@ -114,7 +114,8 @@ static int bind_to(const char *devpath, const char *driver)
 	return error;
 }
 
-/* That the group belongs to VFIO is the one error of a probe that drivers_probe hands on. */
+/* That the group belongs to VFIO is the one error of a probe that counts; drivers_probe has EINVAL for any.
+ */
 static int probe(const char *devpath)
 {
 	const char *override = mock_override(kernel.m, devpath);
@@ -122,7 +123,7 @@ static int probe(const char *devpath)
 	if (!override[0] || override[0] == '\n' || streq(override, "(null)\n"))
 		override = kernel.own_driver;
 	if (access(mock_printf(kernel.m, "%s/bus/pci/drivers/%s", kernel.m->sysfs, override), F_OK) == 0)
-		return bind_to(devpath, override) == EBUSY && !driver_of(devpath)[0] ? EBUSY : 0;
+		return bind_to(devpath, override) == EBUSY && !driver_of(devpath)[0] ? EINVAL : 0;
 	return 0;
 }
 

@@ -92,14 +92,72 @@ START_TEST(one_that_had_a_driver_goes_back_to_it)
 }
 END_TEST
 
+/* He may be hidden, or have gone while the kernel still takes the guest's memory back. */
 START_TEST(who_owns_a_group_need_not_be_seen)
+{
+	static const char *const drivers[] = { "nvme", "default" };
+
+	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
+		struct stage s = owned("");
+
+		new_policy(&s.b, mock_printf(s.m, "[device x]\nName=" FUNCTION "\nDriver=%s\n", drivers[i]));
+		event(&s);
+		ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+		for (int again = 0; again < 2; again++) {
+			move(&s);
+			ck_assert_str_eq(state_to_string(s.moved.state), "held");
+			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
+							 "kernel lets no other driver in");
+			ck_assert_str_eq(record_of(&s).state, "held");
+			ck_assert_uint_eq(record_of(&s).enforced, 0);
+		}
+		kernel_refuses("bind nvme", 0);
+		move(&s);
+		ck_assert_str_eq(state_to_string(s.moved.state), "enforced");
+		ck_assert_str_eq(s.moved.driver, "nvme");
+		stage_done(&s);
+	}
+}
+END_TEST
+
+/* Without such a member it is the driver's own probe that says EBUSY. */
+START_TEST(a_driver_that_is_busy_itself_has_failed)
 {
 	struct stage s = owned(OWN);
 
-	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+	mock_unbind(s.m, OTHER);
+	move(&s);
+	assert_moved(&s, "failed", "Failed", "", "", true);
+	ck_assert_str_eq(s.moved.reason, "probing by nvme: Device or resource busy");
+	stage_done(&s);
+}
+END_TEST
+
+START_TEST(one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten)
+{
+	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=none\n");
+
+	move(&s);
+	assert_moved(&s, "enforced", "", "", "none", true);
+	new_policy(&s.b, "");
+	move(&s);
+	assert_moved(&s, "held", "", "", "", true);
+	ck_assert_str_eq(s.moved.reason, OWNED);
+	ck_assert(record_is_refused(&(struct record[]){ record_of(&s) }[0]));
+	let_go(&s);
+	move(&s);
+	assert_moved(&s, "unmanaged", "", "nvme", "", false);
+	ck_assert(!mock_record(s.m, s.device, &(struct record){}));
+	stage_done(&s);
+}
+END_TEST
+
+START_TEST(vfio_s_own_drivers_are_not_kept_off)
+{
+	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=vfio-pci\n");
+
 	event(&s);
-	ck_assert_str_eq(s.b.outcome.reason,
-		"its IOMMU group 1 is in use by VFIO, and the kernel lets no other driver in");
+	ck_assert_str_eq(state_to_string(s.b.outcome.state), "enforced");
 	stage_done(&s);
 }
 END_TEST
@@ -184,5 +242,7 @@ END_TEST
 
 SUITE_MAIN("iommu", 30, a_driver_that_the_kernel_refuses_is_for_later, its_own_driver_is_for_later_as_well,
 	one_that_had_a_driver_goes_back_to_it, who_owns_a_group_need_not_be_seen,
-	a_device_that_is_open_owns_its_group, no_group_may_mean_not_yet,
+	a_driver_that_is_busy_itself_has_failed,
+	one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten,
+	vfio_s_own_drivers_are_not_kept_off, a_device_that_is_open_owns_its_group, no_group_may_mean_not_yet,
 	without_an_iommu_it_is_said_what_that_means)
