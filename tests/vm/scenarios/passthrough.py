@@ -73,9 +73,9 @@ def with_every_group(vm, times):
 def free(vm):
     vm.wait_for(f"test -e {path(FIRST)}/driver")
     assert vm.driver(FIRST) == "vfio-pci"
-    with_every_group(vm, full(30, 3))
+    with_every_group(vm, full(30, 2))
     write_policy(vm, first_rule("leave"))
-    for _ in range(full(30, 3)):
+    for _ in range(full(30, 2)):
         trace = second_again(vm)
         vm.wait_for(f"test -e {path(SECOND)}/driver", 60)
         settle(vm)
@@ -107,9 +107,9 @@ def owned(vm):
     guaranteed(vm, "hold", "none", 1)
     with uses.vfio(vm, FIRST):
         owner = f"hold-vfio (process {vm.out('cat /run/holder')})"
-        with_every_group(vm, full(30, 2))
+        with_every_group(vm, full(30, 1))
         write_policy(vm, first_rule("leave"))
-        for _ in range(full(30, 2)):
+        for _ in range(full(30, 1)):
             trace = second_again(vm)
             settle(vm)
             wait_prop(vm, SECOND, "State", "held")
