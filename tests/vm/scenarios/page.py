@@ -65,7 +65,7 @@ def follow(vm, title):
 @scenario("a graphics card and its sound", timeout=600)
 def graphics(vm):
     follow(vm, "A graphics card and its sound")
-    vm.wait_for(f"[ $(basename $(readlink {path('0000:01:00.1')}/driver)) = vfio-pci ]", 30)
+    vm.wait_for(f"[ $(basename $(readlink {path('0000:01:00.1')}/driver)) = vfio-pci ]", 120)
 
 
 @scenario("one of two equal network cards", timeout=600)
