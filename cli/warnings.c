@@ -5,8 +5,8 @@
 
 #include "../policy/decide.h"
 #include "../policy/iommu.h"
-#include "../policy/vfio.h"
 #include "../policy/sysfs.h"
+#include "../policy/vfio.h"
 
 #include <libkmod.h>
 
@@ -219,29 +219,29 @@ static void precious_devices(struct context *c, const struct settings *settings)
 /* Once for each rule: of its devices the first that VFIO would not have, or not safely. */
 static void without_iommu(struct context *c)
 {
-	for (size_t i = 0; i < c->policy->n_rules; i++) {
-		const struct rule *rule = c->policy->rules[i];
+	_cleanup_(freep) bool *warned = calloc(c->policy->n_rules + 1, sizeof(*warned));
 
-		for (size_t k = 0; k < c->n_devices; k++) {
-			const struct sysfs_device *d = c->devices[k];
-			struct decision decision;
-			enum iommu iommu;
-			const char *text;
+	if (!warned)
+		c->r = -ENOMEM;
+	for (size_t i = 0; warned && i < c->n_devices; i++) {
+		struct sysfs_device *d = c->devices[i];
+		struct decision decision;
+		enum iommu iommu;
+		const char *text;
 
-			policy_decide_own(c->policy, &c->devices[k]->device, &decision);
-			if (decision.rule != rule || decision.kind != DECISION_DRIVER ||
-				!driver_is_vfio(decision.driver))
-				continue;
-			/* That its group is made later is as it should be. */
-			iommu = sysfs_device_iommu(d);
-			text = iommu_consequence(iommu);
-			if (!text || iommu == IOMMU_LATER)
-				continue;
-			warn(c, rule,
-				arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
-					rule->label, d->bus, d->name, decision.driver, text));
-			break;
-		}
+		policy_decide_own(c->policy, &d->device, &decision);
+		if (decision.kind != DECISION_DRIVER || !driver_is_vfio(decision.driver) ||
+			warned[decision.rule->order])
+			continue;
+		/* That its group is made later is as it should be. */
+		iommu = sysfs_device_iommu(d);
+		text = iommu_consequence(iommu);
+		if (!text || iommu == IOMMU_LATER)
+			continue;
+		warned[decision.rule->order] = true;
+		warn(c, decision.rule,
+			arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
+				decision.rule->label, d->bus, d->name, decision.driver, text));
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "service.h"
 #include "survey.h"
 
+#include "../policy/index.h"
 #include "../policy/vfio.h"
 
 #include <stdarg.h>
@@ -62,6 +63,13 @@ int service_load_policy(struct service *s)
 	if (same && aliases == s->aliases) {
 		policy_free(policy);
 		return 0;
+	}
+	/* Surveys are processes of their own: what each of them would have to prepare is there when they
+	 * begin. */
+	r = policy_build_index(policy);
+	if (r < 0) {
+		policy_free(policy);
+		return r;
 	}
 	policy_free(s->policy);
 	s->policy = policy;

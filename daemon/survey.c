@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The surveys, as the service sees them: which are wanted, what comes of them; see survey.h. */
 #include "survey.h"
-#include "owners.h"
 #include "announce.h"
+#include "owners.h"
 #include "reconcile.h"
 #include "recovery.h"
 #include "surveying.h"
@@ -101,10 +101,10 @@ static int work(FILE *out, struct task_note *note, void *arg)
 	return r;
 }
 
-static enum trigger trigger_of(const struct survey *v, const char *bus, const char *name)
+static enum trigger trigger_of(const struct survey *v, const struct device_entry *e)
 {
 	for (const struct item *i = v->items; i; i = i->next)
-		if (streq(i->name, name) && streq(i->bus, bus))
+		if (streq(i->name, e->field[FIELD_NAME]) && streq(i->bus, e->field[FIELD_BUS]))
 			return i->trigger;
 	return v->trigger;
 }
@@ -122,8 +122,11 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 			announce_removed(s, e);
 		return;
 	}
-	if (e && e->seq > v->seq)
-		return; /* somebody has looked later than we did */
+	if (e && e->seq > v->seq) {
+		/* Somebody has looked later than we did, but not for what we were asked to look for. */
+		reconcile_consider(s, e, trigger_of(v, e));
+		return;
+	}
 	if (!e) {
 		e = devices_add(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
 		if (!e)
@@ -152,8 +155,7 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 	if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) && streq(e->field[FIELD_STATE], "stuck"))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
 	owners_consider(s, e);
-	reconcile_consider(
-		s, e, v->all ? v->trigger : trigger_of(v, e->field[FIELD_BUS], e->field[FIELD_NAME]));
+	reconcile_consider(s, e, trigger_of(v, e));
 }
 
 static void take_all(struct survey *v, const char *out, size_t size)

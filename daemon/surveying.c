@@ -85,6 +85,7 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 	struct verdict verdict;
 	struct record record;
 	const char *path;
+	enum iommu iommu = IOMMU_GROUP;
 	bool recorded;
 
 	note(s, d);
@@ -101,13 +102,15 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 	/* In this order: who writes an override has written the record before. */
 	recorded = record_read(s->service->settings->state_dir, d->bus, d->name, d->inode, &record) >= 0;
 	look_for_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
+	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
+		iommu = sysfs_device_iommu(d);
 	verdict_reach(&(struct seen){ .decision = decision,
 			      .record = recorded ? &record : NULL,
 			      .driver = driver,
 			      .override = override,
 			      .unreadable = d->unreadable,
 			      .kept_off = kept_off,
-			      .iommu = sysfs_device_iommu(d) },
+			      .iommu = iommu },
 		&verdict);
 
 	put(s, d->bus);
@@ -175,14 +178,12 @@ static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
 {
 	_cleanup_(freep) struct decision *decisions = calloc(n, sizeof(*decisions));
 	struct device *alone[] = { &v[0]->device };
-	bool grouped = v[0]->n_members > 0;
 
 	if (!decisions)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		ask(s, v[i], n > 1);
-	policy_decide_group(s->service->policy, grouped ? v[0]->members : alone, n,
-		grouped ? 0 : sysfs_device_without_group(v[0]), decisions);
+	policy_decide_group(s->service->policy, v[0]->n_members > 0 ? v[0]->members : alone, n, decisions);
 	for (size_t i = 0; i < n; i++)
 		put_device(s, v[i], &decisions[i]);
 	return 0;

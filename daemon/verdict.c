@@ -2,8 +2,6 @@
 /* State and Reason of a device; see verdict.h. The words are the contract's. */
 #include "verdict.h"
 
-#include "../policy/vfio.h"
-
 #include <stdarg.h>
 
 static void _printf_(3, 4) become(struct verdict *v, const char *state, const char *format, ...)
@@ -38,6 +36,12 @@ static bool is_refused(const struct seen *s)
 	return s->record && record_is_refused(s->record) && !s->driver[0];
 }
 
+/* Of one that is kept off or refused: as it is now, or as it was found then. */
+static const char *refusal(const struct seen *s)
+{
+	return s->kept_off[0] ? s->kept_off : s->record->reason;
+}
+
 /* This very decision was in force at some time since the device was added: what differs, others did since. */
 static bool was_enforced(const struct seen *s)
 {
@@ -55,8 +59,7 @@ static void without_decision(const struct seen *s, struct verdict *v)
 	} else if (s->override[0])
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
 	else if (is_refused(s)) {
-		become(v, s->kept_off[0] ? "held" : "pending", "%s",
-			s->kept_off[0] ? s->kept_off : s->record->reason);
+		become(v, s->kept_off[0] ? "held" : "pending", "%s", refusal(s));
 		v->advice = ADVICE_GIVE_BACK;
 	} else if (s->kept_off[0])
 		become(v, "held", "%s", s->kept_off);
@@ -99,7 +102,7 @@ static void not_as_decided(const struct seen *s, struct verdict *v)
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
 		v->advice = ADVICE_NONE;
 	} else if (s->kept_off[0] || (same && is_refused(s)))
-		become(v, "held", "%s", s->kept_off[0] ? s->kept_off : s->record->reason);
+		become(v, "held", "%s", refusal(s));
 	else if (was_enforced(s))
 		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
 			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
@@ -115,7 +118,7 @@ static void not_as_decided(const struct seen *s, struct verdict *v)
 /* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
 static void mind_iommu(const struct seen *s, struct verdict *v)
 {
-	const char *text = iommu_consequence(s->iommu);
+	const char *text = s->unreadable ? NULL : iommu_consequence(s->iommu);
 	const size_t n = strlen(v->reason);
 
 	if (text && (s->iommu == IOMMU_FAKE || !streq(v->state, "enforced")) && !strstr(v->reason, text))
@@ -157,6 +160,5 @@ static void reach(const struct seen *s, struct verdict *v)
 void verdict_reach(const struct seen *s, struct verdict *v)
 {
 	reach(s, v);
-	if (!s->unreadable && s->decision->kind == DECISION_DRIVER && driver_is_vfio(s->decision->driver))
-		mind_iommu(s, v);
+	mind_iommu(s, v);
 }

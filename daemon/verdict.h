@@ -23,7 +23,7 @@ struct seen {
 	const char *override;	     /* "": none */
 	bool unreadable;	     /* its files let a reader of ours hang */
 	const char *kept_off;	     /* why the kernel keeps drivers off it now; "": it does not */
-	enum iommu iommu;
+	enum iommu iommu;	     /* with a decision for a VFIO driver, else IOMMU_GROUP */
 };
 
 struct verdict {

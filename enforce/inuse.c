@@ -24,38 +24,20 @@ int inuse_say(const struct inuse *u, const char *format, ...)
 
 int inuse_attr(const char *path, const char *attr, char *buf, size_t size)
 {
-	_cleanup_(closep) int fd = -EBADF;
 	char full[PATH_MAX];
-	ssize_t n;
+	int r = path_join(full, sizeof(full), path, "/", attr, NULL);
 
-	if (path_join(full, sizeof(full), path, "/", attr, NULL) < 0)
-		return -ENAMETOOLONG;
-	fd = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return negative_errno();
-	n = read(fd, buf, size - 1);
-	if (n < 0)
-		return negative_errno();
-	buf[n] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	return 0;
+	if (r >= 0)
+		r = read_first_line(full, buf, size);
+	return r < 0 ? r : 0;
 }
 
 int inuse_link(const char *path, const char *link, char *buf, size_t size)
 {
-	char full[PATH_MAX], target[PATH_MAX];
-	const char *last;
-	ssize_t n;
+	char full[PATH_MAX];
+	int r = path_join(full, sizeof(full), path, "/", link, NULL);
 
-	if (path_join(full, sizeof(full), path, "/", link, NULL) < 0)
-		return -ENAMETOOLONG;
-	n = readlink(full, target, sizeof(target) - 1);
-	if (n < 0)
-		return negative_errno();
-	target[n] = '\0';
-	last = strrchr(target, '/');
-	text_copy(buf, size, last ? last + 1 : target);
-	return 0;
+	return r < 0 ? r : read_link_name(full, buf, size);
 }
 
 int inuse_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor)

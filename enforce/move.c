@@ -128,9 +128,11 @@ static bool driver_exists(struct move *m)
 	r = module_load(m->d, MODULE_BY_NAME, module ? module : decision->driver, dry, why);
 	if (dry && r >= 0)
 		return true; /* as far as can be told without loading it */
-	if (r >= 0 && choice->kind == DRIVER_VFIO && module && !decision->rule->module)
+	if (r >= 0 && choice->kind == DRIVER_VFIO && module && !decision->rule->module) {
 		/* Until it was loaded its driver had the module's name. */
 		vfio_driver_of_module(m->d->sysfs->root, m->d->bus, module, m->chosen.driver);
+		text_copy(m->ret->decision, sizeof(m->ret->decision), decision_text(decision));
+	}
 	if (driver_is_registered(m->d, decision->driver))
 		return true;
 	/* The module has another name than its driver; then the device's own aliases may name it. */
@@ -277,8 +279,8 @@ static void settle(struct move *m)
 	m->ret->changed = m->ret->changed || outcome.wrote;
 	bound_driver(m->d, driver, sizeof(driver));
 	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
-		!outcome.wrote && device_probe(m->d) < 0)
-		refused(m, &outcome);
+		!outcome.wrote && device_probe(m->d) < 0 && refused(m, &outcome))
+		apply_note(decision, "", outcome.state, outcome.reason);
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
 		/* drivers_probe does not say why; this does. */
 		r = device_bind(m->d, decision->driver);
@@ -286,7 +288,7 @@ static void settle(struct move *m)
 		if (driver[0])
 			apply_decision(decision, OCCASION_LATER, &outcome);
 		else if (r == -EBUSY && refused(m, &outcome))
-			;
+			apply_note(decision, decision->driver, outcome.state, outcome.reason);
 		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
 				decision->driver, strerror(-r));
@@ -297,8 +299,6 @@ static void settle(struct move *m)
 	 */
 	if (outcome.state == state_as_decided(decision) || (outcome.state == STATE_HELD && !m->driver[0])) {
 		moved_say(m->ret, outcome.state, MOVE_DONE, "%s", outcome.reason);
-		if (outcome.state != state_as_decided(decision))
-			move_note(m);
 		return;
 	}
 	moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);

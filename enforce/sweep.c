@@ -46,8 +46,7 @@ static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t fi
 
 	if (!decisions)
 		return -ENOMEM;
-	policy_decide_group(s->policy, head->n_members > 0 ? head->members : alone, end - from,
-		head->n_members > 0 ? 0 : sysfs_device_without_group(head), decisions);
+	policy_decide_group(s->policy, head->n_members > 0 ? head->members : alone, end - from, decisions);
 
 	for (size_t i = first; i < end; i++) {
 		struct outcome outcome = {};

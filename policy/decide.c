@@ -138,10 +138,10 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 	}
 }
 
-void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n, int group_r,
-	struct decision *ret)
+void policy_decide_group(
+	const struct policy *policy, struct device *const *members, size_t n, struct decision *ret)
 {
-	const struct rule *first = group_r < 0 ? NULL : group_rule(policy, members, n);
+	const struct rule *first = n > 1 ? group_rule(policy, members, n) : NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		struct decision *d = &ret[i];
@@ -158,12 +158,11 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		if (kept && (!rule || kept->order < rule->order))
 			rule = kept;
 		/* Whether it is a bridge is asked last: it means reading a file of the device. */
-		if ((!rule && group_r != -EAGAIN) || is_bridge(members[i]))
-			continue;
-		if (rule)
+		if (rule && !is_bridge(members[i]))
 			decide_companion(policy, d, rule);
-		else
-			d->group_unknown = true;
+		else if (!rule && n == 1)
+			d->group_unknown =
+				members[i]->ops->group_may_come(members[i]) && !is_bridge(members[i]);
 	}
 }
 
@@ -171,28 +170,28 @@ int policy_decide(const struct policy *policy, struct device *device, struct dec
 {
 	struct device *alone[] = { device }, **members = alone;
 	size_t n = 1, companions = 0;
-	int group_r = -ENODATA;
 	struct decision *all;
 
 	*ret = (struct decision){};
 	if (policy->has_groups) {
-		group_r = device->ops->group(device, &members, &n);
-		if (group_r == -ENOMEM)
-			return group_r;
-		if (group_r < 0) {
+		int r = device->ops->group(device, &members, &n);
+
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0) {
 			members = alone;
 			n = 1;
 		}
 	}
 
 	if (n == 1) {
-		policy_decide_group(policy, members, n, group_r, ret);
+		policy_decide_group(policy, members, n, ret);
 		return 0;
 	}
 	all = device->lent ? arena_alloc(device->lent, n * sizeof(*all)) : calloc(n, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	policy_decide_group(policy, members, n, group_r, all);
+	policy_decide_group(policy, members, n, all);
 
 	/* The device's own goes to the caller, the companions' follow it. */
 	for (size_t i = 0; i < n; i++) {

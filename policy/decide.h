@@ -53,11 +53,11 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 int policy_decide(const struct policy *policy, struct device *device, struct decision *ret);
 
 /*
- * Decides about all members of one group at once, into n decisions; linear in members. n = 1 with
- * group_r < 0 (what device_ops.group returned) is a device without a group, or with an unknown one.
+ * Decides about all members of one group at once, into n decisions; linear in members. One without a group is
+ * the only member of its own.
  */
-void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n, int group_r,
-	struct decision *ret);
+void policy_decide_group(
+	const struct policy *policy, struct device *const *members, size_t n, struct decision *ret);
 
 void decision_done(struct decision *decision);
 

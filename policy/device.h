@@ -49,9 +49,11 @@ struct device_ops {
 	int (*fact)(struct device *d, enum fact fact, const char *attr, struct values *values);
 	/*
 	 * All members of the device's IOMMU group, the device among them by the very same pointer. The array
-	 * and the members belong to the device. -ENODATA: it has no group; -EAGAIN: not known yet.
+	 * and the members belong to the device. -ENODATA: it is in none, or in none yet.
 	 */
 	int (*group)(struct device *d, struct device ***ret_members, size_t *ret_n);
+	/* Whether a device that is in no group may be put into one before a driver gets it. Asked last. */
+	bool (*group_may_come)(struct device *d);
 	/*
 	 * Where the device is, without asking it: its FACT_PATH if it is no virtual function; else this with
 	 * another function in the last place and `/vfN` behind. "": it has no path. Negative errno: not

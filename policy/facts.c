@@ -308,10 +308,15 @@ static int group(struct device *device, struct device ***ret_members, size_t *re
 		d->group_asked = true;
 	}
 	if (d->n_members == 0)
-		return sysfs_device_without_group(d);
+		return -ENODATA;
 	*ret_members = d->members;
 	*ret_n = d->n_members;
 	return 0;
+}
+
+static bool group_may_come(struct device *device)
+{
+	return sysfs_device_iommu(to_sysfs_device(device)) == IOMMU_LATER;
 }
 
 /* Of its folder, which sysfs_device_init() did not look at. */
@@ -344,6 +349,7 @@ const struct device_ops sysfs_device_ops = {
 	.fact = fact,
 	.place = place,
 	.group = group,
+	.group_may_come = group_may_come,
 	.was_present = was_present,
 	.kept_rule = kept_rule,
 };

@@ -4,7 +4,6 @@
 #include "openers.h"
 #include "vfio.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 static bool has_entries(const char *folder)
@@ -12,17 +11,6 @@ static bool has_entries(const char *folder)
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 
 	return dir_open(&dir, folder) >= 0 && dir_next(&dir);
-}
-
-/* The number that an attribute has, as a text: of /sys/class/vfio/N/dev. */
-static bool read_text(const char *path, char *buf, size_t size)
-{
-	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	buf[n > 0 ? n : 0] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	return buf[0];
 }
 
 /* Whether firmware has an IOMMU for it; the kernel looks that up when a driver is about to be bound. */
@@ -72,11 +60,6 @@ enum iommu sysfs_device_iommu(const struct sysfs_device *d)
 	return IOMMU_NONE;
 }
 
-int sysfs_device_without_group(const struct sysfs_device *d)
-{
-	return sysfs_device_iommu(d) == IOMMU_LATER ? -EAGAIN : -ENODATA;
-}
-
 const char *iommu_consequence(enum iommu iommu)
 {
 	switch (iommu) {
@@ -108,7 +91,7 @@ static void add_node(struct nodes *nodes, const char *folder)
 	unsigned major, minor;
 
 	if (nodes->n < ELEMENTSOF(nodes->v) && path_join(path, sizeof(path), folder, "/dev", NULL) >= 0 &&
-		read_text(path, dev, sizeof(dev)) && sscanf(dev, "%u:%u", &major, &minor) == 2)
+		read_first_line(path, dev, sizeof(dev)) >= 0 && sscanf(dev, "%u:%u", &major, &minor) == 2)
 		nodes->v[nodes->n++] = (struct node){ S_IFCHR, major, minor };
 }
 
@@ -128,16 +111,10 @@ static void add_own_nodes(struct nodes *nodes, const char *device)
 
 static bool has_vfio_driver(const char *device)
 {
-	char link[PATH_MAX], driver[PATH_MAX];
-	const char *slash;
-	ssize_t n;
+	char link[PATH_MAX], driver[256];
 
-	if (path_join(link, sizeof(link), device, "/driver", NULL) < 0)
-		return false;
-	n = readlink(link, driver, sizeof(driver) - 1);
-	driver[n > 0 ? n : 0] = '\0';
-	slash = strrchr(driver, '/');
-	return n > 0 && driver_is_vfio(slash ? slash + 1 : driver);
+	return path_join(link, sizeof(link), device, "/driver", NULL) >= 0 &&
+	       read_link_name(link, driver, sizeof(driver)) >= 0 && driver_is_vfio(driver);
 }
 
 static void find_nodes(const struct sysfs_device *d, const char *group, struct nodes *nodes)

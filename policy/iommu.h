@@ -14,9 +14,6 @@ enum iommu {
 
 enum iommu sysfs_device_iommu(const struct sysfs_device *d);
 
-/* Of a device without a group, for device_ops.group: -ENODATA, or -EAGAIN where it may come yet. */
-int sysfs_device_without_group(const struct sysfs_device *d);
-
 /* What that means for a device that is for a VFIO driver, in a sentence; NULL: nothing needs to be said. */
 const char *iommu_consequence(enum iommu iommu);
 

@@ -25,16 +25,10 @@ int processes_each(const char *sysfs, int (*each)(const char *pid, void *userdat
 
 void process_name(const char *sysfs, const char *pid, char *buf, size_t size)
 {
-	_cleanup_(closep) int fd = -EBADF;
-	char path[PATH_MAX], comm[64] = "";
-	ssize_t n;
+	char path[PATH_MAX], comm[64];
 
-	if (path_join(path, sizeof(path), sysfs, "/../proc/", pid, "/comm", NULL) >= 0)
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	n = fd < 0 ? 0 : read(fd, comm, sizeof(comm) - 1);
-	comm[n > 0 ? n : 0] = '\0';
-	comm[strcspn(comm, "\n")] = '\0';
-	if (comm[0])
+	if (path_join(path, sizeof(path), sysfs, "/../proc/", pid, "/comm", NULL) >= 0 &&
+		read_first_line(path, comm, sizeof(comm)) > 0)
 		(void)snprintf(buf, size, "%s (process %s)", comm, pid);
 	else
 		(void)snprintf(buf, size, "process %s", pid);

@@ -55,35 +55,15 @@ int sysfs_device_path(const struct sysfs_device *d, const char *attr, char *buf,
 	return path_join(buf, size, d->sysfs->root, d->devpath, "/", attr, NULL);
 }
 
-static int read_attr(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
+int sysfs_device_read(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
 {
-	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
-	ssize_t n;
-	int r;
+	int r = sysfs_device_path(d, attr, path, sizeof(path));
 
-	r = sysfs_device_path(d, attr, path, sizeof(path));
 	if (r < 0)
 		return r;
 	sysfs_progress(d, "reading", attr);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return negative_errno();
-	n = read(fd, buf, size - 1);
-	if (n < 0)
-		return negative_errno();
-	buf[n] = '\0';
-	return (int)n;
-}
-
-int sysfs_device_read(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
-{
-	int r = read_attr(d, attr, buf, size);
-
-	if (r < 0)
-		return r;
-	buf[strcspn(buf, "\n")] = '\0';
-	return (int)strlen(buf);
+	return read_first_line(path, buf, size);
 }
 
 int sysfs_device_override(const struct sysfs_device *d, char buf[static OVERRIDE_MAX])
@@ -97,38 +77,14 @@ int sysfs_device_override(const struct sysfs_device *d, char buf[static OVERRIDE
 	return 0;
 }
 
-/* Where a symlink points to, as text. */
-static int read_link(const char *path, char *buf, size_t size)
-{
-	ssize_t n = readlink(path, buf, size - 1);
-
-	if (n < 0)
-		return negative_errno();
-	if ((size_t)n >= size - 1)
-		return -ENAMETOOLONG;
-	buf[n] = '\0';
-	return 0;
-}
-
 int sysfs_device_link(const struct sysfs_device *d, const char *link, char *buf, size_t size)
 {
-	char path[PATH_MAX], target[PATH_MAX];
-	const char *last;
-	size_t n;
-	int r;
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, link, path, sizeof(path));
 
-	r = sysfs_device_path(d, link, path, sizeof(path));
 	if (r >= 0)
-		r = read_link(path, target, sizeof(target));
-	if (r < 0)
-		return r == -EINVAL ? -ENOENT : r;
-	last = strrchr(target, '/');
-	last = last ? last + 1 : target;
-	n = strlen(last);
-	if (n >= size)
-		return -ENAMETOOLONG;
-	memcpy(buf, last, n + 1);
-	return 0;
+		r = read_link_name(path, buf, size);
+	return r == -EINVAL ? -ENOENT : r;
 }
 
 bool sysfs_device_is_supported(const struct sysfs_device *d)

@@ -3,6 +3,7 @@
 #include "util.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdalign.h>
 #include <sys/mman.h>
@@ -305,6 +306,46 @@ int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size)
 	buf[n] = '\0';
 	*ret = TAKE_PTR(buf);
 	*ret_size = n;
+	return 0;
+}
+
+int read_first_line(const char *path, char *buf, size_t size)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	if (n < 0)
+		return negative_errno();
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return (int)strlen(buf);
+}
+
+int read_link(const char *path, char *buf, size_t size)
+{
+	ssize_t n = readlink(path, buf, size - 1);
+
+	if (n < 0)
+		return negative_errno();
+	if ((size_t)n >= size - 1)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return 0;
+}
+
+int read_link_name(const char *path, char *buf, size_t size)
+{
+	char target[PATH_MAX];
+	const char *last;
+	int r = read_link(path, target, sizeof(target));
+
+	if (r < 0)
+		return r;
+	last = strrchr(target, '/');
+	last = last ? last + 1 : target;
+	if (strlen(last) >= size)
+		return -ENAMETOOLONG;
+	(void)strcpy(buf, last);
 	return 0;
 }
 

@@ -191,6 +191,13 @@ int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
  */
 int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size);
 
+/* The first line of a file, cut off where buf ends. Its length, or negative errno with buf untouched. */
+int read_first_line(const char *path, char *buf, size_t size);
+
+/* Where a symbolic link points to, and the last name in that. 0, -ENAMETOOLONG, or another negative errno. */
+int read_link(const char *path, char *buf, size_t size);
+int read_link_name(const char *path, char *buf, size_t size);
+
 /* FNV-1a over n bytes, starting from h (FNV_BASIS for a new one): identity within one boot, no security. */
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325)
 uint64_t fnv1a(uint64_t h, const void *data, size_t n);

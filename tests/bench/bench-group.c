@@ -52,7 +52,7 @@ static double decide(const struct policy *policy, size_t n)
 	}
 	fake_group(group, n);
 	begun = clock_usec();
-	policy_decide_group(policy, members[0].members, n, 0, decisions);
+	policy_decide_group(policy, members[0].members, n, decisions);
 	took = clock_usec() - begun;
 	if (decisions[0].kind != DECISION_DRIVER || (n > 1 && decisions[n - 1].kind != DECISION_NONE))
 		die("not decided as it should be");

@@ -211,6 +211,35 @@ START_TEST(a_stuck_device_recovers_when_it_has_let_go)
 }
 END_TEST
 
+/* All devices are looked at for a new policy, which takes its time; one of them is looked at again meanwhile.
+ */
+START_TEST(what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker)
+{
+	struct harness *h = harness_new();
+	const char *fifo;
+	int fd;
+
+	three_devices(h);
+	service_start(h);
+	drain(h);
+	mock_attr_hangs(h->m, PATH_OF(DISK), "driver_override");
+	fifo = mock_path(h->m, PATH_OF(DISK), "driver_override");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	/* Its reader is there: the look at all devices is under way. */
+	while ((fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+		(void)usleep(1000);
+	tell(h, "change", "pci", CARD);
+	wait_property(h, "pci", CARD, "Decision", "vfio-pci");
+	ck_assert_uint_eq(calls(h, ""), 0);
+	ck_assert_int_gt(write(fd, "(null)\n", 7), 0);
+	(void)close(fd);
+	mock_attr_remove(h->m, PATH_OF(DISK), "driver_override");
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", "(null)\n");
+	wait_property(h, "pci", CARD, "State", "enforced");
+	harness_free(h);
+}
+END_TEST
+
 /* The lock is held by what was left behind, and no event tells of its end. */
 START_TEST(a_stuck_device_that_comes_back_is_put_right_unasked)
 {
@@ -289,5 +318,6 @@ SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	an_event_for_what_has_drifted_does_not_make_it_a_task,
 	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
 	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
+	what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
 	a_stuck_device_that_comes_back_is_put_right_unasked,
 	a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)

@@ -44,6 +44,11 @@ static int group(struct device *d, struct device ***ret_members, size_t *ret_n)
 	return 0;
 }
 
+static bool group_may_come(struct device *d)
+{
+	return to_fake(d)->group_may_come;
+}
+
 static int was_present(struct device *d)
 {
 	return to_fake(d)->present;
@@ -60,6 +65,7 @@ void fake_init(struct fake *f)
 		.fact = fact,
 		.place = place,
 		.group = group,
+		.group_may_come = group_may_come,
 		.was_present = was_present,
 		.kept_rule = kept_rule,
 	};

@@ -24,6 +24,7 @@ struct fake {
 	struct device *members[FAKE_MEMBERS];
 	size_t n_members;
 	int group_r; /* -ENODATA until it is put into a group */
+	bool group_may_come;
 	int present;
 	uint64_t kept;
 	unsigned group_asked;

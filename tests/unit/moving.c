@@ -64,12 +64,10 @@ void assert_moved(struct stage *s, const char *state, const char *error, const c
 	ck_assert_int_eq(s->moved.changed, changed);
 }
 
-struct record record_of(struct stage *s)
+const struct record *record_of(struct stage *s)
 {
-	struct record record;
-
-	ck_assert(mock_record(s->m, s->device, &record));
-	return record;
+	ck_assert(mock_record(s->m, s->device, &s->record));
+	return &s->record;
 }
 
 void modprobe(struct stage *s, const char *script)

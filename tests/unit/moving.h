@@ -16,6 +16,7 @@ struct stage {
 	struct mock *m;
 	const char *device;
 	struct moved moved;
+	struct record record; /* what record_of() found last */
 };
 
 struct stage stage_new(const char *policy);
@@ -31,7 +32,8 @@ void event(struct stage *s);
 void assert_moved(struct stage *s, const char *state, const char *error, const char *driver,
 	const char *override, bool changed);
 
-struct record record_of(struct stage *s);
+/* As it is now; good until the next call. A pointer: check's macros outlive a returned struct. */
+const struct record *record_of(struct stage *s);
 
 /* The program by which the kernel would load modules: a script that is given modprobe's arguments; these. */
 void modprobe(struct stage *s, const char *script);

@@ -45,7 +45,7 @@ static const char *decide(const struct policy *policy, struct fake *f)
 	ck_assert_ptr_eq(d.device, &f->device);
 	(void)snprintf(t, sizeof(text[0]), "%s", decision_text(&d));
 	if (f->group_r == 0) {
-		policy_decide_group(policy, f->members, f->n_members, 0, all);
+		policy_decide_group(policy, f->members, f->n_members, all);
 		for (size_t i = 0; i < f->n_members; i++)
 			if (f->members[i] == &f->device)
 				ck_assert_str_eq(decision_text(&all[i]), t);
@@ -318,7 +318,7 @@ START_TEST(kept_when_the_member_has_gone)
 	/* Alone, or with its group not known. */
 	v[SOUND].group_r = -ENODATA;
 	DECIDES(p, SOUND, "none");
-	v[SOUND].group_r = -EAGAIN;
+	v[SOUND].group_may_come = true;
 	DECIDES(p, SOUND, "none");
 	done_devices();
 }
@@ -366,13 +366,15 @@ START_TEST(unknown_group_leaves_open)
 	struct decision d;
 
 	make_devices();
-	v[SOUND].group_r = -EAGAIN;
+	v[SOUND].group_r = -ENODATA;
+	v[SOUND].group_may_come = true;
 	ck_assert_int_eq(policy_decide(p, &v[SOUND].device, &d), 0);
 	ck_assert_int_eq(d.kind, DECISION_NOTHING);
 	ck_assert(d.group_unknown);
 	decision_done(&d);
 	/* Its own rule needs no group. */
-	v[GPU].group_r = -EAGAIN;
+	v[GPU].group_r = -ENODATA;
+	v[GPU].group_may_come = true;
 	DECIDES(p, GPU, "vfio-pci");
 	done_devices();
 }
@@ -460,7 +462,7 @@ START_TEST(large_group_asks_each_member_once)
 		group[i] = &many[i];
 	}
 	fake_group(group, FAKE_MEMBERS);
-	policy_decide_group(p, many[0].members, FAKE_MEMBERS, 0, all);
+	policy_decide_group(p, many[0].members, FAKE_MEMBERS, all);
 	for (size_t i = 0; i < FAKE_MEMBERS; i++) {
 		ck_assert_str_eq(decision_text(&all[i]), i == FAKE_MEMBERS - 1 ? "vfio-pci" : "none");
 		ck_assert_uint_eq(many[i].facts[FACT_NAME].asked, 1);

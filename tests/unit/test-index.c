@@ -208,10 +208,10 @@ START_TEST(decides_groups_as_the_walk_through_all_rules)
 			members[i] = &v[i].device;
 		}
 		fake_group(group, GROUP);
-		policy_decide_group(plain, members, GROUP, 0, expected);
+		policy_decide_group(plain, members, GROUP, expected);
 		for (unsigned i = 0; i < GROUP; i++)
 			ask_again(&v[i]);
-		policy_decide_group(&indexed, members, GROUP, 0, got);
+		policy_decide_group(&indexed, members, GROUP, got);
 		for (unsigned i = 0; i < GROUP; i++) {
 			same_decision(&expected[i], &got[i]);
 			companions += got[i].cause == CAUSE_GROUP;

@@ -38,11 +38,11 @@ static void let_go(struct stage *s)
 
 static void assert_held(struct stage *s)
 {
-	struct record record = record_of(s);
+	const struct record *record = record_of(s);
 
-	ck_assert_str_eq(record.state, "held");
-	ck_assert_str_eq(record.reason, OWNED);
-	ck_assert_uint_eq(record.enforced, 0); /* so nobody takes it for drift that it has no driver */
+	ck_assert_str_eq(record->state, "held");
+	ck_assert_str_eq(record->reason, OWNED);
+	ck_assert_uint_eq(record->enforced, 0); /* so nobody takes it for drift that it has no driver */
 }
 
 START_TEST(a_driver_that_the_kernel_refuses_is_for_later)
@@ -60,7 +60,7 @@ START_TEST(a_driver_that_the_kernel_refuses_is_for_later)
 	let_go(&s);
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "nvme", false);
-	ck_assert_uint_ne(record_of(&s).enforced, 0);
+	ck_assert_uint_ne(record_of(&s)->enforced, 0);
 	stage_done(&s);
 }
 END_TEST
@@ -108,8 +108,9 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 			ck_assert_str_eq(state_to_string(s.moved.state), "held");
 			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
 							 "kernel lets no other driver in");
-			ck_assert_str_eq(record_of(&s).state, "held");
-			ck_assert_uint_eq(record_of(&s).enforced, 0);
+			ck_assert_str_eq(record_of(&s)->state, "held");
+			ck_assert_str_eq(record_of(&s)->set, i == 0 ? "nvme" : ""); /* it is still ours */
+			ck_assert_uint_eq(record_of(&s)->enforced, 0);
 		}
 		kernel_refuses("bind nvme", 0);
 		move(&s);
@@ -117,6 +118,24 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 		ck_assert_str_eq(s.moved.driver, "nvme");
 		stage_done(&s);
 	}
+}
+END_TEST
+
+/* Nothing of ours stood before; what does now is ours, also for those who come later. */
+START_TEST(a_refused_device_keeps_its_override_as_ours)
+{
+	struct stage s = owned(OWN);
+
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+	move(&s);
+	ck_assert_str_eq(state_to_string(s.moved.state), "held");
+	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
+	ck_assert_str_eq(record_of(&s)->set, "nvme");
+	new_policy(&s.b, "");
+	kernel_refuses("bind nvme", 0);
+	move(&s);
+	assert_moved(&s, "unmanaged", "", "nvme", "", true);
+	stage_done(&s);
 }
 END_TEST
 
@@ -143,7 +162,7 @@ START_TEST(one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten)
 	move(&s);
 	assert_moved(&s, "held", "", "", "", true);
 	ck_assert_str_eq(s.moved.reason, OWNED);
-	ck_assert(record_is_refused(&(struct record[]){ record_of(&s) }[0]));
+	ck_assert(record_is_refused(record_of(&s)));
 	let_go(&s);
 	move(&s);
 	assert_moved(&s, "unmanaged", "", "nvme", "", false);
@@ -235,14 +254,14 @@ START_TEST(without_an_iommu_it_is_said_what_that_means)
 	move(&s);
 	ck_assert_str_eq(state_to_string(s.moved.state), "enforced");
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, "can read and write all of the machine's memory"));
-	ck_assert_ptr_nonnull(strstr(record_of(&s).reason, "vfio-noiommu"));
+	ck_assert_ptr_nonnull(strstr(record_of(&s)->reason, "vfio-noiommu"));
 	stage_done(&s);
 }
 END_TEST
 
 SUITE_MAIN("iommu", 30, a_driver_that_the_kernel_refuses_is_for_later, its_own_driver_is_for_later_as_well,
 	one_that_had_a_driver_goes_back_to_it, who_owns_a_group_need_not_be_seen,
-	a_driver_that_is_busy_itself_has_failed,
+	a_refused_device_keeps_its_override_as_ours, a_driver_that_is_busy_itself_has_failed,
 	one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten,
 	vfio_s_own_drivers_are_not_kept_off, a_device_that_is_open_owns_its_group, no_group_may_mean_not_yet,
 	without_an_iommu_it_is_said_what_that_means)

@@ -3,6 +3,7 @@
  */
 #include "moving.h"
 #include "suite.h"
+#include "vfio.h"
 
 START_TEST(module_is_loaded_by_the_driver_s_name)
 {
@@ -75,6 +76,29 @@ START_TEST(own_module_is_loaded_before_a_device_is_given_back)
 }
 END_TEST
 
+/* What it registers as is known once it is loaded: until then the variant goes by its module's name. */
+START_TEST(variant_whose_driver_has_another_name_than_its_module)
+{
+	struct stage s = stage_new("[device x]\nName=0000:00:03.0\nDriver=vfio\n");
+	static const char alias[] = "#\nalias vfio_pci:v00001B36d*sv*sd*bc*sc*i* odd_vfio\n";
+	char dir[PATH_MAX];
+
+	ck_assert_int_eq(vfio_aliases_dir(s.m->sysfs, dir, sizeof(dir)), 0);
+	make_dirs(dir);
+	make_file(mock_printf(s.m, "%s/modules.alias", dir), alias, strlen(alias));
+	modprobe(&s,
+		mock_printf(s.m,
+			"mkdir -p %s/module/odd_vfio/drivers/pci:Odd $drivers/Odd; touch $drivers/Odd/bind",
+			s.m->sysfs));
+	move(&s);
+	assert_moved(&s, "enforced", "", "Odd", "Odd", true);
+	ck_assert_str_eq(s.moved.decision, "Odd");
+	ck_assert_str_eq(loaded(&s), "-- odd_vfio\n");
+	stage_done(&s);
+}
+END_TEST
+
 SUITE_MAIN("module", 60, module_is_loaded_by_the_driver_s_name, module_of_the_rule_and_no_other,
 	module_that_cannot_be_loaded, module_by_the_device_s_alias,
+	variant_whose_driver_has_another_name_than_its_module,
 	own_module_is_loaded_before_a_device_is_given_back)

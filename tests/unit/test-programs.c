@@ -231,17 +231,20 @@ START_TEST(errors_are_logged_once_for_a_version)
 	ck_assert_uint_eq(r.n_lines, 1);
 	ck_assert_ptr_nonnull(strstr(r.err, mock_printf(m, "%s:4: ", path)));
 	ck_assert_ptr_nonnull(strstr(r.err, "Foo"));
-	ck_assert_str_eq(event(m, a).err, "");
+	r = event(m, a);
+	ck_assert_str_eq(r.err, "");
 	ck_assert_ptr_null(strstr(run(m, "sweep", NULL).err, "Foo"));
 
 	ck_assert_int_eq(utimensat(AT_FDCWD, path, NULL, 0), 0);
 	r = event(m, a);
 	ck_assert_uint_eq(r.n_lines, 1);
-	ck_assert_str_eq(event(m, a).err, "");
+	r = event(m, a);
+	ck_assert_str_eq(r.err, "");
 
 	/* Mended and broken again: another version. */
 	mock_policy(m, MOCK_ETC, "10-a.conf", "");
-	ck_assert_str_eq(event(m, a).err, "");
+	r = event(m, a);
+	ck_assert_str_eq(r.err, "");
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=*\nDriver=b\nFoo=1\nBar=1\n");
 	ck_assert_uint_eq(event(m, a).n_lines, 2);
 	mock_free(m);
@@ -290,10 +293,9 @@ START_TEST(names_from_policy_reach_no_other_file)
 	static const char *const drivers[] = { "../../../outside", "/outside", "..", "." };
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct ran r;
 
 	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
-		struct ran r;
-
 		mock_policy(m, MOCK_ETC, "10-a.conf",
 			mock_printf(m, "[device x]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
 		r = event(m, a);
@@ -302,7 +304,8 @@ START_TEST(names_from_policy_reach_no_other_file)
 		ck_assert_str_eq(mock_override(m, a), "(null)\n");
 	}
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=0000:00:03.0\nAttr.../../x=*\nDriver=none\n");
-	ck_assert_str_eq(event(m, a).out, "");
+	r = event(m, a);
+	ck_assert_str_eq(r.out, "");
 	mock_free(m);
 }
 END_TEST
@@ -314,7 +317,8 @@ START_TEST(labels_and_drivers_print_no_further_properties)
 	struct ran r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x\rRUN=evil]\nName=*\nDriver=none\n");
-	ck_assert_str_eq(event(m, a).out, "");
+	r = event(m, a);
+	ck_assert_str_eq(r.out, "");
 	/* Not a word that kmod could take. */
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "*", "-r all"));
 	r = event(m, a);

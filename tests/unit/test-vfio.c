@@ -151,6 +151,25 @@ START_TEST(other_buses_go_by_the_driver_that_is_there)
 }
 END_TEST
 
+START_TEST(buses_beside_pci_have_aliases_as_well)
+{
+	struct mock *m = tree(PLAIN "alias vfio_cdx:v*d* vfio-cdx\nalias vfio_cdx:v000010EEd* odd_vfio_cdx\n"
+				    "alias vfio_fsl_mc:v00001957ddpni odd_vfio_fsl_mc\n");
+	const char *cdx = mock_device_add(m, "cdx", "/devices/cdx", "cdx-00:00", true);
+	const char *mc = mock_device_add(m, "fsl-mc", "/devices/fsl", "dpni.1", true);
+
+	mock_attr(m, cdx, "modalias", "cdx:v000010EEd00000001\n");
+	ck_assert_str_eq(means(m, cdx), "odd_vfio_cdx odd_vfio_cdx");
+	mock_attr(m, cdx, "modalias", "cdx:v000010EFd00000001\n");
+	ck_assert_str_eq(means(m, cdx), "vfio-cdx vfio-cdx");
+	mock_attr(m, mc, "modalias", "fsl-mc:v00001957ddpni\n");
+	ck_assert_str_eq(means(m, mc), "odd_vfio_fsl_mc odd_vfio_fsl_mc");
+	mock_attr(m, mc, "modalias", "fsl-mc:v00001957ddpio\n");
+	ck_assert_str_eq(means(m, mc), "vfio-fsl-mc -");
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(a_rules_own_module_goes_before_that_of_the_alias)
 {
 	struct mock *m = tree(PLAIN EXACT);
@@ -165,4 +184,5 @@ SUITE_MAIN("vfio", 30, without_aliases_it_is_the_plain_one,
 	the_alias_with_the_fewest_wildcards_wins_wherever_it_stands,
 	aliases_of_other_devices_and_buses_do_not_count, lines_that_are_cut_are_passed_over,
 	a_driver_that_is_registered_tells_its_own_name, built_in_variants_are_found,
-	other_buses_go_by_the_driver_that_is_there, a_rules_own_module_goes_before_that_of_the_alias)
+	other_buses_go_by_the_driver_that_is_there, buses_beside_pci_have_aliases_as_well,
+	a_rules_own_module_goes_before_that_of_the_alias)

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,7 +25,9 @@ from . import archive, build
 
 QEMU = "qemu-system-x86_64"
 CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
-           "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check")
+           "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check "
+           # A guest that does not answer any more is asked by an NMI what each CPU and task does: see Machine.autopsy().
+           "unknown_nmi_panic panic_print=0x41")
 
 Result = collections.namedtuple("Result", "rc out")
 
@@ -428,6 +431,33 @@ class Machine:
             with open(os.path.join(self.log_dir, f"{self.name}.qemu"), encoding="utf-8", errors="replace") as stream:
                 return stream.read()
         return ""
+
+    def autopsy(self):
+        """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: they are idle, and nothing
+        waits for the kernel). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs
+        and tasks to its console, and ends it."""
+        looks = []
+        try:
+            with open(os.path.join(self.log_dir, f"{self.name}.lost"), "w", encoding="utf-8") as log:
+                for command in ("info registers -a", "info registers -a", "info lapic", "info pic"):
+                    looks.append(self.qmp("human-monitor-command", **{"command-line": command}))
+                    log.write(f"# {command}\n{looks[-1]}\n")
+                    time.sleep(2)
+            before = os.path.getsize(self.console)
+            self.qmp("inject-nmi")
+        except (LabError, OSError) as error:
+            return f"QEMU does not answer either: {error}", False
+        cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(180)  # as long as it writes
+        with open(self.console, encoding="utf-8", errors="replace") as stream:
+            stream.seek(before)
+            told = stream.read()
+        tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)
+        waiting = sorted({name for name, state in tasks if state == "D"})
+        text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
+        idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
+        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle
 
     def kernel_log(self):
         """The kernel's log: the full one from the guest, else what the console got of it."""

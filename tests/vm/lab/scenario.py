@@ -38,7 +38,7 @@ MACHINE_KEYS = START_KEYS + (
 
 TROUBLE = re.compile(
     r"\bBUG: |\bWARNING: |soft lockup|hard LOCKUP|detected stall|self-detected stall|possible circular locking"
-    r"|possible recursive locking|inconsistent lock state|blocked for more than \d+ seconds|\bOops\b|Kernel panic"
+    r"|possible recursive locking|inconsistent lock state|blocked for more than \d+ seconds|\bOops\b|Kernel panic(?!.*NMI: Not continuing)"
     r"|general protection fault|refcount_t:|list_(add|del) corruption|unregister_netdevice: waiting for")
 
 # Lines that a guest without the project has, too; each with the guest (None: all) and the reason.
@@ -50,6 +50,9 @@ NO_SERVICE = {"/etc/systemd/system/driver-overrided.service": machine.link("/dev
 # An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
 # space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
 BOOT_TRIES = 2
+# The same of one that does not answer any more although all its CPUs are idle and no task waits for the kernel: what has
+# failed then is the way to it (an interrupt of the virtual port is lost), and nothing that is under test. It is booted
+# anew, once. One in which anything spins or waits has failed.
 
 _loading = []
 
@@ -59,6 +62,10 @@ class Declared:
 
     def __init__(self, function, words, machine_name, timeout):
         self.function, self.words, self.machine, self.timeout = function, words, machine_name, timeout
+
+
+class ChannelLost(Exception):
+    """The guest is well, but not to be reached."""
 
 
 class Overdue(BaseException):
@@ -104,9 +111,26 @@ class Boot:
         self.settings = file.machines[machine_name]
         self.title = file.name + (f"/{machine_name}" if machine_name else "")
         self.log_name = f"{guest_name}-{file.name}" + (f"-{machine_name}" if machine_name else "")
+        self.may_be_lost = True
 
     def run(self, image, build_dir, log_dir, report):
         """report(words, reason or None, seconds) for every scenario, and for the kernel's log."""
+        told = set()
+
+        def report_once(words, reason, seconds):
+            if words not in told:
+                told.add(words)
+                report(words, reason, seconds)
+
+        try:
+            self._attempt(image, build_dir, log_dir, report_once)
+        except ChannelLost as error:
+            print(f"# {self.guest} {self.title}: not to be reached, once more from its boot: {error}", flush=True)
+            self.log_name += "-again"
+            self.may_be_lost = False
+            self._attempt(image, build_dir, log_dir, report_once)
+
+    def _attempt(self, image, build_dir, log_dir, report):
         waiting = list(self.scenarios)
         reached = "not run"
         with contextlib.suppress(FileNotFoundError):  # of an earlier run with the same log directory
@@ -130,7 +154,8 @@ class Boot:
                 self._logs(vm, log_dir)
                 begun = time.monotonic()
                 report("kernel log is clean", self._trouble(vm), time.monotonic() - begun)
-                return
+        except ChannelLost:
+            raise
         except Exception as error:  # pylint: disable=broad-except
             with open(os.path.join(log_dir, self.log_name + ".failures"), "a", encoding="utf-8") as log:
                 log.write(f"{reached}\n{traceback.format_exc()}\n")
@@ -199,6 +224,11 @@ class Boot:
                 vm.run("journalctl -b --no-pager -n 100 -o short-monotonic", 60, check=False)
             except machine.LabError:
                 lost = True
+        if lost:
+            text, idle = vm.autopsy()
+            if idle and self.may_be_lost:
+                raise ChannelLost(text)
+            print(f"# {self.guest} {self.title}: lost: {text}", flush=True)
         return reason, lost
 
     def _logs(self, vm, log_dir):
