@@ -210,3 +210,18 @@ def idle(vm):
     assert vm.out(f"systemctl show -P Result {UNIT}") == "success"
     assert "QEMU0002:00" in call(vm, "ListDevices")
     assert vm.out(f"systemctl is-active {UNIT}") == "active"
+
+
+@scenario("an event that had no time for a decision has the service started", timeout=300)
+def undecided(vm):
+    vm.wait_for(f"! systemctl -q is-active {UNIT}", timeout=120)
+    # What the enforcer says when it has run out of time before it could decide.
+    vm.write("/root/out-of-time", "#!/bin/sh\necho DRIVER_OVERRIDE_STATE=pending\n", 0o755)
+    vm.run("mount --bind /root/out-of-time /usr/lib/udev/driver-override")
+    before = vm.out(f"systemctl show -P InvocationID {UNIT}")
+    try:
+        plug(vm, 0, CARD)
+        vm.wait_for(f"[ \"$(systemctl show -P InvocationID {UNIT})\" != '{before}' ]")
+    finally:
+        vm.run("umount /usr/lib/udev/driver-override")
+    unplug(vm, 0, CARD)
