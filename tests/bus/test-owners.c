@@ -24,13 +24,9 @@ static struct harness *begin(const char *policy)
 	mock_driver_add(m, "pci", "snd_hda_intel");
 	mock_bind(m, PATH_OF(GPU), "vfio-pci");
 	mock_group(m, 9, PATH_OF(GPU), PATH_OF(SOUND), NULL);
-	make_dirs(mock_printf(m, "%s/class/vfio/9", m->sysfs));
-	mock_attr(m, "/class/vfio/9", "dev", "1:3\n"); /* of /dev/null */
 	make_dirs(mock_printf(m, "%s/dev/vfio/devices", m->root));
 	make_file(mock_printf(m, "%s/dev/vfio/9", m->root), "", 0);
-	make_dirs(mock_printf(m, "%s/proc/4711/fd", m->root));
-	make_file(mock_printf(m, "%s/proc/4711/comm", m->root), "qemu\n", 5);
-	ck_assert_int_eq(symlink("/dev/null", mock_printf(m, "%s/proc/4711/fd/7", m->root)), 0);
+	mock_group_open(m, 9);
 	if (policy)
 		(void)mock_policy(m, MOCK_ETC, "50-a.conf", policy);
 	return h;
@@ -42,7 +38,7 @@ static void let_go(struct harness *h, const char *node)
 	int fd = open(mock_printf(h->m, "%s/dev/vfio/%s", h->m->root, node), O_RDONLY | O_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(unlink(mock_printf(h->m, "%s/proc/4711/fd/7", h->m->root)), 0);
+	mock_group_close(h->m);
 	(void)close(fd);
 }
 
@@ -99,13 +95,12 @@ END_TEST
 START_TEST(a_group_that_is_opened_is_noticed)
 {
 	struct harness *h = begin("[device gpu]\nName=" GPU "\nDriver=vfio-pci\nGroup=leave\n");
-	const char *fd = mock_printf(h->m, "%s/proc/4711/fd/7", h->m->root);
 
-	ck_assert_int_eq(unlink(fd), 0);
+	mock_group_close(h->m);
 	service_start(h);
 	wait_property(h, "pci", GPU, "State", "enforced");
 	ck_assert_str_eq(property(h, "pci", SOUND, "State"), "unmanaged");
-	ck_assert_int_eq(symlink("/dev/null", fd), 0);
+	mock_group_open(h->m, 9);
 	(void)close(open(mock_printf(h->m, "%s/dev/vfio/9", h->m->root), O_RDONLY | O_CLOEXEC));
 	wait_property(h, "pci", SOUND, "State", "held");
 	harness_free(h);

@@ -239,6 +239,22 @@ void mock_group(struct mock *m, unsigned number, ...)
 	va_end(ap);
 }
 
+void mock_group_open(struct mock *m, unsigned number)
+{
+	const char *node = mock_printf(m, "/class/vfio/%u", number);
+
+	make_dirs(mock_printf(m, "%s%s", m->sysfs, node));
+	mock_attr(m, node, "dev", "1:3\n");
+	make_dirs(mock_printf(m, "%s/proc/4711/fd", m->root));
+	make_file(mock_printf(m, "%s/proc/4711/comm", m->root), "qemu\n", 5);
+	must(symlink("/dev/null", mock_printf(m, "%s/proc/4711/fd/7", m->root)) >= 0, node);
+}
+
+void mock_group_close(struct mock *m)
+{
+	must(unlink(mock_printf(m, "%s/proc/4711/fd/7", m->root)) >= 0, "/proc/4711/fd/7");
+}
+
 void mock_class_add(struct mock *m, const char *class, const char *parent, const char *name)
 {
 	const char *devpath = mock_printf(m, "%s/%s/%s", parent, class, name);

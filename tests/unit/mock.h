@@ -51,6 +51,10 @@ void mock_unbind(struct mock *m, const char *devpath);
 /* Puts devices into an IOMMU group; the list ends with NULL. */
 void mock_group(struct mock *m, unsigned number, ...) __attribute__((sentinel));
 
+/* Process 4711, qemu, has the group open through VFIO (/dev/null stands for its node), or has no more. */
+void mock_group_open(struct mock *m, unsigned number);
+void mock_group_close(struct mock *m);
+
 /* A network interface or block device below a device: its folder, and the link of its class to it. */
 void mock_class_add(struct mock *m, const char *class, const char *parent, const char *name);
 

@@ -21,18 +21,14 @@ static struct stage owned(const char *policy)
 	(void)mock_pci_add(s.m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
 	mock_group(s.m, 1, OTHER, NULL);
 	mock_bind(s.m, OTHER, "vfio-pci");
-	make_dirs(mock_printf(s.m, "%s/class/vfio/1", s.m->sysfs));
-	mock_attr(s.m, "/class/vfio/1", "dev", "1:3\n"); /* of /dev/null */
-	make_dirs(mock_printf(s.m, "%s/proc/4711/fd", s.m->root));
-	make_file(mock_printf(s.m, "%s/proc/4711/comm", s.m->root), "qemu\n", 5);
-	ck_assert_int_eq(symlink("/dev/null", mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+	mock_group_open(s.m, 1);
 	kernel_refuses("bind nvme", EBUSY);
 	return s;
 }
 
 static void let_go(struct stage *s)
 {
-	ck_assert_int_eq(unlink(mock_printf(s->m, "%s/proc/4711/fd/7", s->m->root)), 0);
+	mock_group_close(s->m);
 	kernel_refuses("bind nvme", 0);
 }
 
@@ -102,7 +98,7 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 
 		new_policy(&s.b, mock_printf(s.m, "[device x]\nName=" FUNCTION "\nDriver=%s\n", drivers[i]));
 		event(&s);
-		ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+		mock_group_close(s.m);
 		for (int again = 0; again < 2; again++) {
 			move(&s);
 			ck_assert_str_eq(state_to_string(s.moved.state), "held");
@@ -126,7 +122,7 @@ START_TEST(a_refused_device_keeps_its_override_as_ours)
 {
 	struct stage s = owned(OWN);
 
-	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+	mock_group_close(s.m);
 	move(&s);
 	ck_assert_str_eq(state_to_string(s.moved.state), "held");
 	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
