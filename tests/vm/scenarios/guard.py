@@ -55,7 +55,7 @@ def platform(vm):
     assert int(status(vm)["EXPIRED"]) == 0, status(vm)
 
 
-@scenario("two functions plugged at once, e1000e loaded: either one goes to vfio-pci, the other is held", timeout=900)
+@scenario("two functions plugged at once, e1000e loaded: either one goes to vfio-pci, the other is held", timeout=full(3600, 900))
 def together(vm):
     first, second = "0000:01:00.0", "0000:01:00.1"
     vm.run("modprobe e1000e; modprobe vfio-pci")
