@@ -28,6 +28,8 @@ struct intents {
 
 /* Of the process that writes; asking the kernel each time is what the path of a hold can do without. */
 static pid_t own_pid;
+/* Of this process, not ended. */
+static atomic_uint own_intents;
 
 static int map(const char *state_dir, int flags, struct intents **ret)
 {
@@ -90,19 +92,22 @@ struct intent *intent_begin(struct intents *intents, const char *bus, const char
 		(void)strcpy(slot->name, name);
 		(void)strcpy(slot->value, value);
 		atomic_store(&slot->state, SET);
+		atomic_fetch_add(&own_intents, 1);
 		return slot;
 	}
 	return NULL;
 }
 
-bool intent_is_set(struct intents *intents, const char *bus, const char *name)
+bool intent_is_shared(struct intents *intents, const struct intent *own)
 {
-	for (size_t i = 0; intents && i < SLOTS; i++) {
+	if (!own || atomic_load(&own_intents) < 2)
+		return false;
+	for (size_t i = 0; i < SLOTS; i++) {
 		const struct intent *slot = &intents->slots[i];
 
-		if (atomic_load(&slot->state) == SET && slot->pid == getpid() &&
-			strncmp(slot->bus, bus, sizeof(slot->bus)) == 0 &&
-			strncmp(slot->name, name, sizeof(slot->name)) == 0)
+		if (slot != own && atomic_load(&slot->state) == SET && slot->pid == own_pid &&
+			strncmp(slot->name, own->name, sizeof(slot->name)) == 0 &&
+			strncmp(slot->bus, own->bus, sizeof(slot->bus)) == 0)
 			return true;
 	}
 	return false;
@@ -110,8 +115,10 @@ bool intent_is_set(struct intents *intents, const char *bus, const char *name)
 
 void intent_end(struct intent *intent)
 {
-	if (intent)
+	if (intent) {
 		atomic_store(&intent->state, FREE);
+		atomic_fetch_sub(&own_intents, 1);
+	}
 }
 
 bool intent_is_pending(const char *state_dir, const char *bus, const char *name, const char *value)

@@ -25,8 +25,12 @@ void intents_forget_others(struct intents *intents);
  */
 struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value);
 
-/* Whether some thread of this process is writing to the device right now. */
-bool intent_is_set(struct intents *intents, const char *bus, const char *name);
+/*
+ * Whether another thread of this process has said so, too, of the same device, and has not ended it. Of two
+ * who begin before they ask, one at least hears of the other. Costs nothing while there is no other intent at
+ * all.
+ */
+bool intent_is_shared(struct intents *intents, const struct intent *own);
 
 /* It is recorded, or was not written. NULL is fine. */
 void intent_end(struct intent *intent);

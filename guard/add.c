@@ -56,6 +56,13 @@ static int write_override(struct worker *w, struct written *done)
 	w->fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (w->fd < 0)
 		return negative_errno();
+	/*
+	 * One that has the device in hand as well is slow, or stands by for us who are: let him, and look
+	 * then. He may be stuck, so it is not for ever, and nobody waits as long as another.
+	 */
+	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
+	if (intent_is_shared(w->guard->intents, done->intent))
+		(void)usleep(w->patience_usec);
 	n = read(w->fd, w->override, sizeof(w->override) - 1);
 	if (n < 0)
 		return negative_errno();
@@ -63,9 +70,11 @@ static int write_override(struct worker *w, struct written *done)
 	w->override[strcspn(w->override, "\n")] = '\0';
 	if (streq(w->override, "(null)"))
 		w->override[0] = '\0';
-	if (w->override[0])
+	if (w->override[0]) {
+		/* Not ours to claim, but for who wrote it. */
+		intent_end(TAKE_PTR(done->intent));
 		return streq(w->override, want);
-	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
+	}
 	n = pwrite(w->fd, want, strlen(want), 0);
 	if (n < 0)
 		return negative_errno();

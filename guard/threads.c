@@ -15,7 +15,9 @@
 
 #define THREADS_FIRST 6
 #define THREADS_MAX 64
-#define LATE_PATIENCE_USEC 50000U
+/* See worker.h. Who stands by would rather find a slow one done; a hold lasts a second. */
+#define PATIENCE_USEC 1000U
+#define LATE_PATIENCE_USEC 40000U
 #define THREAD_STACK (256U * 1024U)
 /* What devices answer, a group's as well; a few hundred bytes each. Only a group of dozens needs more. */
 #define WORKER_MEMORY (32U * 1024U)
@@ -104,6 +106,7 @@ struct worker *guard_worker_new(struct guard *g)
 	if (w) {
 		w->guard = g;
 		w->fd = -EBADF;
+		w->patience_usec = PATIENCE_USEC;
 		sysfs_init(&w->sysfs, g->settings);
 		sysfs_prepare(&w->sysfs);
 		(void)arena_alloc(&w->arena, WORKER_MEMORY);
@@ -181,6 +184,7 @@ static void *make_more(void *userdata)
 struct standby {
 	struct guard *guard;
 	struct hold_late *late;
+	unsigned patience_usec;
 };
 
 /* The device by the name that the kernel waits for, as an event would tell of it. 1; 0: it is not there. */
@@ -215,11 +219,10 @@ static void *stand_by(void *userdata)
 	struct uevent e;
 	int r = w ? 0 : -ENOMEM;
 
+	if (w)
+		w->patience_usec = s->patience_usec;
 	while (r >= 0) {
 		r = hold_late_wait(s->late, &key);
-		/* One that is about to write had better be let: it is slow, and not stuck. */
-		if (r == 1 && intent_is_set(s->guard->intents, key.bus.name, key.name))
-			(void)usleep(LATE_PATIENCE_USEC);
 		if (r == 1 && hold_awaits(s->guard->hold, key.bus.name, key.name) &&
 			find_late(w, &key, path, &e)) {
 			atomic_fetch_add(&s->guard->late, 1);
@@ -249,6 +252,7 @@ static void start_standby(struct guard *g)
 		if (!s)
 			return;
 		s->guard = g;
+		s->patience_usec = (unsigned)(i + 1) * LATE_PATIENCE_USEC;
 		s->late = hold_late_new(g->hold);
 		if (!s->late || start_thread(stand_by, s, &half[i]) < 0) {
 			free(s);

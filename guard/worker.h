@@ -16,6 +16,8 @@ struct worker {
 	struct arena arena; /* for the device, and what goes with it */
 	char buf[UEVENT_SIZE];
 	char override[OVERRIDE_MAX];
+	/* How long one waits who finds that another thread has the same device in hand. */
+	unsigned patience_usec;
 	int fd; /* of the driver_override that was open last: closing it can wait, the kernel cannot */
 };
 

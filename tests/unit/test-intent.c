@@ -60,9 +60,28 @@ START_TEST(intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at)
 	intents_forget_others(intents);
 	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
 	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:05.0", "none"));
-	ck_assert(intent_is_set(intents, "pci", "0000:00:05.0"));
-	ck_assert(!intent_is_set(intents, "pci", "0000:00:03.0"));
-	ck_assert(!intent_is_set(NULL, "pci", "0000:00:05.0"));
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(two_who_write_to_one_device_hear_of_each_other)
+{
+	struct bench b = bench_new("");
+	struct intents *intents;
+	struct intent *one, *other;
+
+	ck_assert_int_eq(intents_open(b.m->settings.state_dir, &intents), 0);
+	one = intent_begin(intents, "pci", "0000:00:03.0", "none");
+	ck_assert(!intent_is_shared(intents, one));
+	ck_assert(!intent_is_shared(intents, NULL));
+	other = intent_begin(intents, "platform", "0000:00:03.0", "none");
+	ck_assert(!intent_is_shared(intents, one));
+	intent_end(other);
+	other = intent_begin(intents, "pci", "0000:00:03.0", "vfio-pci");
+	ck_assert(intent_is_shared(intents, one));
+	ck_assert(intent_is_shared(intents, other));
+	intent_end(one);
+	ck_assert(!intent_is_shared(intents, other));
 	bench_done(&b);
 }
 END_TEST
@@ -90,4 +109,4 @@ END_TEST
 
 SUITE_MAIN("intent", 20, what_the_guard_was_writing_when_it_died_is_ours,
 	intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at,
-	intents_without_room_or_file_say_nothing)
+	two_who_write_to_one_device_hear_of_each_other, intents_without_room_or_file_say_nothing)

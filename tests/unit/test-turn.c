@@ -3,7 +3,7 @@
  * One turn of a guard's thread, from a message of the kernel to the override in a mock tree. Without BPF,
  * which would be attached to the machine that we are on.
  */
-#include "guard.h"
+#include "../../guard/worker.h"
 #include "../../enforce/intent.h"
 #include "mock.h"
 #include "suite.h"
@@ -228,6 +228,42 @@ START_TEST(companion_that_is_here_is_decided_with_the_member)
 }
 END_TEST
 
+static void *write_a_little_later(void *userdata)
+{
+	struct turn *t = userdata;
+
+	(void)usleep(20000);
+	mock_attr(t->m, t->device, "driver_override", "pci-stub");
+	return NULL;
+}
+
+/* A thread that stands by has the same device in hand. */
+START_TEST(who_finds_another_at_the_device_lets_him)
+{
+	struct turn t;
+	struct intent *other;
+	struct record record;
+	pthread_t thread;
+
+	turn_new(&t, BY_ID);
+	t.w->patience_usec = 500000;
+	other = intent_begin(t.g.intents, "pci", NAME, "pci-stub");
+	ck_assert_int_eq(pthread_create(&thread, NULL, write_a_little_later, &t), 0);
+	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert(mock_record(t.m, t.device, &record));
+	ck_assert_str_eq(record.set, ""); /* that is for the other to say */
+	mock_attr(t.m, t.device, "driver_override", "");
+	/* One who is stuck is not waited for. */
+	t.w->patience_usec = 1000;
+	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
+	ck_assert(mock_record(t.m, t.device, &record));
+	ck_assert_str_eq(record.set, "pci-stub");
+	intent_end(other);
+	turn_done(&t);
+}
+END_TEST
+
 /* More of them than there are threads at first. */
 START_TEST(devices_that_hang_delay_no_other)
 {
@@ -255,4 +291,5 @@ END_TEST
 SUITE_MAIN("turn", 30, override_is_written_and_recorded, device_without_a_rule_is_not_touched,
 	override_of_the_kernel_stays, old_event_is_not_believed, latest_event_is_believed,
 	one_device_after_the_other, companion_is_given_what_its_group_says,
-	companion_that_is_here_is_decided_with_the_member, devices_that_hang_delay_no_other)
+	companion_that_is_here_is_decided_with_the_member, who_finds_another_at_the_device_lets_him,
+	devices_that_hang_delay_no_other)

@@ -334,7 +334,8 @@ def main(folder):
     parser = argparse.ArgumentParser(prog="run-scenarios", description="Runs scenarios in virtual machines.")
     parser.add_argument("--guest", default="debian12", metavar="NAME[,NAME...]", help=f"of {', '.join(guest.GUESTS)}, or all")
     parser.add_argument("--build", metavar="DIR", help="meson build directory whose installation goes into the guest")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, metavar="N", help="machines at a time")
+    # A machine waits for a good part of its time: one more than there are CPUs for each two of them keeps those busy.
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) * 3 // 2, metavar="N", help="machines at a time")
     parser.add_argument("--log-dir", metavar="DIR", help="consoles, transcripts, journals (default: a new temporary directory)")
     parser.add_argument("--list", action="store_true", help="print the scenarios and do nothing")
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="FILE or FILE:WORDS")
