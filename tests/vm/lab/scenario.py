@@ -17,6 +17,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -355,8 +356,11 @@ def main(folder):
     images = {name: guest.image(name) for name in guests}
     if images:
         machine.accelerator(next(iter(images.values())).kernel)  # once, before the processes fork
+    begun = time.monotonic()
     runner = Runner(images, options.build and os.path.abspath(options.build), log_dir, max(1, options.jobs))
     runner.run([Boot(name, *choice) for name in guests for choice in chosen])
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"# {used.ru_utime + used.ru_stime:.0f} s of CPU time in {time.monotonic() - begun:.0f} s")
     if runner.failed:
         print(f"# logs: {log_dir}")
     print(f"{runner.passed} passed, {runner.failed} failed")
