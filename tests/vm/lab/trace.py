@@ -79,6 +79,17 @@ def parse(raw):
     return events
 
 
+def first_driver(events):
+    """The driver that probed a device first, from its events, where nothing holds. One that was turned away does not count:
+    the PCI code compares once more when really_probe() has begun (pci_match_device() in __pci_device_probe()), and does
+    not call the probe function of a driver that the override has come to exclude. Nothing outside the kernel sees that."""
+    steps = [e for e in events if e.kind in ("probe", "bound")]
+    for step, following in zip(steps, steps[1:] + [None]):
+        if step.kind == "probe" and not (following and following.kind == "probe" and following.text != step.text):
+            return step.text
+    raise AssertionError("never probed")
+
+
 class Trace:
     """A trace in one machine. start(), then read() as often as wanted; clear() forgets what was seen."""
 

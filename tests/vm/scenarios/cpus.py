@@ -7,6 +7,7 @@ import contextlib
 from lab.device import path, plug, record, rule, traced, unplug
 from lab.guarding import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
+from lab.trace import first_driver
 
 CARD = "0000:01:00.0"
 COMMON = dict(guard=True, files={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
@@ -80,7 +81,7 @@ def one_unpreempted(vm):
         trace = traced(vm)
         plug(vm, 0, CARD)
         vm.wait_for(f"test -e {path(CARD)}/driver")
-        first, claimed = trace.read("probe", CARD)[0].text, first_probe(vm, CARD)
+        first, claimed = first_driver(trace.read(device=CARD)), first_probe(vm, CARD)
         assert claimed != "guaranteed" if first == "vfio-pci" else claimed == "lost", (i, first, record(vm, CARD))
         unplug(vm, 0, CARD)
     expired = int(wait_status(vm, "EXPIRED", int(before["EXPIRED"]) + 1)["EXPIRED"]) - int(before["EXPIRED"])

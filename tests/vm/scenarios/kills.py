@@ -6,6 +6,7 @@ import re
 from lab.device import empty_ports, override, path, plug, record, rule, settle, traced, unplug
 from lab.guarding import CONF, GUARD, first_probe, full, lives, pid, plug_guaranteed, pull
 from lab.scenario import scenario
+from lab.trace import first_driver
 
 CARD = "0000:01:00.0"
 LIMIT = 1.0  # of a hold, in seconds: the guard's own default
@@ -48,7 +49,7 @@ def judge(number, life, told):
     assert told["driver"] in ("vfio-pci", "e1000e"), f"left without a driver: {shown}"
     assert told["override"] == "vfio-pci", f"left without its override: {shown}"
     assert {e.text for e in life if e.kind == "override"} <= {"vfio-pci"}, shown
-    if probes[0].text == "vfio-pci":
+    if first_driver(life) == "vfio-pci":
         assert told["driver"] == "vfio-pci" and told["claimed"] != "lost", f"claimed: {shown}"
     else:
         assert told["claimed"] not in ("guaranteed", "won"), f"claimed: {shown}"

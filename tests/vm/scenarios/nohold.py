@@ -4,6 +4,7 @@ happened."""
 
 from lab.device import empty_ports, path, plug, record, traced, unplug
 from lab.scenario import scenario
+from lab.trace import first_driver
 
 CARD = "0000:01:00.0"
 FILES = {"/etc/driver-overrides.d/50-guard.conf": f"[device card]\nName={CARD}\nDriver=vfio-pci\n"}
@@ -27,13 +28,6 @@ def first_probe(vm):
     return record(vm, CARD)["FIRST_PROBE"]
 
 
-def was_turned_away(events):
-    """Whether the first driver was sent away before its own probe function was called: the PCI code compares once more
-    (pci_device_probe()) when really_probe() has begun. Nothing outside the kernel can see that; it was not bound."""
-    steps = [e.text if e.kind == "probe" else "bound" for e in events if e.kind in ("probe", "bound")]
-    return steps == ["e1000e", "vfio-pci", "bound"]
-
-
 def race(vm):
     """A card is plugged while e1000e is loaded; FirstProbe must not be better than what the kernel saw."""
     vm.run("modprobe e1000e; modprobe vfio-pci")
@@ -42,9 +36,7 @@ def race(vm):
         plug(vm, 0, CARD)
         claimed = first_probe(vm)
         events = trace.read(device=CARD)
-        first = next(e.text for e in events if e.kind == "probe")
-        won = first == "vfio-pci" or was_turned_away(events)
-        assert claimed in (("won", "unknown") if won else ("lost",)), (
+        assert claimed in (("won", "unknown") if first_driver(events) == "vfio-pci" else ("lost",)), (
             claimed, [(round(e.time, 4), e.kind, e.text) for e in events])
         unplug(vm, 0, CARD)
 
