@@ -64,8 +64,11 @@ static int write_override(struct worker *w, struct written *done)
 	if (intent_is_shared(w->guard->intents, done->intent))
 		(void)usleep(w->patience_usec);
 	n = read(w->fd, w->override, sizeof(w->override) - 1);
-	if (n < 0)
-		return negative_errno();
+	if (n < 0) {
+		r = negative_errno();
+		intent_end(TAKE_PTR(done->intent));
+		return r;
+	}
 	w->override[n] = '\0';
 	w->override[strcspn(w->override, "\n")] = '\0';
 	if (streq(w->override, "(null)"))

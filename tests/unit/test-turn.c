@@ -228,6 +228,24 @@ START_TEST(companion_that_is_here_is_decided_with_the_member)
 }
 END_TEST
 
+/* Nothing was written, and nothing is on its way. */
+START_TEST(companion_that_cannot_be_read_is_not_claimed)
+{
+	struct record record;
+	const char *member;
+	struct turn t;
+
+	turn_new(&t, "[device card]\nName=0000:00:03.1\nDriver=vfio-pci\nGroup=none\n");
+	member = add(&t, "0000:00:03.1", 0x10d3, 0x020000);
+	mock_group(t.m, 1, t.device, member, NULL);
+	mock_attr_link(t.m, t.device, "driver_override", "/proc/self/mem"); /* EIO at its beginning */
+	ck_assert_str_eq(announce(&t, member, card, 7), "vfio-pci");
+	ck_assert(!mock_record(t.m, t.device, &record));
+	ck_assert(!intent_is_pending(t.m->settings.state_dir, "pci", NAME, "none"));
+	turn_done(&t);
+}
+END_TEST
+
 static void *write_a_little_later(void *userdata)
 {
 	struct turn *t = userdata;
@@ -291,5 +309,5 @@ END_TEST
 SUITE_MAIN("turn", 30, override_is_written_and_recorded, device_without_a_rule_is_not_touched,
 	override_of_the_kernel_stays, old_event_is_not_believed, latest_event_is_believed,
 	one_device_after_the_other, companion_is_given_what_its_group_says,
-	companion_that_is_here_is_decided_with_the_member, who_finds_another_at_the_device_lets_him,
-	devices_that_hang_delay_no_other)
+	companion_that_is_here_is_decided_with_the_member, companion_that_cannot_be_read_is_not_claimed,
+	who_finds_another_at_the_device_lets_him, devices_that_hang_delay_no_other)

@@ -4,7 +4,7 @@ happened."""
 
 from lab.device import empty_ports, path, plug, record, traced, unplug
 from lab.scenario import scenario
-from lab.trace import first_driver
+from lab.trace import CLAIMS, first_driver
 
 CARD = "0000:01:00.0"
 FILES = {"/etc/driver-overrides.d/50-guard.conf": f"[device card]\nName={CARD}\nDriver=vfio-pci\n"}
@@ -36,7 +36,7 @@ def race(vm):
         plug(vm, 0, CARD)
         claimed = first_probe(vm)
         events = trace.read(device=CARD)
-        assert claimed in (("won", "unknown") if first_driver(events) == "vfio-pci" else ("lost",)), (
+        assert claimed in CLAIMS[first_driver(events)], (
             claimed, [(round(e.time, 4), e.kind, e.text) for e in events])
         unplug(vm, 0, CARD)
 
