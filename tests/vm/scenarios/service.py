@@ -214,6 +214,7 @@ def idle(vm):
 
 @scenario("an event that had no time for a decision has the service started", timeout=300)
 def undecided(vm):
+    empty_ports(vm)
     vm.run("rm -f /etc/driver-overrides.d/*.conf")
     vm.wait_for(f"! systemctl -q is-active {UNIT}", timeout=120)
     # What the enforcer says when it has run out of time before it could decide.
