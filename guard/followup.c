@@ -247,7 +247,9 @@ static bool settle(struct followups *f, struct followup *u)
 	(void)strcpy(u->record.first_probe, judge(f, u, held));
 	if (streq(u->record.first_probe, "lost"))
 		log_line(LOG_WARNING, "%s %s: %s bound it before its override %s stood", u->bus, u->name,
-			u->first_driver[0] ? u->first_driver : "another driver", u->record.decision);
+			u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
+											  : "another driver",
+			u->record.decision);
 	(void)record_set_first_probe(f->sysfs->state_dir, &d, u->record.first_probe);
 	return true;
 }

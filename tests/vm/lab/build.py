@@ -32,13 +32,22 @@ def _enable(root):
     return made
 
 
+def source(name):
+    """The text of a program of tests/vm/programs."""
+    with open(_source(name), encoding="utf-8") as stream:
+        return stream.read()
+
+
+def _source(name):
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", name + ".c")
+
+
 def program(name, *libraries):
     """The bytes of a program of tests/vm/programs, linked statically: it depends on nothing that is in the guest, but
     for these libraries, which every guest has, if any are named."""
-    source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", name + ".c")
     with tempfile.TemporaryDirectory(prefix="driver-overrides-program-") as work:
         target = os.path.join(work, name)
-        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Wextra", "-Werror", "-o", target, source,
+        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Wextra", "-Werror", "-o", target, _source(name),
                         *([f"-l{library}" for library in libraries] or ["-static"])], check=True)
         with open(target, "rb") as stream:
             return stream.read()

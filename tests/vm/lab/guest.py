@@ -20,9 +20,9 @@ import tempfile
 
 if __package__ in (None, ""):
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from lab import archive
+    from lab import archive, build
 else:
-    from . import archive
+    from . import archive, build
 
 PACKAGES = """systemd systemd-sysv udev dbus polkitd kmod linux-image-amd64 libbpf1 libinih1 libjson-c5 libudev1 libkmod2
     libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup driverctl""".split()
@@ -77,7 +77,9 @@ rm -rf /boot/initrd* /initrd* /vmlinuz* /var/log/* /var/lib/dpkg/info \
     /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info /usr/share/lintian /usr/share/bug /usr/share/i18n \
     /usr/share/zoneinfo /usr/share/perl5 /usr/share/common-licenses /usr/lib/*/gconv /usr/lib/*/perl-base \
     /usr/lib/udev/hwdb.d /usr/lib/linux-image-* /usr/share/bash-completion /usr/share/zsh /usr/share/gdb \
-    /usr/share/dh-* /usr/lib/apt /usr/lib/*/libapt-* /var/backups/*
+    /usr/share/dh-* /usr/lib/apt /usr/lib/*/libapt-* /var/backups/* \
+    /usr/share/perl /usr/lib/*/perl /usr/lib/*/libperl.so* /usr/bin/perl* /usr/bin/dpkg* /usr/bin/apt* /usr/bin/gpgv \
+    /usr/share/misc /usr/share/xml /usr/share/sgml
 """
 
 # Runs in the new system's root after TRIM.
@@ -93,43 +95,16 @@ printf '[Manager]\nDefaultTimeoutStopSec=10s\n' >/etc/systemd/system.conf.d/lab.
 for unit in getty.target getty@.service serial-getty@.service console-getty.service autovt@.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
     systemd-pstore.service ldconfig.service systemd-hwdb-update.service systemd-firstboot.service \
-    systemd-networkd-wait-online.service systemd-update-done.service systemd-random-seed.service; do
+    systemd-networkd-wait-online.service systemd-update-done.service systemd-random-seed.service \
+    systemd-sysusers.service systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-logind.service \
+    systemd-user-sessions.service systemd-journal-flush.service systemd-remount-fs.service systemd-tmpfiles-clean.timer \
+    dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount systemd-hibernate-clear.service \
+    systemd-tpm2-setup.service systemd-tpm2-setup-early.service systemd-pcrphase.service systemd-machine-id-commit.service; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
 ln -sf /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
 mkdir -p /etc/systemd/system/sysinit.target.wants
 ln -sf ../lab-agent.service /etc/systemd/system/sysinit.target.wants/lab-agent.service
-"""
-
-# The other end of Machine.run(): reads "ID base64(script)" lines from a virtio port, runs each script as a process of
-# its own and answers "ID status base64(output)". A port and not a console: bytes pass as they are, no echo, no line
-# limit, no terminal queries; and a command that hangs leaves the next one its way. A client that is not connected
-# reads as end of file, hence the outer loop. It loads its own driver so that it does not depend on udev under test.
-AGENT = r"""#!/bin/bash
-mkdir -p /run/lab
-modprobe -aq virtio_pci virtio_console
-run_one() {
-    base64 -d <<<"$2" >"/run/lab/$1.sh"
-    bash -e "/run/lab/$1.sh" </dev/null >"/run/lab/$1.out" 2>&1 3>&- 4>&-
-    local status=$?
-    {
-        flock 4
-        { printf '%s %d ' "$1" "$status"; base64 -w0 <"/run/lab/$1.out"; echo; } >&3
-    } 4>/run/lab/lock
-    rm -f "/run/lab/$1.sh" "/run/lab/$1.out"
-}
-while :; do
-    for port in /dev/vport*p1; do
-        [ -c "$port" ] || continue
-        exec 3<>"$port" || continue
-        printf 'hello 0 \n' >&3
-        while read -r id script <&3; do
-            [ -n "$script" ] && run_one "$id" "$script" &
-        done
-        exec 3>&-
-    done
-    sleep 0.1
-done
 """
 
 AGENT_UNIT = """[Unit]
@@ -139,6 +114,8 @@ After=systemd-modules-load.service
 IgnoreOnIsolate=yes
 
 [Service]
+# Its own driver, so that it does not depend on the udev under test.
+ExecStartPre=/sbin/modprobe -aq virtio_pci virtio_console
 ExecStart=/usr/lib/lab/agent
 Restart=always
 RestartSec=0
@@ -203,7 +180,7 @@ def proxy_options():
 
 def recipe(guest):
     entry = GUESTS[guest]
-    return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, AGENT, AGENT_UNIT, "format 2"], sort_keys=True)
+    return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, build.source("agent"), AGENT_UNIT, "format 2"], sort_keys=True)
 
 
 def _make(guest, folder, log):
@@ -239,7 +216,7 @@ def _make(guest, folder, log):
                 archive.Writer(os.path.join(folder, "base.cpio")) as out:
             out.add_tar(tar, divert)
             out.directory("usr/lib/lab")
-            out.file("usr/lib/lab/agent", AGENT, 0o755)
+            out.file("usr/lib/lab/agent", build.program("agent"), 0o755)
             # These two mmdebstrap resets at its end. A machine that was booted before has an identity: systemd's
             # "first boot" would enable every unit by its preset.
             out.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444)

@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -26,6 +27,9 @@ from . import archive, build
 QEMU = "qemu-system-x86_64"
 CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
            "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check "
+           # Code that is emulated stays translated only where it is at the same address in each process: with random
+           # addresses each start of a program costs four times as much.
+           "norandmaps "
            # A guest that does not answer any more is asked by an NMI what each CPU and task does: see Machine.autopsy().
            "unknown_nmi_panic panic_print=0x41")
 
@@ -294,6 +298,12 @@ class Machine:
                     shutil.copyfileobj(source, target, 1 << 20)
         return joined
 
+    def cpu_seconds(self):
+        """What the machine has cost so far."""
+        with open(f"/proc/{self.child.pid}/stat", encoding="utf-8") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self):
         """Ends QEMU, hard: nothing in the guest is worth saving. May be called twice."""
         atexit.unregister(self.stop)
@@ -327,23 +337,30 @@ class Machine:
                     self.condition.notify_all()
                     return
                 buffer += block
-                *lines, buffer = buffer.split(b"\n")
-                for line in lines:
-                    fields = line.decode("ascii", "replace").split(" ")
-                    if fields[0] == "hello":
-                        self.hello = True
-                    elif len(fields) == 3:
-                        out = base64.b64decode(fields[2]).decode("utf-8", "replace")
-                        self.answers[fields[0]] = Result(int(fields[1]), out)
+                buffer = self._answers(buffer)
                 self.condition.notify_all()
+
+    def _answers(self, buffer):
+        """Takes what is whole: "ID STATUS LENGTH", a newline, the output. The rest of the buffer."""
+        while True:
+            head, newline, rest = buffer.partition(b"\n")
+            fields = head.decode("ascii", "replace").split(" ")
+            if not newline or len(rest) < int(fields[2]):
+                return buffer
+            out, buffer = rest[:int(fields[2])], rest[int(fields[2]):]
+            if fields[0] == "hello":
+                self.hello = True
+            else:
+                self.answers[fields[0]] = Result(int(fields[1]), out.decode("utf-8", "replace"))
 
     def spawn(self, command):
         """Starts a script in the guest and returns a Job at once. Jobs run side by side."""
         ident = uuid.uuid4().hex[:12]
         if self.closed:
             raise MachineDead("the guest is gone\n" + self.console_tail())
+        script = command.encode("utf-8", "surrogateescape")
         try:
-            self.port.sendall(f"{ident} ".encode() + base64.b64encode(command.encode()) + b"\n")
+            self.port.sendall(f"{ident} {len(script)}\n".encode() + script)
         except OSError as error:
             raise MachineDead(f"the guest is gone ({error})\n" + self.console_tail()) from error
         return Job(self, ident, command)
@@ -375,12 +392,17 @@ class Machine:
     def driver(self, device, bus="pci"):
         """The name of the driver a device is bound to, or an empty string. Fails when there is no such device."""
         folder = f"/sys/bus/{bus}/devices/{device}"
-        return self.out(f"test -e {folder}; [ ! -e {folder}/driver ] || basename $(readlink {folder}/driver)")
+        return os.path.basename(self.out(f"test -e {folder}; [ ! -e {folder}/driver ] || readlink {folder}/driver"))
 
     def write(self, path, content, mode=0o644):
         """Writes a file in the running guest."""
-        text = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
-        self.run(f"mkdir -p \"$(dirname '{path}')\"\nbase64 -d >'{path}' <<'END'\n{text}\nEND\nchmod {mode:o} '{path}'")
+        data = content if isinstance(content, bytes) else content.encode()
+        folder = shlex.quote(os.path.dirname(path) or ".")
+        if b"\0" in data:  # no text of a shell's
+            written = f"base64 -d >'{path}' <<'END'\n{base64.b64encode(data).decode()}\nEND"
+        else:
+            written = f"printf %s {shlex.quote(data.decode('utf-8', 'surrogateescape'))} >'{path}'"
+        self.run(f"[ -d {folder} ] || mkdir -p {folder}\n{written}\nchmod {mode:o} '{path}'")
 
     def boot_settled(self, timeout=240):
         """Waits until udev's queue is empty and systemd has no job left; systemd's word for it ("running" if no unit

@@ -155,6 +155,7 @@ class Boot:
                 self._logs(vm, log_dir)
                 begun = time.monotonic()
                 report("kernel log is clean", self._trouble(vm), time.monotonic() - begun)
+                print(f"# {self.guest} {self.title}: {vm.cpu_seconds():.0f} s of CPU time", flush=True)
         except ChannelLost:
             raise
         except Exception as error:  # pylint: disable=broad-except
