@@ -44,7 +44,7 @@ def storm(vm, writes, plugs):
     job = start_load(vm, STORM % writes)
     vm.wait_for("test -e /run/lab/written", 120)
     number = 0
-    while number < plugs or int(vm.out("cat /run/lab/written")) < writes:
+    while number < plugs or int(vm.out("cat /run/lab/written") or 0) < writes:
         port = number % len(CARDS)
         plug_guaranteed(vm, port, CARDS[port])
         pull(vm, port, CARDS[port])
