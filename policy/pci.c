@@ -160,51 +160,48 @@ static int vf_number_by_link(const char *pf_path, const char *vf_name, unsigned 
 	return -ENODATA;
 }
 
-/*
- * Whether the folder has a function with a lower routing id than this one: only such a one can be its
- * physical function. Where it is alone, as in most slots, this one look settles it.
- */
-static bool has_one_before(const char *folder, const struct pci_address *a)
-{
-	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	const char *name;
-
-	if (dir_open(&dir, folder) < 0)
-		return false;
-	while ((name = dir_next(&dir))) {
-		struct pci_address other;
-
-		if (pci_address_parse(name, strlen(name), &other) && other.domain == a->domain &&
-			routing_id(&other) < routing_id(a))
-			return true;
-	}
-	return false;
-}
-
 /* A function of the same card has what the card says its virtual functions have. */
-static bool device_id_fits(const struct sysfs_device *d, const char *pf_path)
+static bool id_fits(struct sysfs_device *d, const char *pf_path)
 {
-	char vf_path[PATH_MAX];
-	unsigned a, b;
+	const char *id = device_text(&d->device, FACT_ID); /* "8086:10d3:…" */
+	char *end;
+	unsigned long vendor, model;
+	unsigned v;
 
-	if (sysfs_device_path(d, ".", vf_path, sizeof(vf_path)) < 0)
-		return false;
-	if (read_number(vf_path, "vendor", 0, &a) == 0 && read_number(pf_path, "vendor", 0, &b) == 0 &&
-		a != b)
+	if (!id)
+		return true;
+	vendor = strtoul(id, &end, 16);
+	model = *end ? strtoul(end + 1, NULL, 16) : 0;
+	if (read_number(pf_path, "vendor", 0, &v) == 0 && v != vendor)
 		return false;
 	/* Shown since Linux 4.15, as bare hex digits at first; a card without it is believed. */
-	if (read_number(vf_path, "device", 0, &a) == 0 &&
-		read_number(pf_path, "sriov_vf_device", 16, &b) == 0 && a != b)
-		return false;
-	return true;
+	return read_number(pf_path, "sriov_vf_device", 16, &v) < 0 || v == model;
 }
 
-int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *ret_number)
+/* Its number, when the link to its physical function is there: a folder beside its own. */
+static int linked_physfn(const struct sysfs_device *d, const struct pci_address *vf, const char *parent,
+	char *name, size_t size, unsigned *ret_number)
+{
+	struct pci_address pf;
+	char path[PATH_MAX];
+	int r = sysfs_device_link(d, "physfn", name, size);
+
+	if (r < 0)
+		return r;
+	if (!pci_address_parse(name, strlen(name), &pf) ||
+		path_join(path, sizeof(path), parent, "/", name, NULL) < 0)
+		return -EINVAL;
+	r = vf_number(path, &pf, vf, ret_number);
+	return r < 0 ? vf_number_by_link(path, d->name, ret_number) : 0;
+}
+
+int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_number)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	struct pci_address vf, pf;
 	char path[PATH_MAX], parent[PATH_MAX];
 	const char *sibling;
+	bool looked = false;
 	unsigned sriov;
 	int r;
 
@@ -212,34 +209,31 @@ int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *
 		path_join(parent, sizeof(parent), d->sysfs->root, d->devpath, NULL) < 0)
 		return -ENODATA;
 	*strrchr(parent, '/') = '\0';
-	if (!d->sysfs->settled && !has_one_before(parent, &vf))
-		return -ENODATA;
-
-	r = sysfs_device_link(d, "physfn", name, size);
-	if (r >= 0) {
-		if (!pci_address_parse(name, strlen(name), &pf) ||
-			path_printf(path, sizeof(path), "%s/%s", parent, name) < 0)
-			return -ENODATA;
-		r = vf_number(path, &pf, &vf, ret_number);
-		return r < 0 ? vf_number_by_link(path, d->name, ret_number) : 0;
-	}
 	if (d->sysfs->settled)
-		return -ENODATA;
+		return linked_physfn(d, &vf, parent, name, size, ret_number) < 0 ? -ENODATA : 0;
 
 	/* A virtual function is a child of its physical function's parent (virtfn->dev.parent), on whatever
-	 * bus. */
-	if (sysfs_device_path(d, ".", path, sizeof(path)) < 0 ||
-		read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
-		return -ENODATA;
+	 * bus, and its routing id is the higher one. Where no sibling has a lower one, as in most slots, this
+	 * one look settles it. */
 	if (dir_open(&dir, parent) < 0)
 		return -ENODATA;
 	while ((sibling = dir_next(&dir))) {
-		size_t n = strlen(sibling);
+		const size_t n = strlen(sibling);
 
-		if (!pci_address_parse(sibling, n, &pf) || n >= size ||
-			path_join(path, sizeof(path), parent, "/", sibling, NULL) < 0)
+		if (!pci_address_parse(sibling, n, &pf) || n >= size || pf.domain != vf.domain ||
+			routing_id(&pf) >= routing_id(&vf))
 			continue;
-		if (vf_number(path, &pf, &vf, ret_number) == 0 && device_id_fits(d, path)) {
+		if (!looked) {
+			looked = true;
+			r = linked_physfn(d, &vf, parent, name, size, ret_number);
+			if (r != -ENOENT)
+				return r < 0 ? -ENODATA : 0;
+			if (path_join(path, sizeof(path), parent, "/", d->name, NULL) < 0 ||
+				read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
+				return -ENODATA; /* it has some of its own */
+		}
+		if (path_join(path, sizeof(path), parent, "/", sibling, NULL) == 0 &&
+			vf_number(path, &pf, &vf, ret_number) == 0 && id_fits(d, path)) {
 			memcpy(name, sibling, n + 1);
 			return 0;
 		}

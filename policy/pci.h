@@ -23,4 +23,4 @@ int pci_topology(const char *devpath, char *buf, size_t size);
  * the `physfn` link, too: the uevent leaves before it (pci_iov_add_virtfn() in drivers/pci/iov.c), so
  * the number follows from routing ids. 0; -ENODATA: not a virtual function.
  */
-int pci_physfn(const struct sysfs_device *d, char *name, size_t size, unsigned *ret_number);
+int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_number);

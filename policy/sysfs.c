@@ -173,17 +173,28 @@ static const char *devpath_of_link(const char *target)
 	return target - 1; /* the slash before it */
 }
 
-static int device_of_link(
-	struct sysfs *sysfs, struct arena *lent, const char *path, const char *bus, struct sysfs_device **ret)
+/* Where a link to a device leads, in buf: 0; -ENODEV: nowhere, or to no device. */
+static int follow(const char *path, char *buf, size_t size, const char **ret_devpath)
 {
-	char target[PATH_MAX];
 	const char *devpath;
-	int r = read_link(path, target, sizeof(target));
+	int r = read_link(path, buf, size);
 
 	if (r < 0)
 		return r == -ENOENT || r == -EINVAL || r == -ENOTDIR ? -ENODEV : r;
-	devpath = devpath_of_link(target);
-	return devpath && devpath > target ? device_new(sysfs, lent, devpath, bus, ret) : -ENODEV;
+	devpath = devpath_of_link(buf);
+	if (!devpath || devpath <= buf)
+		return -ENODEV;
+	*ret_devpath = devpath;
+	return 0;
+}
+
+static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus, struct sysfs_device **ret)
+{
+	char target[PATH_MAX];
+	const char *devpath;
+	int r = follow(path, target, sizeof(target), &devpath);
+
+	return r < 0 ? r : device_new(sysfs, NULL, devpath, bus, ret);
 }
 
 static bool is_file_name(const char *s)
@@ -199,7 +210,7 @@ int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, st
 	if (!is_file_name(bus) || !is_file_name(name))
 		return -EINVAL;
 	r = path_printf(path, sizeof(path), "%s/bus/%s/devices/%s", sysfs->root, bus, name);
-	return r < 0 ? r : device_of_link(sysfs, NULL, path, bus, ret);
+	return r < 0 ? r : device_of_link(sysfs, path, bus, ret);
 }
 
 void sysfs_device_reset(struct sysfs_device *d)
@@ -258,8 +269,8 @@ int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
 int sysfs_device_find_members(struct sysfs_device *d)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char path[PATH_MAX], member[PATH_MAX + 256];
-	const char *name;
+	char path[PATH_MAX], member[PATH_MAX + 256], target[PATH_MAX];
+	const char *name, *devpath;
 	int r;
 
 	r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
@@ -272,13 +283,14 @@ int sysfs_device_find_members(struct sysfs_device *d)
 	while (r >= 0 && (name = dir_next(&dir))) {
 		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
 
-		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0)
+		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0 ||
+			follow(member, target, sizeof(target), &devpath) < 0 || streq(devpath, d->devpath))
 			continue;
-		r = device_of_link(d->sysfs, d->device.lent, member, NULL, &other);
+		r = device_new(d->sysfs, d->device.lent, devpath, NULL, &other);
 		if (r == -ENOMEM)
 			break;
 		r = 0; /* one that has just gone is no member any more */
-		if (!other || streq(other->devpath, d->devpath) || !sysfs_device_is_supported(other))
+		if (!other || !sysfs_device_is_supported(other))
 			continue;
 		r = sysfs_device_add_member(d, &other->device);
 		if (r >= 0)
@@ -307,7 +319,7 @@ static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device **
 		if (e->d_name[0] == '.' && (streq(e->d_name, ".") || streq(e->d_name, "..")))
 			continue;
 		(void)snprintf(link, sizeof(link), "%s/%s", path, e->d_name);
-		r = device_of_link(sysfs, NULL, link, bus, &d);
+		r = device_of_link(sysfs, link, bus, &d);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0 || !sysfs_device_is_supported(d))
