@@ -76,7 +76,7 @@ depmod "$version"
 rm -rf /boot/initrd* /initrd* /vmlinuz* /var/log/* /var/lib/dpkg/info \
     /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info /usr/share/lintian /usr/share/bug /usr/share/i18n \
     /usr/share/zoneinfo /usr/share/perl5 /usr/share/common-licenses /usr/lib/*/gconv /usr/lib/*/perl-base \
-    /usr/lib/udev/hwdb.d /usr/lib/linux-image-* /usr/share/bash-completion /usr/share/zsh /usr/share/gdb \
+    /usr/lib/udev/hwdb* /usr/lib/linux-image-* /usr/share/bash-completion /usr/share/zsh /usr/share/gdb \
     /usr/share/dh-* /usr/lib/apt /usr/lib/*/libapt-* /var/backups/* \
     /usr/share/perl /usr/lib/*/perl /usr/lib/*/libperl.so* /usr/bin/perl* /usr/bin/dpkg* /usr/bin/apt* /usr/bin/gpgv \
     /usr/share/misc /usr/share/xml /usr/share/sgml

@@ -29,7 +29,7 @@ CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigati
            "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check "
            # Code that is emulated stays translated only where it is at the same address in each process: with random
            # addresses each start of a program costs four times as much.
-           "norandmaps "
+           "norandmaps cryptomgr.notests "
            # A guest that does not answer any more is asked by an NMI what each CPU and task does: see Machine.autopsy().
            "unknown_nmi_panic panic_print=0x41")
 

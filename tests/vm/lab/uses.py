@@ -36,7 +36,7 @@ def _use(vm, begin, reason, end):
 
 
 def mounted(vm, disk, where="/mnt"):
-    return _use(vm, f"mkfs.ext4 -q -F /dev/{disk}; mkdir -p '{where}'; mount /dev/{disk} '{where}'",
+    return _use(vm, f"mkfs.ext4 -q -F /dev/{disk}; mkdir -p '{where}'; mount -t ext4 /dev/{disk} '{where}'",
                 f"/dev/{disk} is mounted on {where}", f"umount -l '{where}'")
 
 
@@ -53,7 +53,7 @@ def device_mapper(vm, disk):
 def mount_namespace(vm, disk):
     """Mounted in another mount namespace only."""
     vm.run(f"mkfs.ext4 -q -F /dev/{disk}", 120)
-    vm.run(f"unshare -m --propagation private bash -c 'mount /dev/{disk} /mnt && exec sleep 10000' "
+    vm.run(f"unshare -m --propagation private bash -c 'mount -t ext4 /dev/{disk} /mnt && exec sleep 10000' "
            ">/dev/null 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
     with _use(vm, f"until grep -q /dev/{disk} /proc/{pid}/mountinfo && grep -q sleep /proc/{pid}/comm; do sleep 0.1; done",

@@ -178,7 +178,7 @@ def mounted_partition(vm):
     vm.run(f"printf '\\0\\0\\0\\0\\x83\\0\\0\\0\\0\\x8\\0\\0\\0\\0\\1\\0\\x55\\xaa' >/run/lab/table\n"
            f"dd if=/run/lab/table of=/dev/{name} bs=1 seek=446 count=16 conv=notrunc status=none\n"
            f"dd if=/run/lab/table of=/dev/{name} bs=1 skip=16 seek=510 conv=notrunc status=none\n"
-           f"blockdev --rereadpt /dev/{name}; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount /dev/{name}p1 /mnt", 120)
+           f"blockdev --rereadpt /dev/{name}; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount -t ext4 /dev/{name}p1 /mnt", 120)
     in_use_until_forced(vm, DISK, f"/dev/{name}p1 is mounted on /mnt", "nvme")
     vm.run("umount -l /mnt")
     name = uses.disk_of(vm, DISK)
@@ -216,7 +216,7 @@ def mount_namespace_without_process(vm):
     name = uses.disk_of(vm, DISK)
     vm.run(f"mkfs.ext4 -q -F /dev/{name}", 120)
     vm.run("mkdir -p /run/ns; mount --bind /run/ns /run/ns; mount --make-private /run/ns; touch /run/ns/m\n"
-           f"unshare --mount=/run/ns/m --propagation private mount /dev/{name} /mnt")
+           f"unshare --mount=/run/ns/m --propagation private mount -t ext4 /dev/{name} /mnt")
     in_use_until_forced(
         vm, DISK, f"/dev/{name} is mounted in another mount namespace, or opened exclusively", "nvme")
     vm.run("umount /run/ns/m; umount /run/ns")
