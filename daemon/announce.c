@@ -106,7 +106,8 @@ void announce_changed(struct service *s, const struct device_entry *e, uint32_t 
 
 void announce_removed(struct service *s, struct device_entry *e)
 {
-	_cleanup_(freep) char *path = s->announced ? device_path(e) : NULL;
+	/* Not of one that nobody was told of, since nothing but its name was ever known. */
+	_cleanup_(freep) char *path = s->announced && e->seq > 0 ? device_path(e) : NULL;
 	char group[32], bus[64];
 
 	/* While it can still be found: what is removed is looked up. */

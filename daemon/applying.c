@@ -93,6 +93,9 @@ static int start_one(struct operation *o, struct one *one, const struct device_e
 		return -ENOMEM;
 	order = operation_order(o, one->bus, one->name);
 	order.dry_run = o->options.dry_run;
+	/* A machine has more devices than can be moved before the call is answered: the others go on after
+	 * that. */
+	order.patient = !order.dry_run;
 	return rebinding_start(o->service, &order, one_done, one, &one->rebinding);
 }
 

@@ -21,11 +21,10 @@ int group_bus_add(struct service *s);
 #define ERROR_SHADOWED ERROR_PREFIX "Shadowed"
 
 /*
- * The device of that name, or NULL with the error that says why not: there is none, or it has no
- * driver_override file.
+ * 0 when there is a device of that name whose driver can be chosen: maybe one that is not in the table yet.
+ * Else negative errno, with the error that says why not.
  */
-struct device_entry *bus_find_device(
-	struct service *s, const char *bus, const char *name, sd_bus_error *error);
+int bus_check_device(struct service *s, const char *bus, const char *name, sd_bus_error *error);
 
 /* a(sus): what is wrong with policy files. */
 int bus_append_errors(sd_bus_message *m, const struct policy *policy);

@@ -132,7 +132,18 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 	(void)size;
 	(void)note;
 	o->task = NULL;
-	if (result != 0) {
+	if (result < 0) {
+		/* It was ended while it wrote: what it had done by then is taken back. */
+		o->result = (struct rebinding_result){ .error = "Stuck" };
+		if (result != -ETIMEDOUT)
+			text_copy(o->result.error, sizeof(o->result.error), "Failed");
+		(void)snprintf(o->result.reason, sizeof(o->result.reason), "writing %s: %s",
+			o->plan.files[0].path,
+			result == -ETIMEDOUT ? "the file system does not come back" : strerror(-result));
+		restore(o);
+		return;
+	}
+	if (result > 0) {
 		operation_task_failed(o, result, o->plan.files[0].path);
 		return;
 	}
@@ -209,6 +220,11 @@ static void try_plan(struct operation *o)
 
 /* Planning, within its turn. */
 
+static void fail_late(struct operation *o)
+{
+	operation_fail(o, ERROR_STUCK, "other changes take too long; nothing was changed");
+}
+
 static void planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
 	struct operation *o = userdata, *other;
@@ -232,11 +248,13 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 	}
 	/* A rule for several devices: whoever is about to write it, or has, is to be through with it first.
 	 */
-	for (other = o->service->operations->first; other; other = other->next)
-		if (other != o && plans_meet(&other->plan, &o->plan)) {
+	for (other = o->service->operations->first; other && !o->options.dry_run; other = other->next)
+		if (other != o && !other->options.dry_run && plans_meet(&other->plan, &o->plan)) {
 			plan_done(&o->plan);
 			leave_staging(o);
 			o->phase = PHASE_WAIT;
+			if (operation_left(o, 0) < LEAST_USEC) /* its timer has fired */
+				fail_late(o);
 			return;
 		}
 	if (needs_no_trial(o)) {
@@ -287,7 +305,9 @@ static bool is_its_turn(const struct operation *o)
 			before = false;
 			continue;
 		}
-		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT)
+		/* A dry run writes nothing, anybody may ask for one, and no change waits for it. */
+		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT ||
+			x->options.dry_run != o->options.dry_run)
 			continue;
 		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++busy >= BUSY_MAX)
 			return false;
@@ -324,7 +344,7 @@ static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)source;
 	(void)usec;
 	if (o->phase == PHASE_WAIT)
-		operation_fail(o, ERROR_STUCK, "other changes take too long; nothing was changed");
+		fail_late(o);
 	return 0;
 }
 

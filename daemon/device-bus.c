@@ -153,20 +153,28 @@ int device_bus_add(struct service *s)
 	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_DEVICES, enumerate, s);
 }
 
-struct device_entry *bus_find_device(
-	struct service *s, const char *bus, const char *name, sd_bus_error *error)
+static bool is_file_name(const char *s)
 {
-	struct device_entry *e = devices_find(&s->devices, bus, name);
-	char path[PATH_MAX];
+	return *s && !strchr(s, '/') && !streq(s, ".") && !streq(s, "..");
+}
 
-	if (e)
-		return e;
-	if (*bus && *name && !strchr(bus, '/') && !strchr(name, '/') &&
-		path_printf(path, sizeof(path), "%s/bus/%s/devices/%s", s->settings->sysfs, bus, name) >= 0 &&
-		access(path, F_OK) == 0 && !streq(name, ".") && !streq(name, "..") && !streq(bus, ".."))
-		(void)sd_bus_error_setf(error, ERROR_NOT_SUPPORTED,
+int bus_check_device(struct service *s, const char *bus, const char *name, sd_bus_error *error)
+{
+	char path[PATH_MAX], *end;
+
+	if (devices_find(&s->devices, bus, name))
+		return 0;
+	if (!is_file_name(bus) || !is_file_name(name) ||
+		path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", s->settings->sysfs,
+			bus, name) < 0)
+		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
+	/* It came a moment ago, and udev is not through with it yet. */
+	if (access(path, F_OK) == 0)
+		return 0;
+	end = strrchr(path, '/');
+	*end = '\0';
+	if (access(path, F_OK) == 0)
+		return sd_bus_error_setf(error, ERROR_NOT_SUPPORTED,
 			"%s %s has no driver_override file, so its driver cannot be chosen", bus, name);
-	else
-		(void)sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
-	return NULL;
+	return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
 }

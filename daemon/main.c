@@ -123,7 +123,8 @@ static int connect_bus(struct service *s)
 		r = device_bus_add(s);
 	if (r >= 0)
 		r = group_bus_add(s);
-	return r < 0 ? r : sd_bus_attach_event(s->bus, s->event, SD_EVENT_PRIORITY_NORMAL);
+	/* Below all else: whoever calls without a pause shall not keep finished work from being noticed. */
+	return r < 0 ? r : sd_bus_attach_event(s->bus, s->event, PRIORITY_OTHERS);
 }
 
 static int watch_signals(sd_event *event)

@@ -4,11 +4,13 @@
 #include "bus.h"
 #include "explaining.h"
 #include "operation.h"
+#include "survey.h"
 #include "text.h"
 
 #include "../policy/sysfs.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -41,20 +43,69 @@ static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *
 	return r < 0 ? r : 1;
 }
 
-static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
+/* A question for a device that is in no table yet. */
+struct question {
+	struct service *service;
+	sd_bus_message *call;
+};
+
+static int answer_with_path(const struct service *s, sd_bus_message *m, sd_bus_error *error)
 {
 	_cleanup_(freep) char *path = NULL;
-	const char *bus, *name;
 	const struct device_entry *e;
+	const char *bus, *name;
 	int r = sd_bus_message_read(m, "ss", &bus, &name);
 
 	if (r < 0)
 		return r;
-	e = bus_find_device(userdata, bus, name, error);
+	e = devices_find(&s->devices, bus, name);
 	if (!e)
-		return -ENODEV;
+		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
 	path = device_path(e);
 	return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
+}
+
+static void looked(void *userdata)
+{
+	struct question *q = userdata;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = sd_bus_message_rewind(q->call, true);
+
+	if (r >= 0)
+		r = answer_with_path(q->service, q->call, &error);
+	if (r < 0)
+		(void)sd_bus_reply_method_errno(q->call, r, &error);
+	sd_bus_error_free(&error);
+	(void)sd_bus_message_unref(q->call);
+	free(q);
+}
+
+static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct service *s = userdata;
+	const char *bus, *name;
+	struct question *q;
+	int r = sd_bus_message_read(m, "ss", &bus, &name);
+
+	if (r >= 0)
+		r = bus_check_device(s, bus, name, error);
+	if (r >= 0)
+		r = sd_bus_message_rewind(m, true);
+	if (r < 0)
+		return r;
+	if (devices_find(&s->devices, bus, name))
+		return answer_with_path(s, m, error);
+	q = malloc(sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	*q = (struct question){ .service = s, .call = sd_bus_message_ref(m) };
+	r = survey_now(s, bus, name, looked, q, NULL);
+	if (r < 0) {
+		(void)sd_bus_message_unref(q->call);
+		free(q);
+		return r;
+	}
+	return 1;
 }
 
 static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -64,8 +115,9 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
 
 	if (r < 0)
 		return r;
-	if (!bus_find_device(userdata, bus, name, error))
-		return -ENODEV;
+	r = bus_check_device(userdata, bus, name, error);
+	if (r < 0)
+		return r;
 	return explaining_start(userdata, m, bus, name);
 }
 
@@ -131,6 +183,27 @@ static int append_buses(sd_bus_message *reply, const struct service *s)
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+/* "HOLD" of a text of KEY=VALUE lines; NULL: it has none. */
+static const char *line_of(const char *text, const char *key)
+{
+	const size_t n = strlen(key);
+
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		if (strncmp(line, key, n) == 0 && line[n] == '=')
+			return line + n + 1;
+	return NULL;
+}
+
+/* One that was killed has left its file behind. */
+static bool is_running(const char *text)
+{
+	const char *pid = line_of(text, "PID"), *boot = line_of(text, "BOOT_ID");
+
+	if (boot && strncmp(boot, boot_id(), strlen(boot_id())) != 0)
+		return false;
+	return !pid || kill((pid_t)strtol(pid, NULL, 10), 0) >= 0 || errno != ESRCH;
+}
+
 /* What the guard has written about itself; it removes the file when it ends. */
 static int append_hold(sd_bus_message *reply, const struct service *s)
 {
@@ -142,13 +215,11 @@ static int append_hold(sd_bus_message *reply, const struct service *s)
 
 	if (path_printf(path, sizeof(path), "%s/guard", s->settings->state_dir) >= 0)
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 || read_full(fd, 4096, 65536, &text, &size) < 0)
+	if (fd < 0 || read_full(fd, 4096, 65536, &text, &size) < 0 || !is_running(text))
 		return sd_bus_message_append(reply, "s", "no guard");
-	line = startswith(text, "HOLD=");
-	if (!line) {
-		line = strstr(text, "\nHOLD=");
-		line = line ? line + strlen("\nHOLD=") : "the guard does not say";
-	}
+	line = line_of(text, "HOLD");
+	if (!line)
+		line = "the guard does not say";
 	hold = text_utf8(line, strcspn(line, "\n"));
 	return hold ? sd_bus_message_append(reply, "s", hold) : -ENOMEM;
 }

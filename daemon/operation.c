@@ -2,6 +2,7 @@
 /* The beginning and the end of calls that change something; see operation.h. */
 #include "bus.h"
 #include "operation-steps.h"
+#include "text.h"
 
 #include <stdarg.h>
 
@@ -58,6 +59,10 @@ void operation_finish(struct operation *o)
 	struct service *s = o->service;
 
 	s->last_used = operation_now(s);
+	/* What the device needed meanwhile was left to this call, and it has not got that far. */
+	if (operation_changes_policy(o) && !o->options.dry_run && o->phase >= PHASE_PLAN &&
+		o->phase < PHASE_REBIND)
+		survey_want(s, o->bus, o->name, TRIGGER_EVENT);
 	free_operation(o);
 	changing_run_waiting(s);
 }
@@ -223,7 +228,8 @@ static int read_arguments(struct operation *o, sd_bus_error *error)
 			return r;
 		if (!is_value(driver) || !driver_name_is_valid(driver))
 			return sd_bus_error_setf(error, ERROR_INVALID,
-				"%.130s is no driver's name, and not none, default or vfio", driver);
+				"%.*s is no driver's name, and not none, default or vfio",
+				(int)utf8_prefix(driver, 130), driver);
 		o->driver = strdup(driver);
 		if (!o->driver)
 			return -ENOMEM;
@@ -237,8 +243,9 @@ static int begin(struct operation *o, sd_bus_error *error)
 
 	if (r < 0)
 		return r;
-	if (o->name && !bus_find_device(o->service, o->bus, o->name, error))
-		return -ENODEV;
+	r = o->name ? bus_check_device(o->service, o->bus, o->name, error) : 0;
+	if (r < 0)
+		return r;
 	if (o->options.dry_run) {
 		go(o);
 		return 1;
@@ -298,7 +305,8 @@ bool operations_busy(const struct service *s)
 bool operations_about(const struct service *s, const char *bus, const char *name)
 {
 	for (const struct operation *o = s->operations->first; o; o = o->next)
-		if (o->phase >= PHASE_PLAN && o->name && streq(o->name, name) && streq(o->bus, bus))
+		if (o->phase >= PHASE_PLAN && !o->options.dry_run && o->name && streq(o->name, name) &&
+			streq(o->bus, bus))
 			return true;
 	return false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The a{sv} of the methods; see options.h. */
 #include "bus.h"
+#include "text.h"
 #include "options.h"
 
 static const struct known {
@@ -117,8 +118,8 @@ int options_read(sd_bus_message *m, unsigned allowed, struct options *ret, sd_bu
 			if (streq(known[i].name, name) && (allowed & known[i].option))
 				k = &known[i];
 		if (!k)
-			return sd_bus_error_setf(
-				error, ERROR_INVALID, "this method has no option %.64s", name);
+			return sd_bus_error_setf(error, ERROR_INVALID, "this method has no option %.*s",
+				(int)utf8_prefix(name, 64), name);
 		r = take(m, &o, k, error);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(m);

@@ -45,6 +45,13 @@ static void look_soon(struct service *s, size_t look)
 	(void)sd_event_source_set_enabled(s->owners->timer, SD_EVENT_ONESHOT);
 }
 
+static bool is_armed(struct service *s)
+{
+	int enabled = SD_EVENT_OFF;
+
+	return sd_event_source_get_enabled(s->owners->timer, &enabled) > 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
@@ -74,7 +81,9 @@ static int on_node(sd_event_source *source, const struct inotify_event *event, v
 				s->owners->folders[i] = sd_event_source_disable_unref(source);
 		return 0;
 	}
-	if (!(event->mask & IN_ISDIR)) /* a folder is opened to be listed */
+	/* A folder is opened to be listed. A look that is near already is not put off: nodes may be opened by
+	 * anybody, at any rate. */
+	if (!(event->mask & IN_ISDIR) && !(s->owners->look == 0 && is_armed(s)))
 		look_soon(s, 0);
 	return 0;
 }
@@ -98,6 +107,8 @@ void owners_consider(struct service *s, const struct device_entry *e)
 			say(LOG_WARNING,
 				"%s cannot be watched, so it is not noticed when a group is free: %s", path,
 				strerror(-r));
+		if (r >= 0)
+			(void)sd_event_source_set_priority(s->owners->folders[i], PRIORITY_OTHERS);
 	}
 }
 

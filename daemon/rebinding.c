@@ -3,10 +3,12 @@
 #include "bus.h"
 #include "rebinding.h"
 #include "task.h"
+#include "text.h"
 
 #include <syslog.h>
 
-/* Processes at once; each may be asleep in the kernel most of its time. */
+/* Processes at once, for those that somebody waits for and as many again for the others; each may be asleep
+ * in the kernel most of its time. */
 #define RUNNING_MAX 8U
 /* Between the enforcer's own limit and ours, for its start and its end. */
 #define MARGIN_USEC 1500000U
@@ -16,10 +18,10 @@ struct rebinding {
 	struct service *service;
 	char *bus, *name, *staging;
 	enum rebind rebind;
-	bool overwrite, dry_run;
-	uint64_t deadline;
-	sd_event_source *timer; /* while it waits */
-	struct task *task;	/* while it runs */
+	bool overwrite, dry_run, patient;
+	uint64_t usec, deadline; /* deadline: of a patient one, once it has begun */
+	sd_event_source *timer;	 /* while it waits */
+	struct task *task;	 /* while it runs */
 	bool began;
 	void (*done)(void *userdata, const struct rebinding_result *result);
 	void (*destroy)(void *userdata);
@@ -28,7 +30,7 @@ struct rebinding {
 
 struct rebindings {
 	struct rebinding *first; /* in the order in which they were asked for */
-	unsigned running;
+	unsigned running[2];	 /* [true]: patient ones */
 };
 
 static void free_rebinding(struct rebinding *r)
@@ -55,7 +57,7 @@ static void end(struct rebinding *r, const struct rebinding_result *result)
 		at = &(*at)->next;
 	*at = r->next;
 	if (r->began)
-		s->rebindings->running--;
+		s->rebindings->running[r->patient]--;
 	if (r->done)
 		r->done(r->userdata, result);
 	free_rebinding(r);
@@ -85,6 +87,21 @@ static void take(const char *line, size_t n, const char *key, char *buf, size_t 
 	buf[n] = '\0';
 }
 
+/* What a mount point or a process is called need not be UTF-8; a cut may have made it none. */
+static void take_reason(const char *line, size_t n, struct rebinding_result *said)
+{
+	char raw[sizeof(said->reason)] = "";
+	char *text;
+
+	take(line, n, "REASON=", raw, sizeof(raw));
+	if (!raw[0])
+		return;
+	text = text_utf8(raw, strlen(raw));
+	(void)snprintf(said->reason, sizeof(said->reason), "%.*s",
+		text ? (int)utf8_prefix(text, sizeof(said->reason) - 1) : 0, text ? text : "");
+	free(text);
+}
+
 static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
 	struct rebinding *r = userdata;
@@ -102,7 +119,7 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 
 		take(line, n, "STATE=", said.state, sizeof(said.state));
 		take(line, n, "ERROR=", said.error, sizeof(said.error));
-		take(line, n, "REASON=", said.reason, sizeof(said.reason));
+		take_reason(line, n, &said);
 		line += n + (line[n] == '\n');
 	}
 	if (result != 0 && !said.error[0]) {
@@ -165,13 +182,16 @@ static int run(struct rebinding *r)
 	return task_spawn(s->event, argv, left, finished, r, &r->task);
 }
 
-/* Nobody before it has to do with the same device. */
+/* Nobody is at work on the same device, nor waits for that before it; but a patient one lets others pass. */
 static bool is_its_turn(const struct rebinding *r)
 {
-	const struct rebinding *other = r->service->rebindings->first;
+	bool before = true;
 
-	for (; other != r; other = other->next)
-		if (streq(other->name, r->name) && streq(other->bus, r->bus))
+	for (const struct rebinding *other = r->service->rebindings->first; other; other = other->next)
+		if (other == r)
+			before = false;
+		else if ((other->began || (before && (r->patient || !other->patient))) &&
+			 streq(other->name, r->name) && streq(other->bus, r->bus))
 			return false;
 	return true;
 }
@@ -182,12 +202,12 @@ static void run_next(struct service *s)
 		int k;
 
 		next = r->next;
-		if (s->rebindings->running >= RUNNING_MAX)
-			return;
-		if (r->began || !is_its_turn(r))
+		if (r->began || s->rebindings->running[r->patient] >= RUNNING_MAX || !is_its_turn(r))
 			continue;
 		r->began = true;
-		s->rebindings->running++;
+		s->rebindings->running[r->patient]++;
+		if (r->patient)
+			r->deadline = now(s) + r->usec;
 		r->timer = sd_event_source_disable_unref(r->timer);
 		k = run(r);
 		if (k < 0) {
@@ -202,7 +222,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	(void)source;
 	(void)usec;
-	end_with(userdata, "Stuck", "another change of the device takes too long");
+	end_with(userdata, "Stuck", "other changes take too long; nothing was done");
 	return 0;
 }
 
@@ -233,11 +253,15 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 		.rebind = order->rebind,
 		.overwrite = order->overwrite,
 		.dry_run = order->dry_run,
+		.patient = order->patient,
+		.usec = order->usec,
 		.deadline = now(s) + order->usec,
 		.done = done,
 		.userdata = userdata };
 	if (r->bus && r->name && (r->staging || !order->staging))
-		k = sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC, r->deadline, 10000, on_timer, r);
+		k = r->patient ? 0
+			       : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC, r->deadline, 10000,
+					 on_timer, r);
 	if (k >= 0)
 		k = sd_event_add_defer(s->event, &source, on_start, s);
 	if (k < 0) {

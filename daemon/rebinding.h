@@ -18,6 +18,7 @@ struct rebinding_order {
 	bool dry_run;
 	const char *staging;		 /* a directory of policy that comes before all others; NULL: none */
 	uint64_t usec;			 /* how long it may take, waiting for its turn included */
+	bool patient;			 /* nobody waits for it: usec counts from when it begins */
 	void (*destroy)(void *userdata); /* once done has been called or never will be; may be NULL */
 };
 

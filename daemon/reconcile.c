@@ -70,6 +70,7 @@ static int move(struct service *s, const struct device_entry *e, enum advice adv
 			/* It only has to be noted that all is as it should be. */
 			.rebind = advice == ADVICE_RECORD ? REBIND_NO : REBIND_UNSET,
 			.destroy = free_move,
+			.patient = true,
 			.usec = REBIND_USEC };
 		r = rebinding_start(s, &order, moved, m, NULL);
 	}

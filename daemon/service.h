@@ -12,6 +12,10 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+/* Of event sources that any user can keep busy: whatever finished work, timers and the kernel tell comes
+ * first. */
+#define PRIORITY_OTHERS (SD_EVENT_PRIORITY_NORMAL + 10)
+
 #define BUS_NAME "org.driveroverrides1"
 #define BUS_PATH "/org/driveroverrides1"
 #define BUS_DEVICES BUS_PATH "/device"

@@ -127,8 +127,10 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		reconcile_consider(s, e, trigger_of(v, e));
 		return;
 	}
-	if (!e) {
-		e = devices_add(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
+	/* Or known by name only, since the first look at it did not come back. */
+	if (!e || e->seq == 0) {
+		if (!e)
+			e = devices_add(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
 		if (!e)
 			return;
 		e->seq = v->seq;

@@ -23,7 +23,7 @@ struct task {
 	size_t size, allocated;
 	pid_t pid;
 	int fd;
-	bool may_kill;
+	bool may_kill, in_second_half;
 };
 
 static void release(struct task *t)
@@ -145,9 +145,18 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct task *t = userdata;
+	siginfo_t ended = {};
+	bool gets_on = false;
 
 	(void)usec;
-	if (t->note && memcmp(&t->noted, t->note, sizeof(t->noted)) != 0) {
+	if (waitid(P_PID, (id_t)t->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0)
+		return 0; /* just in time: the loop is about to tell */
+	if (t->note) {
+		gets_on = memcmp(&t->noted, t->note, sizeof(t->noted)) != 0;
+		if (!t->note->name[0] && !t->in_second_half)
+			gets_on = t->in_second_half = true; /* about no device: all of its time */
+	}
+	if (gets_on) {
 		t->noted = *t->note;
 		(void)sd_event_source_set_time_relative(s, t->usec / 2);
 		return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);

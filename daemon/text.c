@@ -33,6 +33,15 @@ bool utf8_is_valid(const char *s)
 	return true;
 }
 
+size_t utf8_prefix(const char *s, size_t most)
+{
+	size_t n = 0, next;
+
+	while (s[n] && (next = utf8_length(s + n)) > 0 && n + next <= most)
+		n += next;
+	return n;
+}
+
 void text_put_utf8(FILE *f, const char *s)
 {
 	while (*s) {

@@ -9,6 +9,9 @@ size_t utf8_length(const char *s) _pure_;
 
 bool utf8_is_valid(const char *s) _pure_;
 
+/* How many bytes of s, at most that many, are whole characters. */
+size_t utf8_prefix(const char *s, size_t most) _pure_;
+
 /* Writes a text; bytes that are no UTF-8, and control characters, as \xHH. */
 void text_put_utf8(FILE *f, const char *s);
 

@@ -50,8 +50,16 @@ static int map(const char *state_dir, int flags, struct intents **ret)
 		/* None yet, or of another version of this program. */
 		if (!writes)
 			return -ENODATA;
-		if (ftruncate(fd, 0) < 0 || ftruncate(fd, sizeof(**ret)) < 0)
+		if (ftruncate(fd, 0) < 0)
 			return negative_errno();
+	}
+	/* A hole could not be filled when the file system is full, and that would be a signal. */
+	if (writes) {
+		r = -posix_fallocate(fd, 0, sizeof(**ret));
+		if (r < 0) {
+			(void)unlink(path);
+			return r;
+		}
 	}
 	p = mmap(NULL, sizeof(**ret), writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)

@@ -390,10 +390,10 @@ void store_policy(const char *state_dir, const struct policy *policy)
 static bool is_copy_of(const struct policy *policy, const char *name)
 {
 	for (size_t i = 0; i < policy->n_files; i++) {
-		char escaped[256];
+		char own[256];
 
-		if (name_escape(policy->files[i].path, escaped, sizeof(escaped)) >= 0 &&
-			streq(name, escaped) && policy->files[i].status != POLICY_FILE_MASKED)
+		policy_state_name(policy->files[i].path, own);
+		if (streq(name, own) && policy->files[i].status != POLICY_FILE_MASKED)
 			return true;
 	}
 	return false;

@@ -7,10 +7,12 @@
 
 #include "../enforce/apply.h"
 #include "../enforce/intent.h"
+#include "../enforce/log.h"
 #include "../enforce/store.h"
 #include "../policy/decide.h"
 
 #include <fcntl.h>
+#include <syslog.h>
 
 /* A decision, and what came of writing it: see write_override(). */
 struct written {
@@ -86,7 +88,7 @@ static int write_override(struct worker *w, struct written *done)
 }
 
 /* The record of a device that was just written to, and what is to be told of its first probe later. */
-static void record_and_follow(struct worker *w, const struct written *done, uint64_t seqnum)
+static void record_and_follow(struct worker *w, struct written *done, uint64_t seqnum)
 {
 	const struct decision *decision = &done->decision;
 	struct sysfs_device *d = to_sysfs_device(decision->device);
@@ -116,8 +118,11 @@ static void record_and_follow(struct worker *w, const struct written *done, uint
 	if (stands < 0)
 		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
 			decision->driver, strerror(-stands));
-	if (w->sysfs.state_dir)
-		(void)record_write(w->sysfs.state_dir, d, record);
+	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, d, record) < 0 && done->wrote) {
+		/* All that is left to say that the override is ours. */
+		log_line(LOG_WARNING, "%s %s: its record cannot be written", d->bus, d->name);
+		done->intent = NULL;
+	}
 
 	if (!done->first_probe_to_come)
 		return;
