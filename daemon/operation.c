@@ -118,6 +118,7 @@ struct rebinding_order operation_order(const struct operation *o, const char *bu
 			  : o->options.force		    ? REBIND_FORCE
 							    : REBIND_UNSET,
 		.overwrite = o->options.force,
+		.question = o->options.dry_run,
 		.usec = operation_left(o, RESERVE_USEC) };
 }
 

@@ -7,9 +7,21 @@
 
 #include <syslog.h>
 
-/* Processes at once, for those that somebody waits for and as many again for the others; each may be asleep
- * in the kernel most of its time. */
-#define RUNNING_MAX 8U
+/* Each with its own number of processes at once, which may be asleep in the kernel most of their time: so
+ * nobody has to wait for others' work, nor for questions that anybody may ask. */
+enum lane {
+	LANE_CALL,     /* somebody waits for it */
+	LANE_PATIENT,  /* nobody does */
+	LANE_QUESTION, /* it only says what would come of it */
+	LANE_COUNT,
+};
+
+static const unsigned running_max[LANE_COUNT] = {
+	[LANE_CALL] = 8,
+	[LANE_PATIENT] = 8,
+	[LANE_QUESTION] = 4,
+};
+
 /* Between the enforcer's own limit and ours, for its start and its end. */
 #define MARGIN_USEC 1500000U
 
@@ -18,7 +30,8 @@ struct rebinding {
 	struct service *service;
 	char *bus, *name, *staging;
 	enum rebind rebind;
-	bool overwrite, dry_run, patient;
+	bool overwrite, dry_run;
+	enum lane lane;
 	uint64_t usec, deadline; /* deadline: of a patient one, once it has begun */
 	sd_event_source *timer;	 /* while it waits */
 	struct task *task;	 /* while it runs */
@@ -57,7 +70,7 @@ static void end(struct rebinding *r, const struct rebinding_result *result)
 		at = &(*at)->next;
 	*at = r->next;
 	if (r->began)
-		s->rebindings->running[r->patient]--;
+		s->rebindings->running[r->lane]--;
 	if (r->done)
 		r->done(r->userdata, result);
 	free_rebinding(r);
@@ -182,15 +195,20 @@ static int run(struct rebinding *r)
 	return task_spawn(s->event, argv, left, finished, r, &r->task);
 }
 
-/* Nobody is at work on the same device, nor waits for that before it; but a patient one lets others pass. */
+/* Nobody is at work on the same device, nor waits for that before it; but a patient one lets others pass. A
+ * question changes nothing, and is nobody's business. */
 static bool is_its_turn(const struct rebinding *r)
 {
 	bool before = true;
 
+	if (r->lane == LANE_QUESTION)
+		return true;
 	for (const struct rebinding *other = r->service->rebindings->first; other; other = other->next)
 		if (other == r)
 			before = false;
-		else if ((other->began || (before && (r->patient || !other->patient))) &&
+		else if (other->lane != LANE_QUESTION &&
+			 (other->began ||
+				 (before && (r->lane == LANE_PATIENT || other->lane == LANE_CALL))) &&
 			 streq(other->name, r->name) && streq(other->bus, r->bus))
 			return false;
 	return true;
@@ -202,11 +220,11 @@ static void run_next(struct service *s)
 		int k;
 
 		next = r->next;
-		if (r->began || s->rebindings->running[r->patient] >= RUNNING_MAX || !is_its_turn(r))
+		if (r->began || s->rebindings->running[r->lane] >= running_max[r->lane] || !is_its_turn(r))
 			continue;
 		r->began = true;
-		s->rebindings->running[r->patient]++;
-		if (r->patient)
+		s->rebindings->running[r->lane]++;
+		if (r->lane == LANE_PATIENT)
 			r->deadline = now(s) + r->usec;
 		r->timer = sd_event_source_disable_unref(r->timer);
 		k = run(r);
@@ -253,15 +271,17 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 		.rebind = order->rebind,
 		.overwrite = order->overwrite,
 		.dry_run = order->dry_run,
-		.patient = order->patient,
+		.lane = order->patient	  ? LANE_PATIENT
+			: order->question ? LANE_QUESTION
+					  : LANE_CALL,
 		.usec = order->usec,
 		.deadline = now(s) + order->usec,
 		.done = done,
 		.userdata = userdata };
 	if (r->bus && r->name && (r->staging || !order->staging))
-		k = r->patient ? 0
-			       : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC, r->deadline, 10000,
-					 on_timer, r);
+		k = r->lane == LANE_PATIENT ? 0
+					    : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
+						      r->deadline, 10000, on_timer, r);
 	if (k >= 0)
 		k = sd_event_add_defer(s->event, &source, on_start, s);
 	if (k < 0) {

@@ -16,6 +16,7 @@ struct rebinding_order {
 	enum rebind rebind; /* REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* an override that is not ours, too */
 	bool dry_run;
+	bool question;			 /* a dry run that nothing depends on */
 	const char *staging;		 /* a directory of policy that comes before all others; NULL: none */
 	uint64_t usec;			 /* how long it may take, waiting for its turn included */
 	bool patient;			 /* nobody waits for it: usec counts from when it begins */

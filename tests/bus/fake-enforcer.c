@@ -3,7 +3,8 @@
  * Stands for `driver-override rebind` on a mock tree, where no kernel binds anything: decides by the policy
  * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
- * (until that line is gone) or "BUS/NAME silent". Each call is a line in SYSFS/../calls.
+ * (until that line is gone; "slow": also in a dry run) or "BUS/NAME silent". Each call is a line in
+ * SYSFS/../calls.
  */
 #include "apply.h"
 #include "store.h"
@@ -176,7 +177,7 @@ static int rebind(void)
 		return say("", "NoSuchDevice", "no such device", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;
-	while (!dry_run && fault("wait", text, sizeof(text)))
+	while ((!dry_run && fault("wait", text, sizeof(text))) || fault("slow", text, sizeof(text)))
 		(void)usleep(10000);
 	if (fault("silent", text, sizeof(text)))
 		return 1;

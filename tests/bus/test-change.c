@@ -235,6 +235,24 @@ START_TEST(none_without_a_driver_is_done_without_a_trial)
 }
 END_TEST
 
+/* A mount point, or a name that was cut in the middle of a character: there is an answer all the same. */
+START_TEST(a_reason_that_is_no_text_is_told_as_one)
+{
+	struct harness *h = begin();
+	const char *long_name = "/";
+
+	faults(h, "pci/" CARD " InUse is mounted on /mnt/caf\xe9\n");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!InUse");
+	ck_assert_str_eq(h->error.message, "is mounted on /mnt/caf\\xe9");
+	faults(h, "");
+	/* 130 bytes of it are shown, and that ends within a character. */
+	for (unsigned i = 0; i < 80; i++)
+		long_name = mock_printf(h->m, "%s\u00e9", long_name);
+	ck_assert_str_eq(set(h, "pci", CARD, long_name), "!Invalid");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(rebind_no_is_policy_without_a_move)
 {
 	struct harness *h = begin();
@@ -400,9 +418,9 @@ SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear
 	options_stand_in_the_file, devices_are_named_by_path_and_id_as_well,
 	a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
 	what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
-	none_without_a_driver_is_done_without_a_trial, rebind_no_is_policy_without_a_move,
-	somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
-	arguments_that_make_no_sense_change_nothing, device_objects_have_the_methods_as_well,
-	odd_names_make_files_that_mean_the_device_alone,
+	none_without_a_driver_is_done_without_a_trial, a_reason_that_is_no_text_is_told_as_one,
+	rebind_no_is_policy_without_a_move, somebody_elses_override_is_taken_by_force_only,
+	apply_all_answers_for_each_device, arguments_that_make_no_sense_change_nothing,
+	device_objects_have_the_methods_as_well, odd_names_make_files_that_mean_the_device_alone,
 	a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
 	a_full_disk_is_an_error_and_all_is_as_before)

@@ -170,6 +170,16 @@ START_TEST(the_manager_tells_of_policy_and_hold)
 		rename(mock_printf(h->m, "%s/new", h->m->root), mock_printf(h->m, "%s/guard", h->m->state)),
 		0);
 	ck_assert_str_eq(manager_property(h, "Hold", "s"), "active");
+	/* What was killed says nothing any more, nor does what ran before the last boot. */
+	text = mock_printf(h->m, "VERSION=1\nPID=%d\nHOLD=active\n", (int)getpid());
+	make_file(mock_printf(h->m, "%s/guard", h->m->state), text, strlen(text));
+	ck_assert_str_eq(manager_property(h, "Hold", "s"), "active");
+	text = mock_printf(h->m, "VERSION=1\nPID=%d\nHOLD=active\n", INT_MAX);
+	make_file(mock_printf(h->m, "%s/guard", h->m->state), text, strlen(text));
+	ck_assert_str_eq(manager_property(h, "Hold", "s"), "no guard");
+	text = mock_printf(h->m, "VERSION=1\nBOOT_ID=x\nPID=%d\nHOLD=active\n", (int)getpid());
+	make_file(mock_printf(h->m, "%s/guard", h->m->state), text, strlen(text));
+	ck_assert_str_eq(manager_property(h, "Hold", "s"), "no guard");
 	harness_free(h);
 }
 END_TEST
@@ -225,6 +235,62 @@ START_TEST(devices_that_come_and_go_are_signalled)
 	tell(h, "remove", "pci", "0000:00:05.0");
 	wait_signals(&removed, 2);
 	ck_assert_str_eq(property(h, "pci", "0000:00:05.0", "State"), "!UnknownObject");
+	harness_free(h);
+}
+END_TEST
+
+/* Of virtual functions, say, that a script has just made. */
+START_TEST(a_device_is_one_before_udev_has_told_of_it)
+{
+	struct harness *h = harness_new();
+	const char *devpath, *path;
+	sd_bus_message *m;
+
+	three_devices(h);
+	service_start(h);
+	for (unsigned i = 5; i < 8; i++) {
+		devpath = mock_pci_add(
+			h->m, mock_printf(h->m, "0000:00:%02x.0", i), NULL, 0x8086, 0x10d3, 0x020000);
+		mock_group(h->m, 10 + i, devpath, NULL);
+	}
+	m = call(h, "GetDevice", "ss", "pci", "0000:00:05.0");
+	ck_assert_ptr_nonnull(m);
+	ck_assert_int_gt(sd_bus_message_read(m, "o", &path), 0);
+	ck_assert_str_eq(path, "/org/driveroverrides1/device/pci/_30000_3a00_3a05_2e0");
+	(void)sd_bus_message_unref(m);
+	ck_assert_str_eq(property(h, "pci", "0000:00:05.0", "State"), "unmanaged");
+	ck_assert_str_eq(set(h, "pci", "0000:00:06.0", "vfio-pci"), "enforced");
+	ck_assert_str_eq(property(h, "pci", "0000:00:06.0", "Driver"), "vfio-pci");
+	m = call(h, "Explain", "ss", "pci", "0000:00:07.0");
+	ck_assert_ptr_nonnull(m);
+	(void)sd_bus_message_unref(m);
+	ck_assert_str_eq(outcome(h, call(h, "GetDevice", "ss", "pci", "0000:00:08.0")), "!NoSuchDevice");
+	mock_attr_remove(h->m, "/devices/pci0000:00/0000:00:07.0", "driver_override");
+	ck_assert_str_eq(outcome(h, call(h, "GetDevice", "ss", "pci", "0000:00:07.0")), "!NotSupported");
+	harness_free(h);
+}
+END_TEST
+
+/* Its name is all that is known of it at first. */
+START_TEST(a_new_device_that_hangs_is_signalled_as_a_new_one)
+{
+	struct harness *h = harness_new();
+	struct signals added, removed;
+	const char *devpath;
+
+	three_devices(h);
+	service_start(h);
+	listen_for(h, &added, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded");
+	listen_for(h, &removed, "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved");
+	devpath = mock_pci_add(h->m, "0000:00:05.0", NULL, 0x8086, 0x10d3, 0x020000);
+	mock_attr_hangs(h->m, devpath, "driver_override");
+	tell(h, "add", "pci", "0000:00:05.0");
+	wait_signals(&added, 1);
+	ck_assert_ptr_nonnull(strstr(added.log, "device/pci/_30000_3a00_3a05_2e0"));
+	ck_assert_str_eq(property(h, "pci", "0000:00:05.0", "State"), "stuck");
+	mock_remove(h->m, devpath);
+	tell(h, "remove", "pci", "0000:00:05.0");
+	wait_signals(&removed, 1);
 	harness_free(h);
 }
 END_TEST
@@ -410,7 +476,8 @@ END_TEST
 SUITE_MAIN("bus-read", 300, devices_are_listed_by_bus_and_name, a_device_tells_all_that_is_known,
 	names_find_objects_and_nothing_else_does, all_objects_come_in_one_call,
 	the_manager_tells_of_policy_and_hold, explain_is_the_command_lines_json,
-	devices_that_come_and_go_are_signalled, a_bus_that_comes_and_goes_is_signalled,
+	devices_that_come_and_go_are_signalled, a_device_is_one_before_udev_has_told_of_it,
+	a_new_device_that_hangs_is_signalled_as_a_new_one, a_bus_that_comes_and_goes_is_signalled,
 	a_moved_device_is_found_under_its_new_name, a_group_names_its_blockers,
 	policy_that_changes_on_disk_is_in_force_and_signalled,
 	a_read_that_hangs_makes_one_device_stuck_and_no_call_wait, bytes_that_are_no_text_reach_nobody,

@@ -163,6 +163,94 @@ START_TEST(what_is_in_use_is_tried_once_and_again_when_asked)
 }
 END_TEST
 
+/* A call for the device is under way while a new policy is looked at; what it is for depends on how it ends.
+ */
+static void policy_during_a_call(const char *driver, bool dry_run, const char *answer)
+{
+	struct harness *h = harness_new();
+	sd_bus *other;
+	sd_bus_message *m = NULL, *reply = NULL;
+	uint64_t serial;
+
+	three_devices(h);
+	service_start(h);
+	other = connect_as(h, 0);
+	faults(h, "pci/" CARD " slow\n");
+	ck_assert_int_ge(sd_bus_message_new_method_call(other, &m, "org.driveroverrides1",
+				 "/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride"),
+		0);
+	ck_assert_int_ge(sd_bus_message_append(m, "sss", "pci", CARD, driver), 0);
+	ck_assert_int_ge(sd_bus_message_append(m, "a{sv}", 1, "dry-run", "b", dry_run), 0);
+	ck_assert_int_ge(sd_bus_send(other, m, &serial), 0);
+	ck_assert_int_ge(sd_bus_flush(other), 0);
+	while (calls(h, "pci/" CARD " dry-run") < 1)
+		(void)usleep(1000);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	wait_property(h, "pci", CARD, "Decision", "vfio-pci");
+	drain(h);
+	if (dry_run) /* nobody waits for it */
+		while (calls(h, "pci/" CARD) < 2)
+			(void)usleep(1000);
+	faults(h, "");
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	while (!reply) {
+		ck_assert_int_ge(sd_bus_process(other, &reply), 0);
+		if (reply && sd_bus_message_is_signal(reply, NULL, NULL))
+			reply = sd_bus_message_unref(reply);
+		if (!reply)
+			ck_assert_int_ge(sd_bus_wait(other, PATIENCE_USEC), 0);
+	}
+	if (*answer)
+		ck_assert_str_eq(sd_bus_message_get_error(reply)->name, answer);
+	else
+		ck_assert(!sd_bus_message_is_method_error(reply, NULL));
+	(void)sd_bus_message_unref(reply);
+	(void)sd_bus_message_unref(m);
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+
+START_TEST(a_dry_run_keeps_no_device_from_being_moved)
+{
+	policy_during_a_call("none", true, "");
+}
+END_TEST
+
+START_TEST(what_a_refused_call_had_held_up_is_done_after_it)
+{
+	policy_during_a_call("no-such-driver", false, "org.driveroverrides1.Error.NoSuchDriver");
+}
+END_TEST
+
+/* Nobody waits for them, and somebody waits for the call. */
+START_TEST(moves_that_hang_take_no_calls_place)
+{
+	struct harness *h = harness_new();
+	const char *text = "";
+
+	three_devices(h);
+	mock_driver_add(h->m, "platform", "other");
+	for (unsigned i = 0; i < 20; i++) {
+		const char *devpath = mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), "platform:dev");
+
+		mock_bind(h->m, devpath, "foo");
+		mock_attr(h->m, devpath, "own_driver", "foo\n");
+		text = mock_printf(h->m, "%splatform/dev.%u slow\n", text, i);
+	}
+	faults(h, text);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", "[device all]\nName=dev.*\nDriver=none\n");
+	service_start(h);
+	while (calls(h, "platform/dev.") < 8)
+		(void)usleep(1000);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	faults(h, "");
+	for (unsigned i = 0; i < 20; i++)
+		wait_property(h, "platform", mock_printf(h->m, "dev.%u", i), "State", "enforced");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(rebind_no_is_reported_and_left)
 {
 	struct harness *h = harness_new();
@@ -319,5 +407,6 @@ SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
 	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
 	what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
-	a_stuck_device_that_comes_back_is_put_right_unasked,
+	a_stuck_device_that_comes_back_is_put_right_unasked, a_dry_run_keeps_no_device_from_being_moved,
+	what_a_refused_call_had_held_up_is_done_after_it, moves_that_hang_take_no_calls_place,
 	a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)

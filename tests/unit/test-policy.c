@@ -330,10 +330,10 @@ START_TEST(copy_is_the_last_good_version_also_of_equal_size_and_time)
 }
 END_TEST
 
-START_TEST(copies_of_removed_files_are_cleaned_away)
+static void copy_comes_and_goes(const char *name)
 {
 	struct mock *m = mock_new();
-	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "x"));
+	const char *path = mock_policy(m, MOCK_ETC, name, RULE("a", "x"));
 	struct policy *policy = mock_load(m);
 	char copy[PATH_MAX];
 
@@ -349,6 +349,16 @@ START_TEST(copies_of_removed_files_are_cleaned_away)
 	policy_free(policy);
 	ck_assert_int_ne(access(copy, F_OK), 0);
 	mock_free(m);
+}
+
+START_TEST(copies_of_removed_files_are_cleaned_away)
+{
+	copy_comes_and_goes("10-a.conf");
+	/* Escaped it is longer than a name may be. */
+	copy_comes_and_goes(
+		"50-\u0432\u0438\u0434\u0435\u043e\u043a\u0430\u0440\u0442\u0430-\u0434\u043b\u044f-"
+		"\u0432\u0438\u0440\u0442\u0443\u0430\u043b\u044c\u043d\u043e\u0439-"
+		"\u043c\u0430\u0448\u0438\u043d\u044b.conf");
 }
 END_TEST
 
