@@ -252,7 +252,8 @@ char *drop_in_text(
 
 	if (!f)
 		return NULL;
-	(void)fputs("# Written by driver-overrided, for `overridectl set`. Removed by `overridectl unset`.\n"
+	(void)fputs("# Written by driver-overrided for SetOverride, removed by ClearOverride; see "
+		    "org.driveroverrides1(5).\n"
 		    "[device set-",
 		f);
 	put_label(f, bus);

@@ -74,17 +74,17 @@ static const char *value_of(struct work *w, enum by by)
 }
 
 /* The file of a kind, as it is: 1: in the plan; 0: there is none and none can be; negative errno. */
-static int plan_add(struct work *w, enum by by, char *after)
+static int plan_add(struct work *w, enum by by, bool runtime, char *after)
 {
 	const struct planning *p = w->planning;
-	const char *value = value_of(w, by), *dir = drop_in_dir(p->service->settings, p->options->runtime);
+	const char *value = value_of(w, by), *dir = drop_in_dir(p->service->settings, runtime);
 	struct plan_file *f = &w->plan.files[w->plan.n];
 	char path[PATH_MAX];
 	int r;
 
 	if (!value || !dir)
 		return 0;
-	r = drop_in_path(dir, p->options->runtime, by, p->bus, value, path, sizeof(path));
+	r = drop_in_path(dir, runtime, by, p->bus, value, path, sizeof(path));
 	if (r < 0)
 		return r;
 	f->path = strdup(path);
@@ -98,15 +98,19 @@ static int plan_add(struct work *w, enum by by, char *after)
 	return 1;
 }
 
-/* Our own rule of the same device that would stand before the new one, or that the new one replaces. */
+/* Our own rules of the same device that would stand before the new one, or that the new one replaces: also
+ * those until the next boot, when it is to last. */
 static int plan_superseded(struct work *w, enum by by)
 {
-	for (enum by other = BY_NAME; other <= BY_PATH; other++) {
+	const unsigned runtime = w->planning->options->runtime;
+
+	for (unsigned i = 0; i < 2 * BY_ID; i++) {
+		const enum by other = i % BY_ID;
 		int r;
 
-		if (other == by)
+		if (i / BY_ID < runtime || (i / BY_ID == runtime && other == by))
 			continue;
-		r = plan_add(w, other, NULL);
+		r = plan_add(w, other, i / BY_ID, NULL);
 		if (r < 0)
 			return r;
 		if (r > 0 && !w->plan.files[w->plan.n - 1].before)
@@ -160,7 +164,7 @@ static int plan_set(struct work *w)
 	text = drop_in_text(p->bus, by, value, p->driver, p->options);
 	if (!text)
 		return -ENOMEM;
-	r = plan_add(w, by, text);
+	r = plan_add(w, by, p->options->runtime, text);
 	if (r == -ENAMETOOLONG)
 		return refuse(
 			w, ERROR_INVALID, "the name of %s %s is too long for a policy file", p->bus, p->name);
@@ -180,7 +184,7 @@ static int plan_clear(struct work *w)
 
 		if ((p->options->given & OPTION_BY) && by != p->options->by)
 			continue;
-		r = plan_add(w, by, NULL);
+		r = plan_add(w, by, p->options->runtime, NULL);
 		if (r < 0 && r != -ENAMETOOLONG)
 			return r;
 		if (r > 0 && !w->plan.files[w->plan.n - 1].before) {

@@ -170,14 +170,31 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 	return write_state_file(state_dir, "devices", path, text, size, NULL, 0644);
 }
 
+/*
+ * Another device has the name by now, and the record is about that one: who is late with something about its
+ * predecessor, as udev is on a busy machine, leaves it alone.
+ */
+static bool is_of_successor(const struct sysfs_device *d, int read)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return read == -ESTALE && sysfs_device_path(d, ".", path, sizeof(path)) >= 0 &&
+	       stat(path, &st) >= 0 && st.st_ino != d->inode;
+}
+
 int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record)
 {
 	_cleanup_(closep) int lock = lock_records(state_dir);
 	struct record merged = *record, now;
+	int r;
 
 	if (lock < 0)
 		return lock;
-	if (record_read(state_dir, d->bus, d->name, d->inode, &now) >= 0) {
+	r = record_read(state_dir, d->bus, d->name, d->inode, &now);
+	if (is_of_successor(d, r))
+		return 0;
+	if (r >= 0) {
 		if (!merged.first_probe[0])
 			(void)strcpy(merged.first_probe, now.first_probe);
 		if (!merged.enforced)
@@ -228,11 +245,20 @@ int state_remove(const char *state_dir, const char *name)
 
 int record_remove(const char *state_dir, const struct sysfs_device *d)
 {
+	_cleanup_(closep) int lock = -EBADF;
+	struct record now;
 	char path[PATH_MAX];
 	int r = record_path(state_dir, d->bus, d->name, path, sizeof(path));
 
 	if (r < 0)
 		return r;
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	lock = lock_records(state_dir);
+	if (lock < 0)
+		return lock;
+	if (is_of_successor(d, record_read(state_dir, d->bus, d->name, d->inode, &now)))
+		return 0;
 	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 

@@ -94,8 +94,8 @@ const char *guard_hold_text(const struct guard *g)
 	if (why_not)
 		return why_not;
 	if (hold_has_given_up(g->hold))
-		return atomic_load(&g->rearmed) >= REARM_MAX ? "given up: the limit was reached again and "
-							       "again; restart the guard to try again"
+		return atomic_load(&g->rearmed) >= REARM_MAX ? "given up for a quarter of an hour: the limit "
+							       "was reached again and again"
 							     : "given up until the guard's next event: holds "
 							       "reached the limit one after the other";
 	return "active";

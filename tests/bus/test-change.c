@@ -236,6 +236,24 @@ START_TEST(none_without_a_driver_is_done_without_a_trial)
 END_TEST
 
 /* A mount point, or a name that was cut in the middle of a character: there is an answer all the same. */
+START_TEST(what_is_to_last_replaces_what_was_until_the_next_boot)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "runtime", "b", 1, NULL), "enforced");
+	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 1);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	/* The other way round both stand, and what is until the next boot comes first. */
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "runtime", "b", 1, NULL), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_reason_that_is_no_text_is_told_as_one)
 {
 	struct harness *h = begin();
@@ -419,8 +437,9 @@ SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear
 	a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
 	what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
 	none_without_a_driver_is_done_without_a_trial, a_reason_that_is_no_text_is_told_as_one,
-	rebind_no_is_policy_without_a_move, somebody_elses_override_is_taken_by_force_only,
-	apply_all_answers_for_each_device, arguments_that_make_no_sense_change_nothing,
-	device_objects_have_the_methods_as_well, odd_names_make_files_that_mean_the_device_alone,
+	what_is_to_last_replaces_what_was_until_the_next_boot, rebind_no_is_policy_without_a_move,
+	somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
+	arguments_that_make_no_sense_change_nothing, device_objects_have_the_methods_as_well,
+	odd_names_make_files_that_mean_the_device_alone,
 	a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
 	a_full_disk_is_an_error_and_all_is_as_before)

@@ -4,6 +4,7 @@
 #include "intent.h"
 #include "suite.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 START_TEST(what_the_guard_was_writing_when_it_died_is_ours)
@@ -90,6 +91,7 @@ START_TEST(intents_without_room_or_file_say_nothing)
 {
 	struct bench b = bench_new("");
 	struct intents *intents;
+	struct stat st;
 	char name[512];
 	size_t n = 0;
 
@@ -97,6 +99,10 @@ START_TEST(intents_without_room_or_file_say_nothing)
 	intent_end(NULL);
 	ck_assert(!intent_is_pending(b.m->settings.state_dir, "pci", "0000:00:03.0", "none"));
 	ck_assert_int_eq(intents_open(b.m->settings.state_dir, &intents), 0);
+	/* No holes: a file system that is full later on could not fill them, and the guard would be killed.
+	 */
+	ck_assert_int_eq(stat(mock_printf(b.m, "%s/writing", b.m->state), &st), 0);
+	ck_assert_int_ge(st.st_blocks * 512, st.st_size);
 	memset(name, 'x', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	ck_assert_ptr_null(intent_begin(intents, "pci", name, "none"));

@@ -104,6 +104,41 @@ START_TEST(record_of_another_device_under_the_name_is_void)
 }
 END_TEST
 
+/* udev is done with the last one when the next one has been decided about already. */
+START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
+{
+	struct bench b = bench_new(VFIO);
+	const char *state_dir = b.m->settings.state_dir;
+	struct sysfs_device *last;
+	struct record late = {};
+	struct sysfs sysfs;
+
+	apply(&b);
+	sysfs_init(&sysfs, &b.m->settings);
+	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &last), 0);
+	ck_assert_int_eq(record_set_first_probe(state_dir, last, "guaranteed"), 0);
+	last->inode++; /* not the one that is there */
+	(void)strcpy(late.state, "failed");
+	ck_assert_int_eq(record_write(state_dir, last, &late), 0);
+	ck_assert_int_eq(record_remove(state_dir, last), 0);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.first_probe, "guaranteed");
+	ck_assert_str_eq(b.record.decision, "vfio-pci");
+
+	/* The other way round the record is of one that has gone. */
+	last->inode--;
+	edit_record(&b, "INODE=", "INODE=1");
+	ck_assert_int_eq(record_write(state_dir, last, &late), 0);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.state, "failed");
+	edit_record(&b, "INODE=", "INODE=1");
+	ck_assert_int_eq(record_remove(state_dir, last), 0);
+	ck_assert_int_ne(access(record_file(&b), F_OK), 0);
+	sysfs_device_free(last);
+	bench_done(&b);
+}
+END_TEST
+
 START_TEST(empty_or_cut_record_is_void)
 {
 	struct bench b = bench_new(VFIO);
@@ -435,11 +470,12 @@ END_TEST
 
 SUITE_MAIN("state", 20, fields_of_a_record, unknown_keys_are_passed_over, record_of_another_boot_is_void,
 	record_of_another_version_is_void, record_of_another_device_under_the_name_is_void,
-	empty_or_cut_record_is_void, record_longer_than_any_is_void,
-	what_does_not_change_is_not_written_again, release_clears_what_is_ours,
-	release_leaves_what_is_not_ours, release_leaves_a_bound_driver, stuck_device_keeps_what_was_set,
-	present_list_never_changes, present_list_of_another_boot_counts_for_nothing,
-	names_are_escaped_for_files, kernel_command_line_turns_off, given_directories_replace_all_three,
+	who_is_late_leaves_the_record_of_a_successor_alone, empty_or_cut_record_is_void,
+	record_longer_than_any_is_void, what_does_not_change_is_not_written_again,
+	release_clears_what_is_ours, release_leaves_what_is_not_ours, release_leaves_a_bound_driver,
+	stuck_device_keeps_what_was_set, present_list_never_changes,
+	present_list_of_another_boot_counts_for_nothing, names_are_escaped_for_files,
+	kernel_command_line_turns_off, given_directories_replace_all_three,
 	running_kernel_is_asked_only_for_its_own_tree, lists_of_strings_grow,
 	arena_gives_zeroed_memory_of_any_size, arena_that_is_reset_keeps_its_oldest_block, names_in_a_folder,
 	files_are_read_to_a_limit)
