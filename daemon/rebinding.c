@@ -43,7 +43,7 @@ struct rebinding {
 
 struct rebindings {
 	struct rebinding *first; /* in the order in which they were asked for */
-	unsigned running[2];	 /* [true]: patient ones */
+	unsigned running[LANE_COUNT];
 };
 
 static void free_rebinding(struct rebinding *r)
