@@ -459,9 +459,9 @@ class Machine:
         return ""
 
     def autopsy(self):
-        """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: they are idle, and nothing
-        waits for the kernel). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs
-        and tasks to its console, and ends it."""
+        """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
+        verdict()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
+        its console, and ends it."""
         looks = []
         try:
             with open(os.path.join(self.log_dir, f"{self.name}.lost"), "w", encoding="utf-8") as log:
@@ -473,17 +473,26 @@ class Machine:
             self.qmp("inject-nmi")
         except (LabError, OSError) as error:
             return f"QEMU does not answer either: {error}", False
-        cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.child.wait(180)  # as long as it writes
         with open(self.console, encoding="utf-8", errors="replace") as stream:
             stream.seek(before)
-            told = stream.read()
+            return self.verdict(looks, stream.read())
+
+    @staticmethod
+    def verdict(looks, told):
+        """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
+        all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. Or when a CPU goes round in
+        a breakpoint: the kernel sets them where it changes its own code while it runs (static keys, probes), and the
+        emulator may go on with one that it has translated after the kernel has taken it out again. A real CPU cannot."""
+        cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
         tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)
         waiting = sorted({name for name, state in tasks if state == "D"})
         text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
         idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
-        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle
+        stale = re.search(r"RIP: 0010:asm_exc_int3\b", told) and any(a == b for a, b in zip(*cpus))
+        text += "; in a breakpoint that is not there any more" if stale else ""
+        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", bool(idle or stale)
 
     def kernel_log(self):
         """The kernel's log: the full one from the guest, else what the console got of it."""

@@ -51,9 +51,8 @@ NO_SERVICE = {"/etc/systemd/system/driver-overrided.service": machine.link("/dev
 # An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
 # space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
 BOOT_TRIES = 2
-# The same of one that does not answer any more although all its CPUs are idle and no task waits for the kernel: what has
-# failed then is the way to it (an interrupt of the virtual port is lost), and nothing that is under test. It is booted
-# anew, once. One in which anything spins or waits has failed.
+# The same of one that does not answer any more when that is the emulator's fault and of nothing that is under test, see
+# Machine.verdict(). It is booted anew, once. One in which anything else spins or waits has failed.
 
 _loading = []
 
@@ -66,7 +65,7 @@ class Declared:
 
 
 class ChannelLost(Exception):
-    """The guest is well, but not to be reached."""
+    """The guest does not answer, and that is the lab's fault."""
 
 
 class Overdue(BaseException):
@@ -227,8 +226,8 @@ class Boot:
             except machine.LabError:
                 lost = True
         if lost:
-            text, idle = vm.autopsy()
-            if idle and self.may_be_lost:
+            text, blameless = vm.autopsy()
+            if blameless and self.may_be_lost:
                 raise ChannelLost(text)
             print(f"# {self.guest} {self.title}: lost: {text}", flush=True)
         return reason, lost
