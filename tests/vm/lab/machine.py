@@ -52,6 +52,10 @@ class CommandTimeout(LabError):
     """A command in the guest did not end in time. It still runs there."""
 
 
+class LabFault(Exception):
+    """The guest does not answer, and that is the lab's fault: see Machine.verdict()."""
+
+
 class MachineDead(LabError):
     """QEMU ended, or the guest no longer answers."""
 
@@ -479,6 +483,19 @@ class Machine:
             stream.seek(before)
             return self.verdict(looks, stream.read())
 
+    def lost(self):
+        """After an error: whether the guest does not answer any more, and why. Raises LabFault where that is the lab's
+        fault, and else says it."""
+        try:
+            self.run("journalctl -b --no-pager -n 100 -o short-monotonic", 60, check=False)
+            return False
+        except LabError:
+            text, blameless = self.autopsy()
+        if blameless:
+            raise LabFault(text)
+        print(f"# {self.guest} {self.name}: lost: {text}", flush=True)
+        return True
+
     @staticmethod
     def verdict(looks, told):
         """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
@@ -490,7 +507,7 @@ class Machine:
         waiting = sorted({name for name, state in tasks if state == "D"})
         text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
         idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
-        stale = re.search(r"RIP: 0010:asm_exc_int3\b", told) and any(a == b for a, b in zip(*cpus))
+        stale = re.search(r"RIP: 0010:(asm_exc_int3|exc_int3|(smp_text_)?poke_int3_handler)\b", told)
         text += "; in a breakpoint that is not there any more" if stale else ""
         return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", bool(idle or stale)
 

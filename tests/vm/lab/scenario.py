@@ -64,10 +64,6 @@ class Declared:
         self.function, self.words, self.machine, self.timeout = function, words, machine_name, timeout
 
 
-class ChannelLost(Exception):
-    """The guest does not answer, and that is the lab's fault."""
-
-
 class Overdue(BaseException):
     """A scenario ran into its limit. Not an Exception, so that no scenario's own handlers swallow it."""
 
@@ -124,7 +120,7 @@ class Boot:
 
         try:
             self._attempt(image, build_dir, log_dir, report_once)
-        except ChannelLost as error:
+        except machine.LabFault as error:
             print(f"# {self.guest} {self.title}: not to be reached, once more from its boot: {error}", flush=True)
             self.log_name += "-again"
             self.may_be_lost = False
@@ -155,7 +151,7 @@ class Boot:
                 begun = time.monotonic()
                 report("kernel log is clean", self._trouble(vm), time.monotonic() - begun)
                 print(f"# {self.guest} {self.title}: {vm.cpu_seconds():.0f} s of CPU time", flush=True)
-        except ChannelLost:
+        except machine.LabFault:
             raise
         except Exception as error:  # pylint: disable=broad-except
             with open(os.path.join(log_dir, self.log_name + ".failures"), "a", encoding="utf-8") as log:
@@ -220,16 +216,13 @@ class Boot:
         with open(os.path.join(vm.log_dir, self.log_name + ".failures"), "a", encoding="utf-8") as log:
             log.write(f"{declared.words}\n{trace}\n")
         vm.note(f"# FAILED: {reason}")
-        if not lost:
-            try:
-                vm.run("journalctl -b --no-pager -n 100 -o short-monotonic", 60, check=False)
-            except machine.LabError:
-                lost = True
-        if lost:
-            text, blameless = vm.autopsy()
-            if blameless and self.may_be_lost:
-                raise ChannelLost(text)
-            print(f"# {self.guest} {self.title}: lost: {text}", flush=True)
+        try:
+            lost = vm.lost() or lost
+        except machine.LabFault as fault:
+            if self.may_be_lost:
+                raise
+            print(f"# {self.guest} {self.title}: lost again: {fault}", flush=True)
+            lost = True
         return reason, lost
 
     def _logs(self, vm, log_dir):
