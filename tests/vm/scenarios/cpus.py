@@ -4,7 +4,7 @@ every CPU busy."""
 
 import contextlib
 
-from lab.device import path, plug, record, rule, traced, unplug
+from lab.device import empty_ports, path, plug, record, rule, traced, unplug
 from lab.guarding import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
 from lab.trace import first_driver
@@ -20,6 +20,7 @@ PREEMPT = "/sys/kernel/debug/sched/preempt"
 
 def plugs(vm, load):
     """Cards, and platform devices: with these the kernel comes from the uevent to the probe without a pause."""
+    empty_ports(vm)
     vm.run("modprobe e1000e; modprobe vfio-pci")
     before = status(vm)
     with load(vm):
@@ -51,6 +52,7 @@ def one_busy(vm):
 @scenario("one CPU, the guard stopped: three holds end at the limit, then there are none; nothing is claimed",
           machine="one", timeout=600)
 def one_stopped(vm):
+    empty_ports(vm)
     before = status(vm)
     vm.run(f"systemctl kill -s STOP {GUARD}")
     for i in range(5):
@@ -68,6 +70,7 @@ def one_stopped(vm):
 @scenario("one CPU, the kernel preempts as little as it can: where nobody can answer while it waits, each hold ends at "
           "the limit and nothing is claimed", machine="one", timeout=900)
 def one_unpreempted(vm):
+    empty_ports(vm)
     modes = vm.out(f"cat {PREEMPT}")
     usual = modes[modes.index("(") + 1:modes.index(")")]
     if "none" not in modes:  # since Linux 7.0 a real-time thread always gets its turn
