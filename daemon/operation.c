@@ -10,6 +10,8 @@
 #define OPERATIONS_MAX 256U
 /* Of one connection: nobody shall take the others' place. */
 #define OPERATIONS_OF_ONE_MAX 32U
+/* Anybody may ask for these, over as many connections as there may be. */
+#define DRY_RUNS_MAX 64U
 
 uint64_t operation_now(const struct service *s)
 {
@@ -238,6 +240,15 @@ static int read_arguments(struct operation *o, sd_bus_error *error)
 	return options_read(o->call, allowed[o->kind], &o->options, error);
 }
 
+static bool are_too_many_dry_runs(const struct operations *all)
+{
+	size_t n = 0;
+
+	for (const struct operation *o = all->first; o; o = o->next)
+		n += o->options.dry_run;
+	return n > DRY_RUNS_MAX;
+}
+
 static int begin(struct operation *o, sd_bus_error *error)
 {
 	int r = read_arguments(o, error);
@@ -248,6 +259,9 @@ static int begin(struct operation *o, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	if (o->options.dry_run) {
+		if (are_too_many_dry_runs(o->service->operations))
+			return sd_bus_error_set(
+				error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many dry runs are under way");
 		go(o);
 		return 1;
 	}

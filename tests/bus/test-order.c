@@ -114,6 +114,45 @@ START_TEST(a_hundred_clients_at_once_lose_no_update)
 }
 END_TEST
 
+/* Anybody may ask what would come of a change, as often as they like. */
+START_TEST(questions_hold_up_no_change)
+{
+	struct harness *h = begin();
+	struct client c[3] = {};
+
+	faults(h, "pci/" CARD " slow\n");
+	for (unsigned i = 0; i < 96; i++) {
+		struct client *x = &c[i / 32];
+
+		if (!x->bus)
+			x->bus = connect_as(h, 0);
+		ck_assert_int_ge(
+			sd_bus_call_method_async(x->bus, NULL, "org.driveroverrides1",
+				"/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride",
+				on_reply, x, "sssa{sv}", "pci", CARD, "none", 1, "dry-run", "b", 1),
+			0);
+		ck_assert_int_ge(sd_bus_flush(x->bus), 0);
+	}
+	while (calls(h, "pci/" CARD) < 4)
+		(void)usleep(1000);
+	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
+	ck_assert_str_eq(set(h, "pci", DISK, "vfio-pci"), "enforced");
+	/* And not more of them than there is room for beside the changes. */
+	while (c[2].failed == 0) {
+		int r = sd_bus_process(c[2].bus, NULL);
+
+		ck_assert_int_ge(r, 0);
+		if (r == 0)
+			ck_assert_int_ge(sd_bus_wait(c[2].bus, PATIENCE_USEC), 0);
+	}
+	ck_assert_str_eq(c[2].error, SD_BUS_ERROR_LIMITS_EXCEEDED);
+	faults(h, "");
+	for (unsigned i = 0; i < ELEMENTSOF(c); i++)
+		(void)sd_bus_flush_close_unref(c[i].bus);
+	harness_free(h);
+}
+END_TEST
+
 /* Two callers, two drivers, one device: whoever is last is what policy and device say. */
 START_TEST(two_callers_have_one_order)
 {
@@ -251,6 +290,6 @@ START_TEST(what_a_killed_service_has_left_is_removed_at_the_start)
 END_TEST
 
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
-	two_callers_have_one_order, one_device_has_one_order_however_it_is_named,
+	questions_hold_up_no_change, two_callers_have_one_order, one_device_has_one_order_however_it_is_named,
 	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
 	what_a_killed_service_has_left_is_removed_at_the_start)
