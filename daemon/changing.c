@@ -311,7 +311,8 @@ static bool is_its_turn(const struct operation *o)
 			continue;
 		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++busy >= BUSY_MAX)
 			return false;
-		if ((before || x->phase > PHASE_WAIT) && streq(x->name, o->name) && streq(x->bus, o->bus))
+		if (!o->options.dry_run && (before || x->phase > PHASE_WAIT) && streq(x->name, o->name) &&
+			streq(x->bus, o->bus))
 			return false;
 	}
 	return true;
