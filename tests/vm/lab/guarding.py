@@ -2,6 +2,7 @@
 """What scenarios about the guard ask it and do with it."""
 
 import contextlib
+import time
 import os
 
 from .device import path, proper_order, record, traced
@@ -64,6 +65,10 @@ def plug_guaranteed(vm, port, device, driver="vfio-pci"):
     vm.device_add("e1000e", id=f"plug{port}", bus=f"rp{port}")
     vm.wait_for(f"test -e {path(device)}/driver", 60)
     found = first_probe(vm, device)
+    for _ in range(100):  # the link to the driver is there from the beginning of its probe
+        if driver == "none" or trace.read("bound", device):
+            break
+        time.sleep(0.1)
     events = proper_order(trace, device, driver)
     assert found == "guaranteed", f"{found}: {record(vm, device)}"
     return events
