@@ -2,8 +2,8 @@
 """What scenarios about the guard ask it and do with it."""
 
 import contextlib
-import time
 import os
+import time
 
 from .device import path, proper_order, record, traced
 
