@@ -170,6 +170,9 @@ static void write_companions(struct worker *w, struct written *companions, size_
 			sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0) {
 			companions[i].first_probe_to_come = hold_awaits(w->guard->hold, d->bus, d->name);
 			write_decision(w, &companions[i]);
+			/* Who has its own event in hand may have been woken on the very CPU that waits. */
+			if (companions[i].first_probe_to_come && companions[i].stands == 1)
+				hold_release(w->guard->hold, d->bus, d->name);
 		}
 	}
 }

@@ -216,7 +216,8 @@ def mount_namespace_without_process(vm):
     name = uses.disk_of(vm, DISK)
     vm.run(f"mkfs.ext4 -q -F /dev/{name}", 120)
     vm.run("mkdir -p /run/ns; mount --bind /run/ns /run/ns; mount --make-private /run/ns; touch /run/ns/m\n"
-           f"unshare --mount=/run/ns/m --propagation private mount -t ext4 /dev/{name} /mnt")
+           f"unshare --mount=/run/ns/m --propagation private mount -t ext4 /dev/{name} /mnt\n"
+           "sleep 1; udevadm settle --timeout=60")  # which looks into what mkfs has closed
     in_use_until_forced(
         vm, DISK, f"/dev/{name} is mounted in another mount namespace, or opened exclusively", "nvme")
     vm.run("umount /run/ns/m; umount /run/ns")
