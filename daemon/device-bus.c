@@ -153,11 +153,6 @@ int device_bus_add(struct service *s)
 	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_DEVICES, enumerate, s);
 }
 
-static bool is_file_name(const char *s)
-{
-	return *s && !strchr(s, '/') && !streq(s, ".") && !streq(s, "..");
-}
-
 int bus_check_device(struct service *s, const char *bus, const char *name, sd_bus_error *error)
 {
 	char path[PATH_MAX], *end;

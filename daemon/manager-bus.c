@@ -43,36 +43,30 @@ static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *
 	return r < 0 ? r : 1;
 }
 
-/* A question for a device that is in no table yet. */
+/* A question for a device that is in no table yet. The names are the call's own. */
 struct question {
 	struct service *service;
 	sd_bus_message *call;
+	const char *bus, *name;
 };
 
-static int answer_with_path(const struct service *s, sd_bus_message *m, sd_bus_error *error)
+static int answer_with_path(const struct question *q, sd_bus_error *error)
 {
-	_cleanup_(freep) char *path = NULL;
-	const struct device_entry *e;
-	const char *bus, *name;
-	int r = sd_bus_message_read(m, "ss", &bus, &name);
+	const struct device_entry *e = devices_find(&q->service->devices, q->bus, q->name);
+	_cleanup_(freep) char *path = e ? device_path(e) : NULL;
 
-	if (r < 0)
-		return r;
-	e = devices_find(&s->devices, bus, name);
 	if (!e)
-		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
-	path = device_path(e);
-	return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
+		return sd_bus_error_setf(
+			error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", q->bus, q->name);
+	return path ? sd_bus_reply_method_return(q->call, "o", path) : -ENOMEM;
 }
 
 static void looked(void *userdata)
 {
 	struct question *q = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	int r = sd_bus_message_rewind(q->call, true);
+	int r = answer_with_path(q, &error);
 
-	if (r >= 0)
-		r = answer_with_path(q->service, q->call, &error);
 	if (r < 0)
 		(void)sd_bus_reply_method_errno(q->call, r, &error);
 	sd_bus_error_free(&error);
@@ -82,26 +76,23 @@ static void looked(void *userdata)
 
 static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct service *s = userdata;
-	const char *bus, *name;
-	struct question *q;
-	int r = sd_bus_message_read(m, "ss", &bus, &name);
+	struct question own = { .service = userdata, .call = m }, *q;
+	int r = sd_bus_message_read(m, "ss", &own.bus, &own.name);
 
 	if (r >= 0)
-		r = bus_check_device(s, bus, name, error);
-	if (r >= 0)
-		r = sd_bus_message_rewind(m, true);
+		r = bus_check_device(own.service, own.bus, own.name, error);
 	if (r < 0)
 		return r;
-	if (devices_find(&s->devices, bus, name))
-		return answer_with_path(s, m, error);
+	if (devices_find(&own.service->devices, own.bus, own.name))
+		return answer_with_path(&own, error);
 	q = malloc(sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	*q = (struct question){ .service = s, .call = sd_bus_message_ref(m) };
-	r = survey_now(s, bus, name, looked, q, NULL);
+	*q = own;
+	(void)sd_bus_message_ref(m);
+	r = survey_now(q->service, q->bus, q->name, looked, q, NULL);
 	if (r < 0) {
-		(void)sd_bus_message_unref(q->call);
+		(void)sd_bus_message_unref(m);
 		free(q);
 		return r;
 	}
@@ -183,7 +174,7 @@ static int append_buses(sd_bus_message *reply, const struct service *s)
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-/* "HOLD" of a text of KEY=VALUE lines; NULL: it has none. */
+/* The value of a key in a text of KEY=VALUE lines, up to its newline; NULL: it has none. */
 static const char *line_of(const char *text, const char *key)
 {
 	const size_t n = strlen(key);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The a{sv} of the methods; see options.h. */
 #include "bus.h"
-#include "text.h"
 #include "options.h"
+#include "text.h"
 
 static const struct known {
 	const char *name, *type;

@@ -102,20 +102,20 @@ static int plan_add(struct work *w, enum by by, bool runtime, char *after)
  * those until the next boot, when it is to last. */
 static int plan_superseded(struct work *w, enum by by)
 {
-	const unsigned runtime = w->planning->options->runtime;
+	const bool lasts = !w->planning->options->runtime;
 
-	for (unsigned i = 0; i < 2 * BY_ID; i++) {
-		const enum by other = i % BY_ID;
-		int r;
+	for (unsigned runtime = !lasts; runtime <= 1; runtime++)
+		for (enum by other = BY_NAME; other <= BY_PATH; other++) {
+			int r;
 
-		if (i / BY_ID < runtime || (i / BY_ID == runtime && other == by))
-			continue;
-		r = plan_add(w, other, i / BY_ID, NULL);
-		if (r < 0)
-			return r;
-		if (r > 0 && !w->plan.files[w->plan.n - 1].before)
-			w->plan.n--; /* nothing to remove */
-	}
+			if (other == by && runtime == !lasts)
+				continue; /* the new one itself */
+			r = plan_add(w, other, runtime, NULL);
+			if (r < 0)
+				return r;
+			if (r > 0 && !w->plan.files[w->plan.n - 1].before)
+				w->plan.n--; /* nothing to remove */
+		}
 	return 0;
 }
 

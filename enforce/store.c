@@ -81,7 +81,7 @@ static int write_state_file(const char *state_dir, const char *sub, const char *
 
 /*
  * Guard and enforcer write the same record, each what it knows: they read and replace it under this lock,
- * which is held for as long as that takes on a tmpfs, never across anything of sysfs.
+ * which is held for as long as that takes on a tmpfs, and never across anything that a driver answers for.
  */
 static int lock_records(const char *state_dir)
 {

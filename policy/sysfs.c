@@ -197,11 +197,6 @@ static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus
 	return r < 0 ? r : device_new(sysfs, NULL, devpath, bus, ret);
 }
 
-static bool is_file_name(const char *s)
-{
-	return *s && !strchr(s, '/') && !streq(s, ".") && !streq(s, "..");
-}
-
 int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, struct sysfs_device **ret)
 {
 	char path[PATH_MAX];

@@ -196,6 +196,11 @@ static bool name_char_is_plain(unsigned char c)
 	       c == '_' || c == ':' || c == '-';
 }
 
+bool is_file_name(const char *s)
+{
+	return *s && !strchr(s, '/') && !streq(s, ".") && !streq(s, "..");
+}
+
 int name_escape(const char *name, char *buf, size_t size)
 {
 	static const char hex[] = "0123456789abcdef";

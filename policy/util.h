@@ -157,6 +157,9 @@ struct strings {
 int strings_add(struct strings *l, const char *s);
 void strings_done(struct strings *l);
 
+/* Could be the name of a file in a folder: no path, and not the folder itself or the one above. */
+bool is_file_name(const char *s) _pure_;
+
 /*
  * Writes name to buf with every byte outside [A-Za-z0-9._:-] as \xHH, as the contract has it for file names
  * made from device names; a leading dot is escaped as well, so that no name is hidden, `.` or `..`.

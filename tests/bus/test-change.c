@@ -235,7 +235,6 @@ START_TEST(none_without_a_driver_is_done_without_a_trial)
 }
 END_TEST
 
-/* A mount point, or a name that was cut in the middle of a character: there is an answer all the same. */
 START_TEST(what_is_to_last_replaces_what_was_until_the_next_boot)
 {
 	struct harness *h = begin();
@@ -254,6 +253,7 @@ START_TEST(what_is_to_last_replaces_what_was_until_the_next_boot)
 }
 END_TEST
 
+/* A mount point, or a name that was cut in the middle of a character: there is an answer all the same. */
 START_TEST(a_reason_that_is_no_text_is_told_as_one)
 {
 	struct harness *h = begin();

@@ -229,7 +229,6 @@ START_TEST(moves_that_hang_take_no_calls_place)
 	const char *text = "";
 
 	three_devices(h);
-	mock_driver_add(h->m, "platform", "other");
 	for (unsigned i = 0; i < 20; i++) {
 		const char *devpath = mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), "platform:dev");
 
