@@ -90,10 +90,20 @@ def rescan(vm, *devices):
     settle(vm)
 
 
+def probed(vm, device, timeout=30):
+    """Waits until a device has a driver and its probe has ended. The link to the driver is there from the beginning of
+    the probe; whoever writes to power/control, be it what it says already, waits for the device's lock."""
+    control = f"{path(device)}/power/control"
+    vm.wait_for(f"test -e {path(device)}/driver && read -r control <{control} && echo $control >{control}", timeout)
+
+
 def plug(vm, port, device, driver=None, model="e1000e", **more):
     """Plugs a card into root port rpN (0 to 3) and waits until udev has dealt with it, and for the driver if told."""
     vm.device_add(model, id=f"plug{port}", bus=f"rp{port}", **more)
-    vm.wait_for(f"test -e {path(device)}/{'driver' if driver else 'vendor'}", 30)
+    if driver:
+        probed(vm, device)
+    else:
+        vm.wait_for(f"test -e {path(device)}/vendor")
     settle(vm)
     if driver:
         assert vm.driver(device) == driver, f"{device} has {vm.driver(device)}, not {driver}"

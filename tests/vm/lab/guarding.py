@@ -3,9 +3,8 @@
 
 import contextlib
 import os
-import time
 
-from .device import path, proper_order, record, traced
+from .device import path, probed, proper_order, record, traced
 
 GUARD = "driver-override-guard.service"
 RECORD = "/run/driver-overrides/guard"
@@ -63,12 +62,8 @@ def plug_guaranteed(vm, port, device, driver="vfio-pci"):
     the guard knows that nothing can have. Does not wait for udev, which may have other things to do. Its events."""
     trace = traced(vm)
     vm.device_add("e1000e", id=f"plug{port}", bus=f"rp{port}")
-    vm.wait_for(f"test -e {path(device)}/driver", 60)
+    probed(vm, device, 60)
     found = first_probe(vm, device)
-    for _ in range(100):  # the link to the driver is there from the beginning of its probe
-        if driver == "none" or trace.read("bound", device):
-            break
-        time.sleep(0.1)
     events = proper_order(trace, device, driver)
     assert found == "guaranteed", f"{found}: {record(vm, device)}"
     return events

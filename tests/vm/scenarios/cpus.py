@@ -4,7 +4,7 @@ every CPU busy."""
 
 import contextlib
 
-from lab.device import empty_ports, path, plug, record, rule, traced, unplug
+from lab.device import empty_ports, plug, probed, record, rule, traced, unplug
 from lab.guarding import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
 from lab.trace import first_driver
@@ -57,7 +57,7 @@ def one_stopped(vm):
     vm.run(f"systemctl kill -s STOP {GUARD}")
     for i in range(5):
         plug(vm, 0, CARD)
-        vm.wait_for(f"test -e {path(CARD)}/driver")
+        probed(vm, CARD)
         assert record(vm, CARD).get("FIRST_PROBE") in (None, "lost", "won", "unknown"), (i, record(vm, CARD))
         unplug(vm, 0, CARD)
     vm.run(f"systemctl kill -s CONT {GUARD}")
@@ -83,7 +83,7 @@ def one_unpreempted(vm):
     for i in range(number):
         trace = traced(vm)
         plug(vm, 0, CARD)
-        vm.wait_for(f"test -e {path(CARD)}/driver")
+        probed(vm, CARD)
         first, claimed = first_driver(trace.read(device=CARD)), first_probe(vm, CARD)
         assert claimed == "lost" if first == "e1000e" else claimed != "guaranteed", (i, first, record(vm, CARD))
         unplug(vm, 0, CARD)

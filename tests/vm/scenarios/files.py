@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Policy files: which of them counts, and what happens when one of them is broken."""
 
-from lab.device import SWEEP, journal, override, properties, remove, rescan, rule, traced, trigger, unload
+from lab.device import SWEEP, journal, override, probed, properties, remove, rescan, rule, traced, trigger, unload
 from lab.scenario import scenario
 
 ETC, RUN, LIB = (f"{folder}/driver-overrides.d" for folder in ("/etc", "/run", "/usr/lib"))
@@ -77,7 +77,7 @@ def last_good(vm):
     vm.write(BROKEN, rule("two", Name=TWO, Driver="vfio-pci") + "Nmae=x\n")
     unload(vm, "vfio-pci")
     trace = again(vm, TWO)
-    vm.wait_for(f"test -e /sys/bus/pci/devices/{TWO}/driver")
+    probed(vm, TWO)
     assert vm.driver(TWO) == "vfio-pci"
     assert [e.text for e in trace.read("probe", TWO)] == ["vfio-pci"]
     lines = journal(vm, BROKEN)[told:]
@@ -88,7 +88,7 @@ def last_good(vm):
     assert (vm.driver(TWO), override(vm, TWO)) == ("", "none")
     vm.run(f"rm {BROKEN}")
     again(vm, TWO)
-    vm.wait_for(f"test -e /sys/bus/pci/devices/{TWO}/driver")
+    probed(vm, TWO)
     assert (vm.driver(TWO), override(vm, TWO)) == ("e1000e", ""), "a removed file's rules live on"
 
 
@@ -102,7 +102,7 @@ def same_name(vm):
         assert {e.text for e in trace.read("probe", TWO)} == {driver} - {"none"}
     vm.run(f"ln -sf /dev/null {ETC}/60-same.conf")
     again(vm, TWO)
-    vm.wait_for(f"test -e /sys/bus/pci/devices/{TWO}/driver")
+    probed(vm, TWO)
     assert vm.driver(TWO) == "e1000e" and not properties(vm, TWO), "masked in /etc, the one in /run counts"
     vm.run(f"rm {LIB}/60-same.conf {RUN}/60-same.conf {ETC}/60-same.conf")
 

@@ -2,7 +2,7 @@
 """Two functions of one slot are one IOMMU group. A rule for the first decides, by Group=, about the second."""
 
 from lab.boot_trace import CMDLINE, BootTrace
-from lab.device import (ENFORCER, SWEEP, exists, loaded, override, path, proper_order, properties, record,
+from lab.device import (ENFORCER, SWEEP, exists, loaded, override, path, probed, proper_order, properties, record,
                         remove, rescan, rule, traced, trigger, unload)
 from lab.scenario import scenario
 
@@ -74,7 +74,7 @@ def kept(vm):
 def released(vm):
     trace = traced(vm)
     vm.run(f"{ENFORCER} release {SECOND}")
-    vm.wait_for(f"test -e {path(SECOND)}/driver")
+    probed(vm, SECOND)
     assert (vm.driver(SECOND), override(vm, SECOND)) == ("e1000e", "")
     assert [e.text for e in trace.read("override", SECOND)] == ["\n"]
     assert not record(vm, SECOND)
@@ -84,7 +84,7 @@ def released(vm):
     unload(vm)
     vm.run("modprobe -r vfio-pci")
     rescan(vm, FIRST)
-    vm.wait_for(f"test -e {path(FIRST)}/driver")
+    probed(vm, FIRST)
     assert vm.driver(FIRST) == "vfio-pci"
 
 
@@ -104,7 +104,7 @@ def barred(vm):
 @scenario("Group=leave leaves it to e1000e")
 def left(vm):
     trace = second_again(vm, Group="leave")
-    vm.wait_for(f"test -e {path(SECOND)}/driver")
+    probed(vm, SECOND)
     assert vm.driver(SECOND) == "e1000e"
     assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"]
     assert not trace.read("override", SECOND) and not properties(vm, SECOND)

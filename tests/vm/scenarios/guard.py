@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The guard and its hold: drivers that are loaded already, on every bus, and what happens when the guard does not
 answer."""
-from lab.device import empty_ports, path, plug, proper_order, record, rule, traced, unplug
+from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
 from lab.guarding import CONF, first_probe, full, status, write_policy
 from lab.scenario import scenario
 
@@ -66,7 +66,7 @@ def together(vm):
         # Function 0 last: the kernel looks at a slot when that one arrives.
         vm.device_add("e1000e", id="plug9", bus="rp0", addr="0.1", multifunction=True)
         plug(vm, 0, first, addr="0.0", multifunction=True)
-        vm.wait_for(f"test -e {path(ruled)}/driver")
+        probed(vm, ruled)
         proper_order(trace, ruled, "vfio-pci")
         proper_order(trace, other, "none", companion=True)
         assert first_probe(vm, ruled) == "guaranteed", record(vm, ruled)
@@ -94,7 +94,7 @@ def stopped(vm):
     for i in range(5):
         # Whoever wins: as long as the kernel waits, udev's rule has its chance, too.
         plug(vm, 0, CARD)
-        vm.wait_for(f"test -e {path(CARD)}/driver", timeout=30)
+        probed(vm, CARD)
         assert record(vm, CARD).get("FIRST_PROBE") in (None, "lost", "won"), (i, record(vm, CARD))
         if i < 4:
             unplug(vm, 0, CARD)
@@ -115,7 +115,7 @@ def killed(vm):
         pid = vm.out("systemctl show -P MainPID driver-override-guard.service")
         vm.run(f"kill -KILL {pid}")
         plug(vm, 0, CARD)
-        vm.wait_for(f"test -e {path(CARD)}/driver", timeout=30)
+        probed(vm, CARD)
         assert vm.driver(CARD) in ("e1000e", "vfio-pci"), i
         # A busy systemd calls it active for seconds after its end.
         vm.wait_for(f"[ $(systemctl show -P MainPID driver-override-guard.service) != {pid} ] &&"

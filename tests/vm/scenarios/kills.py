@@ -3,7 +3,7 @@
 
 import re
 
-from lab.device import empty_ports, override, path, plug, record, rule, settle, traced, unplug
+from lab.device import empty_ports, override, path, plug, probed, record, rule, settle, traced, unplug
 from lab.guarding import CONF, GUARD, first_probe, full, lives, pid, plug_guaranteed, pull
 from lab.scenario import scenario
 from lab.trace import first_driver
@@ -92,7 +92,7 @@ def plugged(vm):
         job = vm.spawn(f"sleep 0.{number * 37 % 400:03d}; kill -KILL {guard}")
         plug(vm, 0, CARD)
         job.wait()
-        vm.wait_for(f"test -e {path(CARD)}/driver")
+        probed(vm, CARD)
         vm.wait_for(f"[ $(systemctl show -P MainPID {GUARD}) != {guard} ] && systemctl -q is-active {GUARD}")
         settle(vm)
         vm.run("sleep 1")

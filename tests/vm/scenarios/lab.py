@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Shows that the lab itself works, with nothing of the project needed."""
 
+from lab.device import probed
 from lab.scenario import scenario
 from lab.trace import Trace
 
@@ -11,7 +12,7 @@ NIC = "0000:01:00.0"
 
 def plug(vm):
     vm.device_add("e1000e", id="n0", bus="rp0")
-    vm.wait_for(f"test -e /sys/bus/pci/devices/{NIC}/driver")
+    probed(vm, NIC)
 
 
 @scenario("the guest boots without a failed unit and the shell works")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """More events than the guard's buffer holds: it says so and sweeps."""
 
-from lab.device import empty_ports, override, path, record, rule, traced
+from lab.device import empty_ports, override, path, probed, record, rule, traced
 from lab.guarding import CONF, GUARD, pid, plug_guaranteed
 from lab.scenario import scenario
 
@@ -38,7 +38,7 @@ def overflow(vm):
     # Nobody will ever hear of this one.
     trace = traced(vm)
     vm.device_add("e1000e", id="plug1", bus="rp1")
-    vm.wait_for(f"test -e {path(CARDS[1])}/driver", 60)
+    probed(vm, CARDS[1], 60)
     assert [e.text for e in trace.read("probe", CARDS[1])] == ["e1000e"] and not override(vm, CARDS[1])
     vm.run(f"kill -CONT {guard}")
     vm.wait_for(f"journalctl -b -u {GUARD} --no-pager | grep -q 'came faster than they were read; sweeping'", 120)

@@ -7,7 +7,7 @@ import json
 
 from lab import uses
 from lab.bus import MANAGER, busctl, call, obj, prop, wait_prop
-from lab.device import (exists, loaded, override, path, plug, proper_order, record, rule, settle, traced, unplug)
+from lab.device import exists, loaded, override, path, plug, probed, proper_order, record, rule, settle, traced, unplug
 from lab.guarding import CONF, first_probe, full, status, wait_status, write_policy
 from lab.machine import program
 from lab.scenario import scenario
@@ -55,7 +55,7 @@ def guaranteed(vm, group, driver, times):
     for _ in range(times):
         trace = second_again(vm)
         if driver != "none":
-            vm.wait_for(f"test -e {path(SECOND)}/driver", 60)
+            probed(vm, SECOND, 60)
         assert first_probe(vm, SECOND) == "guaranteed", record(vm, SECOND)
         settle(vm)
         proper_order(trace, SECOND, driver, companion=True)
@@ -71,13 +71,13 @@ def with_every_group(vm, times):
 @scenario("the second function again and again: held, vfio-pci's, or left to e1000e, as Group= says", machine="pair",
           timeout=1800)
 def free(vm):
-    vm.wait_for(f"test -e {path(FIRST)}/driver")
+    probed(vm, FIRST)
     assert vm.driver(FIRST) == "vfio-pci"
     with_every_group(vm, full(30, 2))
     write_policy(vm, first_rule("leave"))
     for _ in range(full(30, 2)):
         trace = second_again(vm)
-        vm.wait_for(f"test -e {path(SECOND)}/driver", 60)
+        probed(vm, SECOND, 60)
         settle(vm)
         assert vm.driver(SECOND) == "e1000e"
         assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"] and not trace.read("override", SECOND)
@@ -185,7 +185,7 @@ def missing(vm):
 
 @scenario("the chipset's group: blockers are named, the bridge is left alone, hold leaves the SATA controller", machine="chipset")
 def chipset(vm):
-    vm.wait_for(f"test -e {path(SMBUS)}/driver", 60)
+    probed(vm, SMBUS, 60)
     assert vm.driver(SMBUS) == "vfio-pci"
     members = vm.out(f"ls {path(SMBUS)}/iommu_group/devices").split()
     assert members == [BRIDGE, SATA, SMBUS], members

@@ -4,8 +4,8 @@ loads it in the same event in which ours has to be first."""
 
 import os
 
-from lab.device import (ENFORCER, empty_ports, exists, inode, loaded, override, path, plug, proper_order, properties,
-                        record, rule, traced, trigger, unload, unplug)
+from lab.device import (ENFORCER, empty_ports, exists, inode, loaded, override, path, plug, probed, proper_order,
+                        properties, record, rule, traced, trigger, unload, unplug)
 from lab.scenario import scenario
 from lab.trace import CLAIMS, first_driver
 
@@ -49,7 +49,7 @@ def raced(vm):
     for _ in range(TIMES):
         trace = traced(vm)
         plug(vm, 0, NIC)
-        vm.wait_for(f"test -e {path(NIC)}/driver")
+        probed(vm, NIC)
         first, claimed = first_driver(trace.read(device=NIC)), record(vm, NIC).get("FIRST_PROBE")
         assert claimed in CLAIMS[first], (first, claimed)
         unplug(vm, 0, NIC)

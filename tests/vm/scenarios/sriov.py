@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Virtual functions: found by their physical function or their place, before the kernel has linked the two."""
 
-from lab.device import override, path, properties, rule, traced
+from lab.device import override, path, probed, properties, rule, traced
 from lab.scenario import scenario
 
 PF = "0000:02:00.0"
@@ -37,7 +37,7 @@ def happened(trace, device):
 def decided(vm):
     for _ in range(3):
         trace = create(vm, 3)
-        vm.wait_for(f"test -e {path(FUNCTIONS[1])}/driver")
+        probed(vm, FUNCTIONS[1])
         assert vm.driver(FUNCTIONS[1]) == "vfio-pci"
         assert happened(trace, FUNCTIONS[1]) == [("override", "vfio-pci"), ("uevent", "bind")]
         assert properties(vm, FUNCTIONS[1])["_RULE"] == "place"

@@ -2,7 +2,7 @@
 """Virtual functions under the guard: the driver of the physical function is loaded and would take them at once
 (sriov_drivers_autoprobe stays 1), and those that the kernel itself has given away stay so."""
 
-from lab.device import override, path, properties, record, rule, settle, traced
+from lab.device import override, path, probed, properties, record, rule, settle, traced
 from lab.guarding import CONF, first_probe, full, lives, status, write_policy
 from lab.scenario import scenario
 
@@ -36,7 +36,7 @@ def decides(vm, policy, wanted):
         trace = create(vm)
         for device, driver in zip(FUNCTIONS, wanted):
             if driver == "vfio-pci":
-                vm.wait_for(f"test -e {path(device)}/driver")
+                probed(vm, device)
             if driver:
                 assert first_probe(vm, device) == "guaranteed", record(vm, device)
             elif not trace.read("probe", device):
@@ -76,7 +76,7 @@ def kernels_own(vm):
     for _ in range(full(10, 2)):
         trace = create(vm)
         for device in FUNCTIONS:
-            vm.wait_for(f"test -e {path(device)}/driver")
+            probed(vm, device)
         settle(vm)
         for device in FUNCTIONS:
             assert (vm.driver(device), override(vm, device)) == ("vfio-pci", "vfio-pci")
