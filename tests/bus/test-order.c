@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define CARD_FILE "10-set-pci-" CARD ".conf"
@@ -153,6 +154,68 @@ START_TEST(questions_hold_up_no_change)
 }
 END_TEST
 
+/* What takes the service longest, and far longer than the bus. */
+static int ask_for_all(sd_bus *bus, sd_bus_message_handler_t then)
+{
+	return sd_bus_call_method_async(bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+		"org.freedesktop.DBus.ObjectManager", "GetManagedObjects", then, bus, NULL);
+}
+
+static int on_all(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	(void)error;
+	return sd_bus_message_is_method_error(m, NULL) ? -EIO : ask_for_all(userdata, on_all);
+}
+
+/* Asks in a process of its own, until it is killed or we end. */
+static pid_t keep_asking(struct harness *h)
+{
+	pid_t pid = fork();
+	sd_bus *bus;
+	int r = 0;
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	bus = connect_as(h, 0);
+	for (unsigned i = 0; r >= 0 && i < 24; i++)
+		r = ask_for_all(bus, on_all);
+	while (r >= 0) {
+		r = sd_bus_process(bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(bus, UINT64_MAX);
+	}
+	_exit(1);
+}
+
+/* The service always has another call to answer: what its own processes have done is noticed all the same. */
+START_TEST(calls_without_a_pause_hold_up_no_change)
+{
+	struct harness *h = harness_new();
+	pid_t askers[3];
+
+	three_devices(h);
+	for (unsigned i = 0; i < 200; i++)
+		(void)mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), NULL);
+	service_start(h);
+	for (unsigned i = 0; i < ELEMENTSOF(askers); i++)
+		askers[i] = keep_asking(h);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_str_eq(set(h, "pci", CARD, i ? "none" : "vfio-pci"), "enforced");
+		ck_assert_str_eq(property(h, "pci", CARD, "Driver"), i ? "" : "vfio-pci");
+	}
+	for (unsigned i = 0; i < ELEMENTSOF(askers); i++) {
+		int status;
+
+		ck_assert_int_eq(waitpid(askers[i], &status, WNOHANG), 0); /* at it to the end */
+		ck_assert_int_ge(kill(askers[i], SIGKILL), 0);
+		ck_assert_int_eq(waitpid(askers[i], &status, 0), askers[i]);
+	}
+	harness_free(h);
+}
+END_TEST
+
 /* Two callers, two drivers, one device: whoever is last is what policy and device say. */
 START_TEST(two_callers_have_one_order)
 {
@@ -290,6 +353,7 @@ START_TEST(what_a_killed_service_has_left_is_removed_at_the_start)
 END_TEST
 
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
-	questions_hold_up_no_change, two_callers_have_one_order, one_device_has_one_order_however_it_is_named,
+	questions_hold_up_no_change, calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
+	one_device_has_one_order_however_it_is_named,
 	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
 	what_a_killed_service_has_left_is_removed_at_the_start)

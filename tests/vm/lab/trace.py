@@ -7,6 +7,7 @@ device_driver's first member is the name: so no offset depends on the kernel's v
 
 import dataclasses
 import re
+import time
 
 INSTANCE = "/sys/kernel/tracing/instances/lab"
 EVENTS = "/sys/kernel/tracing/kprobe_events"
@@ -80,7 +81,7 @@ def parse(raw):
 
 
 # What a record may claim where nothing holds and vfio-pci is asked for, by first_driver().
-CLAIMS = {"vfio-pci": ("won", "unknown"), "e1000e": ("lost",), "": ("won", "lost")}
+CLAIMS = {"vfio-pci": ("won", "unknown"), "e1000e": ("lost",), "": ("won", "lost", "unknown")}
 
 
 def first_driver(events):
@@ -139,6 +140,14 @@ class Trace:
         # Of a storm of events most stays in the guest. A written text may have its newline in it.
         wanted = f"-A1 --no-group-separator -F 'dev=\"{device}\"'" if device else "-v '^#'"
         return chosen(parse(self.vm.out(f"grep {wanted} {INSTANCE}/trace || true", 120)), kind, device)
+
+    def wait(self, kind, device, timeout=30):
+        """As read(), once there is something."""
+        deadline = time.monotonic() + timeout
+        while not (found := self.read(kind, device)):
+            assert time.monotonic() < deadline, f"no {kind} of {device} in {timeout} s: {self.read(device=device)}"
+            time.sleep(0.2)
+        return found
 
     def sections(self):
         """What was seen, cut at the texts that somebody in the guest wrote into this trace's trace_marker: a list of

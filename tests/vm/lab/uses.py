@@ -5,7 +5,7 @@ reason for which the device is not to be taken away, as the project words it."""
 import contextlib
 import re
 
-from .device import path
+from .device import path, settle
 
 
 def drive(ident):
@@ -18,6 +18,7 @@ def disk_of(vm, device):
     own = vm.wait_for(f"ls -d {path(device)}/nvme/nvme*/nvme*n*").rsplit("/", 1)[1]
     name = re.sub(r"c\d+n", "n", own)
     vm.wait_for(f"test -b /dev/{name}")
+    settle(vm)  # udev reads a new disk, and that is a use, too
     return name
 
 

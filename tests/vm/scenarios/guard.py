@@ -4,6 +4,7 @@ answer."""
 from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
 from lab.guarding import CONF, first_probe, full, status, write_policy
 from lab.scenario import scenario
+from lab.trace import INSTANCE
 
 CARD = "0000:01:00.0"
 POLICY = """\
@@ -28,6 +29,16 @@ def running(vm):
     guard = int(vm.out("systemctl show -P ActiveEnterTimestampMonotonic driver-override-guard.service"))
     udev = int(vm.out("systemctl show -P ExecMainStartTimestampMonotonic systemd-udevd.service"))
     assert 0 < guard < udev, (guard, udev)
+
+
+@scenario("the kernel tells the guard of a device before it tells udev")
+def told_first(vm):
+    traced(vm)
+    waking = f"{INSTANCE}/events/sched/sched_waking/enable"
+    vm.run(f"udevadm settle; echo 1 >{waking}; modprobe snd-dummy || true; echo 0 >{waking}")
+    lines = vm.out(f"grep -E 'sched_waking: comm=(driver-override|systemd-udevd) |ACTION=add' {INSTANCE}/trace").splitlines()
+    added = next(i for i, line in enumerate(lines) if 'dev="snd_dummy.0"' in line)
+    assert "comm=driver-override " in lines[added + 1], lines
 
 
 @scenario("e1000e is loaded: a plugged card's first probe is vfio-pci's, every time", timeout=900)

@@ -2,7 +2,8 @@
 """Kernels that do not let the guard hold: it says why, still decides about every device, and claims no more than
 happened."""
 
-from lab.device import empty_ports, path, plug, record, traced, unplug
+from lab.device import empty_ports, path, plug, probed, record, traced, unplug
+from lab.guarding import first_probe
 from lab.scenario import scenario
 from lab.trace import CLAIMS, first_driver
 
@@ -20,10 +21,10 @@ def hold_text(vm):
     return vm.out("sed -n s/^HOLD=//p /run/driver-overrides/guard")
 
 
-def first_probe(vm):
-    """FirstProbe of the card once it has a driver, and the guard has settled what it saw."""
-    file = f"/run/driver-overrides/devices/pci:{CARD}"
-    vm.wait_for(f"test -e {path(CARD)}/driver && grep -q ^FIRST_PROBE= {file}", timeout=30)
+def claimed_for(vm):
+    """FirstProbe of the card that is there now, once it has a driver and the guard has settled what it saw."""
+    probed(vm, CARD)
+    first_probe(vm, CARD)
     vm.run("sleep 1")
     return record(vm, CARD)["FIRST_PROBE"]
 
@@ -34,7 +35,7 @@ def race(vm):
     for _ in range(3):
         trace = traced(vm)
         plug(vm, 0, CARD)
-        claimed = first_probe(vm)
+        claimed = claimed_for(vm)
         events = trace.read(device=CARD)
         assert claimed in CLAIMS[first_driver(events)], (
             claimed, [(round(e.time, 4), e.kind, e.text) for e in events])
@@ -49,7 +50,7 @@ def locked_down(vm):
     # No tracing in such a kernel; what can be seen is who has the card, and that nothing better is claimed.
     vm.run("modprobe e1000e")
     plug(vm, 0, CARD)
-    claimed, driver = first_probe(vm), vm.driver(CARD)
+    claimed, driver = claimed_for(vm), vm.driver(CARD)
     assert vm.out(f"cat {path(CARD)}/driver_override") == "vfio-pci"
     assert claimed == ("lost" if driver == "e1000e" else "won"), (driver, claimed)
     empty_ports(vm)

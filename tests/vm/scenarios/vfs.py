@@ -39,8 +39,8 @@ def decides(vm, policy, wanted):
                 probed(vm, device)
             if driver:
                 assert first_probe(vm, device) == "guaranteed", record(vm, device)
-            elif not trace.read("probe", device):
-                settle(vm)  # nvme's comes from another thread
+            else:
+                trace.wait("probe", device)  # nvme's comes from another thread
             events = trace.read(device=device)
             assert len(lives(events)) == 1, events
             probes = [e.text for e in events if e.kind == "probe"]
