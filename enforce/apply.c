@@ -174,6 +174,26 @@ static void keep(
 }
 
 /*
+ * Whether another has written an override since it was read: the guard mostly, which cannot wait for us. One
+ * who writes the very same in this moment cannot be told from it.
+ */
+static bool is_overtaken(
+	struct sysfs_device *d, const char *read, const char *want, struct record *record, struct outcome *o)
+{
+	char now[OVERRIDE_MAX];
+
+	if (sysfs_device_override(d, now) < 0 || streq(now, read))
+		return false;
+	if (streq(now, want))
+		return true;
+	if (!now[0] || (d->sysfs->state_dir && intent_is_pending(d->sysfs->state_dir, d->bus, d->name, now)))
+		return false;
+	record->set[0] = '\0';
+	become(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", now);
+	return true;
+}
+
+/*
  * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
  * and one who died in between has claimed nothing that is not so.
  */
@@ -226,6 +246,8 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	*old = *record;
 	record->was[0] = '\0';
 
+	if (is_overtaken(d, override, want, record, o))
+		return o->state != STATE_FOREIGN;
 	r = override_write(d, want);
 	if (r < 0) {
 		(void)strcpy(record->set, before);

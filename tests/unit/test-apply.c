@@ -8,6 +8,26 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* What somebody writes into the override while we write the record, once; NULL: nobody does. */
+static const char *meanwhile, *where;
+
+/* In place of the C library's: the end of writing a record. */
+int rename(const char *from, const char *to)
+{
+	int r = (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
+	FILE *f;
+
+	if (meanwhile) {
+		f = fopen(where, "we");
+		ck_assert_ptr_nonnull(f);
+		ck_assert_int_ge(fputs(meanwhile, f), 0);
+		ck_assert_int_eq(fclose(f), 0);
+		meanwhile = NULL;
+	}
+	return r;
+}
 
 #define VFIO "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
 
@@ -150,6 +170,42 @@ START_TEST(changed_by_another_hand_it_is_not_ours_any_more)
 	apply(&b);
 	ck_assert_int_eq(b.outcome.state, STATE_FOREIGN);
 	ck_assert_str_eq(mock_override(b.m, b.device), "foreign\n");
+	bench_done(&b);
+}
+END_TEST
+
+/* The guard does not wait for us. */
+START_TEST(what_another_has_written_meanwhile_is_not_written_again)
+{
+	struct bench b = bench_new(VFIO);
+
+	where = mock_path(b.m, b.device, "driver_override");
+	meanwhile = "vfio-pci\n";
+	apply(&b);
+	ck_assert_ptr_null(meanwhile);
+	ck_assert(!b.outcome.wrote);
+	ck_assert_int_eq(b.outcome.state, STATE_PENDING);
+	ck_assert_str_eq(mock_override(b.m, b.device), "vfio-pci\n");
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.set, "vfio-pci");
+	ck_assert_str_eq(b.record.first_probe, "");
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(what_another_has_decided_meanwhile_stays)
+{
+	struct bench b = bench_new(VFIO);
+
+	where = mock_path(b.m, b.device, "driver_override");
+	meanwhile = "foreign\n";
+	apply(&b);
+	ck_assert(!b.outcome.wrote);
+	ck_assert_int_eq(b.outcome.state, STATE_FOREIGN);
+	ck_assert_ptr_nonnull(strstr(b.outcome.reason, "foreign"));
+	ck_assert_str_eq(mock_override(b.m, b.device), "foreign\n");
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.set, "");
 	bench_done(&b);
 }
 END_TEST
@@ -459,8 +515,10 @@ SUITE_MAIN("apply", 20, first_probe_is_told_by_what_is_bound_after_the_write,
 	first_probe_is_not_told_of_what_another_has_written, device_without_a_decision_is_never_touched,
 	writes_the_driver_and_nothing_more, writes_once, compares_before_writing, unset_is_shown_in_two_ways,
 	default_of_an_unset_override_writes_nothing, foreign_override_stays, ours_is_replaced,
-	changed_by_another_hand_it_is_not_ours_any_more, cleared_by_another_hand_it_is_set_again,
-	cleared_with_exactly_a_newline, driver_that_came_by_our_override_is_to_be_given_up,
+	changed_by_another_hand_it_is_not_ours_any_more,
+	what_another_has_written_meanwhile_is_not_written_again, what_another_has_decided_meanwhile_stays,
+	cleared_by_another_hand_it_is_set_again, cleared_with_exactly_a_newline,
+	driver_that_came_by_our_override_is_to_be_given_up,
 	driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,
 	none_without_driver_is_enforced, other_driver_is_pending, other_driver_with_rebind_no_is_blocked,
 	driver_that_is_not_loaded_is_pending, driverless_device_is_probed_by_a_driver_that_is_there,
