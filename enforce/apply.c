@@ -155,11 +155,15 @@ static const char *first_probe(
 }
 
 /* The guard writes before it records, and may die in between; see intent.h. */
+static bool is_being_written(const struct sysfs_device *d, const char *override)
+{
+	return d->sysfs->state_dir && intent_is_pending(d->sysfs->state_dir, d->bus, d->name, override);
+}
+
 bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
 {
-	return override[0] && (record_owns(record, override) || (d->sysfs->state_dir && !record->set[0] &&
-									intent_is_pending(d->sysfs->state_dir,
-										d->bus, d->name, override)));
+	return override[0] &&
+	       (record_owns(record, override) || (!record->set[0] && is_being_written(d, override)));
 }
 
 /* A driver that is bound already when an override comes to name it has not come by that. */
@@ -173,23 +177,14 @@ static void keep(
 		text_copy(record->kept, sizeof(record->kept), driver);
 }
 
-/*
- * Whether another has written an override since it was read: the guard mostly, which cannot wait for us. One
- * who writes the very same in this moment cannot be told from it.
- */
-static bool is_overtaken(
-	struct sysfs_device *d, const char *read, const char *want, struct record *record, struct outcome *o)
+/* Nothing is to be written over an override: it is what is wanted, or somebody else's, which o says. */
+static bool is_to_stay(const char *override, const char *want, bool ours, struct outcome *o)
 {
-	char now[OVERRIDE_MAX];
-
-	if (sysfs_device_override(d, now) < 0 || streq(now, read))
-		return false;
-	if (streq(now, want))
+	if (streq(override, want))
 		return true;
-	if (!now[0] || (d->sysfs->state_dir && intent_is_pending(d->sysfs->state_dir, d->bus, d->name, now)))
+	if (!override[0] || ours)
 		return false;
-	record->set[0] = '\0';
-	become(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", now);
+	become(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", override);
 	return true;
 }
 
@@ -201,7 +196,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	struct record *old, struct record *record, struct outcome *o)
 {
 	const char *want = decision->driver;
-	char override[OVERRIDE_MAX];
+	char override[OVERRIDE_MAX], now[OVERRIDE_MAX];
 	char before[sizeof(record->set)] = "";
 	bool ours, is_known;
 	int r;
@@ -221,14 +216,10 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	}
 	ours = apply_owns(d, old, override);
 
-	if (streq(override, want)) {
+	if (is_to_stay(override, want, ours, o)) {
 		if (ours)
 			(void)strcpy(record->set, want);
-		return true;
-	}
-	if (override[0] && !ours) {
-		become(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", override);
-		return false;
+		return o->state != STATE_FOREIGN;
 	}
 
 	/* Both values are named until one is known to stand: whoever dies in between leaves no doubt. */
@@ -246,8 +237,16 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	*old = *record;
 	record->was[0] = '\0';
 
-	if (is_overtaken(d, override, want, record, o))
+	/*
+	 * Another may have written since it was read: the guard mostly, which cannot wait for us. One who
+	 * writes the very same in this moment cannot be told from it.
+	 */
+	if (sysfs_device_override(d, now) >= 0 &&
+		is_to_stay(now, want, streq(now, override) || is_being_written(d, now), o)) {
+		if (o->state == STATE_FOREIGN)
+			record->set[0] = '\0';
 		return o->state != STATE_FOREIGN;
+	}
 	r = override_write(d, want);
 	if (r < 0) {
 		(void)strcpy(record->set, before);

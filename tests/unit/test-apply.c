@@ -174,19 +174,27 @@ START_TEST(changed_by_another_hand_it_is_not_ours_any_more)
 }
 END_TEST
 
-/* The guard does not wait for us. */
-START_TEST(what_another_has_written_meanwhile_is_not_written_again)
+/* Applies VFIO while somebody writes that; it stands afterwards, and its record is read. */
+static struct bench apply_while_written(const char *text)
 {
 	struct bench b = bench_new(VFIO);
 
 	where = mock_path(b.m, b.device, "driver_override");
-	meanwhile = "vfio-pci\n";
+	meanwhile = text;
 	apply(&b);
 	ck_assert_ptr_null(meanwhile);
 	ck_assert(!b.outcome.wrote);
-	ck_assert_int_eq(b.outcome.state, STATE_PENDING);
-	ck_assert_str_eq(mock_override(b.m, b.device), "vfio-pci\n");
+	ck_assert_str_eq(mock_override(b.m, b.device), text);
 	ck_assert(mock_record(b.m, b.device, &b.record));
+	return b;
+}
+
+/* The guard does not wait for us. */
+START_TEST(what_another_has_written_meanwhile_is_not_written_again)
+{
+	struct bench b = apply_while_written("vfio-pci\n");
+
+	ck_assert_int_eq(b.outcome.state, STATE_PENDING);
 	ck_assert_str_eq(b.record.set, "vfio-pci");
 	ck_assert_str_eq(b.record.first_probe, "");
 	bench_done(&b);
@@ -195,16 +203,10 @@ END_TEST
 
 START_TEST(what_another_has_decided_meanwhile_stays)
 {
-	struct bench b = bench_new(VFIO);
+	struct bench b = apply_while_written("foreign\n");
 
-	where = mock_path(b.m, b.device, "driver_override");
-	meanwhile = "foreign\n";
-	apply(&b);
-	ck_assert(!b.outcome.wrote);
 	ck_assert_int_eq(b.outcome.state, STATE_FOREIGN);
 	ck_assert_ptr_nonnull(strstr(b.outcome.reason, "foreign"));
-	ck_assert_str_eq(mock_override(b.m, b.device), "foreign\n");
-	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.set, "");
 	bench_done(&b);
 }

@@ -168,10 +168,3 @@ def journal(vm, text):
     """The lines of the enforcer, of any of its processes, that have this text in them."""
     lines = vm.out("journalctl --sync; journalctl -b --no-pager -o cat -t driver-override").splitlines()
     return [line for line in lines if text in line]
-
-
-def in_time(vm, device, state="enforced"):
-    """What a device's event has told udev of its state: on a starved host it may have come to the end of its two
-    seconds, and then it says so in the journal."""
-    late = [line for line in journal(vm, "takes longer than an event may") if f"/{device}:" in line]
-    return "pending" if late else state

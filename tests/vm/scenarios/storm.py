@@ -4,7 +4,7 @@ until the guard has decided, and the guard does not grow."""
 
 import re
 
-from lab.device import in_time, properties, rule, traced
+from lab.device import properties, rule, traced
 from lab.guarding import CONF, full, pid, plug_guaranteed, prefer_lab, pull, start_load, status
 from lab.scenario import scenario
 
@@ -65,7 +65,7 @@ def storm(vm, writes, plugs):
     assert after["LOST"] == before["LOST"] and after["WON"] == before["WON"], after
     # Whatever udev has made of all this in the end, it agrees.
     vm.run("udevadm settle --timeout=900", 910)
-    assert vm.driver(CARDS[0]) == "vfio-pci" and properties(vm, CARDS[0])["_STATE"] == in_time(vm, CARDS[0])
+    assert vm.driver(CARDS[0]) == "vfio-pci" and properties(vm, CARDS[0])["_STATE"] == "enforced"
     pull(vm, 0, CARDS[0])
     return number, written
 
