@@ -7,22 +7,17 @@ Trust: mmdebstrap verifies the archive's signature with the keys this machine ha
 Nothing is fetched unverified: a machine whose keyring is too old fails here and wants a newer debian-archive-keyring.
 """
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 
 if __package__ in (None, ""):
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from lab import archive, build
+    from lab import archive, build, store
 else:
-    from . import archive, build
+    from . import archive, build, store
 
 PACKAGES = """systemd systemd-sysv udev dbus polkitd kmod linux-image-amd64 libbpf1 libinih1 libjson-c5 libudev1 libkmod2
     libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup driverctl""".split()
@@ -140,44 +135,6 @@ class Image:
             self.version = stream.read().strip()
 
 
-def cache_dir():
-    own = os.environ.get("DRIVER_OVERRIDES_LAB_CACHE")
-    if own:
-        return own
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "driver-overrides-lab")
-
-
-def mirror():
-    """The Debian archive this machine itself uses, from apt's own view of its configuration (both file formats).
-    None: it has none (not a Debian), then mmdebstrap's own default serves."""
-    own = os.environ.get("DRIVER_OVERRIDES_LAB_MIRROR")
-    if own:
-        return own
-    try:
-        listing = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(COMPONENT) $(REPO_URI) $(LABEL)", "Identifier: Packages"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    for line in listing.splitlines():
-        component, uri, label = (line.split(" ", 2) + ["", ""])[:3]
-        # The label stands in the release file, which may not have been fetched yet.
-        if component == "main" and (label == "Debian" or (not label and uri.rstrip("/").endswith("/debian"))):
-            return uri.rstrip("/")
-    return None
-
-
-def proxy_options():
-    """mmdebstrap starts from an empty apt configuration; a proxy of this machine has to be handed on."""
-    options = []
-    for key in ("Acquire::http::Proxy", "Acquire::https::Proxy"):
-        found = subprocess.run(["apt-config", "shell", "value", key], stdout=subprocess.PIPE, text=True, check=False).stdout
-        if found.startswith("value='") and found.strip() != "value=''":
-            options.append("--aptopt=%s \"%s\";" % (key, found.strip()[len("value='"):-1]))
-    return options
-
-
 def recipe(guest):
     entry = GUESTS[guest]
     return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, build.source("agent"), AGENT_UNIT, "format 2"], sort_keys=True)
@@ -191,10 +148,10 @@ def _make(guest, folder, log):
     command += ["--dpkgopt=path-exclude=/usr/share/%s/*" % name for name in ("doc", "man", "locale")]
     if entry.get("expired"):
         command.append('--aptopt=Acquire::Check-Valid-Until "false";')
-    command += proxy_options()
+    command += store.proxy_options()
     command.append('--customize-hook=chroot "$1" sh -s <"%s"' % os.path.join(folder, "hook"))
     command += [entry["suite"], "-"]
-    where = mirror()
+    where = store.mirror()
     if where:
         command.append(where)
 
@@ -237,30 +194,7 @@ def image(guest):
     """The image of a guest, made now if the cache does not have it. Two runs at once: the second waits."""
     if guest not in GUESTS:
         raise ValueError(f"unknown guest {guest}; there are: {', '.join(GUESTS)}")
-    cache = cache_dir()
-    os.makedirs(cache, exist_ok=True)
-    key = hashlib.sha256(recipe(guest).encode()).hexdigest()[:12]
-    final = os.path.join(cache, f"{guest}-{key}")
-    with open(os.path.join(cache, f"{guest}.lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.isdir(final):
-            print(f"# making guest {guest}, once for this recipe", file=sys.stderr, flush=True)
-            building = tempfile.mkdtemp(prefix=f".{guest}-", dir=cache)
-            log_path = os.path.join(cache, f"{guest}.log")
-            try:
-                with open(log_path, "w", encoding="utf-8") as log:
-                    _make(guest, building, log)
-                os.chmod(building, 0o755)
-                os.rename(building, final)
-            except BaseException:
-                shutil.rmtree(building, ignore_errors=True)
-                with contextlib.suppress(OSError), open(log_path, encoding="utf-8", errors="replace") as log:
-                    sys.stderr.write("".join(log.readlines()[-20:]))
-                raise
-            for name in os.listdir(cache):  # images of older recipes
-                if name.startswith(guest + "-") and os.path.join(cache, name) != final:
-                    shutil.rmtree(os.path.join(cache, name), ignore_errors=True)
-    return Image(guest, final)
+    return Image(guest, store.kept(guest, recipe(guest), lambda folder, log: _make(guest, folder, log)))
 
 
 if __name__ == "__main__":

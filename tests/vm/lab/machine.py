@@ -22,9 +22,8 @@ import threading
 import time
 import uuid
 
-from . import archive, build
+from . import archive, build, emulator
 
-QEMU = "qemu-system-x86_64"
 CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
            "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check "
            # Code that is emulated stays translated only where it is at the same address in each process: with random
@@ -78,7 +77,7 @@ def _kvm_boots(kernel, seconds=15):
     """Whether the guest's kernel says hello under KVM. An openable /dev/kvm alone proves nothing (nested machines)."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
-    command = [QEMU, "-M", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host", "-m", "256M", "-nodefaults",
+    command = [*emulator.command(), "-M", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host", "-m", "256M", "-nodefaults",
                "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", kernel,
                "-append", "console=ttyS0 panic=-1 earlyprintk=ttyS0"]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -233,7 +232,7 @@ class Machine:
         qmp_path, port_path = os.path.join(self.work, "qmp"), os.path.join(self.work, "port")
         command = [
             # Interrupt remapping needs the split irqchip under KVM; emulation does not mind.
-            QEMU, "-M", "q35,kernel-irqchip=split", "-smp", str(cpus), "-m", str(memory),
+            *emulator.command(), "-M", "q35,kernel-irqchip=split", "-smp", str(cpus), "-m", str(memory),
             "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi",
             "-cpu", "host" if accel == "kvm" else EMULATED_CPU,
             "-display", "none", "-nodefaults", "-no-reboot", "-no-user-config",
@@ -499,17 +498,13 @@ class Machine:
     @staticmethod
     def verdict(looks, told):
         """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
-        all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. Or when a CPU goes round in
-        a breakpoint: the kernel sets them where it changes its own code while it runs (static keys, probes), and the
-        emulator may go on with one that it has translated after the kernel has taken it out again. A real CPU cannot."""
+        all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost."""
         cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
         tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)
         waiting = sorted({name for name, state in tasks if state == "D"})
         text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
         idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
-        stale = re.search(r"RIP: 0010:(asm_exc_int3|exc_int3|(smp_text_)?poke_int3_handler)\b", told)
-        text += "; in a breakpoint that is not there any more" if stale else ""
-        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", bool(idle or stale)
+        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle
 
     def kernel_log(self):
         """The kernel's log: the full one from the guest, else what the console got of it."""

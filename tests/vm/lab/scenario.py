@@ -51,8 +51,8 @@ NO_SERVICE = {"/etc/systemd/system/driver-overrided.service": machine.link("/dev
 # An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
 # space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
 BOOT_TRIES = 2
-# The same of one that does not answer any more when that is the emulator's fault and of nothing that is under test, see
-# Machine.verdict(). It is booted anew, once. One in which anything else spins or waits has failed.
+# The same of one that cannot be reached any more though nothing in it spins or waits, see Machine.verdict(). It is booted anew,
+# once.
 
 _loading = []
 

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the lab makes once and keeps in a cache: guests, an emulator. And where the Debian archive is that it is made from."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+
+def cache_dir():
+    own = os.environ.get("DRIVER_OVERRIDES_LAB_CACHE")
+    if own:
+        return own
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "driver-overrides-lab")
+
+
+def mirror():
+    """The Debian archive this machine itself uses, from apt's own view of its configuration (both file formats).
+    None: it has none (not a Debian), then mmdebstrap's own default serves."""
+    own = os.environ.get("DRIVER_OVERRIDES_LAB_MIRROR")
+    if own:
+        return own
+    try:
+        listing = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(COMPONENT) $(REPO_URI) $(LABEL)", "Identifier: Packages"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    for line in listing.splitlines():
+        component, uri, label = (line.split(" ", 2) + ["", ""])[:3]
+        # The label stands in the release file, which may not have been fetched yet.
+        if component == "main" and (label == "Debian" or (not label and uri.rstrip("/").endswith("/debian"))):
+            return uri.rstrip("/")
+    return None
+
+
+def proxy_options():
+    """mmdebstrap starts from an empty apt configuration; a proxy of this machine has to be handed on."""
+    options = []
+    for key in ("Acquire::http::Proxy", "Acquire::https::Proxy"):
+        found = subprocess.run(["apt-config", "shell", "value", key], stdout=subprocess.PIPE, text=True, check=False).stdout
+        if found.startswith("value='") and found.strip() != "value=''":
+            options.append("--aptopt=%s \"%s\";" % (key, found.strip()[len("value='"):-1]))
+    return options
+
+
+def kept(name, recipe, make):
+    """The folder of what make(folder, log file) makes by the recipe (a text), made now if the cache does not have it. Two
+    runs at once: the second waits."""
+    cache = cache_dir()
+    os.makedirs(cache, exist_ok=True)
+    key = hashlib.sha256(recipe.encode()).hexdigest()[:12]
+    final = os.path.join(cache, f"{name}-{key}")
+    with open(os.path.join(cache, f"{name}.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(final):
+            print(f"# making {name}, once for this recipe", file=sys.stderr, flush=True)
+            building = tempfile.mkdtemp(prefix=f".{name}-", dir=cache)
+            log_path = os.path.join(cache, f"{name}.log")
+            try:
+                with open(log_path, "w", encoding="utf-8") as log:
+                    make(building, log)
+                os.chmod(building, 0o755)
+                os.rename(building, final)
+            except BaseException:
+                shutil.rmtree(building, ignore_errors=True)
+                with contextlib.suppress(OSError), open(log_path, encoding="utf-8", errors="replace") as log:
+                    sys.stderr.write("".join(log.readlines()[-20:]))
+                raise
+            for other in os.listdir(cache):  # what older recipes made
+                if other.startswith(name + "-") and os.path.join(cache, other) != final:
+                    shutil.rmtree(os.path.join(cache, other), ignore_errors=True)
+    return final
