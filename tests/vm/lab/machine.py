@@ -240,6 +240,7 @@ class Machine:
             "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,path={qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
             "-device", "intel-iommu,intremap=on",
+            "-audiodev", "none,id=silence",  # for sound cards, which QEMU does not make without one
             "-device", "virtio-serial-pci,id=labserial,bus=pcie.0,addr=1e.0",
             "-chardev", f"socket,id=port,path={port_path},server=on,wait=off",
             "-device", "virtserialport,bus=labserial.0,nr=1,chardev=port,name=lab",

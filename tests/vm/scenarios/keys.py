@@ -26,7 +26,7 @@ EXEMPT, MASKED, LEFT = "0000:04:00.0", "0000:00:08.0", "0000:00:09.0"
 MACHINE = dict(
     devices=["e1000,bus=pcie.0,addr=2.0", "e1000e,bus=pcie.0,addr=3.0,subsys_ven=0x1af4,subsys=0x1234",
              "nvme,bus=pcie.0,addr=4.0,serial=lab", "ich9-intel-hda,bus=pcie.0,addr=5.0",
-             "qemu-xhci,bus=pcie.0,addr=6.0", "e1000e,bus=pcie.0,addr=7.0", "AC97,bus=pcie.0,addr=8.0",
+             "qemu-xhci,bus=pcie.0,addr=6.0", "e1000e,bus=pcie.0,addr=7.0", "AC97,bus=pcie.0,addr=8.0,audiodev=silence",
              "e1000e,bus=pcie.0,addr=9.0", "e1000e,bus=rp1", "e1000e,bus=rp2", "e1000e,bus=rp3"],
     cmdline=CMDLINE,
     files={
