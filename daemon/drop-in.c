@@ -6,6 +6,11 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+/* How a file of ours begins. */
+#define HEADER "# Written by driver-overrided"
+/* Of a file of ours: more than this, it is none. */
+#define OURS_MAX 65536U
+
 /* Policy files end in .conf and begin with no dot. */
 #define TEMPORARY ".set-XXXXXX"
 #define TEMPORARY_PREFIX ".set-"
@@ -132,7 +137,22 @@ int plan_carry_out(const struct plan *plan)
 	return 0;
 }
 
-int plan_stage(const struct plan *plan, const char *dir)
+/* A file that is removed is not missed where another directory has one of its name. */
+static int stage_removal(const struct settings *settings, const char *path, const char *staged)
+{
+	_cleanup_(freep) char *next = NULL;
+	char other[PATH_MAX];
+
+	for (size_t i = 0; i < settings->n_conf_dirs && !next; i++) {
+		if (path_printf(other, sizeof(other), "%s%s", settings->conf_dirs[i], strrchr(path, '/')) < 0)
+			return -ENAMETOOLONG;
+		if (!streq(other, path))
+			next = realpath(other, NULL);
+	}
+	return symlink(next ? next : "/dev/null", staged) < 0 ? negative_errno() : 0;
+}
+
+int plan_stage(const struct plan *plan, const struct settings *settings, const char *dir)
 {
 	char path[PATH_MAX], parent[PATH_MAX];
 
@@ -148,8 +168,9 @@ int plan_stage(const struct plan *plan, const char *dir)
 		if (path_printf(path, sizeof(path), "%s%s", dir, strrchr(f->path, '/')) < 0)
 			return -ENAMETOOLONG;
 		if (!f->after) {
-			if (symlink("/dev/null", path) < 0)
-				return negative_errno();
+			r = stage_removal(settings, f->path, path);
+			if (r < 0)
+				return r;
 			continue;
 		}
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -220,6 +241,35 @@ int drop_in_path(
 	return path_printf(buf, size, "%s/%s", dir, name);
 }
 
+static bool is_of_set(const char *text, size_t size)
+{
+	unsigned sections = 0;
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		sections += *line == '[';
+	}
+	return strlen(text) == size && startswith(text, HEADER) && sections == 1;
+}
+
+int drop_in_read(const char *path, char **ret)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	_cleanup_(freep) char *text = NULL;
+	size_t size;
+	int r;
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	r = fd < 0 ? negative_errno() : read_full(fd, 4096, OURS_MAX, &text, &size);
+	if (r == -ELOOP || r == -ENXIO || r == -EISDIR || r == -EFBIG || (r >= 0 && !is_of_set(text, size)))
+		return -EEXIST;
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(text);
+	return 1;
+}
+
 /* A value that matches nothing but itself. Blanks separate values, so one is matched as what it is. */
 static void put_literal(FILE *f, const char *value)
 {
@@ -252,9 +302,8 @@ char *drop_in_text(
 
 	if (!f)
 		return NULL;
-	(void)fputs("# Written by driver-overrided for SetOverride, removed by ClearOverride; see "
-		    "org.driveroverrides1(5).\n"
-		    "[device set-",
+	(void)fputs(HEADER " for SetOverride, removed by ClearOverride; see org.driveroverrides1(5).\n"
+			   "[device set-",
 		f);
 	put_label(f, bus);
 	(void)fputc('-', f);

@@ -8,7 +8,8 @@
 
 #include "options.h"
 
-#define PLAN_FILES_MAX 4
+/* A file of each kind, lasting and until the next boot. */
+#define PLAN_FILES_MAX (2 * BY_COUNT)
 
 struct plan_file {
 	char *path;
@@ -32,8 +33,8 @@ void plan_reverse(struct plan *plan);
  * changed. */
 int plan_carry_out(const struct plan *plan);
 
-/* The plan as files of a directory that is put before the others. 0 or negative errno. */
-int plan_stage(const struct plan *plan, const char *dir);
+/* The plan as files of a directory that is put before those of the settings. 0 or negative errno. */
+int plan_stage(const struct plan *plan, const struct settings *settings, const char *dir);
 /* Removes a staging directory. */
 void staging_remove(const char *dir);
 
@@ -48,6 +49,12 @@ const char *drop_in_dir(const struct settings *settings, bool runtime);
  */
 int drop_in_path(const char *dir, bool runtime, enum by by, const char *bus, const char *value, char *buf,
 	size_t size);
+
+/*
+ * The text of a file that set has written, which a person may have changed since, but not made another one
+ * of: 1; 0: there is none; -EEXIST: it is somebody else's, a link, or no file; other negative errno.
+ */
+int drop_in_read(const char *path, char **ret);
 
 /* The text of the rule; malloc()ed. NULL when out of memory. */
 char *drop_in_text(

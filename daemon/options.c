@@ -17,6 +17,13 @@ static const struct known {
 	{ "dry-run", "b", OPTION_DRY_RUN },
 };
 
+const char *by_to_string(enum by by)
+{
+	static const char *const text[] = { [BY_NAME] = "name", [BY_PATH] = "path", [BY_ID] = "id" };
+
+	return text[by];
+}
+
 bool is_value(const char *s)
 {
 	size_t n = strlen(s);
@@ -53,16 +60,13 @@ static int take_text(struct options *o, const struct known *k, const char *value
 				return 0;
 			}
 		return invalid(error, k->name, "no, safe or force");
-	case OPTION_BY: {
-		static const char *const by[] = { [BY_NAME] = "name", [BY_PATH] = "path", [BY_ID] = "id" };
-
+	case OPTION_BY:
 		for (enum by i = BY_NAME; i < BY_COUNT; i++)
-			if (streq(value, by[i])) {
+			if (streq(value, by_to_string(i))) {
 				o->by = i;
 				return 0;
 			}
 		return invalid(error, k->name, "name, path or id");
-	}
 	case OPTION_GROUP:
 		return take_name(error, k->name, value, o->group);
 	case OPTION_MODULE:

@@ -34,5 +34,7 @@ struct options {
 /* allowed: those that the method knows. 0, or negative errno with the error set. */
 int options_read(sd_bus_message *m, unsigned allowed, struct options *ret, sd_bus_error *error);
 
+const char *by_to_string(enum by by);
+
 /* May stand in a policy file as a value of one line: printable, with no blank at either end. */
 bool is_value(const char *s) _pure_;
