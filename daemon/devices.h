@@ -35,7 +35,7 @@ struct device_entry {
 	char *text; /* what the fields point into */
 	const char *field[FIELD_COUNT];
 	uint64_t seq;	     /* of the survey that delivered this */
-	uint64_t tried_rule; /* the reconciler has tried this rule since the device was added */
+	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
 	bool hangs;	     /* a read of its files did not come back */
 };
 

@@ -147,7 +147,9 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		e->seq = v->seq;
 		if (device_update(e, text, size, field, &changed) < 0)
 			return;
-		if (changed & (UINT32_C(1) << FIELD_INODE))
+		/* What was tried was for another device, or another decision: that one may come again. */
+		if (changed & (UINT32_C(1) << FIELD_INODE | UINT32_C(1) << FIELD_RULE_ID |
+				      UINT32_C(1) << FIELD_DECISION))
 			e->tried_rule = 0;
 		announce_changed(s, e, changed, group);
 		/* A group that was not known before decides about all its members, and they have no event. */

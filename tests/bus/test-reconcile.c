@@ -50,6 +50,35 @@ START_TEST(a_rule_that_comes_is_enforced_and_one_that_goes_gives_back)
 }
 END_TEST
 
+/* A rule that was tried once may come again, and go again. */
+START_TEST(what_is_given_back_once_is_given_back_again)
+{
+	struct harness *h = harness_new();
+	const char *file = mock_printf(h->m, "%s/10-set-pci-" CARD ".conf", h->m->conf[MOCK_ETC]);
+
+	three_devices(h);
+	service_start(h);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+		ck_assert_int_eq(unlink(file), 0);
+		wait_property(h, "pci", CARD, "State", "unmanaged");
+		ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	}
+	/* The same for a rule of a person's behind it. */
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", "[device card]\nName=" CARD "\nDriver=none\n");
+	for (unsigned i = 0; i < 2; i++) {
+		wait_property(h, "pci", CARD, "Decision", "none");
+		wait_property(h, "pci", CARD, "State", "enforced");
+		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+		ck_assert_int_eq(unlink(file), 0);
+	}
+	wait_property(h, "pci", CARD, "Decision", "none");
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_hot_plugged_device_that_lost_its_first_probe_is_moved)
 {
 	struct harness *h = harness_new();
@@ -400,8 +429,8 @@ END_TEST
 
 SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
-	a_hot_plugged_device_that_lost_its_first_probe_is_moved, drift_is_shown_and_signalled_and_not_fought,
-	an_event_for_what_has_drifted_does_not_make_it_a_task,
+	what_is_given_back_once_is_given_back_again, a_hot_plugged_device_that_lost_its_first_probe_is_moved,
+	drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
 	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
 	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
 	what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
