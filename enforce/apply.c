@@ -154,6 +154,23 @@ static const char *first_probe(
 	return occasion == OCCASION_BOOT || streq(driver, decision->driver) ? "unknown" : "lost";
 }
 
+/*
+ * A second look, with the probe behind us: on Linux 7 and later a write is no barrier, and a driver that had
+ * matched before it makes its link afterwards.
+ */
+static void look_again(const struct sysfs_device *d, const struct decision *decision, enum occasion occasion,
+	const struct record *old, struct record *record)
+{
+	char driver[BOUND_MAX];
+
+	if (occasion == OCCASION_LATER ||
+		!streq(record->first_probe[0] ? record->first_probe : old->first_probe, "won"))
+		return;
+	bound_driver(d, driver, sizeof(driver));
+	if (driver[0] && !streq(driver, decision->driver))
+		(void)strcpy(record->first_probe, "lost");
+}
+
 /* The guard writes before it records, and may die in between; see intent.h. */
 static bool is_being_written(const struct sysfs_device *d, const char *override)
 {
@@ -190,10 +207,11 @@ static bool is_to_stay(const char *override, const char *want, bool ours, struct
 
 /*
  * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
- * and one who died in between has claimed nothing that is not so.
+ * and one who died in between has claimed nothing that is not so. `foreign`, if not "", is replaced although
+ * it is not ours, and is never recorded: while it stands it is still not ours, whatever fails.
  */
-static bool settle_override(const struct decision *decision, enum occasion occasion, struct sysfs_device *d,
-	struct record *old, struct record *record, struct outcome *o)
+static bool settle_override(const struct decision *decision, enum occasion occasion, const char *foreign,
+	struct sysfs_device *d, struct record *old, struct record *record, struct outcome *o)
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX], now[OVERRIDE_MAX];
@@ -216,7 +234,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	}
 	ours = apply_owns(d, old, override);
 
-	if (is_to_stay(override, want, ours, o)) {
+	if (is_to_stay(override, want, ours || streq(override, foreign), o)) {
 		if (ours)
 			(void)strcpy(record->set, want);
 		return o->state != STATE_FOREIGN;
@@ -321,8 +339,9 @@ static void end(
 	(void)strcpy(record->reason, o->reason);
 	if (!record->first_probe[0])
 		(void)strcpy(record->first_probe, old->first_probe);
-	record->enforced =
-		o->state == state_as_decided(decision) ? record_decision_id(record) : old->enforced;
+	/* Of another decision it says nothing any more: what differs from that one since is our doing. */
+	if (o->state == state_as_decided(decision) || old->enforced == record_decision_id(record))
+		record->enforced = record_decision_id(record);
 	(void)save(to_sysfs_device(decision->device), old, record);
 }
 
@@ -333,7 +352,7 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 
 	if (!begin(decision, &record, ret))
 		return;
-	if (settle_override(decision, occasion, d, &old, &record, ret))
+	if (settle_override(decision, occasion, "", d, &old, &record, ret))
 		ret->state = STATE_PENDING;
 	/* What stood already has its record, and what was written has one that says so. */
 	if (!ret->wrote && ret->state == STATE_PENDING)
@@ -341,21 +360,34 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	end(decision, &old, &record, ret);
 }
 
-void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
+static void apply(
+	const struct decision *decision, enum occasion occasion, const char *foreign, struct outcome *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record old = {}, record = {};
 
 	if (!begin(decision, &record, ret))
 		return;
-	if (settle_override(decision, occasion, d, &old, &record, ret)) {
-		if (decision->kind == DECISION_DEFAULT)
+	if (settle_override(decision, occasion, foreign, d, &old, &record, ret)) {
+		if (decision->kind == DECISION_DEFAULT) {
 			settle_default(decision, d, &old, &record, ret);
-		else
+		} else {
 			settle_driver(decision, d, ret);
+			look_again(d, decision, occasion, &old, &record);
+		}
 		outcome_mind_iommu(decision, ret);
 	}
 	end(decision, &old, &record, ret);
+}
+
+void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
+{
+	apply(decision, occasion, "", ret);
+}
+
+void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret)
+{
+	apply(decision, OCCASION_LATER, override, ret);
 }
 
 int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)

@@ -54,8 +54,14 @@ enum occasion {
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
 /*
- * The first half of that: the override, without a probe, which may take its time. Writes nothing when it
- * stands already. apply_decision() does the rest.
+ * The same at any later time, replacing `override` (that stands, "": none) although it is not ours, because a
+ * person wants that. Another one is still left alone.
+ */
+void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret);
+
+/*
+ * The first half of apply_decision(): the override, without a probe, which may take its time. Writes nothing
+ * when it stands already. apply_decision() does the rest.
  */
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
@@ -72,7 +78,8 @@ bool apply_owns(const struct sysfs_device *d, const struct record *record, const
 /* Whether this very decision was seen enforced since the device was added or its rule changed last. */
 bool apply_was_enforced(const struct decision *decision);
 
-/* From now on the override that stands is ours to replace, whoever set it. 0 or negative errno. */
+/* Records that the override that stands is ours: the guard wrote it, and died over it. 0 or negative errno.
+ */
 int apply_take_over(struct sysfs_device *d, const char *override);
 
 /*

@@ -14,6 +14,9 @@ static void claim(const struct move *m, const char *override)
 	if (!m->d->sysfs->state_dir)
 		return;
 	record.inode = m->d->inode;
+	/* Nor is what was enforced before the move to count as such when we end here. */
+	if (m->decision->rule)
+		record_describe(&record, m->decision);
 	(void)strcpy(record.state, state_to_string(STATE_FAILED));
 	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
 	text_copy(record.was, sizeof(record.was), override);

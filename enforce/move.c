@@ -87,12 +87,16 @@ static bool is_as_decided(const struct move *m)
 
 /*
  * Set by the kernel to keep a virtual function of a device that belongs to a guest away from the host's
- * drivers (vfio_pci_bus_notifier(), vfio_fsl_mc_bus_notifier()): nobody is to overwrite that.
+ * drivers (vfio_pci_bus_notifier(), vfio_fsl_mc_bus_notifier()), or to give a channel of rpmsg to the driver
+ * that is part of the bus (rpmsg_ctrldev_register_device(), rpmsg_ns_register_device()): nobody is to
+ * overwrite that.
  */
 static bool kernel_has_set_it(const struct move *m)
 {
 	char above[BOUND_MAX];
 
+	if (streq(m->d->bus, "rpmsg"))
+		return streq(m->override, "rpmsg_ctrl") || streq(m->override, "rpmsg_ns");
 	if (!driver_is_vfio(m->override))
 		return false;
 	if (sysfs_device_link(m->d, "physfn/driver", above, sizeof(above)) >= 0 && driver_is_vfio(above))
@@ -170,11 +174,8 @@ static void stay_bound(struct move *m)
 {
 	struct outcome outcome = { .state = STATE_BLOCKED };
 
-	if (!m->options->dry_run && m->decision->rule) {
-		if (m->foreign)
-			(void)apply_take_over(m->d, m->override);
-		apply_decision(m->decision, OCCASION_LATER, &outcome);
-	}
+	if (!m->options->dry_run && m->decision->rule)
+		apply_decision_over(m->decision, m->foreign ? m->override : "", &outcome);
 	m->ret->changed = m->options->dry_run ? !streq(m->override, m->decision->driver) : outcome.wrote;
 	if (outcome.state == STATE_FAILED || outcome.state == STATE_FOREIGN) {
 		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
@@ -275,7 +276,7 @@ static void settle(struct move *m)
 	char driver[BOUND_MAX];
 	int r;
 
-	apply_decision(decision, OCCASION_LATER, &outcome);
+	apply_decision_over(decision, m->foreign ? m->override : "", &outcome);
 	m->ret->changed = m->ret->changed || outcome.wrote;
 	bound_driver(m->d, driver, sizeof(driver));
 	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
@@ -323,9 +324,9 @@ static void act(struct move *m)
 		move_note(m);
 		return;
 	}
-	r = m->foreign || m->unrecorded ? apply_take_over(m->d, m->override) : 0;
+	r = m->unrecorded ? apply_take_over(m->d, m->override) : 0;
 	if (r < 0) {
-		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "recording that the override is replaced: %s",
+		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "recording that the override is ours: %s",
 			strerror(-r));
 		move_go_back(m);
 		return;

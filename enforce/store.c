@@ -195,8 +195,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 	if (is_of_successor(d, r))
 		return 0;
 	if (r >= 0) {
-		if (!merged.first_probe[0])
-			(void)strcpy(merged.first_probe, now.first_probe);
+		text_copy(merged.first_probe, sizeof(merged.first_probe),
+			first_probe_merge(now.first_probe, record->first_probe));
 		if (!merged.enforced)
 			merged.enforced = now.enforced;
 		/*
@@ -207,7 +207,9 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 			!streq(merged.state, "foreign") && !streq(merged.state, "failed"))
 			(void)strcpy(merged.set, now.set);
 	}
-	if (streq(merged.state, "stuck") || record_is_refused(&merged))
+	/* That another decision was enforced before counts for nothing: what differs since, we did. */
+	if (streq(merged.state, "stuck") || record_is_refused(&merged) ||
+		merged.enforced != record_decision_id(&merged))
 		merged.enforced = 0;
 	return replace_record(state_dir, d, &merged);
 }
@@ -216,12 +218,16 @@ int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, 
 {
 	_cleanup_(closep) int lock = lock_records(state_dir);
 	struct record record;
+	const char *merged;
 
 	if (lock < 0)
 		return lock;
 	if (record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
 		return 0;
-	(void)snprintf(record.first_probe, sizeof(record.first_probe), "%s", first_probe);
+	merged = first_probe_merge(record.first_probe, first_probe);
+	if (streq(merged, record.first_probe))
+		return 0;
+	text_copy(record.first_probe, sizeof(record.first_probe), merged);
 	return replace_record(state_dir, d, &record);
 }
 

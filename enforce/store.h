@@ -12,12 +12,14 @@
 
 /*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays: its
- * FirstProbe and what was enforced last, unless this one has them, and that the decided override is ours. 0
- * or negative errno.
+ * FirstProbe, as first_probe_merge() has it, that this very decision was enforced, and that the decided
+ * override is ours. 0 or negative errno.
  */
 int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record);
 
-/* Changes nothing but FirstProbe in the record of a device; without a record, nothing. 0 or negative errno.
+/*
+ * Changes nothing but FirstProbe in the record of a device, as first_probe_merge() has it; without a record,
+ * nothing. 0 or negative errno.
  */
 int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, const char *first_probe);
 

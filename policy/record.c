@@ -123,6 +123,16 @@ bool record_equal(const struct record *a, const struct record *b)
 	       streq(a->first_probe, b->first_probe);
 }
 
+const char *first_probe_merge(const char *old, const char *new)
+{
+	static const char *const strong[] = { "lost", "guaranteed" };
+
+	for (size_t i = 0; i < ELEMENTSOF(strong); i++)
+		if (streq(old, strong[i]) || streq(new, strong[i]))
+			return strong[i];
+	return old[0] ? old : new;
+}
+
 bool record_is_refused(const struct record *record)
 {
 	/* Who is barred by `none` is held as well, and has no driver to come. */

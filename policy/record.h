@@ -12,7 +12,7 @@
  *     GIVEN=…        the driver that came by an override of ours which was cleared since, while it stays
  *     KEPT=…         the driver that had the device already when an override of ours came to name it
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
- *     ENFORCED=hex   id of the decision that was seen enforced last; what differs since, others did. Not with
+ *     ENFORCED=hex   id of the decision, when it was seen enforced; what differs since, others did. Not with
  *                    STATE=stuck: what it is like when it comes back is our doing
  *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
  */
@@ -62,6 +62,13 @@ bool record_equal(const struct record *a, const struct record *b);
 
 /* Whether the kernel has refused it its driver, for the sake of its IOMMU group. */
 bool record_is_refused(const struct record *record);
+
+/*
+ * Of two claims about a first probe, the earlier and the later, the one that counts; either may be "". What
+ * is claimed is refined and never raised: whoever saw it lost is right, only a hold guarantees, and else who
+ * looked first knows best.
+ */
+const char *first_probe_merge(const char *old, const char *new);
 
 /* Whether an override that stands is ours, as far as the record knows; see apply_owns(). */
 bool record_owns(const struct record *record, const char *override);

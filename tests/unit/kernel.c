@@ -7,9 +7,11 @@
 
 static struct {
 	struct mock *m;
-	const char *own_driver;
+	const char *own_driver, *matched;
 	bool answers;
 	char writes[1024];
+	/* The override that was written last, in which file: a store that is refused changes nothing. */
+	char stands[256], where[PATH_MAX];
 	struct {
 		const char *what;
 		int error;
@@ -28,6 +30,11 @@ void kernel_start(struct mock *m, const char *own_driver)
 void kernel_answers(bool answers)
 {
 	kernel.answers = answers;
+}
+
+void kernel_has_matched(const char *driver)
+{
+	kernel.matched = driver;
 }
 
 void kernel_driver_add(struct mock *m, const char *driver)
@@ -120,6 +127,8 @@ static int probe(const char *devpath)
 {
 	const char *override = mock_override(kernel.m, devpath);
 
+	if (kernel.matched)
+		mock_bind(kernel.m, devpath, TAKE_PTR(kernel.matched));
 	if (!override[0] || override[0] == '\n' || streq(override, "(null)\n"))
 		override = kernel.own_driver;
 	if (access(mock_printf(kernel.m, "%s/bus/pci/drivers/%s", kernel.m->sysfs, override), F_OK) == 0)
@@ -164,14 +173,21 @@ ssize_t write(int fd, const void *buf, size_t n)
 	int error = 0;
 
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (kernel.answers && readlink(link, path, sizeof(path) - 1) > 0 &&
+	if (kernel.m && readlink(link, path, sizeof(path) - 1) > 0 && kernel.answers &&
 		startswith(path, kernel.m->sysfs) && n < sizeof(text)) {
 		memcpy(text, buf, n);
 		error = act(path, text);
 	}
 	if (error != 0) {
+		/* Opening it has emptied the file, as no file of sysfs is emptied. */
+		if (streq(path, kernel.where))
+			(void)syscall(SYS_write, fd, kernel.stands, strlen(kernel.stands));
 		errno = error;
 		return -1;
+	}
+	if (n < sizeof(kernel.stands) && strstr(path, "/driver_override")) {
+		(void)snprintf(kernel.where, sizeof(kernel.where), "%s", path);
+		(void)snprintf(kernel.stands, sizeof(kernel.stands), "%.*s", (int)n, (const char *)buf);
 	}
 	return syscall(SYS_write, fd, buf, n);
 }

@@ -22,6 +22,10 @@ void kernel_bind(struct mock *m, const char *devpath, const char *driver);
  */
 void kernel_refuses(const char *what, int error);
 
+/* A driver that had matched the device before anything was written has it once the next probe is waited for.
+ */
+void kernel_has_matched(const char *driver);
+
 /* All that was written since the start or the last call, in order: "unbind nvme, override vfio-pci, probe".
  */
 const char *kernel_writes(struct mock *m);

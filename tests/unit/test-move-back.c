@@ -334,13 +334,74 @@ START_TEST(only_if_changed_leaves_what_others_did_since)
 }
 END_TEST
 
-SUITE_MAIN("move-back", 40, foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign,
-	failed_unbind_leaves_it, failed_override_brings_the_driver_back,
-	failed_probe_brings_override_and_driver_back, failed_probe_of_a_driverless_device,
-	failed_override_where_nothing_was_unbound, reason_is_one_line_in_the_record,
-	back_to_an_override_of_ours, back_to_a_driver_that_came_by_an_override_which_is_gone,
-	driver_that_does_not_take_it_back_is_named, override_that_cannot_be_set_back_is_told,
-	failed_clearing_of_what_no_rule_decides, override_that_cannot_be_read,
-	state_directory_that_cannot_be_written, unknown_decision, dry_run_tells_and_does_nothing,
-	dry_run_asks_whether_there_is_a_module, dry_run_of_a_device_that_is_given_back,
-	only_if_changed_leaves_what_others_did_since)
+/* Another rule's override was written in between: that was us, and nobody has taken the device elsewhere. */
+START_TEST(only_if_changed_puts_right_what_another_rule_did_since)
+{
+	struct stage s = stage_new(RULE("vfio-pci"));
+	struct move_options careful = { .only_if_changed = true };
+
+	move_with(&s, careful);
+	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
+	new_policy(&s.b, RULE("none"));
+	event(&s);
+	ck_assert_str_eq(mock_override(s.m, s.device), "none");
+	ck_assert_uint_eq(record_of(&s)->enforced, 0);
+	new_policy(&s.b, RULE("vfio-pci"));
+	move_with(&s, careful);
+	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
+
+	/* Nor does a move that failed count as one by others. */
+	new_policy(&s.b, RULE("none"));
+	kernel_refuses("override none", EPERM);
+	move_with(&s, careful);
+	assert_moved(&s, "failed", "Failed", "vfio-pci", "vfio-pci", true);
+	ck_assert_uint_eq(record_of(&s)->enforced, 0);
+	stage_done(&s);
+}
+END_TEST
+
+/* After each failure the old override stands, is not ours, and no later event takes it for that. */
+START_TEST(foreign_override_stays_foreign_whatever_fails)
+{
+	static const struct {
+		const char *rebind, *refused;
+		int error;
+	} steps[] = {
+		{ "safe", "override vfio-pci", EPERM },
+		{ "safe", "bind vfio-pci", EINVAL },
+		{ "safe", "unbind nvme", EPERM },
+		{ "no", "override vfio-pci", EPERM },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+		struct stage s = stage_new("");
+
+		new_policy(&s.b, mock_printf(s.m, RULE("vfio-pci") "Rebind=%s\n", steps[i].rebind));
+		mock_attr(s.m, s.device, "driver_override", "nvme\n");
+		kernel_refuses(steps[i].refused, steps[i].error);
+		move_with(&s, (struct move_options){ .overwrite = true });
+		ck_assert_int_eq(s.moved.state, STATE_FAILED);
+		ck_assert_str_eq(s.moved.override, "nvme");
+		ck_assert_str_eq(record_of(&s)->set, "");
+		ck_assert_str_eq(record_of(&s)->was, "");
+		kernel_refuses(steps[i].refused, 0);
+		(void)kernel_writes(s.m);
+		event(&s);
+		ck_assert_int_eq(s.b.outcome.state, STATE_FOREIGN);
+		ck_assert_str_eq(kernel_writes(s.m), "");
+		stage_done(&s);
+	}
+}
+END_TEST
+
+SUITE_MAIN("move-back", 40, only_if_changed_puts_right_what_another_rule_did_since,
+	foreign_override_stays_foreign_whatever_fails,
+	foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign, failed_unbind_leaves_it,
+	failed_override_brings_the_driver_back, failed_probe_brings_override_and_driver_back,
+	failed_probe_of_a_driverless_device, failed_override_where_nothing_was_unbound,
+	reason_is_one_line_in_the_record, back_to_an_override_of_ours,
+	back_to_a_driver_that_came_by_an_override_which_is_gone, driver_that_does_not_take_it_back_is_named,
+	override_that_cannot_be_set_back_is_told, failed_clearing_of_what_no_rule_decides,
+	override_that_cannot_be_read, state_directory_that_cannot_be_written, unknown_decision,
+	dry_run_tells_and_does_nothing, dry_run_asks_whether_there_is_a_module,
+	dry_run_of_a_device_that_is_given_back, only_if_changed_leaves_what_others_did_since)

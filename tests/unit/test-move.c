@@ -256,6 +256,55 @@ START_TEST(override_of_a_child_of_a_vfio_container_is_never_replaced)
 }
 END_TEST
 
+START_TEST(override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced)
+{
+	static const char *const overrides[] = { "rpmsg_ctrl", "rpmsg_ns" };
+	struct stage s = stage_new("[device x]\nBus=rpmsg\nDriver=none\n");
+
+	s.device = mock_device_add(s.m, "rpmsg", "/devices/platform/rproc", "virtio0.rpmsg_ctrl.0.0", true);
+	for (size_t i = 0; i < ELEMENTSOF(overrides); i++) {
+		mock_attr(s.m, s.device, "driver_override", mock_printf(s.m, "%s\n", overrides[i]));
+		move_with(&s, (struct move_options){ .overwrite = true, .rebind = REBIND_FORCE });
+		assert_moved(&s, "foreign", "Foreign", "", overrides[i], false);
+		ck_assert_ptr_nonnull(strstr(s.moved.reason, "the kernel"));
+	}
+	mock_attr(s.m, s.device, "driver_override", "rpmsg_chrdev\n");
+	move_with(&s, (struct move_options){ .overwrite = true });
+	assert_moved(&s, "enforced", "", "", "none", true);
+	stage_done(&s);
+}
+END_TEST
+
+/* It had matched before the override was written, and makes its link when the probe is waited for. */
+START_TEST(first_probe_that_was_on_its_way_is_lost)
+{
+	struct stage s = stage_new(RULE("vfio-pci"));
+
+	mock_unbind(s.m, s.device);
+	kernel_has_matched("nvme");
+	event(&s);
+	ck_assert_str_eq(kernel_writes(s.m), "override vfio-pci, probe");
+	ck_assert_int_eq(s.b.outcome.state, STATE_PENDING);
+	ck_assert_str_eq(record_of(&s)->first_probe, "lost");
+	stage_done(&s);
+}
+END_TEST
+
+/* A group's overrides are all written first; the look at this one's driver comes with a later step. */
+START_TEST(first_probe_that_was_won_at_first_sight_only)
+{
+	struct stage s = stage_new(RULE("none"));
+
+	mock_unbind(s.m, s.device);
+	event(&s);
+	ck_assert_str_eq(record_of(&s)->first_probe, "won");
+	mock_bind(s.m, s.device, "nvme");
+	event(&s);
+	ck_assert_str_eq(record_of(&s)->first_probe, "lost");
+	stage_done(&s);
+}
+END_TEST
+
 START_TEST(driver_that_does_not_exist)
 {
 	struct stage s = stage_new(RULE("nonsense"));
@@ -431,10 +480,12 @@ START_TEST(override_over_which_the_guard_died_is_given_back)
 }
 END_TEST
 
-SUITE_MAIN("move", 40, override_over_which_the_guard_died_is_replaced,
-	override_over_which_the_guard_died_is_given_back, unbind_then_override_then_probe,
-	none_is_unbound_and_not_probed, bound_to_the_right_driver_only_the_override_is_written,
-	driverless_it_is_probed, default_gives_up_the_driver_that_came_by_ours,
+SUITE_MAIN("move", 40, override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced,
+	first_probe_that_was_on_its_way_is_lost, first_probe_that_was_won_at_first_sight_only,
+	override_over_which_the_guard_died_is_replaced, override_over_which_the_guard_died_is_given_back,
+	unbind_then_override_then_probe, none_is_unbound_and_not_probed,
+	bound_to_the_right_driver_only_the_override_is_written, driverless_it_is_probed,
+	default_gives_up_the_driver_that_came_by_ours,
 	default_where_the_override_named_the_driver_that_it_had, default_where_its_own_driver_came_by_ours,
 	default_after_an_event_that_has_cleared_the_override,
 	default_of_a_device_that_has_no_driver_of_its_own, rule_taken_away_gives_the_device_back,
