@@ -14,6 +14,8 @@
 
 /* Of the two seconds that an event has; the rest is for what comes before and after. */
 #define EVENT_USEC 1800000U
+/* Its group ends before that, and says which member it was that did not answer. */
+#define GROUP_USEC 1600000U
 
 /* In memory that parent and child share. The child writes a part, then says how far it is. */
 struct event {
@@ -22,6 +24,7 @@ struct event {
 	const char *devpath; /* for messages, too */
 	const char *bus;
 	enum occasion occasion;
+	uint64_t group_deadline;
 	struct progress progress;
 	_Atomic(int) stage;
 	/* from stage 1 */
@@ -90,17 +93,16 @@ static void apply_own(struct event *e, const struct decision *decision)
 }
 
 struct group_work {
+	const struct event *event;
 	const struct policy *policy;
-	struct device *device;
+	struct sysfs_device *device;
 };
 
 static int work_on_group(void *userdata)
 {
 	const struct group_work *w = userdata;
-	struct decision decision;
-	int r = policy_decide(w->policy, w->device, &decision);
 
-	return r < 0 ? r : apply_companions(&decision);
+	return companions_enforce(w->policy, w->device, w->event->group_deadline);
 }
 
 /*
@@ -109,13 +111,15 @@ static int work_on_group(void *userdata)
  */
 static int apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
 {
-	struct group_work group = { policy, own->device };
-	struct outcome outcome;
+	struct group_work group = { e, policy, to_sysfs_device(own->device) };
 	struct bounded b;
 	int r, result;
 
 	tell_decision(e, own);
-	apply_override(own, e->occasion, &outcome);
+	if (!companions_are_there(group.device)) {
+		apply_own(e, own);
+		return 0;
+	}
 	r = bounded_start(&b, BOUNDED_COPY, work_on_group, &group);
 	apply_own(e, own);
 	if (r < 0)
@@ -166,7 +170,7 @@ static int work(void *userdata)
 	if (r < 0)
 		return r;
 	apply_own(e, &decision);
-	return apply_companions(&decision);
+	return companions_are_affected(policy, d) ? companions_enforce(policy, d, e->group_deadline) : 0;
 }
 
 /* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
@@ -221,6 +225,7 @@ int verb_event(const struct settings *settings, const char *device)
 			e.occasion = OCCASION_ADDED;
 	}
 
+	e.group_deadline = now_usec() + GROUP_USEC;
 	r = bounded_start(&b, BOUNDED_SHARED, work, &e);
 	if (r >= 0)
 		r = bounded_wait(&b, EVENT_USEC, &result);
@@ -229,8 +234,11 @@ int verb_event(const struct settings *settings, const char *device)
 	if (r == -ETIMEDOUT) {
 		bounded_give_up(&b);
 		progress_text(&e.progress, doing, sizeof(doing));
-		log_line(
-			LOG_WARNING, "%s: %s takes longer than an event may; left pending", e.devpath, doing);
+		if (stage == STAGE_DONE)
+			log_line(LOG_WARNING, "%s: its group takes longer than an event may", e.devpath);
+		else
+			log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending",
+				e.devpath, doing);
 		print_properties(&e, stage);
 		if (stage != STAGE_DONE)
 			print_property("DRIVER_OVERRIDE_STATE", state_to_string(STATE_PENDING));

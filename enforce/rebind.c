@@ -5,7 +5,8 @@
  * lines.
  *
  * One at a time for a device. The lock is the open file's, which the child has as well: one that was left
- * behind keeps it until it has come back from the kernel, and nobody sends a second one after it.
+ * behind keeps it until it has come back from the kernel, and nobody sends a second one after it. The group's
+ * other members are seen to afterwards, without it: of those none is a reason to refuse the device.
  */
 #include "bounded.h"
 #include "companions.h"
@@ -19,12 +20,15 @@
 #include <sys/stat.h>
 
 #define TIMEOUT_MAX 3600U
+/* For what is left to do when the group has had its time. */
+#define REST_USEC 100000U
 
 /* In memory that parent and child share. */
 struct report {
 	struct progress progress;
 	struct moved moved;
-	_Atomic(bool) done; /* all is said in moved */
+	_Atomic(bool) done;	  /* all is said in moved */
+	_Atomic(bool) has_groups; /* the policy */
 };
 
 struct work {
@@ -32,6 +36,7 @@ struct work {
 	const struct move_options *options;
 	struct sysfs_device *device;
 	struct report *report;
+	uint64_t deadline;
 };
 
 /* A device that has gone meanwhile is no failure of a step. */
@@ -83,12 +88,19 @@ static int work(void *userdata)
 	}
 	move_device(&decision, w->options, moved);
 	see_whether_it_is_there(d, moved);
+	atomic_store(&w->report->has_groups, policy->has_groups);
 	atomic_store(&w->report->done, true);
+	return 0;
+}
 
-	if (!policy->has_groups || w->options->dry_run || moved->error == MOVE_NO_SUCH_DEVICE)
-		return 0;
-	r = policy_decide(policy, &d->device, &decision);
-	return r < 0 ? r : apply_companions(&decision);
+static int work_on_group(void *userdata)
+{
+	const struct work *w = userdata;
+	struct policy *policy;
+	int r = policy_load(w->settings, &policy);
+
+	/* Nor here is anything freed. */
+	return r < 0 ? r : companions_enforce(policy, w->device, w->deadline - REST_USEC);
 }
 
 /* An override is whatever somebody has written: it must not make a line of its own. */
@@ -113,6 +125,22 @@ static int answer(const struct moved *m)
 	return m->error == MOVE_DONE ? 0 : 1;
 }
 
+/* Whose file the child waits for: another member of the group may have been asked what the policy needs to
+ * know.
+ */
+static struct sysfs_device *awaited(const struct work *w)
+{
+	struct device **members;
+	size_t n;
+
+	if (w->device->device.ops->group(&w->device->device, &members, &n) < 0)
+		return w->device;
+	for (size_t i = 0; i < n; i++)
+		if (w->report->progress.device == to_sysfs_device(members[i]))
+			return to_sysfs_device(members[i]);
+	return w->device;
+}
+
 /* The child did not come back: the parent says so for it, without asking the kernel anything that may sleep.
  */
 static void give_up(struct bounded *b, const struct work *w)
@@ -122,53 +150,80 @@ static void give_up(struct bounded *b, const struct work *w)
 
 	progress_text(&w->report->progress, doing, sizeof(doing));
 	bounded_give_up(b);
-	if (atomic_load(&w->report->done)) {
-		log_line(LOG_WARNING, "%s %s is done, but in its group %s did not come back", w->device->bus,
-			w->device->name, doing);
-		return;
-	}
 	moved_say(m, STATE_STUCK, MOVE_STUCK, "%s did not come back", doing);
 	bound_driver(w->device, m->driver, sizeof(m->driver));
 	if (!w->options->dry_run)
-		apply_stuck(w->device, doing);
+		apply_stuck(awaited(w), doing);
 }
 
-static void run(const struct work *w, uint64_t deadline)
+static uint64_t left_until(uint64_t deadline)
+{
+	uint64_t now = now_usec();
+
+	return deadline > now ? deadline - now : 0;
+}
+
+/* False: the device itself could not be seen to. */
+static bool run_device(const struct work *w)
 {
 	struct moved *m = &w->report->moved;
 	_cleanup_(closep) int lock = -EBADF;
-	uint64_t now;
 	struct bounded b;
 	int r, result = 0;
 
 	if (!w->options->dry_run) {
-		lock = store_lock_device(w->settings->state_dir, w->device, deadline);
+		lock = store_lock_device(w->settings->state_dir, w->device, w->deadline);
 		if (lock == -ETIMEDOUT) {
 			moved_say(m, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
-			return;
+			return false;
 		}
 		if (lock < 0) {
 			moved_say(m, STATE_FAILED, MOVE_FAILED, "locking it under %s: %s",
 				w->settings->state_dir, strerror(-lock));
-			return;
+			return false;
 		}
 	}
 	r = bounded_start(&b, BOUNDED_COPY, work, (void *)(uintptr_t)w);
-	if (r >= 0) {
-		now = now_usec();
-		r = bounded_wait(&b, deadline > now ? deadline - now : 0, &result);
+	if (r >= 0)
+		r = bounded_wait(&b, left_until(w->deadline), &result);
+	if (atomic_load(&w->report->done)) {
+		if (r == -ETIMEDOUT)
+			bounded_give_up(&b); /* on its way to its end */
+		return true;
 	}
 	if (r == -ETIMEDOUT)
 		give_up(&b, w);
-	else if (!atomic_load(&w->report->done))
+	else
 		moved_say(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(r < 0 ? -r : -result));
+	return false;
+}
+
+static void run_group(const struct work *w)
+{
+	struct bounded b;
+	int r, result = 0;
+
+	r = bounded_start(&b, BOUNDED_COPY, work_on_group, (void *)(uintptr_t)w);
+	if (r >= 0)
+		r = bounded_wait(&b, left_until(w->deadline), &result);
+	if (r == -ETIMEDOUT)
+		bounded_give_up(&b);
+	if (r < 0 || result < 0)
+		log_line(LOG_WARNING, "%s %s is done, but not its group: %s", w->device->bus, w->device->name,
+			strerror(r < 0 ? -r : -result));
+}
+
+static void run(const struct work *w)
+{
+	if (run_device(w) && atomic_load(&w->report->has_groups) && !w->options->dry_run &&
+		w->report->moved.error != MOVE_NO_SUCH_DEVICE && companions_are_there(w->device))
+		run_group(w);
 }
 
 static void find_and_run(const struct settings *settings, const struct rebind_options *options,
 	const char *name, struct report *report)
 {
-	struct work w = { settings, &options->move, NULL, report };
-	uint64_t deadline = now_usec() + options->timeout_usec;
+	struct work w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
 	struct moved *m = &report->moved;
 	struct device **members;
 	struct sysfs sysfs;
@@ -194,7 +249,7 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 		moved_say(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override", w.device->bus,
 			w.device->name);
 	else
-		run(&w, deadline);
+		run(&w);
 	sysfs_device_free(w.device);
 	sysfs_done(&sysfs);
 }

@@ -3,7 +3,9 @@
 #include "program.h"
 #include "suite.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
 /* Two seconds, and as much again as a busy machine takes: without the deadline it would never end. */
@@ -287,6 +289,150 @@ START_TEST(another_member_that_hangs_holds_up_nobody)
 }
 END_TEST
 
+/* Whichever of them is asked first: the two others have what was decided, and the one is known to be stuck.
+ */
+START_TEST(companion_that_hangs_holds_up_no_other)
+{
+	static const char *const names[] = { "0000:00:03.1", "0000:00:03.2", "0000:00:03.3" };
+	static const char *const files[] = { "driver_override", "class" };
+
+	for (size_t k = 0; k < 2 * ELEMENTSOF(names); k++) {
+		const char *device, *others[ELEMENTSOF(names)], *hangs = files[k / ELEMENTSOF(names)];
+		struct mock *m = tree(&device, "[device gpu]\nName=0000:00:03.0\nDriver=none\nGroup=none\n");
+		const size_t one = k % ELEMENTSOF(names);
+		struct record record;
+		struct ran r;
+
+		for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+			others[i] = mock_pci_add(m, names[i], NULL, 0x1b36, 0x0010, 0x010802);
+			mock_group(m, 7, others[i], NULL);
+		}
+		mock_group(m, 7, device, NULL);
+		mock_attr_hangs(m, others[one], hangs);
+		if (streq(hangs, "class"))
+			mock_attr_remove(m, others[one], "modalias");
+		r = event(m, device);
+		ck_assert_int_eq(r.status, 0);
+		ck_assert_uint_lt(r.usec, LIMIT_USEC);
+		ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "enforced");
+		ck_assert_str_eq(mock_override(m, device), "none");
+		for (size_t i = 0; i < ELEMENTSOF(names); i++)
+			if (i != one)
+				ck_assert_str_eq(mock_override(m, others[i]), "none");
+		ck_assert(mock_record(m, others[one], &record));
+		ck_assert_str_eq(record.state, "stuck");
+		ck_assert_ptr_nonnull(strstr(record.reason, hangs));
+		ck_assert_ptr_nonnull(strstr(r.err, mock_printf(m, "%s of pci %s", hangs, names[one])));
+		ck_assert_uint_eq(r.n_lines, 1);
+		mock_free(m);
+	}
+}
+END_TEST
+
+START_TEST(device_that_hangs_does_not_hold_up_its_group)
+{
+	const char *device;
+	struct mock *m = tree(&device, "[device gpu]\nName=0000:00:03.0\nDriver=none\nGroup=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct ran r;
+
+	mock_group(m, 7, device, other, NULL);
+	mock_attr_hangs(m, device, "driver_override");
+	r = event(m, device);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "pending");
+	ck_assert_ptr_nonnull(strstr(r.err, "driver_override of pci 0000:00:03.0"));
+	ck_assert_str_eq(mock_override(m, other), "none");
+	mock_free(m);
+}
+END_TEST
+
+/* One that is slow and comes back in time is overtaken, too, but it is not stuck. */
+START_TEST(companion_that_is_slow_is_not_stuck)
+{
+	const char *device;
+	struct mock *m = tree(&device, "[device gpu]\nName=0000:00:03.0\nDriver=none\nGroup=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *path = mock_path(m, other, "driver_override");
+	struct record record;
+	pid_t pid;
+
+	mock_group(m, 7, device, other, NULL);
+	mock_attr_hangs(m, other, "driver_override");
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		int fd;
+
+		(void)usleep(900000);
+		fd = open(path, O_WRONLY | O_CLOEXEC); /* whoever reads it comes back, with nothing read */
+		(void)unlink(path);
+		make_file(path, "(null)\n", 7);
+		(void)close(fd);
+		_exit(0);
+	}
+	ck_assert_int_eq(event(m, device).status, 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert(mock_record(m, other, &record));
+	ck_assert_str_ne(record.state, "stuck");
+	mock_free(m);
+}
+END_TEST
+
+/* Rule 1 leaves the group alone, rule 2 holds it; the result is that of rule 1, whoever comes first. */
+START_TEST(companion_is_let_go_when_an_earlier_rule_comes_to_the_group)
+{
+	static const char *const orders[] = { "acb", "bac", "cab", "abc" };
+
+	for (size_t o = 0; o < ELEMENTSOF(orders); o++) {
+		struct mock *m = mock_new();
+		const char *devices[3] = {};
+		struct record record;
+
+		mock_policy(m, MOCK_ETC, "10-a.conf",
+			"[device b]\nName=0000:00:03.1\nDriver=none\nGroup=leave\n"
+			"[device a]\nName=0000:00:03.0\nDriver=none\nGroup=hold\n");
+		ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+		for (const char *s = orders[o]; *s; s++) {
+			devices[*s - 'a'] = mock_pci_add(m, mock_printf(m, "0000:00:03.%c", *s - 'a' + '0'),
+				NULL, 0x1b36, 0x0010, 0x010802);
+			mock_group(m, 7, devices[*s - 'a'], NULL);
+			ck_assert_int_eq(event(m, devices[*s - 'a']).status, 0);
+		}
+		ck_assert_str_eq(mock_override(m, devices[0]), "none");
+		ck_assert_str_eq(mock_override(m, devices[1]), "none");
+		ck_assert_str_ne(mock_override(m, devices[2]), "none");
+		ck_assert(!mock_record(m, devices[2], &record));
+		mock_free(m);
+	}
+}
+END_TEST
+
+/* Its record says which rule decided; the member that this one matched need not be there any more. */
+START_TEST(companion_keeps_what_it_has_when_the_member_goes)
+{
+	const char *device;
+	struct mock *m = tree(&device, "[device a]\nName=0000:00:03.0\nDriver=none\nGroup=none\n"
+				       "[device b]\nName=0000:00:03.1\nDriver=none\nGroup=leave\n");
+	const char *b = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *c = mock_pci_add(m, "0000:00:03.2", NULL, 0x1b36, 0x0010, 0x010802);
+
+	mock_group(m, 7, device, b, c, NULL);
+	ck_assert_int_eq(event(m, device).status, 0);
+	ck_assert_str_eq(mock_override(m, c), "none");
+	(void)unlink(mock_printf(m, "%s/kernel/iommu_groups/7/devices/0000:00:03.0", m->sysfs));
+	mock_remove(m, device);
+	ck_assert_int_eq(event(m, b).status, 0);
+	ck_assert_str_eq(mock_override(m, c), "none");
+	/* Until policy changes. */
+	mock_policy(m, MOCK_ETC, "10-a.conf",
+		"[device b]\nName=0000:00:03.1\nDriver=none\n[device x]\nName=x\n"
+		"Driver=none\nGroup=none\n");
+	ck_assert_int_eq(event(m, b).status, 0);
+	ck_assert_str_eq(mock_override(m, c), "\n");
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(failure_is_told_and_is_no_failure_of_the_program)
 {
 	const char *device;
@@ -343,10 +489,13 @@ START_TEST(label_between_quotation_marks_survives_udev)
 }
 END_TEST
 
-SUITE_MAIN("events", 30, prints_the_properties_and_nothing_else, none_and_default_name_no_module,
-	module_of_the_rule, device_without_a_decision_prints_nothing, device_without_the_file_is_none_of_ours,
-	device_that_has_gone_is_no_failure, device_by_its_path_in_sysfs, tree_named_with_a_slash_behind,
-	device_as_the_usage_says, device_from_the_environment, no_device_at_all,
-	paths_that_lead_out_of_the_tree, override_that_hangs, modalias_that_hangs, probe_that_hangs,
-	another_member_that_hangs_holds_up_nobody, failure_is_told_and_is_no_failure_of_the_program,
-	companions_are_decided_again, label_between_quotation_marks_survives_udev)
+SUITE_MAIN("events", 60, companion_that_hangs_holds_up_no_other, device_that_hangs_does_not_hold_up_its_group,
+	companion_that_is_slow_is_not_stuck, companion_is_let_go_when_an_earlier_rule_comes_to_the_group,
+	companion_keeps_what_it_has_when_the_member_goes, prints_the_properties_and_nothing_else,
+	none_and_default_name_no_module, module_of_the_rule, device_without_a_decision_prints_nothing,
+	device_without_the_file_is_none_of_ours, device_that_has_gone_is_no_failure,
+	device_by_its_path_in_sysfs, tree_named_with_a_slash_behind, device_as_the_usage_says,
+	device_from_the_environment, no_device_at_all, paths_that_lead_out_of_the_tree, override_that_hangs,
+	modalias_that_hangs, probe_that_hangs, another_member_that_hangs_holds_up_nobody,
+	failure_is_told_and_is_no_failure_of_the_program, companions_are_decided_again,
+	label_between_quotation_marks_survives_udev)

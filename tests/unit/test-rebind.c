@@ -406,11 +406,42 @@ START_TEST(companion_that_hangs_changes_nothing_about_the_device)
 }
 END_TEST
 
+START_TEST(companion_that_hangs_does_not_lock_the_device)
+{
+	const char *device;
+	struct mock *m = tree(&device, "[device x]\nName=" NAME "\nDriver=none\nGroup=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record = {};
+	struct ran r;
+	pid_t pid;
+
+	mock_group(m, 7, device, other, NULL);
+	mock_attr_hangs(m, other, "driver_override");
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		(void)run(m, "rebind", "--timeout=12", NAME, NULL);
+		_exit(0);
+	}
+	while (!mock_record(m, device, &record) || !streq(record.state, "enforced"))
+		(void)usleep(10000);
+	/* The first is with the companion now, and will be for long. */
+	r = run(m, "rebind", "--timeout=3", NAME, NULL);
+	assert_printed(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert(mock_record(m, other, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(member_that_decides_and_hangs_is_named)
 {
 	const char *device;
 	struct mock *m = tree(&device, "[device x]\nId=dead:beef\nDriver=none\nGroup=none\n");
 	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record;
 	struct ran r;
 
 	mock_group(m, 7, device, other, NULL);
@@ -418,6 +449,10 @@ START_TEST(member_that_decides_and_hangs_is_named)
 	r = run(m, "rebind", "--timeout=2", NAME, NULL);
 	assert_printed(&r, "stuck\n", "Stuck\n", "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
 	ck_assert_ptr_nonnull(strstr(r.out, "REASON=reading modalias of pci 0000:00:03.1 did not come back"));
+	/* That is the one which is stuck. */
+	ck_assert(mock_record(m, other, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	ck_assert(!mock_record(m, device, &record));
 	mock_free(m);
 }
 END_TEST
@@ -436,10 +471,11 @@ START_TEST(companion_by_its_name)
 }
 END_TEST
 
-SUITE_MAIN("rebind", 60, usage, answer_of_a_device_that_is_made_so, devices_that_there_are_not,
-	policy_that_cannot_be_read_whole, broken_file_s_last_good_copy_is_in_force, refusals_are_printed,
-	unbind_that_does_not_come_back, event_puts_a_stuck_record_right,
-	everything_that_may_hang_is_waited_for_no_longer_than_said, module_that_hangs, dry_run_that_hangs,
-	one_at_a_time_for_a_device, second_waits_for_the_first, state_directory_that_cannot_be_written,
-	companions_are_decided_again_and_not_unbound, companion_that_hangs_changes_nothing_about_the_device,
-	member_that_decides_and_hangs_is_named, companion_by_its_name)
+SUITE_MAIN("rebind", 60, companion_that_hangs_does_not_lock_the_device, usage,
+	answer_of_a_device_that_is_made_so, devices_that_there_are_not, policy_that_cannot_be_read_whole,
+	broken_file_s_last_good_copy_is_in_force, refusals_are_printed, unbind_that_does_not_come_back,
+	event_puts_a_stuck_record_right, everything_that_may_hang_is_waited_for_no_longer_than_said,
+	module_that_hangs, dry_run_that_hangs, one_at_a_time_for_a_device, second_waits_for_the_first,
+	state_directory_that_cannot_be_written, companions_are_decided_again_and_not_unbound,
+	companion_that_hangs_changes_nothing_about_the_device, member_that_decides_and_hangs_is_named,
+	companion_by_its_name)
