@@ -13,8 +13,11 @@ struct one {
 
 struct all {
 	struct one *v;
-	size_t n, left;
+	size_t n, begun, done;
 };
+
+/* Questions of one call that are asked at once: others' have their turn in between. */
+#define QUESTIONS_MAX 4U
 
 void applying_free(struct all *all)
 {
@@ -38,8 +41,8 @@ static void answer_all(struct operation *o)
 	if (r >= 0)
 		r = sd_bus_message_open_container(reply, 'a', "(sss)");
 	for (size_t i = 0; r >= 0 && i < o->all->n; i++)
-		r = sd_bus_message_append(
-			reply, "(sss)", o->all->v[i].bus, o->all->v[i].name, o->all->v[i].state);
+		r = sd_bus_message_append(reply, "(sss)", o->all->v[i].bus, o->all->v[i].name,
+			o->all->v[i].state[0] ? o->all->v[i].state : "pending");
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
 	if (r >= 0)
@@ -51,47 +54,30 @@ static void answer_all(struct operation *o)
 		operation_finish(o);
 }
 
+static int start_more(struct operation *o);
+
 static void one_done(void *userdata, const struct rebinding_result *result)
 {
 	struct one *one = userdata;
 	struct operation *o = one->operation;
+	int r = 0;
 
 	one->rebinding = NULL;
 	text_copy(one->state, sizeof(one->state), result->state[0] ? result->state : "failed");
-	survey_want(o->service, one->bus, one->name, TRIGGER_LOOK);
-	if (--o->all->left == 0)
+	if (!o->options.dry_run)
+		survey_want(o->service, one->bus, one->name, TRIGGER_LOOK);
+	if (++o->all->done == o->all->n)
 		answer_all(o);
+	else
+		r = start_more(o);
+	if (r < 0)
+		operation_fail_errno(o, r, "starting");
 }
 
-/* What has not come back by now is reported as it stands; it goes on. */
-static int on_all_late(sd_event_source *source, uint64_t usec, void *userdata)
+static int start_one(struct operation *o, struct one *one)
 {
-	struct operation *o = userdata;
+	struct rebinding_order order = operation_order(o, one->bus, one->name);
 
-	(void)source;
-	(void)usec;
-	for (size_t i = 0; i < o->all->n; i++)
-		if (o->all->v[i].rebinding)
-			text_copy(o->all->v[i].state, sizeof(o->all->v[i].state), "pending");
-	answer_all(o);
-	return 0;
-}
-
-static bool is_to_be_applied(const struct device_entry *e)
-{
-	return e->field[FIELD_DECISION][0] || strtoul(e->field[FIELD_ADVICE], NULL, 16) != 0;
-}
-
-static int start_one(struct operation *o, struct one *one, const struct device_entry *e)
-{
-	struct rebinding_order order;
-
-	one->operation = o;
-	one->bus = strdup(e->field[FIELD_BUS]);
-	one->name = strdup(e->field[FIELD_NAME]);
-	if (!one->bus || !one->name)
-		return -ENOMEM;
-	order = operation_order(o, one->bus, one->name);
 	order.dry_run = o->options.dry_run;
 	/* A machine has more devices than can be moved before the call is answered: the others go on after
 	 * that. */
@@ -99,33 +85,108 @@ static int start_one(struct operation *o, struct one *one, const struct device_e
 	return rebinding_start(o->service, &order, one_done, one, &one->rebinding);
 }
 
-int applying_all(struct operation *o)
+static int start_more(struct operation *o)
+{
+	struct all *all = o->all;
+	int r = 0;
+
+	while (r >= 0 && all->begun < all->n &&
+		!(o->options.dry_run && all->begun - all->done >= QUESTIONS_MAX))
+		r = start_one(o, &all->v[all->begun++]);
+	return r;
+}
+
+static bool is_to_be_applied(const struct device_entry *e)
+{
+	return e->field[FIELD_DECISION][0] || strtoul(e->field[FIELD_ADVICE], NULL, 16) != 0;
+}
+
+static int list_all(struct operation *o)
 {
 	_cleanup_(freep) struct device_entry **v = devices_sorted(&o->service->devices);
+	struct all *all = o->all = calloc(1, sizeof(*o->all));
+
+	if (!v || !all)
+		return -ENOMEM;
+	all->v = calloc(o->service->devices.n + 1, sizeof(*all->v));
+	if (!all->v)
+		return -ENOMEM;
+	for (size_t i = 0; v[i]; i++) {
+		struct one *one = &all->v[all->n];
+
+		if (!is_to_be_applied(v[i]))
+			continue;
+		all->n++;
+		one->operation = o;
+		one->bus = strdup(v[i]->field[FIELD_BUS]);
+		one->name = strdup(v[i]->field[FIELD_NAME]);
+		if (!one->bus || !one->name)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void begin(struct operation *o)
+{
 	int r;
 
 	o->phase = PHASE_REBIND;
-	o->deadline = operation_now(o->service) + ANSWER_USEC;
-	o->all = calloc(1, sizeof(*o->all));
-	if (!v || !o->all)
-		return -ENOMEM;
-	o->all->v = calloc(o->service->devices.n + 1, sizeof(*o->all->v));
-	if (!o->all->v)
-		return -ENOMEM;
-	for (size_t i = 0; v[i]; i++) {
-		if (!is_to_be_applied(v[i]))
-			continue;
-		o->all->left++;
-		r = start_one(o, &o->all->v[o->all->n++], v[i]);
-		if (r < 0)
-			return r;
-	}
-	if (o->all->n == 0) {
+	r = list_all(o);
+	if (r >= 0 && o->all->n == 0) {
 		answer_all(o);
-		return 0;
+		return;
 	}
-	return sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - RESERVE_USEC,
+	if (r >= 0)
+		r = start_more(o);
+	if (r < 0)
+		operation_fail_errno(o, r, "starting");
+}
+
+/* What has not come back by now is reported as pending; it goes on. */
+static int on_all_late(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct operation *o = userdata;
+
+	(void)source;
+	(void)usec;
+	if (o->phase == PHASE_WAIT)
+		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "your other dry runs take too long");
+	else
+		answer_all(o);
+	return 0;
+}
+
+/* Anybody may ask what would come of it, a process for each device: of each user one call at a time. */
+static bool is_its_turn(const struct operation *o)
+{
+	for (const struct operation *x = o->service->operations->first; x && o->options.dry_run; x = x->next)
+		if (x->kind == OPERATION_APPLY_ALL && x->options.dry_run && x->phase > PHASE_WAIT &&
+			x->uid == o->uid)
+			return false;
+	return true;
+}
+
+void applying_run_waiting(struct service *s)
+{
+	for (struct operation *o = s->operations->first; o; o = o->next)
+		if (o->kind == OPERATION_APPLY_ALL && o->phase == PHASE_WAIT && is_its_turn(o)) {
+			begin(o); /* one has ended, so one begins; should it end at once, this is called again
+				   */
+			return;
+		}
+}
+
+int applying_all(struct operation *o)
+{
+	int r = sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - RESERVE_USEC,
 		10000, on_all_late, o);
+
+	if (r < 0)
+		return r;
+	o->phase = PHASE_WAIT;
+	if (is_its_turn(o))
+		begin(o);
+	return 0;
 }
 
 /* Reload. */
@@ -170,6 +231,5 @@ int applying_reload(struct operation *o)
 		r = survey_all_now(s, TRIGGER_AGAIN, reloaded, o, &o->survey);
 	if (r < 0)
 		return r;
-	return sd_event_add_time_relative(
-		s->event, &o->timer, CLOCK_MONOTONIC, ANSWER_USEC, 10000, on_reload_late, o);
+	return sd_event_add_time(s->event, &o->timer, CLOCK_MONOTONIC, o->deadline, 10000, on_reload_late, o);
 }

@@ -12,7 +12,9 @@
 #define ACTION_FORCE ACTION_PREFIX "force"
 #define POLKIT "org.freedesktop.PolicyKit1"
 /* A person types a password. */
-#define ASK_USEC (120U * UINT64_C(1000000))
+#define ASK_PERSON_USEC (120U * UINT64_C(1000000))
+/* polkit knows, or looks at its rules. */
+#define ASK_USEC (5U * UINT64_C(1000000))
 
 #define OPEN NULL
 
@@ -48,7 +50,7 @@ struct authorization {
 	bool force;
 	sd_bus_slot *slot;
 	void (*done)(void *userdata, const sd_bus_error *error);
-	void (*not_root)(void *userdata);
+	void (*known)(void *userdata, uid_t uid, bool is_root);
 	void *userdata;
 };
 
@@ -146,7 +148,8 @@ static int ask_polkit(struct authorization *a, const char *action)
 		r = sd_bus_message_append(m, "us", (uint32_t)interactive, "");
 	if (r >= 0) {
 		a->slot = sd_bus_slot_unref(a->slot);
-		r = sd_bus_call_async(a->service->bus, &a->slot, m, on_polkit, a, ASK_USEC);
+		r = sd_bus_call_async(
+			a->service->bus, &a->slot, m, on_polkit, a, interactive ? ASK_PERSON_USEC : ASK_USEC);
 	}
 	(void)sd_bus_message_unref(m);
 	return r;
@@ -196,10 +199,7 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "the bus does not say who calls");
 		return 1;
 	}
-	if (uid == 0 || uid == geteuid())
-		answer(a, NULL);
-	else
-		a->not_root(a->userdata);
+	a->known(a->userdata, uid, uid == 0 || uid == geteuid());
 	return 1;
 }
 
@@ -218,8 +218,8 @@ static int copy(const char *s, char **ret)
 }
 
 int authorize_start(struct service *s, sd_bus_message *call, const struct authorization_details *details,
-	void (*done)(void *userdata, const sd_bus_error *error), void (*not_root)(void *userdata),
-	void *userdata, struct authorization **ret)
+	void (*done)(void *userdata, const sd_bus_error *error),
+	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct authorization **ret)
 {
 	const struct listed *listed = find(call);
 	struct authorization *a;
@@ -235,7 +235,7 @@ int authorize_start(struct service *s, sd_bus_message *call, const struct author
 	a->call = sd_bus_message_ref(call);
 	a->force = details->force;
 	a->done = done;
-	a->not_root = not_root;
+	a->known = known;
 	a->userdata = userdata;
 	r = copy(details->bus, &a->bus);
 	if (r >= 0)

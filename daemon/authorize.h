@@ -20,16 +20,16 @@ struct authorization_details {
 };
 
 /*
- * Who sends this call? done(userdata, NULL): root, who may; done(userdata, error): nobody can tell, so no.
- * not_root(userdata): then authorization_ask() is next, or authorization_free().
+ * Who sends this call? known(userdata, uid, is_root); then authorization_ask() is next, or
+ * authorization_free(). done(userdata, error): nobody can tell, so no.
  */
 int authorize_start(struct service *s, sd_bus_message *call, const struct authorization_details *details,
-	void (*done)(void *userdata, const sd_bus_error *error), void (*not_root)(void *userdata),
-	void *userdata, struct authorization **ret);
+	void (*done)(void *userdata, const sd_bus_error *error),
+	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct authorization **ret);
 
 /*
- * May it make the call? done(userdata, NULL): yes; else the error is the answer. Without polkit on the bus
- * the answer is no.
+ * May somebody who is not root make the call? done(userdata, NULL): yes; else the error is the answer.
+ * Without polkit on the bus the answer is no. A person may be asked for a password, if the call allows it.
  */
 void authorization_ask(struct authorization *a);
 

@@ -222,7 +222,7 @@ static void try_plan(struct operation *o)
 
 static void fail_late(struct operation *o)
 {
-	operation_fail(o, ERROR_STUCK, "other changes take too long; nothing was changed");
+	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
 static void planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
@@ -354,7 +354,6 @@ void changing_wait(struct operation *o)
 	int r;
 
 	o->phase = PHASE_WAIT;
-	o->deadline = operation_now(o->service) + ANSWER_USEC;
 	r = sd_event_add_time(
 		o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - LEAST_USEC, 10000, on_late, o);
 	if (r < 0)

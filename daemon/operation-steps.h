@@ -14,8 +14,9 @@
 #define RESERVE_USEC (2U * UINT64_C(1000000))
 
 enum phase {
-	PHASE_AUTHORIZE,
-	PHASE_WAIT, /* for its turn */
+	PHASE_WHO,	 /* sends it */
+	PHASE_AUTHORIZE, /* him who is not root */
+	PHASE_WAIT,	 /* for its turn */
 	PHASE_PLAN,
 	PHASE_TRY,
 	PHASE_WRITE,
@@ -30,6 +31,7 @@ struct operation {
 	sd_bus_message *call;
 	enum operation_kind kind;
 	enum phase phase;
+	uid_t uid; /* from PHASE_AUTHORIZE on */
 	char *bus, *name, *driver;
 	struct options options;
 	char *staging;
@@ -40,7 +42,8 @@ struct operation {
 	struct task *task;
 	struct rebinding *rebinding;
 	struct survey *survey;
-	uint64_t deadline;
+	uint64_t deadline; /* for its answer */
+	uint64_t asked;	   /* since when a person may be typing a password; 0: nobody is asked */
 	sd_event_source *timer;
 	struct all *all; /* OPERATION_APPLY_ALL */
 };
@@ -76,5 +79,6 @@ void changing_rebind(struct operation *o);
 
 /* applying.c: calls that are about all devices. 0: under way, or ended; negative errno. */
 int applying_all(struct operation *o);
+void applying_run_waiting(struct service *s);
 void applying_free(struct all *all);
 int applying_reload(struct operation *o);

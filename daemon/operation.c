@@ -10,8 +10,13 @@
 #define OPERATIONS_MAX 256U
 /* Of one connection: nobody shall take the others' place. */
 #define OPERATIONS_OF_ONE_MAX 32U
-/* Anybody may ask for these, over as many connections as there may be. */
+/* Of one user but root, over as many connections as there may be; and of all: anybody may ask for these. */
+#define DRY_RUNS_OF_USER_MAX 16U
 #define DRY_RUNS_MAX 64U
+/* Likewise those that are looked at before they are allowed, or wait for polkit: the bus lets nobody wait for
+ * more than 128 answers at once, and then no user could be asked about any more. */
+#define UNAUTHORIZED_OF_USER_MAX 8U
+#define UNAUTHORIZED_MAX 64U
 
 uint64_t operation_now(const struct service *s)
 {
@@ -67,6 +72,7 @@ void operation_finish(struct operation *o)
 		survey_want(s, o->bus, o->name, TRIGGER_EVENT);
 	free_operation(o);
 	changing_run_waiting(s);
+	applying_run_waiting(s);
 }
 
 void operation_fail_with(struct operation *o, const sd_bus_error *error)
@@ -136,7 +142,6 @@ static void go(struct operation *o)
 		changing_wait(o);
 		return;
 	case OPERATION_APPLY:
-		o->deadline = operation_now(o->service) + ANSWER_USEC;
 		changing_rebind(o);
 		return;
 	case OPERATION_APPLY_ALL:
@@ -159,7 +164,16 @@ static void authorized(void *userdata, const sd_bus_error *error)
 		return;
 	}
 	o->authorization = authorization_free(o->authorization);
+	if (o->asked)
+		o->deadline += operation_now(o->service) - o->asked;
 	go(o);
+}
+
+static void ask(struct operation *o)
+{
+	if (sd_bus_message_get_allow_interactive_authorization(o->call) > 0)
+		o->asked = operation_now(o->service);
+	authorization_ask(o->authorization);
 }
 
 static void seen_to_work(
@@ -181,23 +195,65 @@ static void seen_to_work(
 	else if (r < 0)
 		operation_fail_errno(o, r, "planning");
 	else
-		authorization_ask(o->authorization);
+		ask(o);
 	sd_bus_error_free(&error);
 }
 
-/* Nobody is asked for a password for what cannot be done anyway. */
-static void not_root(void *userdata)
+/* Calls of a phase, or dry runs, that are under way; *ret_same: of this one's user. */
+static size_t count(const struct operation *o, bool dry_run, size_t *ret_same)
 {
-	struct operation *o = userdata;
+	size_t n = 0;
+
+	*ret_same = 0;
+	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
+		if (x->phase == PHASE_WHO || x->options.dry_run != dry_run ||
+			(!dry_run && x->phase != PHASE_AUTHORIZE))
+			continue;
+		n++;
+		*ret_same += x->uid == o->uid;
+	}
+	return n;
+}
+
+static void begin_dry_run(struct operation *o, bool is_root)
+{
+	size_t same, n = count(o, true, &same);
+
+	if (n > DRY_RUNS_MAX || (!is_root && same > DRY_RUNS_OF_USER_MAX))
+		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many dry runs are under way");
+	else
+		go(o);
+}
+
+/* Nobody is asked for a password for what cannot be done anyway. */
+static void begin_to_authorize(struct operation *o)
+{
+	size_t same, n = count(o, false, &same);
 	int r;
 
-	if (!operation_changes_policy(o)) {
-		authorization_ask(o->authorization);
-		return;
+	if (n > UNAUTHORIZED_MAX || same > UNAUTHORIZED_OF_USER_MAX)
+		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls wait for authorization");
+	else if (!operation_changes_policy(o))
+		ask(o);
+	else {
+		r = changing_plan(o, false, seen_to_work);
+		if (r < 0)
+			operation_fail_errno(o, r, "planning");
 	}
-	r = changing_plan(o, false, seen_to_work);
-	if (r < 0)
-		operation_fail_errno(o, r, "planning");
+}
+
+static void known(void *userdata, uid_t uid, bool is_root)
+{
+	struct operation *o = userdata;
+
+	o->uid = uid;
+	o->phase = PHASE_AUTHORIZE;
+	if (o->options.dry_run)
+		begin_dry_run(o, is_root);
+	else if (is_root)
+		go(o);
+	else
+		begin_to_authorize(o);
 }
 
 static int authorize(struct operation *o)
@@ -207,7 +263,7 @@ static int authorize(struct operation *o)
 		.driver = o->driver,
 		.force = o->options.force || o->options.rebind == REBIND_FORCE };
 
-	return authorize_start(o->service, o->call, &details, authorized, not_root, o, &o->authorization);
+	return authorize_start(o->service, o->call, &details, authorized, known, o, &o->authorization);
 }
 
 static int read_arguments(struct operation *o, sd_bus_error *error)
@@ -240,15 +296,6 @@ static int read_arguments(struct operation *o, sd_bus_error *error)
 	return options_read(o->call, allowed[o->kind], &o->options, error);
 }
 
-static bool are_too_many_dry_runs(const struct operations *all)
-{
-	size_t n = 0;
-
-	for (const struct operation *o = all->first; o; o = o->next)
-		n += o->options.dry_run;
-	return n > DRY_RUNS_MAX;
-}
-
 static int begin(struct operation *o, sd_bus_error *error)
 {
 	int r = read_arguments(o, error);
@@ -258,13 +305,6 @@ static int begin(struct operation *o, sd_bus_error *error)
 	r = o->name ? bus_check_device(o->service, o->bus, o->name, error) : 0;
 	if (r < 0)
 		return r;
-	if (o->options.dry_run) {
-		if (are_too_many_dry_runs(o->service->operations))
-			return sd_bus_error_set(
-				error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many dry runs are under way");
-		go(o);
-		return 1;
-	}
 	r = authorize(o);
 	return r < 0 ? r : 1;
 }
@@ -294,6 +334,7 @@ int operation_start(struct service *s, sd_bus_message *call, enum operation_kind
 	o->service = s;
 	o->kind = kind;
 	o->call = sd_bus_message_ref(call);
+	o->deadline = operation_now(s) + ANSWER_USEC;
 	while (*at)
 		at = &(*at)->next;
 	*at = o;

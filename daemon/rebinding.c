@@ -42,7 +42,8 @@ struct rebinding {
 };
 
 struct rebindings {
-	struct rebinding *first; /* in the order in which they were asked for */
+	struct rebinding *first, **end; /* in the order in which they were asked for */
+	sd_event_source *start;		/* soon: some may begin */
 	unsigned running[LANE_COUNT];
 };
 
@@ -60,15 +61,24 @@ static void free_rebinding(struct rebinding *r)
 
 static void run_next(struct service *s);
 
-/* Takes it off the list and says what came of it. */
-static void end(struct rebinding *r, const struct rebinding_result *result)
+static void take_off(struct rebinding *r)
 {
-	struct service *s = r->service;
-	struct rebinding **at = &s->rebindings->first;
+	struct rebindings *u = r->service->rebindings;
+	struct rebinding **at = &u->first;
 
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
+	if (u->end == &r->next)
+		u->end = at;
+}
+
+/* Takes it off the list and says what came of it. */
+static void end(struct rebinding *r, const struct rebinding_result *result)
+{
+	struct service *s = r->service;
+
+	take_off(r);
 	if (r->began)
 		s->rebindings->running[r->lane]--;
 	if (r->done)
@@ -247,10 +257,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 /* Not from within rebinding_start(): whoever starts one has not got its handle yet. */
 static int on_start(sd_event_source *source, void *userdata)
 {
-	struct service *s = userdata;
-
-	(void)sd_event_source_set_floating(source, false);
-	run_next(s);
+	(void)source;
+	run_next(userdata);
 	return 0;
 }
 
@@ -258,8 +266,7 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
 	struct rebinding **ret)
 {
-	struct rebinding *r = calloc(1, sizeof(*r)), **at = &s->rebindings->first;
-	sd_event_source *source = NULL;
+	struct rebinding *r = calloc(1, sizeof(*r));
 	int k = -ENOMEM;
 
 	if (!r)
@@ -283,16 +290,13 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 					    : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
 						      r->deadline, 10000, on_timer, r);
 	if (k >= 0)
-		k = sd_event_add_defer(s->event, &source, on_start, s);
+		k = sd_event_source_set_enabled(s->rebindings->start, SD_EVENT_ONESHOT);
 	if (k < 0) {
 		free_rebinding(r);
 		return k;
 	}
-	(void)sd_event_source_set_floating(source, true);
-	(void)sd_event_source_unref(source);
-	while (*at)
-		at = &(*at)->next;
-	*at = r;
+	*s->rebindings->end = r;
+	s->rebindings->end = &r->next;
 	r->destroy = order->destroy;
 	if (ret)
 		*ret = r;
@@ -303,6 +307,11 @@ struct rebinding *rebinding_forget(struct rebinding *r)
 {
 	if (r)
 		r->done = NULL;
+	/* A question that nobody waits for is none. */
+	if (r && !r->began && r->lane == LANE_QUESTION) {
+		take_off(r);
+		free_rebinding(r);
+	}
 	return NULL;
 }
 
@@ -326,8 +335,14 @@ bool rebindings_busy(const struct service *s)
 
 int rebindings_new(struct service *s)
 {
-	s->rebindings = calloc(1, sizeof(*s->rebindings));
-	return s->rebindings ? 0 : -ENOMEM;
+	struct rebindings *u = s->rebindings = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	u->end = &u->first;
+	r = sd_event_add_defer(s->event, &u->start, on_start, s);
+	return r < 0 ? r : sd_event_source_set_enabled(u->start, SD_EVENT_OFF);
 }
 
 void rebindings_free(struct service *s)
@@ -340,5 +355,6 @@ void rebindings_free(struct service *s)
 		s->rebindings->first = r->next;
 		free_rebinding(r);
 	}
+	(void)sd_event_source_disable_unref(s->rebindings->start);
 	free(TAKE_PTR(s->rebindings));
 }

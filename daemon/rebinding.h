@@ -39,7 +39,8 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
 	struct rebinding **ret);
 
-/* done is not called any more; what has begun goes on. NULL is fine. */
+/* done is not called any more; what has begun goes on, and a question that has not is dropped. NULL is fine.
+ */
 struct rebinding *rebinding_forget(struct rebinding *r);
 
 /* The error that a caller gets for a result, or what was wrong with it. */

@@ -23,7 +23,7 @@ static const char config[] =
 	"<allow receive_type=\"error\"/><allow receive_type=\"signal\"/></policy>\n"
 	"<limit name=\"max_connections_per_user\">1024</limit></busconfig>\n";
 
-static uint64_t now(void)
+uint64_t now(void)
 {
 	struct timespec t;
 

@@ -25,6 +25,9 @@ struct harness {
 	const char *under; /* a program and its arguments, to run the service under; NULL */
 };
 
+/* Of the monotonic clock, in microseconds. */
+uint64_t now(void);
+
 /* A tree without devices and rules, a bus without the service. */
 struct harness *harness_new(void);
 void harness_free(struct harness *h);

@@ -154,6 +154,57 @@ START_TEST(questions_hold_up_no_change)
 }
 END_TEST
 
+static int ask_about_all(struct client *c)
+{
+	return sd_bus_call_method_async(c->bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+		"org.driveroverrides1.Manager", "ApplyAll", on_reply, c, "a{sv}", 1, "dry-run", "b", 1);
+}
+
+/* Each is a question for every device that is decided. */
+START_TEST(questions_about_all_devices_hold_up_nobody)
+{
+	struct harness *h = harness_new();
+	struct client c[3] = {};
+	uint64_t before;
+
+	for (unsigned i = 0; i < 300; i++)
+		mock_attr(h->m, mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), NULL),
+			"driver_override", "foreign\n");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", "[device all]\nName=dev.*\nDriver=none\n");
+	service_start(h);
+	for (unsigned i = 0; i < 64; i++) {
+		struct client *x = &c[i / 32];
+
+		if (!x->bus)
+			x->bus = connect_as(h, 0);
+		ck_assert_int_ge(ask_about_all(x), 0);
+		ck_assert_int_ge(sd_bus_flush(x->bus), 0);
+	}
+	while (calls(h, "dry-run") < 8)
+		(void)usleep(1000);
+	before = now();
+	for (unsigned i = 0; i < 10; i++)
+		ck_assert_str_eq(manager_property(h, "Rules", "u"), "1");
+	ck_assert_uint_lt(now() - before, 2000000);
+	/* Nobody waits for them any more: those that have not begun do not. */
+	for (unsigned i = 0; i < 2; i++)
+		(void)sd_bus_flush_close_unref(c[i].bus);
+	c[2].bus = connect_as(h, 0);
+	ck_assert_int_ge(
+		sd_bus_call_method_async(c[2].bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+			"org.driveroverrides1.Manager", "SetOverride", on_reply, &c[2], "sssa{sv}",
+			"platform", "dev.1", "none", 1, "dry-run", "b", 1),
+		0);
+	for (before = now(); c[2].done == 0;) {
+		ck_assert_int_ge(sd_bus_process(c[2].bus, NULL), 0);
+		(void)usleep(1000);
+	}
+	ck_assert_uint_lt(now() - before, 5000000);
+	(void)sd_bus_flush_close_unref(c[2].bus);
+	harness_free(h);
+}
+END_TEST
+
 /* What takes the service longest, and far longer than the bus. */
 static int ask_for_all(sd_bus *bus, sd_bus_message_handler_t then)
 {
@@ -353,7 +404,8 @@ START_TEST(what_a_killed_service_has_left_is_removed_at_the_start)
 END_TEST
 
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
-	questions_hold_up_no_change, calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
+	questions_hold_up_no_change, questions_about_all_devices_hold_up_nobody,
+	calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
 	one_device_has_one_order_however_it_is_named,
 	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
 	what_a_killed_service_has_left_is_removed_at_the_start)

@@ -231,8 +231,75 @@ START_TEST(a_polkit_that_fails_or_goes_means_no)
 }
 END_TEST
 
+static int count_refusal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	unsigned *n = userdata;
+
+	(void)error;
+	*n += sd_bus_message_is_method_error(m, SD_BUS_ERROR_LIMITS_EXCEEDED);
+	return 0;
+}
+
+static unsigned lines(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* The bus lets the service wait for so many answers only. */
+START_TEST(a_user_whose_questions_stay_open_keeps_no_other_from_asking)
+{
+	struct harness *h = begin("org.driveroverrides1.set wait\n");
+	sd_bus *user[6], *other;
+	unsigned refused = 0;
+
+	for (unsigned i = 0; i < ELEMENTSOF(user); i++) {
+		user[i] = connect_as(h, SOMEBODY);
+		ck_assert_int_ge(sd_bus_set_allow_interactive_authorization(user[i], true), 0);
+		for (unsigned k = 0; k < 30; k++)
+			ck_assert_int_ge(
+				sd_bus_call_method_async(user[i], NULL, "org.driveroverrides1", ROOT_PATH,
+					MANAGER, "Apply", count_refusal, &refused, "ssa{sv}", "pci", CARD, 0),
+				0);
+		ck_assert_int_ge(sd_bus_flush(user[i]), 0);
+	}
+	while (refused + 8 < 30 * ELEMENTSOF(user))
+		for (unsigned i = 0; i < ELEMENTSOF(user); i++)
+			ck_assert_int_ge(sd_bus_process(user[i], NULL), 0);
+	while (lines(questions(h)) < 8)
+		(void)usleep(10000);
+	drain(h);
+	ck_assert_uint_eq(lines(questions(h)), 8);
+	answers(h, "org.driveroverrides1.set yes\n");
+	other = connect_as(h, 1);
+	ck_assert_str_eq(set_as(h, other, "vfio-pci"), "enforced");
+	ck_assert_uint_eq(lines(questions(h)), 1);
+	for (unsigned i = 0; i < ELEMENTSOF(user); i++)
+		(void)sd_bus_flush_close_unref(user[i]);
+	end(h, other);
+}
+END_TEST
+
+START_TEST(a_polkit_that_does_not_answer_means_no_in_time)
+{
+	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force wait\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+	uint64_t before = now();
+
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
+					    CARD, "vfio-pci", 1, "force", "b", 1)),
+		"!AccessDenied");
+	ck_assert_uint_lt(now() - before, 20000000);
+	end(h, user);
+}
+END_TEST
+
 SUITE_MAIN("bus-polkit", 300, without_polkit_root_may_and_nobody_else,
 	every_method_that_changes_something_is_refused_without_leave,
 	polkit_is_told_what_about_and_its_yes_counts, force_is_asked_for_on_top,
 	a_password_is_asked_for_only_if_the_caller_allows_it, nobody_is_asked_about_what_cannot_be_done,
-	a_polkit_that_fails_or_goes_means_no)
+	a_polkit_that_fails_or_goes_means_no, a_user_whose_questions_stay_open_keeps_no_other_from_asking,
+	a_polkit_that_does_not_answer_means_no_in_time)
