@@ -11,8 +11,8 @@
  */
 int verb_event(const struct settings *settings, const char *device);
 
-/* All devices present. */
-int verb_sweep(const struct settings *settings);
+/* All devices present. at_boot: so says the unit that runs before udev; then first probes may be won. */
+int verb_sweep(const struct settings *settings, bool at_boot);
 
 /* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
 int verb_release(const struct settings *settings, char *const *devices, size_t n);
@@ -24,6 +24,10 @@ enum rebind_option {
 	OPTION_ONLY_IF_CHANGED,
 	OPTION_DRY_RUN,
 	OPTION_TIMEOUT,
+};
+
+enum {
+	OPTION_BOOT = OPTION_TIMEOUT + 1, /* of sweep */
 };
 
 #define REBIND_LONG_OPTIONS                                                                                  \

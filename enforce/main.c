@@ -21,6 +21,8 @@ static void usage(FILE *f)
 		"  --sysfs DIR       a sysfs tree other than /sys\n"
 		"  --state-dir DIR   state other than in /run/driver-overrides\n"
 		"  --version, --help\n"
+		"sweep:\n"
+		"  --boot                   nothing has loaded a driver yet: the unit that runs before udev\n"
 		"rebind:\n"
 		"  --rebind no|safe|force   instead of the rule's Rebind=\n"
 		"  --overwrite              replace an override that somebody else has set, too\n"
@@ -37,10 +39,11 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		REBIND_LONG_OPTIONS,
+		{ "boot", no_argument, NULL, OPTION_BOOT },
 		{},
 	};
 	struct rebind_options rebind = REBIND_OPTIONS_INIT;
-	bool for_rebind = false;
+	bool for_rebind = false, at_boot = false;
 	struct settings settings;
 	const char *verb;
 	int c, r, n;
@@ -54,6 +57,10 @@ int main(int argc, char **argv)
 		if (c == 'V') {
 			puts("driver-overrides " PROJECT_VERSION);
 			return 0;
+		}
+		if (c == OPTION_BOOT) {
+			at_boot = true;
+			continue;
 		}
 		r = rebind_option(&rebind, c, optarg);
 		if (r > 0) {
@@ -80,6 +87,10 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	if (at_boot && !streq(verb, "sweep")) {
+		usage(stderr);
+		return 2;
+	}
 	if (streq(verb, "rebind"))
 		return verb_rebind(&settings, &rebind, argv[optind + 1]);
 	if (for_rebind) {
@@ -95,6 +106,6 @@ int main(int argc, char **argv)
 	if (streq(verb, "event"))
 		return verb_event(&settings, n == 1 ? argv[optind + 1] : NULL);
 	if (streq(verb, "sweep"))
-		return verb_sweep(&settings);
+		return verb_sweep(&settings, at_boot);
 	return verb_release(&settings, argv + optind + 1, (size_t)n);
 }

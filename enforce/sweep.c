@@ -129,7 +129,19 @@ static int run(struct sweep *s)
 	return 0;
 }
 
-static int sweep(struct sweep *s, const struct settings *settings)
+/*
+ * udev has processed a device in this boot, be it in the initramfs, and so drivers were loaded. The folder of
+ * its database is made with the first device; the socket beside it may be there before udev is.
+ */
+static bool udev_has_run(const struct settings *settings)
+{
+	char path[PATH_MAX];
+
+	return path_join(path, sizeof(path), settings->sysfs, "/../run/udev/data", NULL) < 0 ||
+	       access(path, F_OK) >= 0;
+}
+
+static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
 {
 	struct policy *policy = NULL;
 	struct sysfs sysfs;
@@ -153,9 +165,13 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	if (r < 0)
 		return r;
 	r = present_write(settings->state_dir, s->v, s->n);
-	/* At boot all links are made; later a virtual function may be on its way right now. */
-	sysfs.settled = r == 1;
-	s->occasion = r == 1 ? OCCASION_BOOT : OCCASION_LATER;
+	/*
+	 * The first sweep may be any time after the boot, where the package came later: nothing is known of
+	 * first probes then. Only at boot all links are made; later a virtual function may be on its way
+	 * right now.
+	 */
+	sysfs.settled = r == 1 && at_boot && !udev_has_run(settings);
+	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
 	if (r < 0)
 		log_line(LOG_WARNING,
 			"cannot write what is present under %s, so Group=hold will leave all devices alone: "
@@ -172,13 +188,13 @@ static int sweep(struct sweep *s, const struct settings *settings)
 	return r;
 }
 
-int verb_sweep(const struct settings *settings)
+int verb_sweep(const struct settings *settings, bool at_boot)
 {
 	static struct sweep s; /* its devices and rules live until the process ends */
 	int r;
 
 	s.report = mmap(NULL, sizeof(*s.report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	r = s.report == MAP_FAILED ? negative_errno() : sweep(&s, settings);
+	r = s.report == MAP_FAILED ? negative_errno() : sweep(&s, settings, at_boot);
 	if (r < 0) {
 		log_line(LOG_ERR, "sweep: %s", strerror(-r));
 		return 1;

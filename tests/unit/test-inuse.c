@@ -402,7 +402,12 @@ START_TEST(open_vfio_device)
 	mock_bind(s.m, s.device, "vfio-pci");
 	assert_used(&s, "/dev/vfio/7 is open in qemu (process 4711)");
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
-	assert_free(&s);
+	assert_free(&s); /* it has no node */
+	beside_link(&s, "dev/vfio/7", "7");
+	assert_used(&s,
+		"/dev/vfio/7 cannot be opened, so nobody can tell whether it is in use: Too many levels of "
+		"symbolic links");
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/vfio/7", s.m->root)), 0);
 
 	/* The device itself, where it has a node. */
 	mock_class_add(s.m, "vfio-dev", s.device, "vfio0");

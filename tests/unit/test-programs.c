@@ -94,6 +94,46 @@ START_TEST(first_sweep_tells_what_was_present)
 }
 END_TEST
 
+/* The first sweep is at boot where the unit says so, and where udev has not had a driver loaded before. */
+START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
+{
+	static const struct {
+		bool option, udev;
+		const char *expected;
+	} cases[] = { { true, false, "won" }, { false, false, "" }, { true, true, "" } };
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct mock *m = mock_new();
+		const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+		struct record record;
+
+		mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "vfio-pci"));
+		make_dirs(mock_printf(m, "%s/run/udev%s", m->root, cases[i].udev ? "/data" : ""));
+		ck_assert_int_eq(
+			(cases[i].option ? run(m, "sweep", "--boot", NULL) : run(m, "sweep", NULL)).status,
+			0);
+		ck_assert(mock_record(m, device, &record));
+		ck_assert_str_eq(record.set, "vfio-pci");
+		ck_assert_str_eq(record.first_probe, cases[i].expected);
+		/* The list is written in each case. */
+		ck_assert_int_eq(access(mock_printf(m, "%s/present", m->state), F_OK), 0);
+		mock_free(m);
+	}
+}
+END_TEST
+
+START_TEST(boot_is_of_the_sweep_only)
+{
+	struct mock *m = mock_new();
+
+	ck_assert_int_eq(run(m, "--boot", "release", NULL).status, 2);
+	ck_assert_int_eq(run(m, "event", "--boot", NULL).status, 2);
+	ck_assert_int_eq(run(m, "--boot", "rebind", "0000:00:03.0", NULL).status, 2);
+	ck_assert_int_eq(run(m, "sweep", "--boot=1", NULL).status, 2);
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(sweep_passes_over_a_device_that_hangs)
 {
 	struct mock *m = mock_new();
@@ -345,7 +385,8 @@ START_TEST(state_directory_that_cannot_be_written)
 }
 END_TEST
 
-SUITE_MAIN("programs", 40, usage, sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
+SUITE_MAIN("programs", 40, first_probe_is_won_by_a_sweep_at_boot_only, boot_is_of_the_sweep_only, usage,
+	sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
 	sweep_passes_over_a_device_that_hangs, sweep_passes_over_a_fact_that_hangs,
 	sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_no_device,
 	release_of_a_device_that_hangs, errors_are_logged_once_for_a_version,
