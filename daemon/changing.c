@@ -19,6 +19,23 @@
 /* Calls between their turn and their write, each mostly a process at work. */
 #define BUSY_MAX 4U
 #define WRITE_USEC (5U * UINT64_C(1000000))
+#define WRITE_LEAST_USEC (1U * UINT64_C(1000000))
+
+/* Time for one step: so much, or what is left but for a reserve. */
+static uint64_t within(const struct operation *o, uint64_t usec, uint64_t reserve)
+{
+	uint64_t left = operation_left(o, reserve);
+
+	return left == 0 ? 1 : left < usec ? left : usec;
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *userdata);
+
+static int arm(struct operation *o, uint64_t usec)
+{
+	o->timer = sd_event_source_disable_unref(o->timer);
+	return sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, usec, 10000, on_late, o);
+}
 
 /* The last step: what the device is like now, so that who asks next is told. */
 
@@ -40,7 +57,9 @@ static void look(struct operation *o)
 	int r;
 
 	o->phase = PHASE_LOOK;
-	r = survey_now(o->service, o->bus, o->name, looked, o, &o->survey);
+	r = arm(o, o->deadline);
+	if (r >= 0)
+		r = survey_now(o->service, o->bus, o->name, looked, o, &o->survey);
 	if (r < 0)
 		looked(o);
 }
@@ -53,7 +72,13 @@ static int write_work(FILE *out, struct task_note *note, void *arg)
 
 	(void)out;
 	(void)note;
-	return plan_carry_out(&o->plan);
+	return plan_carry_out(&o->plan, o->service->settings, o->write_usec / 2);
+}
+
+static int start_writer(struct operation *o, uint64_t usec, task_done_t done)
+{
+	o->write_usec = usec;
+	return task_fork(o->service->event, write_work, o, usec, done, o, &o->task);
 }
 
 static void load_policy(struct operation *o)
@@ -90,7 +115,7 @@ static void restore(struct operation *o)
 
 	o->phase = PHASE_RESTORE;
 	plan_reverse(&o->plan);
-	r = task_fork(o->service->event, write_work, o, WRITE_USEC, restored, o, &o->task);
+	r = start_writer(o, within(o, WRITE_USEC, RESERVE_USEC), restored);
 	if (r < 0)
 		restored(o, r, "", 0, NULL);
 }
@@ -115,6 +140,8 @@ void changing_rebind(struct operation *o)
 
 	o->phase = PHASE_REBIND;
 	order.dry_run = o->options.dry_run;
+	if (!plan_is_empty(&o->plan))
+		order.usec = operation_left(o, RESERVE_USEC + RESTORE_USEC);
 	r = rebinding_start(o->service, &order, rebound, o, &o->rebinding);
 	if (r < 0)
 		rebound(o, &failed);
@@ -143,12 +170,22 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 		restore(o);
 		return;
 	}
+	if (result == ETIMEDOUT) {
+		operation_fail(o, ERROR_STUCK,
+			"an earlier change has not come back from the file system; nothing was changed");
+		return;
+	}
 	if (result > 0) {
 		operation_task_failed(o, result, o->plan.files[0].path);
 		return;
 	}
 	load_policy(o);
 	changing_rebind(o);
+}
+
+static void fail_late(struct operation *o)
+{
+	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
 static void write_plan(struct operation *o)
@@ -160,7 +197,11 @@ static void write_plan(struct operation *o)
 		changing_rebind(o);
 		return;
 	}
-	r = task_fork(o->service->event, write_work, o, WRITE_USEC, written, o, &o->task);
+	if (operation_left(o, RESERVE_USEC + RESTORE_USEC) < WRITE_LEAST_USEC) {
+		fail_late(o);
+		return;
+	}
+	r = start_writer(o, within(o, WRITE_USEC, RESERVE_USEC + RESTORE_USEC), written);
 	if (r < 0)
 		operation_fail_errno(o, r, "writing the policy file");
 }
@@ -220,11 +261,6 @@ static void try_plan(struct operation *o)
 
 /* Planning, within its turn. */
 
-static void fail_late(struct operation *o)
-{
-	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
-}
-
 static void planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
 	struct operation *o = userdata, *other;
@@ -281,7 +317,8 @@ int changing_plan(struct operation *o, bool to_do, task_done_t done)
 		.driver = o->driver,
 		.options = &o->options,
 		.staging = o->staging };
-	return task_fork(s->event, planning_work, &o->planning, PLAN_USEC, done, o, &o->task);
+	return task_fork(
+		s->event, planning_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done, o, &o->task);
 }
 
 /*
@@ -346,6 +383,10 @@ static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)usec;
 	if (o->phase == PHASE_WAIT)
 		fail_late(o);
+	else if (o->phase == PHASE_LOOK) {
+		o->survey = survey_forget(o->survey);
+		looked(o); /* the look goes on, and who asks after it is told */
+	}
 	return 0;
 }
 
@@ -354,8 +395,7 @@ void changing_wait(struct operation *o)
 	int r;
 
 	o->phase = PHASE_WAIT;
-	r = sd_event_add_time(
-		o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - LEAST_USEC, 10000, on_late, o);
+	r = arm(o, o->deadline - LEAST_USEC);
 	if (r < 0)
 		operation_fail_errno(o, r, "waiting");
 	else

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 /* How a file of ours begins. */
@@ -117,11 +118,40 @@ static int carry_out(const struct plan_file *f)
 	return put(f->path, f->after);
 }
 
-int plan_carry_out(const struct plan *plan)
+/*
+ * A writer that took too long may be asleep in the file system, and when that wakes, what it was about to do
+ * is done, killed or not. So each has a lock for its whole life, and nobody writes before it has gone, be it
+ * a service's that has been replaced since. 0: nobody else is there; -ETIMEDOUT.
+ */
+static int wait_for_writers(const char *state_dir, uint64_t usec)
 {
-	for (size_t i = 0; i < plan->n; i++) {
-		int r = carry_out(&plan->files[i]);
+	char dir[PATH_MAX];
+	int fd;
 
+	if (path_printf(dir, sizeof(dir), "%s/staging", state_dir) < 0)
+		return -ENAMETOOLONG;
+	fd = mkdir(dir, 0755) < 0 && errno != EEXIST ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return negative_errno();
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return negative_errno();
+		if (usec < 10000)
+			return -ETIMEDOUT;
+		usec -= 10000;
+		(void)usleep(10000);
+	}
+	return 0; /* with the file open until the process ends */
+}
+
+int plan_carry_out(const struct plan *plan, const struct settings *settings, uint64_t usec)
+{
+	int r = wait_for_writers(settings->state_dir, usec);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < plan->n; i++) {
+		r = carry_out(&plan->files[i]);
 		if (r >= 0)
 			continue;
 		/* As it was; the one that failed may have got half-way. */

@@ -29,9 +29,11 @@ bool plans_meet(const struct plan *a, const struct plan *b) _pure_;
 /* The way back. */
 void plan_reverse(struct plan *plan);
 
-/* Writes and removes, new files first, each at once and for good: 0 or negative errno, and nothing is
- * changed. */
-int plan_carry_out(const struct plan *plan);
+/*
+ * Writes and removes, new files first, each at once and for good, once no other writer is left, for which it
+ * waits that long: 0 or negative errno, and nothing is changed. For a process that ends afterwards.
+ */
+int plan_carry_out(const struct plan *plan, const struct settings *settings, uint64_t usec);
 
 /* The plan as files of a directory that is put before those of the settings. 0 or negative errno. */
 int plan_stage(const struct plan *plan, const struct settings *settings, const char *dir);

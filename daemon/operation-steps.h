@@ -10,8 +10,10 @@
 
 /* Answered within 20 s, what comes before and after included. */
 #define ANSWER_USEC (18U * UINT64_C(1000000))
-/* Of the whole, for writing back and looking. */
+/* Of the whole, for looking what has become of it. */
 #define RESERVE_USEC (2U * UINT64_C(1000000))
+/* And before that, where something has been written, for writing it back. */
+#define RESTORE_USEC (1U * UINT64_C(1000000))
 
 enum phase {
 	PHASE_WHO,	 /* sends it */
@@ -40,6 +42,7 @@ struct operation {
 	struct rebinding_result result;
 	struct authorization *authorization;
 	struct task *task;
+	uint64_t write_usec; /* for the writer, which waits for others itself */
 	struct rebinding *rebinding;
 	struct survey *survey;
 	uint64_t deadline; /* for its answer */

@@ -3,7 +3,9 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -326,6 +328,62 @@ START_TEST(one_device_has_one_order_however_it_is_named)
 }
 END_TEST
 
+/* A writer that was killed while it slept in the file system still has its lock, which another keeps here. */
+START_TEST(nobody_writes_before_an_earlier_writer_has_gone)
+{
+	struct harness *h = begin();
+	const char *staging = mock_printf(h->m, "%s/staging", h->m->state);
+	uint64_t before;
+	int lock;
+
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	lock = open(staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
+	before = now();
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "!Stuck");
+	ck_assert_ptr_nonnull(strstr(h->error.message, "an earlier change"));
+	ck_assert_uint_lt(now() - before, 20000000);
+	ck_assert_ptr_nonnull(strstr(policy_text(h, MOCK_ETC, CARD_FILE), "\nDriver=vfio-pci\n"));
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
+	(void)close(lock);
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
+	harness_free(h);
+}
+END_TEST
+
+/* The device takes all of its time; then it is written back and looked at, which does not come back either.
+ */
+START_TEST(a_call_is_answered_in_time_whatever_hangs)
+{
+	struct harness *h = begin();
+	const char *card = "/devices/pci0000:00/" CARD;
+	uint64_t before = now();
+	sd_bus *other = connect_as(h, 0);
+	struct client c = { .bus = other };
+
+	faults(h, "pci/" CARD " wait\n");
+	ck_assert_int_ge(sd_bus_call_method_async(other, NULL, "org.driveroverrides1",
+				 "/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride",
+				 on_reply, &c, "sssa{sv}", "pci", CARD, "vfio-pci", 0),
+		0);
+	ck_assert_int_ge(sd_bus_flush(other), 0);
+	while (calls(h, "pci/" CARD) < 2)
+		(void)usleep(1000);
+	mock_attr_hangs(h->m, card, "driver_override");
+	while (c.done == 0) {
+		ck_assert_int_ge(sd_bus_process(other, NULL), 0);
+		(void)usleep(1000);
+	}
+	ck_assert_str_eq(c.error, "org.driveroverrides1.Error.Stuck");
+	ck_assert_uint_lt(now() - before, 20000000);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	faults(h, "");
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
 /* How often: 1,000 times on request, see CONTRIBUTING.md. */
 static unsigned often(void)
 {
@@ -406,6 +464,7 @@ END_TEST
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
 	questions_hold_up_no_change, questions_about_all_devices_hold_up_nobody,
 	calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
-	one_device_has_one_order_however_it_is_named,
+	one_device_has_one_order_however_it_is_named, nobody_writes_before_an_earlier_writer_has_gone,
+	a_call_is_answered_in_time_whatever_hangs,
 	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
 	what_a_killed_service_has_left_is_removed_at_the_start)
