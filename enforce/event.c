@@ -154,9 +154,9 @@ static int work(void *userdata)
 	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
 		return 0;
 
-	/* udev has read it already. */
+	/* udev has read it already; on other buses a device may have several, and udev passes on one. */
 	modalias = from_udev && streq(from_udev, e->devpath) ? getenv("MODALIAS") : NULL;
-	if (modalias && *modalias)
+	if (modalias && *modalias && streq(d->bus, "pci"))
 		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
 
 	policy_decide_own(policy, &d->device, &decision);

@@ -242,7 +242,9 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 	else if (r == -EINVAL)
 		moved_say(m, STATE_FAILED, MOVE_INVALID, "%.256s: not a device's name or path", name);
 	else if (r == -ENOTUNIQ)
-		moved_say(m, STATE_FAILED, MOVE_INVALID, "%.256s: on more than one bus; say BUS/NAME", name);
+		moved_say(m, STATE_FAILED, MOVE_INVALID,
+			"%.256s: on more than one bus, or behind more than one controller; say BUS/NAME",
+			name);
 	else if (r < 0)
 		moved_say(m, STATE_FAILED, MOVE_FAILED, "%.256s: %s", name, strerror(-r));
 	else if (!sysfs_device_is_supported(w.device))

@@ -78,9 +78,10 @@ static int release_named(struct sysfs *sysfs, const char *name)
 
 	if (r < 0) {
 		log_line(LOG_ERR, "%s: %s", name,
-			r == -ENODEV	 ? "no such device"
-			: r == -ENOTUNIQ ? "on more than one bus; say BUS/NAME"
-					 : strerror(-r));
+			r == -ENODEV ? "no such device"
+			: r == -ENOTUNIQ
+				? "on more than one bus, or behind more than one controller; say BUS/NAME"
+				: strerror(-r));
 		return r;
 	}
 	return release_one(d, sysfs->progress);

@@ -399,6 +399,67 @@ static void log_errors(const struct policy *policy, const struct policy_file *fi
 	}
 }
 
+static bool is_copy_of(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->n_files; i++) {
+		char own[256];
+
+		policy_state_name(policy->files[i].path, own);
+		if (streq(name, own) && policy->files[i].status != POLICY_FILE_MASKED)
+			return true;
+	}
+	return false;
+}
+
+/* The path of which a name under the state directory speaks, see policy_state_name(); false: it does not
+ * tell. */
+static bool path_of_state_name(const char *name, char buf[static 256])
+{
+	if (startswith(name, "hash-"))
+		return false;
+	for (; *name; buf++) {
+		if (name[0] == '\\' && name[1] == 'x' && hex_digit(name[2]) >= 0 && hex_digit(name[3]) >= 0) {
+			*buf = (char)(hex_digit(name[2]) * 16 + hex_digit(name[3]));
+			name += 4;
+		} else {
+			*buf = *name++;
+		}
+	}
+	*buf = '\0';
+	return true;
+}
+
+/*
+ * A copy must not outlive its file, or it would come back into force with a broken one of that name. Who has
+ * read the policy a moment ago may not know a file that is newer, so the file itself is asked. As many copies
+ * as files that have one: then none is left over, and that is all that most callers look at.
+ */
+static void forget_copies_of_gone_files(const char *state_dir, const struct policy *policy)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], path[256];
+	size_t copies = 0, expected = 0;
+	const char *name;
+
+	if (path_join(folder, sizeof(folder), state_dir, "/policy", NULL) < 0 || dir_open(&dir, folder) < 0)
+		return;
+	while (dir_next(&dir))
+		copies++;
+	for (size_t i = 0; i < policy->n_files; i++)
+		expected += policy->files[i].status == POLICY_FILE_GOOD ||
+			    policy->files[i].status == POLICY_FILE_COPY;
+	if (copies <= expected)
+		return;
+	dir_close(&dir);
+	dir.fd = -EBADF;
+	if (dir_open(&dir, folder) < 0)
+		return;
+	while ((name = dir_next(&dir)))
+		if (!is_copy_of(policy, name) && path_of_state_name(name, path) && path[0] == '/' &&
+			faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+			(void)unlinkat(dir.fd, name, 0);
+}
+
 void store_policy(const char *state_dir, const struct policy *policy)
 {
 	for (size_t i = 0; i < policy->n_files; i++) {
@@ -417,18 +478,8 @@ void store_policy(const char *state_dir, const struct policy *policy)
 			break;
 		}
 	}
-}
-
-static bool is_copy_of(const struct policy *policy, const char *name)
-{
-	for (size_t i = 0; i < policy->n_files; i++) {
-		char own[256];
-
-		policy_state_name(policy->files[i].path, own);
-		if (streq(name, own) && policy->files[i].status != POLICY_FILE_MASKED)
-			return true;
-	}
-	return false;
+	if (!policy->incomplete)
+		forget_copies_of_gone_files(state_dir, policy);
 }
 
 /* Removes the files of STATE_DIR/SUB, but for those of present policy files. */

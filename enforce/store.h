@@ -43,9 +43,10 @@ int state_remove(const char *state_dir, const char *name);
 int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n);
 
 /*
- * Keeps a copy of each file that is good and not yet kept in this version, and logs the errors of each file
- * that is not, once for each of its versions, whoever comes by. Trouble here is logged, never returned: a
- * full /run must not stop enforcement.
+ * Keeps a copy of each file that is good and not yet kept in this version, forgets those of files that have
+ * gone (unless a directory could not be listed), and logs the errors of each file that is not, once for each
+ * of its versions, whoever comes by. Trouble here is logged, never returned: a full /run must not stop
+ * enforcement.
  */
 void store_policy(const char *state_dir, const struct policy *policy);
 

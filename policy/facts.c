@@ -36,6 +36,34 @@ static int add_attr(struct sysfs_device *d, struct values *values, const char *a
 	return r < 0 ? absent(r) : add(d, values, text);
 }
 
+/* Of a file that has several values, a line each: a device of the ACPI tree may have two modaliases. */
+static int add_lines(struct sysfs_device *d, struct values *values, const char *attr)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX], text[4096];
+	ssize_t size;
+	int r = sysfs_device_path(d, attr, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "reading", attr);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return absent(negative_errno());
+	size = read(fd, text, sizeof(text) - 1);
+	if (size < 0)
+		return absent(negative_errno());
+	text[size] = '\0';
+	for (const char *s = text; r >= 0 && *s; s += *s == '\n') {
+		size_t n = strcspn(s, "\n");
+
+		if (n > 0)
+			r = device_add_value(&d->device, values, s, n);
+		s += n;
+	}
+	return r;
+}
+
 /*
  * Whether the modalias that the device was announced with is its own for certain: no uevent has been sent
  * since. Of a PCI device the uevent has the very text; on other buses it may have several.
@@ -58,7 +86,7 @@ static int add_modalias(struct sysfs_device *d, struct values *values)
 {
 	if (announced_last(d))
 		return add(d, values, d->announced.modalias);
-	return add_attr(d, values, "modalias");
+	return streq(d->bus, "pci") ? add_attr(d, values, "modalias") : add_lines(d, values, "modalias");
 }
 
 /* All folders above the device, nearest last: "/devices/pci0000:00/0000:00:1c.0/0000:03:00.0". */

@@ -55,23 +55,11 @@ static int from_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_devi
 	return 0;
 }
 
-/*
- * A network interface or a block device stands for the nearest device above it that has an override: an
- * NVMe namespace for its controller, a virtio interface for the PCI function, a partition for its disk's.
- */
-static int from_class(struct sysfs *sysfs, const char *class, const char *name, struct sysfs_device **ret)
+/* The nearest device that has an override, on the way up from a path below the root, which is cut there. */
+static int nearest(struct sysfs *sysfs, char *devpath, struct sysfs_device **ret)
 {
-	_cleanup_(freep) char *real = NULL, *root = realpath(sysfs->root, NULL);
-	char path[PATH_MAX], *devpath, *slash;
-	int r;
+	char *slash;
 
-	r = path_printf(path, sizeof(path), "%s/class/%s/%s", sysfs->root, class, name);
-	if (r < 0)
-		return r;
-	real = realpath(path, NULL);
-	if (!real || !root || !startswith(real, root))
-		return -ENODEV;
-	devpath = real + strlen(root);
 	while ((slash = strrchr(devpath, '/')) && slash > devpath) {
 		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 
@@ -82,6 +70,74 @@ static int from_class(struct sysfs *sysfs, const char *class, const char *name, 
 		}
 	}
 	return -ENODEV;
+}
+
+/*
+ * The head of an NVMe namespace that may have several paths: it lies in the virtual folder of its subsystem,
+ * where there is a link to each of the controllers that lead to it. Of several none is meant more than
+ * another.
+ */
+static int from_nvme_head(struct sysfs *sysfs, const char *root, const char *real, struct sysfs_device **ret)
+{
+	static const char mark[] = "/devices/virtual/nvme-subsystem/";
+	_cleanup_(sysfs_device_freep) struct sysfs_device *found = NULL;
+	_cleanup_(closedirp) DIR *dir = NULL;
+	const char *at = startswith(real + strlen(root), mark);
+	char folder[PATH_MAX], path[PATH_MAX];
+	bool elsewhere = false;
+	const struct dirent *e;
+	int r;
+
+	if (!at)
+		return -ENODEV;
+	r = path_printf(folder, sizeof(folder), "%.*s", (int)(at - real + (ptrdiff_t)strcspn(at, "/")), real);
+	if (r < 0)
+		return r;
+	dir = opendir(folder);
+	while (dir && (e = readdir(dir))) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+		_cleanup_(freep) char *controller = NULL;
+
+		if (!startswith(e->d_name, "nvme") || e->d_type != DT_LNK ||
+			path_join(path, sizeof(path), folder, "/", e->d_name, NULL) < 0)
+			continue;
+		controller = realpath(path, NULL);
+		if (!controller || !startswith(controller, root))
+			continue;
+		/* One that is no device of ours, over a network, is another way to it all the same. */
+		if (nearest(sysfs, controller + strlen(root), &d) < 0)
+			elsewhere = true;
+		else if (!found)
+			found = TAKE_PTR(d);
+		else if (!streq(d->devpath, found->devpath))
+			return -ENOTUNIQ;
+	}
+	if (!found)
+		return -ENODEV;
+	if (elsewhere)
+		return -ENOTUNIQ;
+	*ret = TAKE_PTR(found);
+	return 0;
+}
+
+/*
+ * A network interface or a block device stands for the nearest device above it that has an override: an
+ * NVMe namespace for its controller, a virtio interface for the PCI function, a partition for its disk's.
+ */
+static int from_class(struct sysfs *sysfs, const char *class, const char *name, struct sysfs_device **ret)
+{
+	_cleanup_(freep) char *real = NULL, *root = realpath(sysfs->root, NULL);
+	char path[PATH_MAX];
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/class/%s/%s", sysfs->root, class, name);
+	if (r < 0)
+		return r;
+	real = realpath(path, NULL);
+	if (!real || !root || !startswith(real, root))
+		return -ENODEV;
+	r = from_nvme_head(sysfs, root, real, ret);
+	return r == -ENODEV ? nearest(sysfs, real + strlen(root), ret) : r;
 }
 
 int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)

@@ -88,7 +88,8 @@ int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, st
 
 /*
  * The device that a person means: a sysfs path, "pci/0000:03:00.0", "0000:03:00.0", "03:00.0", a network
- * interface, a block device or its /dev node. 0; -ENODEV: none; -ENOTUNIQ: a name that several buses have.
+ * interface, a block device or its /dev node. 0; -ENODEV: none; -ENOTUNIQ: a name that several buses have, or
+ * a disk behind several controllers.
  */
 int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret);
 

@@ -176,6 +176,33 @@ START_TEST(device_from_the_environment)
 }
 END_TEST
 
+/* On other buses the file may have several lines, and udev passes on the last: every program takes all. */
+START_TEST(every_modalias_of_a_device_counts)
+{
+	static const char *const values[] = { "acpi:ABCD0001:", "acpi:PNP0501:", "of:x" };
+
+	for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+		struct mock *m = mock_new();
+		const char *device = mock_platform_add(m, "uart", "acpi:ABCD0001:\nacpi:PNP0501:\n");
+		const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=platform",
+			"ACTION=add", "MODALIAS=acpi:PNP0501:", NULL };
+		const char *expected = i < 2 ? "none" : "";
+		struct ran r;
+
+		mock_policy(m, MOCK_ETC, "10-a.conf",
+			mock_printf(m, "[device x]\nModalias=%s\nDriver=none\n", values[i]));
+		r = event_env(m, env);
+		ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), expected);
+		r = run(m, "rebind", "--dry-run", device, NULL);
+		ck_assert_ptr_nonnull(strstr(r.out, mock_printf(m, "DECISION=%s\n", expected)));
+		mock_attr(m, device, "driver_override", "(null)\n");
+		ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+		ck_assert_str_eq(mock_override(m, device), i < 2 ? "none" : "(null)\n");
+		mock_free(m);
+	}
+}
+END_TEST
+
 START_TEST(no_device_at_all)
 {
 	const char *device;
@@ -489,8 +516,9 @@ START_TEST(label_between_quotation_marks_survives_udev)
 }
 END_TEST
 
-SUITE_MAIN("events", 60, companion_that_hangs_holds_up_no_other, device_that_hangs_does_not_hold_up_its_group,
-	companion_that_is_slow_is_not_stuck, companion_is_let_go_when_an_earlier_rule_comes_to_the_group,
+SUITE_MAIN("events", 60, every_modalias_of_a_device_counts, companion_that_hangs_holds_up_no_other,
+	device_that_hangs_does_not_hold_up_its_group, companion_that_is_slow_is_not_stuck,
+	companion_is_let_go_when_an_earlier_rule_comes_to_the_group,
 	companion_keeps_what_it_has_when_the_member_goes, prints_the_properties_and_nothing_else,
 	none_and_default_name_no_module, module_of_the_rule, device_without_a_decision_prints_nothing,
 	device_without_the_file_is_none_of_ours, device_that_has_gone_is_no_failure,

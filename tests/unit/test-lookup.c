@@ -52,6 +52,39 @@ START_TEST(by_name)
 }
 END_TEST
 
+/* Its disk is in its subsystem's folder, not below the controller. */
+START_TEST(by_the_head_of_an_nvme_namespace)
+{
+	static const char subsystem[] = "/devices/virtual/nvme-subsystem/nvme-subsys7";
+	struct tree t = make_tree();
+	const char *second = mock_pci_add(t.m, "0000:00:05.0", NULL, 0x1b36, 0x0010, 0x010802);
+
+	make_dirs(mock_printf(t.m, "%s%s/nvme7n1/nvme7n1p1", t.m->sysfs, subsystem));
+	for (unsigned i = 0; i < 2; i++) {
+		const char *link = mock_printf(t.m, "%s/class/block/nvme7n1%s", t.m->sysfs, i ? "p1" : "");
+
+		ck_assert_int_eq(
+			symlink(mock_printf(t.m, "../..%s/nvme7n1%s", subsystem, i ? "/nvme7n1p1" : ""),
+				link),
+			0);
+	}
+	ck_assert_str_eq(find(&t, "nvme7n1"), "none");
+	mock_attr_link(t.m, subsystem, "nvme0", mock_printf(t.m, "../../../..%s/nvme/nvme0", t.nvme));
+	ck_assert_str_eq(find(&t, "nvme7n1"), t.nvme);
+	ck_assert_str_eq(find(&t, "/dev/nvme7n1p1"), t.nvme);
+
+	/* Two ways to it, and each might be meant; over a network as well. */
+	make_dirs(mock_printf(t.m, "%s%s/nvme/nvme1", t.m->sysfs, second));
+	mock_attr_link(t.m, subsystem, "nvme1", mock_printf(t.m, "../../../..%s/nvme/nvme1", second));
+	ck_assert_str_eq(find(&t, "nvme7n1"), "many");
+	ck_assert_int_eq(unlink(mock_path(t.m, subsystem, "nvme1")), 0);
+	make_dirs(mock_printf(t.m, "%s/devices/virtual/nvme-fabrics/ctl/nvme2", t.m->sysfs));
+	mock_attr_link(t.m, subsystem, "nvme2", "../../nvme-fabrics/ctl/nvme2");
+	ck_assert_str_eq(find(&t, "nvme7n1"), "many");
+	mock_free(t.m);
+}
+END_TEST
+
 START_TEST(by_path)
 {
 	struct tree t = make_tree();
@@ -171,5 +204,6 @@ START_TEST(all_devices)
 }
 END_TEST
 
-SUITE_MAIN("lookup", 20, by_name, by_path, by_interface_and_block_device, name_that_two_buses_have,
-	names_of_nothing, tree_beside_another_of_like_name, device_at_a_path, all_devices)
+SUITE_MAIN("lookup", 20, by_the_head_of_an_nvme_namespace, by_name, by_path, by_interface_and_block_device,
+	name_that_two_buses_have, names_of_nothing, tree_beside_another_of_like_name, device_at_a_path,
+	all_devices)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override`: usage, sweep and release, what is logged, and where policy cannot reach. */
 #include "program.h"
+#include "store.h"
 #include "suite.h"
 
 #include <fcntl.h>
@@ -328,6 +329,55 @@ START_TEST(last_good_copy_is_in_force_in_every_verb)
 }
 END_TEST
 
+/* Without a sweep: whoever looks at the policy while the file is gone forgets what it said. */
+START_TEST(copy_goes_with_its_file)
+{
+	struct mock *m = mock_new();
+	const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
+	struct ran r = event(m, device);
+
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_int_eq(unlink(path), 0);
+	r = event(m, device);
+	ck_assert_str_eq(r.out, "");
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
+	r = event(m, device);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(copy_stays_where_its_file_may_be_there)
+{
+	struct mock *m = mock_new();
+	const char *first = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none")), *second;
+	struct policy *early = mock_load(m), *policy;
+	char of_first[PATH_MAX], of_second[PATH_MAX];
+
+	second = mock_policy(m, MOCK_ETC, "20-b.conf", RULE("b", "0000:00:03.0", "none"));
+	policy = mock_load(m);
+	ck_assert_int_eq(policy_copy_path(m->state, first, of_first, sizeof(of_first)), 0);
+	ck_assert_int_eq(policy_copy_path(m->state, second, of_second, sizeof(of_second)), 0);
+	store_policy(m->state, policy);
+	/* Who has read the policy before the second file came knows nothing of that. */
+	store_policy(m->state, early);
+	ck_assert_int_eq(access(of_second, F_OK), 0);
+	/* Who could not list a directory does not know what is in there. */
+	ck_assert_int_eq(unlink(second), 0);
+	early->incomplete = true;
+	store_policy(m->state, early);
+	ck_assert_int_eq(access(of_second, F_OK), 0);
+	early->incomplete = false;
+	store_policy(m->state, early);
+	ck_assert_int_ne(access(of_second, F_OK), 0);
+	ck_assert_int_eq(access(of_first, F_OK), 0);
+	policy_free(early);
+	policy_free(policy);
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(names_from_policy_reach_no_other_file)
 {
 	static const char *const drivers[] = { "../../../outside", "/outside", "..", "." };
@@ -385,7 +435,8 @@ START_TEST(state_directory_that_cannot_be_written)
 }
 END_TEST
 
-SUITE_MAIN("programs", 40, first_probe_is_won_by_a_sweep_at_boot_only, boot_is_of_the_sweep_only, usage,
+SUITE_MAIN("programs", 40, first_probe_is_won_by_a_sweep_at_boot_only, boot_is_of_the_sweep_only,
+	copy_goes_with_its_file, copy_stays_where_its_file_may_be_there, usage,
 	sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
 	sweep_passes_over_a_device_that_hangs, sweep_passes_over_a_fact_that_hangs,
 	sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_no_device,
