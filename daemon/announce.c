@@ -2,6 +2,7 @@
 /* Signals; see announce.h. */
 #include "announce.h"
 #include "groups.h"
+#include "overrides.h"
 
 #include <syslog.h>
 
@@ -115,6 +116,7 @@ void announce_removed(struct service *s, struct device_entry *e)
 		failed(sd_bus_emit_object_removed(s->bus, path));
 	text_copy(group, sizeof(group), e->field[FIELD_GROUP]);
 	text_copy(bus, sizeof(bus), e->field[FIELD_BUS]);
+	overrides_forget(s, e);
 	devices_remove(&s->devices, e);
 	groups_touch(s, group, true);
 	if (s->announced)

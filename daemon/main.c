@@ -6,6 +6,7 @@
 #include "explaining.h"
 #include "groups.h"
 #include "operation.h"
+#include "overrides.h"
 #include "owners.h"
 #include "rebinding.h"
 #include "reconcile.h"
@@ -171,6 +172,8 @@ static int start(struct program *p)
 	/* Who watches first misses nothing of what is read afterwards. */
 	r = watches_new(s);
 	if (r >= 0)
+		r = overrides_new(s);
+	if (r >= 0)
 		r = uevents_new(s, p->fifo, &p->uevents);
 	if (r >= 0)
 		r = service_load_policy(s);
@@ -199,6 +202,7 @@ static void stop(struct program *p)
 	surveys_free(s);
 	recoveries_free(s);
 	watches_free(s);
+	overrides_free(s);
 	p->uevents = uevents_free(p->uevents);
 	groups_free(s);
 	devices_done(&s->devices);

@@ -26,6 +26,7 @@
 
 struct groups;
 struct operations;
+struct overrides;
 struct owners;
 struct reconciler;
 struct rebindings;
@@ -45,6 +46,7 @@ struct service {
 	struct groups *groups;
 	struct surveys *surveys;
 	struct watches *watches;
+	struct overrides *overrides;
 	struct rebindings *rebindings;
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */

@@ -2,6 +2,7 @@
 /* The surveys, as the service sees them: which are wanted, what comes of them; see survey.h. */
 #include "survey.h"
 #include "announce.h"
+#include "overrides.h"
 #include "owners.h"
 #include "reconcile.h"
 #include "recovery.h"
@@ -31,6 +32,7 @@ struct survey {
 	struct service *service;
 	uint64_t seq;
 	bool all;
+	bool again;	      /* with all: of some, what was written since is not known */
 	enum trigger trigger; /* with all */
 	struct item *items;
 	unsigned tries;
@@ -151,6 +153,8 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		if (changed & (UINT32_C(1) << FIELD_INODE | UINT32_C(1) << FIELD_RULE_ID |
 				      UINT32_C(1) << FIELD_DECISION))
 			e->tried_rule = 0;
+		if (changed & (UINT32_C(1) << FIELD_INODE))
+			overrides_forget(s, e);
 		announce_changed(s, e, changed, group);
 		/* A group that was not known before decides about all its members, and they have no event. */
 		if (changed & (UINT32_C(1) << FIELD_GROUP) && e->field[FIELD_GROUP][0])
@@ -159,6 +163,12 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 	if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) && streq(e->field[FIELD_STATE], "stuck"))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
 	owners_consider(s, e);
+	if (overrides_watch(s, e)) {
+		if (v->all)
+			v->again = true;
+		else
+			survey_want(s, e->field[FIELD_BUS], e->field[FIELD_NAME], TRIGGER_LOOK);
+	}
 	reconcile_consider(s, e, trigger_of(v, e));
 }
 
@@ -229,6 +239,8 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 		take_all(v, out, size);
 		if (v->all)
 			remove_others(v);
+		if (v->again)
+			survey_want_all(s, TRIGGER_LOOK);
 	} else
 		say(LOG_ERR, "looking at devices failed: %s",
 			result > 0 ? strerror(result) : strerror(-result));

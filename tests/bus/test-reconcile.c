@@ -132,6 +132,42 @@ START_TEST(drift_is_shown_and_signalled_and_not_fought)
 }
 END_TEST
 
+/* No event tells of it: not of the override of a device that is decided, nor of one that was set by hand. */
+START_TEST(an_override_that_is_written_is_noticed)
+{
+	struct harness *h = harness_new();
+	struct signals changed;
+	unsigned before;
+
+	three_devices(h);
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", DISK, "State"), "foreign");
+	drain(h);
+	before = calls(h, "");
+	listen_for(h, &changed, "org.freedesktop.DBus.Properties", "PropertiesChanged");
+	for (unsigned i = 0; i < 2; i++) {
+		mock_attr(h->m, PATH_OF(CARD), "driver_override", "(null)\n");
+		wait_signals(&changed, 1);
+		wait_property(h, "pci", CARD, "State", "pending");
+		ck_assert_str_eq(property(h, "pci", CARD, "Override"), "");
+		mock_attr(h->m, PATH_OF(CARD), "driver_override", "vfio-pci\n");
+		wait_property(h, "pci", CARD, "State", "enforced");
+		/* Another file in its place, as for a device that was replaced. */
+		mock_attr_remove(h->m, PATH_OF(CARD), "driver_override");
+		mock_attr(h->m, PATH_OF(CARD), "driver_override", "vfio-pci\n");
+		tell(h, "change", "pci", CARD);
+		drain(h);
+	}
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", "(null)\n");
+	wait_property(h, "pci", DISK, "State", "unmanaged");
+	ck_assert_uint_eq(calls(h, ""), before);
+	harness_free(h);
+}
+END_TEST
+
 /* Somebody's udevadm trigger: the enforcer writes the override again and notes what it found. */
 START_TEST(an_event_for_what_has_drifted_does_not_make_it_a_task)
 {
@@ -427,7 +463,8 @@ START_TEST(events_without_a_change_write_nothing)
 }
 END_TEST
 
-SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
+SUITE_MAIN("bus-reconcile", 300, an_override_that_is_written_is_noticed,
+	what_was_there_before_the_service_is_moved,
 	a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
 	what_is_given_back_once_is_given_back_again, a_hot_plugged_device_that_lost_its_first_probe_is_moved,
 	drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
