@@ -13,8 +13,8 @@
 #define OURS_MAX 65536U
 
 /* Policy files end in .conf and begin with no dot. */
-#define TEMPORARY ".set-XXXXXX"
 #define TEMPORARY_PREFIX ".set-"
+#define TEMPORARY TEMPORARY_PREFIX "XXXXXX"
 
 void plan_done(struct plan *plan)
 {
@@ -211,20 +211,30 @@ int plan_stage(const struct plan *plan, const struct settings *settings, const c
 	return 0;
 }
 
-/* The entries of a directory whose names begin so, and then maybe itself. */
-static void remove_entries(const char *dir, const char *prefix)
+/* As mkostemp() makes them. */
+static bool is_temporary(const char *name)
+{
+	const char *rest = startswith(name, TEMPORARY_PREFIX);
+
+	return rest && strspn(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == 6 &&
+	       rest[6] == '\0';
+}
+
+/* The entries of a directory, or of these only what a writer may have left. */
+static void remove_entries(const char *dir, bool only_temporary)
 {
 	_cleanup_(closedirp) DIR *d = opendir(dir);
 	const struct dirent *e;
 
 	while (d && (e = readdir(d)))
-		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && startswith(e->d_name, prefix))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") &&
+			(!only_temporary || is_temporary(e->d_name)))
 			(void)unlinkat(dirfd(d), e->d_name, 0);
 }
 
 void staging_remove(const char *dir)
 {
-	remove_entries(dir, "");
+	remove_entries(dir, false);
 	(void)rmdir(dir);
 }
 
@@ -238,7 +248,7 @@ void drop_in_clean(const struct settings *settings)
 		const char *dir = drop_in_dir(settings, runtime);
 
 		if (dir)
-			remove_entries(dir, TEMPORARY_PREFIX);
+			remove_entries(dir, true);
 	}
 	if (path_printf(path, sizeof(path), "%s/staging", settings->state_dir) < 0)
 		return;

@@ -40,7 +40,7 @@ int plan_stage(const struct plan *plan, const struct settings *settings, const c
 /* Removes a staging directory. */
 void staging_remove(const char *dir);
 
-/* What a killed service has left: temporary files, staging directories. */
+/* What a killed service has left: temporary files, staging directories. Only while no other is at work. */
 void drop_in_clean(const struct settings *settings);
 
 /* The directory that set rules go to; NULL: there is none. */

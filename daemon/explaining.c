@@ -111,6 +111,11 @@ int explaining_start(struct service *s, sd_bus_message *call, const char *bus, c
 	return 1;
 }
 
+bool explaining_busy(void)
+{
+	return running > 0;
+}
+
 void explaining_stop(void)
 {
 	while (all)

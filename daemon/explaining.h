@@ -7,5 +7,6 @@
 /* 1: the answer comes later; negative errno. */
 int explaining_start(struct service *s, sd_bus_message *call, const char *bus, const char *name);
 
+bool explaining_busy(void);
 /* Those that are under way get no answer. */
 void explaining_stop(void);

@@ -52,9 +52,15 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+static bool is_busy(const struct service *s)
+{
+	return operations_busy(s) || rebindings_busy(s) || explaining_busy() || surveys_awaited(s);
+}
+
 /*
  * Only where no rule is in force, so that there is nothing to watch over. The name is given up first: what
- * was sent to it before is answered, and what comes later starts the service anew.
+ * was sent to it before is answered, and what comes later starts the service anew. From then on there is no
+ * way back: who is without a name is of no use to anybody, and systemd has it stop.
  */
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -63,14 +69,19 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 	uint64_t next = s->last_used + p->idle_usec;
 
 	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	if (s->policy->n_rules > 0 || operations_busy(s) || rebindings_busy(s))
-		return sd_event_source_set_time_relative(source, p->idle_usec);
-	if (p->leaving)
+	if (p->leaving && !is_busy(s))
 		return sd_event_exit(s->event, 0);
-	if (usec < next)
+	if (!p->leaving && (s->policy->n_rules > 0 || is_busy(s)))
+		return sd_event_source_set_time_relative(source, p->idle_usec);
+	if (!p->leaving && usec < next)
 		return sd_event_source_set_time(source, next);
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=Not needed: no rule is in force");
-	p->leaving = sd_bus_release_name(s->bus, BUS_NAME) >= 0;
+	if (!p->leaving) {
+		p->leaving = sd_bus_release_name(s->bus, BUS_NAME) >= 0;
+		if (p->leaving)
+			(void)sd_notify(0, "STOPPING=1\nSTATUS=Not needed: no rule is in force");
+		/* Calls that had come by then are read first. */
+		(void)sd_event_source_set_priority(source, PRIORITY_OTHERS + 1);
+	}
 	return sd_event_source_set_time_relative(source, 200000);
 }
 
@@ -86,6 +97,8 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 			failure ? failure->message : "another service has it");
 		return sd_event_exit(p->service.event, EXIT_FAILURE);
 	}
+	/* Now that there is no other whose they may be. */
+	drop_in_clean(p->service.settings);
 	(void)sd_notify(0, "READY=1");
 	service_tell_status(&p->service);
 	return 0;
@@ -168,7 +181,6 @@ static int start(struct program *p)
 		r = operations_new(s);
 	if (r < 0)
 		return r;
-	drop_in_clean(s->settings);
 	/* Who watches first misses nothing of what is read afterwards. */
 	r = watches_new(s);
 	if (r >= 0)

@@ -381,6 +381,14 @@ int survey_all_now(struct service *s, enum trigger trigger, void (*done)(void *u
 	return begin(s, true, trigger, NULL, done, userdata, ret);
 }
 
+bool surveys_awaited(const struct service *s)
+{
+	for (const struct survey *v = s->surveys->running; v; v = v->next)
+		if (v->done)
+			return true;
+	return false;
+}
+
 struct survey *survey_forget(struct survey *survey)
 {
 	if (survey)

@@ -25,5 +25,8 @@ int survey_now(struct service *s, const char *bus, const char *name, void (*done
 int survey_all_now(struct service *s, enum trigger trigger, void (*done)(void *userdata), void *userdata,
 	struct survey **ret);
 
+/* Somebody waits for one. */
+bool surveys_awaited(const struct service *s);
+
 /* done is not called any more. */
 struct survey *survey_forget(struct survey *survey);

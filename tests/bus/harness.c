@@ -135,7 +135,7 @@ void harness_free(struct harness *h)
 	free(h);
 }
 
-static bool has_name(struct harness *h)
+bool has_name(struct harness *h)
 {
 	sd_bus_message *reply = NULL;
 	int has = 0;
@@ -180,6 +180,9 @@ void service_start(struct harness *h)
 			(unsigned)status);
 		ck_assert_msg(now() < end, "the service does not come up");
 	}
+	/* What it does when it has got the name is done when it answers. */
+	(void)sd_bus_call_method(h->bus, "org.driveroverrides1", "/org/driveroverrides1",
+		"org.freedesktop.DBus.Peer", "Ping", NULL, NULL, NULL);
 }
 
 void service_stop(struct harness *h)

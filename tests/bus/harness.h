@@ -34,6 +34,9 @@ void harness_free(struct harness *h);
 
 /* Starts the service and waits for its name. */
 void service_start(struct harness *h);
+/* Whether it has its name now. */
+bool has_name(struct harness *h);
+
 /* Ends it by SIGTERM; it has to leave with status 0. */
 void service_stop(struct harness *h);
 /* Ends it by SIGKILL, at once. */

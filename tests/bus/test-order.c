@@ -444,27 +444,9 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 }
 END_TEST
 
-START_TEST(what_a_killed_service_has_left_is_removed_at_the_start)
-{
-	struct harness *h = harness_new();
-	const char *staged = mock_printf(h->m, "%s/staging/1-1", h->m->state);
-
-	three_devices(h);
-	make_dirs(staged);
-	make_file(mock_printf(h->m, "%s/10-set-x.conf", staged), "", 0);
-	make_file(mock_printf(h->m, "%s/.set-abcdef", h->m->conf[MOCK_ETC]), "half", 4);
-	make_file(mock_printf(h->m, "%s/.mine", h->m->conf[MOCK_ETC]), "", 0);
-	service_start(h);
-	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
-	ck_assert_int_eq(access(staged, F_OK), -1);
-	harness_free(h);
-}
-END_TEST
-
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
 	questions_hold_up_no_change, questions_about_all_devices_hold_up_nobody,
 	calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
 	one_device_has_one_order_however_it_is_named, nobody_writes_before_an_earlier_writer_has_gone,
 	a_call_is_answered_in_time_whatever_hangs,
-	killed_at_any_moment_it_leaves_whole_files_and_the_last_word,
-	what_a_killed_service_has_left_is_removed_at_the_start)
+	killed_at_any_moment_it_leaves_whole_files_and_the_last_word)

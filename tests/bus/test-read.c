@@ -3,7 +3,6 @@
 #include "harness.h"
 
 #include <fcntl.h>
-#include <sys/wait.h>
 
 #include <json-c/json.h>
 
@@ -455,25 +454,6 @@ START_TEST(bytes_that_are_no_text_reach_nobody)
 }
 END_TEST
 
-START_TEST(it_leaves_when_idle_only_without_rules)
-{
-	struct harness *h = harness_new();
-	int status;
-
-	three_devices(h);
-	h->idle_exit = "1";
-	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", rule);
-	service_start(h);
-	(void)sleep(3);
-	ck_assert_int_eq(waitpid(h->service, &status, WNOHANG), 0);
-	ck_assert_int_eq(unlink(mock_printf(h->m, "%s/50-a.conf", h->m->conf[MOCK_ETC])), 0);
-	ck_assert_int_eq(waitpid(h->service, &status, 0), h->service);
-	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	h->service = 0;
-	harness_free(h);
-}
-END_TEST
-
 SUITE_MAIN("bus-read", 300, devices_are_listed_by_bus_and_name, a_device_tells_all_that_is_known,
 	names_find_objects_and_nothing_else_does, all_objects_come_in_one_call,
 	the_manager_tells_of_policy_and_hold, explain_is_the_command_lines_json,
@@ -481,5 +461,4 @@ SUITE_MAIN("bus-read", 300, devices_are_listed_by_bus_and_name, a_device_tells_a
 	a_new_device_that_hangs_is_signalled_as_a_new_one, a_bus_that_comes_and_goes_is_signalled,
 	a_moved_device_is_found_under_its_new_name, a_group_names_its_blockers,
 	policy_that_changes_on_disk_is_in_force_and_signalled,
-	a_read_that_hangs_makes_one_device_stuck_and_no_call_wait, bytes_that_are_no_text_reach_nobody,
-	it_leaves_when_idle_only_without_rules)
+	a_read_that_hangs_makes_one_device_stuck_and_no_call_wait, bytes_that_are_no_text_reach_nobody)
