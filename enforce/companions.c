@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 /* Who stands still for so long is overtaken. He may be in a slow probe: he is given up at the end only. */
-#define STEP_USEC 500000U
+#define STEP_USEC 400000U
 
 /* In memory that parent and children share: of the k-th child, and of the k-th member. */
 struct slot {
@@ -28,6 +28,9 @@ struct group {
 	struct slot *slots; /* n + 1 of them: every child but the first has a member less to do */
 	struct slot *own;   /* the child's */
 	size_t first;	    /* step, where it begins */
+	size_t end;	    /* the number of steps: two for each member, or none, where it is enough to ask */
+	struct bounded *children;
+	size_t n_overtaken; /* the first so many of them */
 };
 
 /*
@@ -127,7 +130,7 @@ static int work(void *userdata)
 		return -ENOMEM;
 	g->device->sysfs->progress = &g->own->progress;
 	policy_decide_group(g->policy, g->members, g->n, decisions);
-	for (size_t i = g->first; i < 2 * g->n && !atomic_load(&g->own->overtaken); i++) {
+	for (size_t i = g->first; i < g->end && !atomic_load(&g->own->overtaken); i++) {
 		if (is_companion(g, i % g->n))
 			step(g, i, &decisions[i % g->n]);
 		atomic_store(&g->own->done, i + 1);
@@ -182,24 +185,30 @@ static void part(const struct group *g, struct bounded *b, struct slot *slot, ui
 		g->device->bus, g->device->name);
 }
 
-static int enforce(struct group *g, struct bounded *children, uint64_t deadline)
+/* Child after child, each past the member that the one before it waits for. */
+static int run(struct group *g, uint64_t deadline)
 {
-	size_t started, overtaken = 0;
-	int r = 0, result = 0;
+	char doing[256];
+	int r = -EAGAIN, result = 0;
 
-	for (started = 0; started <= g->n; started++) {
+	for (size_t k = 0; k <= g->n && r == -EAGAIN; k++) {
 		struct sysfs_device *d;
 
-		g->own = &g->slots[started];
+		g->own = &g->slots[k];
 		atomic_store(&g->own->done, g->first);
-		r = bounded_start(&children[started], BOUNDED_COPY, work, g);
-		if (r < 0)
-			break;
-		r = watch(&children[started], g->own, deadline, &result);
+		r = bounded_start(&g->children[k], BOUNDED_COPY, work, g);
+		if (r >= 0)
+			r = watch(&g->children[k], g->own, deadline, &result);
+		if (r == -ETIMEDOUT) {
+			progress_text(&g->own->progress, doing, sizeof(doing));
+			bounded_give_up(&g->children[k]);
+			log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
+				g->device->bus, g->device->name, doing);
+		}
 		if (r != -EAGAIN)
 			break;
 		atomic_store(&g->own->overtaken, true);
-		overtaken++;
+		g->n_overtaken++;
 		d = awaited(g, g->own);
 		g->first = atomic_load(&g->own->done);
 		if (d && !d->unreadable)
@@ -207,20 +216,35 @@ static int enforce(struct group *g, struct bounded *children, uint64_t deadline)
 		else
 			g->first++;
 	}
-	if (r == -ETIMEDOUT) {
-		char doing[256];
+	return r == -ETIMEDOUT || r == -EAGAIN ? 0 : r < 0 ? r : result;
+}
 
-		progress_text(&g->own->progress, doing, sizeof(doing));
-		bounded_give_up(&children[started]);
-		log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
-			g->device->bus, g->device->name, doing);
-		r = 0;
+static size_t slots_size(const struct group *g)
+{
+	return (g->n + 1) * sizeof(*g->slots);
+}
+
+/* 1; 0: there is no other member; negative errno. */
+static int group_open(struct group *g, const struct policy *policy, struct sysfs_device *d)
+{
+	*g = (struct group){ .policy = policy, .device = d };
+	if (d->device.ops->group(&d->device, &g->members, &g->n) < 0 || g->n < 2)
+		return 0;
+	g->slots = mmap(NULL, slots_size(g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (g->slots == MAP_FAILED)
+		return negative_errno();
+	g->children = calloc(g->n + 1, sizeof(*g->children));
+	if (!g->children) {
+		(void)munmap(g->slots, slots_size(g));
+		return -ENOMEM;
 	}
-	if (r == -EAGAIN)
-		r = 0;
-	for (size_t i = 0; i < overtaken; i++)
-		part(g, &children[i], &g->slots[i], deadline);
-	return r < 0 ? r : result;
+	return 1;
+}
+
+static void group_close(struct group *g)
+{
+	free(g->children);
+	(void)munmap(g->slots, slots_size(g));
 }
 
 bool companions_are_there(struct sysfs_device *d)
@@ -231,24 +255,32 @@ bool companions_are_there(struct sysfs_device *d)
 	return d->device.ops->group(&d->device, &members, &n) >= 0 && n > 1;
 }
 
+int companions_ask(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
+{
+	struct group g;
+	int r = group_open(&g, policy, d);
+
+	if (r <= 0)
+		return r;
+	r = run(&g, deadline);
+	for (size_t i = 0; i < g.n_overtaken; i++)
+		bounded_give_up(&g.children[i]);
+	group_close(&g);
+	return r;
+}
+
 int companions_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
 {
-	struct group g = { .policy = policy, .device = d };
-	_cleanup_(freep) struct bounded *children = NULL;
-	size_t size;
-	int r;
+	struct group g;
+	int r = group_open(&g, policy, d);
 
-	if (d->device.ops->group(&d->device, &g.members, &g.n) < 0 || g.n < 2)
-		return 0;
-	size = (g.n + 1) * sizeof(*g.slots);
-	children = calloc(g.n + 1, sizeof(*children));
-	if (!children)
-		return -ENOMEM;
-	g.slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (g.slots == MAP_FAILED)
-		return negative_errno();
-	r = enforce(&g, children, deadline);
-	(void)munmap(g.slots, size);
+	if (r <= 0)
+		return r;
+	g.end = 2 * g.n;
+	r = run(&g, deadline);
+	for (size_t i = 0; i < g.n_overtaken; i++)
+		part(&g, &g.children[i], &g.slots[i], deadline);
+	group_close(&g);
 	return r;
 }
 

@@ -17,6 +17,12 @@ bool companions_are_there(struct sysfs_device *d);
 int companions_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
 
 /*
+ * Asks all members, in children, what the policy needs to know to decide about the group. One that does not
+ * answer is unreadable from then on: a decision goes without it, as in a sweep. 0 or negative errno.
+ */
+int companions_ask(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
+
+/*
  * Whether there is anything to enforce about them. Asks members what the policy needs to know of them, which
  * may sleep unless they have been asked already.
  */

@@ -15,7 +15,7 @@
 /* Of the two seconds that an event has; the rest is for what comes before and after. */
 #define EVENT_USEC 1800000U
 /* Its group ends before that, and says which member it was that did not answer. */
-#define GROUP_USEC 1600000U
+#define GROUP_USEC 1500000U
 
 /* In memory that parent and child share. The child writes a part, then says how far it is. */
 struct event {
@@ -166,7 +166,13 @@ static int work(void *userdata)
 	}
 	if (decision.rule)
 		return apply_own_and_group(e, policy, &decision);
-	r = policy_decide(policy, &d->device, &decision);
+	/* The group decides, and one member that is slow to answer must not keep us from that. */
+	if (companions_are_there(d))
+		r = companions_ask(policy, d, e->group_deadline);
+	d->unreadable =
+		false; /* without it nothing can be decided: who waits for us says that it is pending */
+	if (r >= 0)
+		r = policy_decide(policy, &d->device, &decision);
 	if (r < 0)
 		return r;
 	apply_own(e, &decision);
