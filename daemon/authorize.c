@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #define ACTION_PREFIX BUS_NAME "."
+#define ACTION_SET ACTION_PREFIX "set"
 #define ACTION_FORCE ACTION_PREFIX "force"
 #define POLKIT "org.freedesktop.PolicyKit1"
 /* A person types a password. */
@@ -26,14 +27,14 @@ static const struct listed {
 	{ MANAGER_INTERFACE, "ListDevices", OPEN },
 	{ MANAGER_INTERFACE, "GetDevice", OPEN },
 	{ MANAGER_INTERFACE, "Explain", OPEN },
-	{ MANAGER_INTERFACE, "SetOverride", ACTION_PREFIX "set" },
-	{ MANAGER_INTERFACE, "ClearOverride", ACTION_PREFIX "set" },
-	{ MANAGER_INTERFACE, "Apply", ACTION_PREFIX "set" },
-	{ MANAGER_INTERFACE, "ApplyAll", ACTION_PREFIX "set" },
+	{ MANAGER_INTERFACE, "SetOverride", ACTION_SET },
+	{ MANAGER_INTERFACE, "ClearOverride", ACTION_SET },
+	{ MANAGER_INTERFACE, "Apply", ACTION_SET },
+	{ MANAGER_INTERFACE, "ApplyAll", ACTION_SET },
 	{ MANAGER_INTERFACE, "Reload", ACTION_PREFIX "reload" },
-	{ DEVICE_INTERFACE, "SetOverride", ACTION_PREFIX "set" },
-	{ DEVICE_INTERFACE, "ClearOverride", ACTION_PREFIX "set" },
-	{ DEVICE_INTERFACE, "Apply", ACTION_PREFIX "set" },
+	{ DEVICE_INTERFACE, "SetOverride", ACTION_SET },
+	{ DEVICE_INTERFACE, "ClearOverride", ACTION_SET },
+	{ DEVICE_INTERFACE, "Apply", ACTION_SET },
 	{ "org.freedesktop.DBus.Properties", "Get", OPEN },
 	{ "org.freedesktop.DBus.Properties", "GetAll", OPEN },
 	{ "org.freedesktop.DBus.Introspectable", "Introspect", OPEN },
@@ -114,9 +115,20 @@ static void _printf_(3, 4) refuse(struct authorization *a, const char *name, con
 	sd_bus_error_free(&error);
 }
 
-static int append_detail(sd_bus_message *m, const char *key, const char *value)
+/* Rules of polkit's compare strings, so each is always there. */
+static int append_details(sd_bus_message *m, const struct authorization *a)
 {
-	return value ? sd_bus_message_append(m, "{ss}", key, value) : 0;
+	bool is_force = streq(a->action, ACTION_FORCE);
+	int r = sd_bus_message_append(m, "{ss}{ss}{ss}", "bus", a->bus ? a->bus : "", "name",
+		a->name ? a->name : "", "driver", a->driver ? a->driver : "");
+
+	/* The message of the action names the device. */
+	if (r >= 0 && !a->name && (is_force || streq(a->action, ACTION_SET)))
+		r = sd_bus_message_append(m, "{ss}", "polkit.message",
+			is_force ? "Authentication is required to change the drivers of devices even if they "
+				   "are in use."
+				 : "Authentication is required to enforce the policy for drivers.");
+	return r;
 }
 
 static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error);
@@ -137,11 +149,7 @@ static int ask_polkit(struct authorization *a, const char *action)
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'a', "{ss}");
 	if (r >= 0)
-		r = append_detail(m, "bus", a->bus);
-	if (r >= 0)
-		r = append_detail(m, "name", a->name);
-	if (r >= 0)
-		r = append_detail(m, "driver", a->driver);
+		r = append_details(m, a);
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	if (r >= 0)

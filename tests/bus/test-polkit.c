@@ -116,7 +116,8 @@ START_TEST(every_method_that_changes_something_is_refused_without_leave)
 		outcome(h, call_on(h, user, device, interface, "Apply", "a{sv}", 0)), "!AccessDenied");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_uint_eq(calls(h, ""), 0);
-	ck_assert_ptr_nonnull(strstr(questions(h), "org.driveroverrides1.reload interactive=0\n"));
+	ck_assert_ptr_nonnull(
+		strstr(questions(h), "org.driveroverrides1.reload bus= name= driver= interactive=0\n"));
 	end(h, user);
 }
 END_TEST
@@ -154,6 +155,12 @@ START_TEST(force_is_asked_for_on_top)
 	ck_assert_str_eq(
 		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 1, "force", "b", 1)),
 		"!AccessDenied");
+	/* Each detail is there, and the message does not name a device that there is not. */
+	ck_assert_msg(strstr(questions(h),
+			      "org.driveroverrides1.set bus= name= driver= polkit.message=Authentication is "
+			      "required to enforce the policy for drivers. interactive=0\n"
+			      "org.driveroverrides1.force bus= name= driver= polkit.message="),
+		"%s", questions(h));
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_uint_eq(calls(h, ""), 0);
 	answers(h, "org.driveroverrides1.set yes\norg.driveroverrides1.force yes\n");
