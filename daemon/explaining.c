@@ -4,7 +4,6 @@
 #include "explaining.h"
 #include "surveying.h"
 #include "task.h"
-#include "text.h"
 
 #include "../explain/explanation.h"
 
@@ -69,11 +68,8 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	(void)size;
 	(void)note;
 	x->task = NULL;
-	if (result == 0 && utf8_is_valid(out))
+	if (result == 0)
 		(void)sd_bus_reply_method_return(x->call, "s", out);
-	else if (result == 0)
-		(void)sd_bus_reply_method_errorf(
-			x->call, SD_BUS_ERROR_FAILED, "the device's files have what is no UTF-8");
 	else if (result == ENODEV)
 		(void)sd_bus_reply_method_errorf(
 			x->call, ERROR_NO_SUCH_DEVICE, "%s %s has gone", x->bus, x->name);

@@ -5,8 +5,8 @@
 #include "explaining.h"
 #include "operation.h"
 #include "survey.h"
-#include "text.h"
 
+#include "../explain/text.h"
 #include "../policy/sysfs.h"
 
 #include <fcntl.h>

@@ -2,7 +2,8 @@
 /* The beginning and the end of calls that change something; see operation.h. */
 #include "bus.h"
 #include "operation-steps.h"
-#include "text.h"
+
+#include "../explain/text.h"
 
 #include <stdarg.h>
 

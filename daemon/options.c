@@ -2,7 +2,8 @@
 /* The a{sv} of the methods; see options.h. */
 #include "bus.h"
 #include "options.h"
-#include "text.h"
+
+#include "../explain/text.h"
 
 static const struct known {
 	const char *name, *type;

@@ -2,8 +2,8 @@
 /* What a call means for the policy files; see planning.h. */
 #include "bus.h"
 #include "planning-parts.h"
-#include "text.h"
 
+#include "../explain/text.h"
 #include "../policy/decide.h"
 
 #include <stdarg.h>

@@ -3,7 +3,8 @@
 #include "bus.h"
 #include "rebinding.h"
 #include "task.h"
-#include "text.h"
+
+#include "../explain/text.h"
 
 #include <syslog.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a survey does in its own process; see surveying.h. */
 #include "surveying.h"
-#include "text.h"
 #include "verdict.h"
 
+#include "../explain/text.h"
 #include "../policy/iommu.h"
 #include "../policy/vfio.h"
 

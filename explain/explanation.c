@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is decided for one device, and why; see explanation.h. */
 #include "explanation.h"
+#include "text.h"
 
 #include <json-c/json.h>
 
@@ -69,7 +70,10 @@ void explanation_done(struct explanation *e)
 
 static void add_string(struct json_object *o, const char *key, const char *value)
 {
-	(void)json_object_object_add(o, key, json_object_new_string(value));
+	/* Files and processes may be named in any bytes. */
+	_cleanup_(freep) char *text = text_utf8(value, strlen(value));
+
+	(void)json_object_object_add(o, key, json_object_new_string(text ? text : ""));
 }
 
 static struct json_object *json_rule(const struct rule *rule)

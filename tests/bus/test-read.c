@@ -437,12 +437,15 @@ END_TEST
 START_TEST(bytes_that_are_no_text_reach_nobody)
 {
 	struct harness *h = harness_new();
+	const char *json;
 	sd_bus_message *m;
 
 	three_devices(h);
 	mock_attr(h->m, "/devices/pci0000:00/" CARD, "driver_override",
 		"b\xff\x01"
 		"d\n");
+	(void)mock_policy(h->m, MOCK_ETC, "50-caf\xe9.conf",
+		"[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
 	service_start(h);
 	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "b\\xff\\x01d");
 	ck_assert_str_eq(property(h, "pci", CARD, "State"), "foreign");
@@ -450,6 +453,11 @@ START_TEST(bytes_that_are_no_text_reach_nobody)
 		"GetManagedObjects", NULL);
 	ck_assert_ptr_nonnull(m);
 	(void)sd_bus_message_unref(m);
+	/* In JSON with its own backslashes. */
+	json = outcome(h, call(h, "Explain", "ss", "pci", CARD));
+	ck_assert_msg(strstr(json, "b\\\\xff\\\\x01d") != NULL, "%s", json);
+	json = outcome(h, call(h, "Explain", "ss", "pci", DISK));
+	ck_assert_msg(strstr(json, "50-caf\\\\xe9.conf") != NULL, "%s", json);
 	harness_free(h);
 }
 END_TEST

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Texts for the bus, which takes nothing but UTF-8. */
+/* Texts for the bus and for JSON, which take nothing but UTF-8. */
 #pragma once
 
 #include "../policy/util.h"
 
 /* How many bytes the character at s takes; 0: it is none. */
 size_t utf8_length(const char *s) _pure_;
-
-bool utf8_is_valid(const char *s) _pure_;
 
 /* How many bytes of s, at most that many, are whole characters. */
 size_t utf8_prefix(const char *s, size_t most) _pure_;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Texts for the bus; see text.h. */
+/* Texts as UTF-8; see text.h. */
 #include "text.h"
 
 size_t utf8_length(const char *s)
@@ -19,18 +19,6 @@ size_t utf8_length(const char *s)
 		(u[0] == 0xf4 && u[1] > 0x8f))
 		return 0;
 	return n;
-}
-
-bool utf8_is_valid(const char *s)
-{
-	while (*s) {
-		size_t n = utf8_length(s);
-
-		if (n == 0)
-			return false;
-		s += n;
-	}
-	return true;
 }
 
 size_t utf8_prefix(const char *s, size_t most)
