@@ -15,7 +15,6 @@
 /* Less than this, and there is no point in beginning. */
 #define LEAST_USEC (5U * UINT64_C(1000000))
 #define PLAN_USEC (4U * UINT64_C(1000000))
-#define TRY_USEC (5U * UINT64_C(1000000))
 /* Calls between their turn and their write, each mostly a process at work. */
 #define BUSY_MAX 4U
 #define WRITE_USEC (5U * UINT64_C(1000000))
@@ -188,7 +187,7 @@ static void fail_late(struct operation *o)
 	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
-static void write_plan(struct operation *o)
+void changing_write(struct operation *o)
 {
 	int r;
 
@@ -204,59 +203,6 @@ static void write_plan(struct operation *o)
 	r = start_writer(o, within(o, WRITE_USEC, RESERVE_USEC + RESTORE_USEC), written);
 	if (r < 0)
 		operation_fail_errno(o, r, "writing the policy file");
-}
-
-/* Trying. */
-
-static void leave_staging(struct operation *o)
-{
-	staging_remove(o->staging);
-	free(TAKE_PTR(o->staging));
-}
-
-/*
- * A device that has no driver and no override is to stay without: there is nothing in it to refuse. Should it
- * not be so any more, the rebind says that, and what was written is written back.
- */
-static bool needs_no_trial(const struct operation *o)
-{
-	const struct device_entry *e = devices_find(&o->service->devices, o->bus, o->name);
-
-	return o->kind == OPERATION_SET && !o->options.dry_run && streq(o->driver, "none") && e &&
-	       !e->field[FIELD_DRIVER][0] && !e->field[FIELD_OVERRIDE][0] &&
-	       !streq(e->field[FIELD_STATE], "stuck");
-}
-
-static void tried(void *userdata, const struct rebinding_result *result)
-{
-	struct operation *o = userdata;
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-
-	o->rebinding = NULL;
-	o->result = *result;
-	leave_staging(o);
-	if (rebinding_error(result, &error) < 0)
-		operation_fail_with(o, &error);
-	else if (o->options.dry_run)
-		operation_answer_state(o);
-	else
-		write_plan(o);
-	sd_bus_error_free(&error);
-}
-
-static void try_plan(struct operation *o)
-{
-	struct rebinding_order order = operation_order(o, o->bus, o->name);
-	int r;
-
-	o->phase = PHASE_TRY;
-	order.dry_run = true;
-	if (order.usec > TRY_USEC)
-		order.usec = TRY_USEC;
-	order.staging = o->staging;
-	r = rebinding_start(o->service, &order, tried, o, &o->rebinding);
-	if (r < 0)
-		operation_fail_errno(o, r, "starting the enforcer");
 }
 
 /* Planning, within its turn. */
@@ -287,30 +233,32 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 	for (other = o->service->operations->first; other && !o->options.dry_run; other = other->next)
 		if (other != o && !other->options.dry_run && plans_meet(&other->plan, &o->plan)) {
 			plan_done(&o->plan);
-			leave_staging(o);
+			trying_leave_staging(o);
 			o->phase = PHASE_WAIT;
 			if (operation_left(o, 0) < LEAST_USEC) /* its timer has fired */
 				fail_late(o);
 			return;
 		}
-	if (needs_no_trial(o)) {
-		leave_staging(o);
-		write_plan(o);
-	} else
-		try_plan(o);
+	trying_begin(o);
+}
+
+int changing_name_staging(struct operation *o)
+{
+	struct service *s = o->service;
+
+	if (asprintf(&o->staging, "%s/staging/%d-%ju", s->settings->state_dir, (int)getpid(),
+		    (uintmax_t)++s->operations->serial) >= 0)
+		return 0;
+	o->staging = NULL;
+	return -ENOMEM;
 }
 
 int changing_plan(struct operation *o, bool to_do, task_done_t done)
 {
 	struct service *s = o->service;
 
-	if (to_do) {
-		if (asprintf(&o->staging, "%s/staging/%d-%ju", s->settings->state_dir, (int)getpid(),
-			    (uintmax_t)++s->operations->serial) < 0) {
-			o->staging = NULL;
-			return -ENOMEM;
-		}
-	}
+	if (to_do && changing_name_staging(o) < 0)
+		return -ENOMEM;
 	o->planning = (struct planning){ .service = s,
 		.bus = o->bus,
 		.name = o->name,

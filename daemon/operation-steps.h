@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between operation.c, changing.c and applying.c only: a call on its way, and the steps that all share. */
+/* Between operation.c, changing.c, trying.c and applying.c only: a call on its way, and the steps that all
+ * share. */
 #pragma once
 
 #include "authorize.h"
@@ -76,9 +77,16 @@ struct rebinding_order operation_order(const struct operation *o, const char *bu
 /* changing.c: a call that writes policy, or has one device rebound. */
 bool operation_changes_policy(const struct operation *o);
 int changing_plan(struct operation *o, bool to_do, task_done_t done);
+/* Gives it a staging directory of its own, by name. */
+int changing_name_staging(struct operation *o);
+void changing_write(struct operation *o);
 void changing_wait(struct operation *o);
 void changing_run_waiting(struct service *s);
 void changing_rebind(struct operation *o);
+
+/* trying.c: a planned change, before changing_write() */
+void trying_begin(struct operation *o);
+void trying_leave_staging(struct operation *o);
 
 /* applying.c: calls that are about all devices. 0: under way, or ended; negative errno. */
 int applying_all(struct operation *o);

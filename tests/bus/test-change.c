@@ -175,6 +175,27 @@ START_TEST(a_dry_run_changes_nothing)
 }
 END_TEST
 
+START_TEST(a_driver_for_the_group_has_to_exist_as_well)
+{
+	struct harness *h = begin();
+
+	mock_unbind(h->m, "/devices/platform/foo.0");
+	tell(h, "unbind", "platform", "foo.0");
+	wait_property(h, "platform", "foo.0", "Driver", "");
+	ck_assert_str_eq(
+		set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nodriver", NULL), "!NoSuchDriver");
+	ck_assert_str_eq(
+		set_with(h, "platform", "foo.0", "none", "group", "s", "nodriver", NULL), "!NoSuchDriver");
+	ck_assert_str_eq(
+		set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nodriver", "dry-run", "b", 1, NULL),
+		"!NoSuchDriver");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nvme", NULL), "enforced");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(what_fails_when_tried_is_not_written)
 {
 	struct harness *h = begin();
@@ -432,10 +453,10 @@ START_TEST(a_full_disk_is_an_error_and_all_is_as_before)
 }
 END_TEST
 
-SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
-	options_stand_in_the_file, devices_are_named_by_path_and_id_as_well,
-	a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
-	what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
+SUITE_MAIN("bus-change", 570, a_driver_for_the_group_has_to_exist_as_well,
+	set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back, options_stand_in_the_file,
+	devices_are_named_by_path_and_id_as_well, a_persons_earlier_rule_is_named_and_nothing_is_written,
+	a_dry_run_changes_nothing, what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
 	none_without_a_driver_is_done_without_a_trial, a_reason_that_is_no_text_is_told_as_one,
 	what_is_to_last_replaces_what_was_until_the_next_boot, rebind_no_is_policy_without_a_move,
 	somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
