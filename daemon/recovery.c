@@ -88,6 +88,7 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	else
 		say(LOG_ERR, "%s %s: cannot wait until it comes back: %s", v->bus, v->name,
 			strerror(result < 0 ? -result : result));
+	survey_want_unread(v->service);
 	survey_want(v->service, v->bus, v->name, result == 0 ? TRIGGER_AGAIN : TRIGGER_LOOK);
 	free_recovery(v);
 }

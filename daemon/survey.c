@@ -11,9 +11,12 @@
 
 #include <syslog.h>
 
-/* For one device that does not answer; there is nothing else that a survey waits for. */
+/* For one device that does not answer; there is nothing else that a survey waits for. Where one has not, the
+ * others are given less. */
 #define SURVEY_USEC (4U * 1000000U)
-/* Devices that hang one after the other; more than that, and something else is wrong. */
+#define NEXT_USEC (1U * 1000000U)
+/* Devices that hang one after the other; more than that, and something else is wrong: what has been read by
+ * then is kept, and no other is read. */
 #define TRIES 32U
 /* Events come in bunches. */
 #define SOON_USEC 5000U
@@ -36,6 +39,7 @@ struct survey {
 	enum trigger trigger; /* with all */
 	struct item *items;
 	unsigned tries;
+	bool blind;		  /* there were too many tries: nothing is read any more */
 	struct task_note without; /* the device that it was last begun anew without */
 	struct task *task;
 	void (*done)(void *userdata);
@@ -46,6 +50,7 @@ struct surveys {
 	uint64_t seq;
 	struct survey *running;
 	struct item *wanted;
+	bool unread; /* there are devices that were not looked at, since others hung */
 	bool wanted_all;
 	enum trigger wanted_trigger;
 	sd_event_source *soon, *later;
@@ -96,6 +101,8 @@ static int work(FILE *out, struct task_note *note, void *arg)
 
 	if (r < 0)
 		return r;
+	s.blind = v->blind;
+	s.at_once = v->tries > 0;
 	if (v->all)
 		return surveying_all(&s);
 	for (const struct item *i = v->items; i && r >= 0; i = i->next)
@@ -119,6 +126,9 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 	bool gone = field[FIELD_SYSFS_PATH][0] == '\0';
 	uint32_t changed;
 
+	/* Read before too many hung. */
+	if (v->blind && e && e->seq == v->seq)
+		return;
 	if (gone) {
 		if (e && e->seq < v->seq)
 			announce_removed(s, e);
@@ -160,7 +170,10 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		if (changed & (UINT32_C(1) << FIELD_GROUP) && e->field[FIELD_GROUP][0])
 			survey_want_all(s, TRIGGER_EVENT);
 	}
-	if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) && streq(e->field[FIELD_STATE], "stuck"))
+	if (v->blind && !e->hangs)
+		s->surveys->unread = true; /* a process for each, to wait for it, would be too many */
+	else if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) &&
+		 streq(e->field[FIELD_STATE], "stuck"))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
 	owners_consider(s, e);
 	if (overrides_watch(s, e)) {
@@ -211,7 +224,7 @@ static bool go_on_without(struct survey *v, const struct task_note *note)
 	struct service *s = v->service;
 	struct device_entry *e;
 
-	if (!note->name[0] || ++v->tries > TRIES)
+	if (!note->name[0])
 		return false;
 	say(LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus, note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
@@ -222,6 +235,11 @@ static bool go_on_without(struct survey *v, const struct task_note *note)
 		return false;
 	v->without = *note;
 	e->hangs = true;
+	if (++v->tries > TRIES) {
+		say(LOG_ERR,
+			"too many devices do not come back; the others are looked at when one of them does");
+		v->blind = true;
+	}
 	return start(v) >= 0;
 }
 
@@ -233,6 +251,8 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	void *done_userdata = v->userdata;
 
 	v->task = NULL;
+	if (result == -ETIMEDOUT && v->tries == TRIES)
+		take_all(v, out, size);
 	if (result == -ETIMEDOUT && go_on_without(v, note))
 		return;
 	if (result == 0) {
@@ -253,7 +273,8 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 
 static int start(struct survey *v)
 {
-	return task_fork(v->service->event, work, v, SURVEY_USEC, finished, v, &v->task);
+	return task_fork(
+		v->service->event, work, v, v->tries > 0 ? NEXT_USEC : SURVEY_USEC, finished, v, &v->task);
 }
 
 /* Takes the items. */
@@ -379,6 +400,13 @@ int survey_all_now(struct service *s, enum trigger trigger, void (*done)(void *u
 	struct survey **ret)
 {
 	return begin(s, true, trigger, NULL, done, userdata, ret);
+}
+
+void survey_want_unread(struct service *s)
+{
+	if (s->surveys->unread)
+		survey_want_all(s, TRIGGER_AGAIN);
+	s->surveys->unread = false;
 }
 
 bool surveys_awaited(const struct service *s)

@@ -18,6 +18,9 @@ void surveys_free(struct service *s);
 void survey_want(struct service *s, const char *bus, const char *name, enum trigger trigger);
 void survey_want_all(struct service *s, enum trigger trigger);
 
+/* All, if some were not looked at because too many others hung: one of those has come back. */
+void survey_want_unread(struct service *s);
+
 /* At once, one device, and then done(userdata). */
 int survey_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
 	void *userdata, struct survey **ret);

@@ -29,7 +29,7 @@ static void ask(struct surveying *s, struct sysfs_device *d, bool grouped)
 	const struct device_entry *known = devices_find(&s->service->devices, d->bus, d->name);
 	struct decision own;
 
-	if (known && known->hangs)
+	if (s->blind || (known && known->hangs))
 		d->unreadable = true;
 	note(s, d);
 	policy_decide_own(s->service->policy, &d->device, &own);
@@ -186,7 +186,7 @@ static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
 	policy_decide_group(s->service->policy, v[0]->n_members > 0 ? v[0]->members : alone, n, decisions);
 	for (size_t i = 0; i < n; i++)
 		put_device(s, v[i], &decisions[i]);
-	return 0;
+	return s->at_once && fflush(s->out) != 0 ? negative_errno() : 0;
 }
 
 int surveying_all(struct surveying *s)

@@ -15,6 +15,8 @@ struct surveying {
 	const struct service *service; /* as it was when the process began */
 	FILE *out;
 	struct task_note *note;
+	bool blind;   /* no device is read: what is not in its path is not known */
+	bool at_once; /* what is known of a group is written before the next one is looked at */
 	struct sysfs sysfs;
 	char owned_group[64], owned[512]; /* whose owner was looked for last, and what was found */
 };

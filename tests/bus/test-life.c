@@ -2,6 +2,7 @@
 /* How the service begins and ends. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 
 static const char rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n";
@@ -112,7 +113,43 @@ START_TEST(a_second_one_leaves_the_first_ones_files_alone)
 }
 END_TEST
 
-SUITE_MAIN("bus-life", 300, it_leaves_when_idle_only_without_rules, it_does_not_leave_before_it_has_answered,
-	a_rule_that_comes_while_it_leaves_does_not_keep_it,
+/* More than it waits for one after the other: what was read is known, and the rest is looked at later. */
+START_TEST(it_comes_up_however_many_devices_hang)
+{
+	struct harness *h = harness_new();
+	const char *path[36], *aside[36];
+
+	three_devices(h);
+	for (unsigned i = 0; i < ELEMENTSOF(path); i++) {
+		path[i] = mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), NULL);
+		mock_attr_hangs(h->m, path[i], "driver_override");
+		path[i] = mock_path(h->m, path[i], "driver_override");
+		aside[i] = mock_printf(h->m, "%s/aside.%u", h->m->root, i);
+	}
+	service_start(h);
+	for (unsigned i = 0; i < ELEMENTSOF(path); i++)
+		ck_assert_str_eq(property(h, "platform", mock_printf(h->m, "dev.%u", i), "State"), "stuck");
+	ck_assert_str_ne(property(h, "platform", "foo.0", "State"), "!UnknownObject");
+	ck_assert_str_ne(property(h, "pci", CARD, "State"), "!UnknownObject");
+	/* The reads come back. */
+	for (unsigned i = 0; i < ELEMENTSOF(path); i++) {
+		int fd;
+
+		ck_assert_int_eq(rename(path[i], aside[i]), 0);
+		make_file(path[i], "(null)\n", 7);
+		fd = open(aside[i], O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	for (unsigned i = 0; i < ELEMENTSOF(path); i++)
+		wait_property(h, "platform", mock_printf(h->m, "dev.%u", i), "State", "unmanaged");
+	wait_property(h, "platform", "foo.0", "State", "unmanaged");
+	wait_property(h, "pci", CARD, "State", "unmanaged");
+	harness_free(h);
+}
+END_TEST
+
+SUITE_MAIN("bus-life", 300, it_comes_up_however_many_devices_hang, it_leaves_when_idle_only_without_rules,
+	it_does_not_leave_before_it_has_answered, a_rule_that_comes_while_it_leaves_does_not_keep_it,
 	what_a_killed_service_has_left_is_removed_at_the_start,
 	a_second_one_leaves_the_first_ones_files_alone)
