@@ -12,11 +12,10 @@
 
 #define SLOTS 128
 
-enum { FREE, TAKEN, SET };
-
 struct intent {
-	_Atomic(int) state;
-	int pid;
+	/* 0: free; the process whose it is, negative while it fills it in. */
+	_Atomic(int) owner;
+	bool kept;
 	char bus[32];
 	char name[128];
 	char value[DRIVER_NAME_MAX + 1];
@@ -28,8 +27,8 @@ struct intents {
 
 /* Of the process that writes; asking the kernel each time is what the path of a hold can do without. */
 static pid_t own_pid;
-/* Of this process, not ended. */
-static atomic_uint own_intents;
+/* Of this process: not ended; kept. */
+static atomic_uint own_intents, kept_intents;
 
 static int map(const char *state_dir, int flags, struct intents **ret)
 {
@@ -78,9 +77,13 @@ int intents_open(const char *state_dir, struct intents **ret)
 
 void intents_forget_others(struct intents *intents)
 {
-	for (size_t i = 0; intents && i < SLOTS; i++)
-		if (atomic_load(&intents->slots[i].state) != FREE && intents->slots[i].pid != own_pid)
-			atomic_store(&intents->slots[i].state, FREE);
+	for (size_t i = 0; intents && i < SLOTS; i++) {
+		int owner = atomic_load(&intents->slots[i].owner);
+
+		/* A free one may be taken by a thread of ours in this moment. */
+		if (owner != 0 && abs(owner) != own_pid)
+			(void)atomic_compare_exchange_strong(&intents->slots[i].owner, &owner, 0);
+	}
 }
 
 struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value)
@@ -91,19 +94,25 @@ struct intent *intent_begin(struct intents *intents, const char *bus, const char
 		return NULL;
 	for (size_t i = 0; i < SLOTS; i++) {
 		struct intent *slot = &intents->slots[i];
-		int is_free = FREE;
+		int nobody = 0;
 
-		if (!atomic_compare_exchange_strong(&slot->state, &is_free, TAKEN))
+		if (!atomic_compare_exchange_strong(&slot->owner, &nobody, -own_pid))
 			continue;
-		slot->pid = own_pid;
+		slot->kept = false;
 		(void)strcpy(slot->bus, bus);
 		(void)strcpy(slot->name, name);
 		(void)strcpy(slot->value, value);
-		atomic_store(&slot->state, SET);
+		atomic_store(&slot->owner, own_pid);
 		atomic_fetch_add(&own_intents, 1);
 		return slot;
 	}
 	return NULL;
+}
+
+static bool is_for(const struct intent *slot, const char *bus, const char *name)
+{
+	return strncmp(slot->name, name, sizeof(slot->name)) == 0 &&
+	       strncmp(slot->bus, bus, sizeof(slot->bus)) == 0;
 }
 
 bool intent_is_shared(struct intents *intents, const struct intent *own)
@@ -113,9 +122,8 @@ bool intent_is_shared(struct intents *intents, const struct intent *own)
 	for (size_t i = 0; i < SLOTS; i++) {
 		const struct intent *slot = &intents->slots[i];
 
-		if (slot != own && atomic_load(&slot->state) == SET && slot->pid == own_pid &&
-			strncmp(slot->name, own->name, sizeof(slot->name)) == 0 &&
-			strncmp(slot->bus, own->bus, sizeof(slot->bus)) == 0)
+		if (slot != own && atomic_load(&slot->owner) == own_pid && !slot->kept &&
+			is_for(slot, own->bus, own->name))
 			return true;
 	}
 	return false;
@@ -124,8 +132,31 @@ bool intent_is_shared(struct intents *intents, const struct intent *own)
 void intent_end(struct intent *intent)
 {
 	if (intent) {
-		atomic_store(&intent->state, FREE);
+		atomic_store(&intent->owner, 0);
 		atomic_fetch_sub(&own_intents, 1);
+	}
+}
+
+void intent_keep(struct intent *intent)
+{
+	if (intent) {
+		intent->kept = true;
+		atomic_fetch_add(&kept_intents, 1);
+		atomic_fetch_sub(&own_intents, 1);
+	}
+}
+
+void intents_forget(struct intents *intents, const char *bus, const char *name)
+{
+	if (!intents || atomic_load(&kept_intents) == 0)
+		return;
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct intent *slot = &intents->slots[i];
+
+		if (atomic_load(&slot->owner) == own_pid && slot->kept && is_for(slot, bus, name)) {
+			atomic_store(&slot->owner, 0);
+			atomic_fetch_sub(&kept_intents, 1);
+		}
 	}
 }
 
@@ -140,8 +171,7 @@ bool intent_is_pending(const char *state_dir, const char *bus, const char *name,
 		const struct intent *slot = &intents->slots[i];
 
 		/* A slot that is being filled right now is not set yet, and its override not written. */
-		found = atomic_load(&slot->state) == SET && strncmp(slot->bus, bus, sizeof(slot->bus)) == 0 &&
-			strncmp(slot->name, name, sizeof(slot->name)) == 0 &&
+		found = atomic_load(&slot->owner) > 0 && is_for(slot, bus, name) &&
 			strncmp(slot->value, value, sizeof(slot->value)) == 0;
 	}
 	(void)munmap(intents, sizeof(*intents));

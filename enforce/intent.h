@@ -35,5 +35,11 @@ bool intent_is_shared(struct intents *intents, const struct intent *own);
 /* It is recorded, or was not written. NULL is fine. */
 void intent_end(struct intent *intent);
 
+/* It was written, and there is no other record of that: it stands until intents_forget(). NULL is fine. */
+void intent_keep(struct intent *intent);
+
+/* The device has gone, and with it the override that an intent was kept for. */
+void intents_forget(struct intents *intents, const char *bus, const char *name);
+
 /* Whether this very override of the device was written by us and not recorded. */
 bool intent_is_pending(const char *state_dir, const char *bus, const char *name, const char *value);

@@ -4,6 +4,7 @@
  * that.
  */
 #include "worker.h"
+#include "buses.h"
 
 #include "../enforce/apply.h"
 #include "../enforce/intent.h"
@@ -20,8 +21,10 @@ struct written {
 	int stands;
 	bool wrote;
 	struct intent *intent;
+	uint64_t ticket; /* of its hold; 0: none */
 	bool let_go;
 	bool first_probe_to_come; /* what comes of it is to be told */
+	bool stood_before_probe;  /* the override stood, and after that the hold had not ended */
 };
 
 static bool is_ours(const struct prepared *p, const char *bus)
@@ -93,9 +96,13 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	const struct decision *decision = &done->decision;
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	const int stands = done->stands;
-	struct sighting sighting = {
-		.devpath = d->devpath, .bus = d->bus, .name = d->name, .stands = stands == 1, .seqnum = seqnum
-	};
+	struct sighting sighting = { .devpath = d->devpath,
+		.bus = d->bus,
+		.name = d->name,
+		.stands = stands == 1,
+		.stood_before_probe = stands == 1 && done->stood_before_probe,
+		.seqnum = seqnum,
+		.ticket = done->ticket };
 	struct record *record = &sighting.record;
 	char driver[256];
 	struct outcome outcome;
@@ -103,8 +110,11 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	if (!decision->rule || sysfs_device_stat(d) < 0)
 		return; /* gone again */
 	if (stands == 0) {
-		/* Another value: whether it is ours after all, and what follows, the enforcer's way tells. */
-		apply_decision(decision, OCCASION_LATER, &outcome);
+		/*
+		 * Another value: whether it is ours after all the enforcer's way tells. Drivers are not asked
+		 * from here: that is udev's event's affair, which has a deadline.
+		 */
+		apply_override(decision, OCCASION_LATER, &outcome);
 		return;
 	}
 	sighting.inode = d->inode;
@@ -121,7 +131,7 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, d, record) < 0 && done->wrote) {
 		/* All that is left to say that the override is ours. */
 		log_line(LOG_WARNING, "%s %s: its record cannot be written", d->bus, d->name);
-		done->intent = NULL;
+		intent_keep(TAKE_PTR(done->intent));
 	}
 
 	if (!done->first_probe_to_come)
@@ -129,7 +139,7 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
 		driver[0] = '\0';
 	sighting.had_other_driver = driver[0] && !streq(driver, decision->driver);
-	sighting.had_driver = driver[0] && done->wrote;
+	sighting.had_driver = driver[0];
 	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
 		guard_wake_main(w->guard);
 }
@@ -153,38 +163,117 @@ static void write_decision(struct worker *w, struct written *done)
 		done->stands = write_override(w, done);
 }
 
+/* Marks the ticket; what stands by then stood before any driver looked at the device. */
+static void let_go(struct worker *w, struct written *done)
+{
+	if (!done->let_go)
+		done->stood_before_probe = hold_release(w->guard->hold, done->ticket);
+	done->let_go = true;
+}
+
 /*
- * Companions without a driver and without an override: a rule that has just come to their group with this
- * device may decide about them, and those that wait for their own first probe are let go only when this
- * device is, too (hold.bpf.c). Others are the enforcer's affair.
+ * Companions that are just being added as well: a rule that has come to their group with this device may
+ * decide about them, and they are let go only when this device is, too (hold.bpf.c). No driver has looked at
+ * them, so none can keep us.
  */
-static void write_companions(struct worker *w, struct written *companions, size_t n)
+static void write_waiting_companions(struct worker *w, struct written *companions, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct written *c = &companions[i];
+		const struct sysfs_device *d = to_sysfs_device(c->decision.device);
+
+		if (!says_what_to_write(&c->decision))
+			continue;
+		c->ticket = hold_ticket(w->guard->hold, d->bus, d->name);
+		c->first_probe_to_come = c->ticket != 0;
+		if (!c->ticket)
+			continue;
+		write_decision(w, c);
+		/* Who has its own event in hand may have been woken on the very CPU that waits. */
+		if (c->stands == 1)
+			let_go(w, c);
+	}
+}
+
+/*
+ * The others, which have neither driver nor override. One that a driver is just leaving looks like that, too,
+ * and may let us sleep: nobody waits for this any more. With a driver they are the enforcer's affair.
+ */
+static void write_idle_companions(struct worker *w, struct written *companions, size_t n)
 {
 	char driver[256];
 
 	for (size_t i = 0; i < n; i++) {
-		const struct decision *decision = &companions[i].decision;
-		const struct sysfs_device *d = to_sysfs_device(decision->device);
+		struct written *c = &companions[i];
 
-		if (says_what_to_write(decision) &&
-			sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0) {
-			companions[i].first_probe_to_come = hold_awaits(w->guard->hold, d->bus, d->name);
-			write_decision(w, &companions[i]);
-			/* Who has its own event in hand may have been woken on the very CPU that waits. */
-			if (companions[i].first_probe_to_come && companions[i].stands == 1)
-				hold_release(w->guard->hold, d->bus, d->name);
-		}
+		if (says_what_to_write(&c->decision) && !c->ticket &&
+			sysfs_device_link(
+				to_sysfs_device(c->decision.device), "driver", driver, sizeof(driver)) < 0)
+			write_decision(w, c);
 	}
 }
 
-/* Not there yet, or gone again: the device that may be waiting is another, and its own event is to come. */
-static void let_go(struct worker *w, struct written *own)
+/*
+ * Whether the kernel is done with making the device's folder. If not, another device has come under the name
+ * of the one that this message is of; its own is still to come. The kernel makes this link behind all
+ * attributes (bus_add_device()).
+ */
+static bool is_whole(const struct sysfs_device *d)
 {
-	const struct sysfs_device *d = &w->device;
+	char path[PATH_MAX];
 
-	if (own->stands != -ENOENT && !own->let_go)
-		hold_release(w->guard->hold, d->bus, d->name);
-	own->let_go = true;
+	return sysfs_device_path(d, "subsystem", path, sizeof(path)) >= 0 && access(path, F_OK) >= 0;
+}
+
+/* A bus whose devices have no such file turns out to be none of ours only when it has a device. */
+static void look_at_buses_again(struct guard *g, const struct sysfs_device *d)
+{
+	if (!bus_may_have_overrides(d->sysfs->root, d->bus)) {
+		atomic_store(&g->new_bus, true);
+		guard_wake_main(g);
+	}
+}
+
+static void decide_and_write(
+	struct worker *w, const struct prepared *p, const struct uevent *e, struct written *own)
+{
+	struct guard *g = w->guard;
+	struct sysfs_device *d = &w->device;
+	struct decision group = {};
+	struct written *companions = NULL;
+	size_t n = 0;
+
+	policy_decide_own(p->policy, &d->device, &own->decision);
+	write_decision(w, own);
+	/* The group's other members matter to the wait only where one of them waits, too. */
+	if (own->decision.rule && !hold_siblings_wait(g->hold, d->bus, d->name))
+		let_go(w, own);
+	/* A rule that leaves the group alone changes nothing for the companions. */
+	if (p->policy->has_groups && !(own->decision.rule && own->decision.rule->group == GROUP_LEAVE) &&
+		policy_decide(p->policy, &d->device, &group) >= 0) {
+		if (!own->decision.rule) {
+			own->decision = group;
+			write_decision(w, own);
+		}
+		companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
+		n = companions ? group.n_members : 0;
+		for (size_t i = 0; i < n; i++)
+			companions[i].decision = group.members[i];
+		write_waiting_companions(w, companions, n);
+	}
+	let_go(w, own);
+	/* Who stands by shall be there for the next one. */
+	if (!w->stands_by)
+		write_idle_companions(w, companions, n);
+	close_override(w);
+	if (own->stands == -ENOENT)
+		look_at_buses_again(g, d);
+	else if (says_what_to_write(&own->decision))
+		afterwards(w, own, e->seqnum);
+	atomic_fetch_add(&g->handled, 1);
+	for (size_t i = 0; i < n; i++)
+		if (companions[i].intent || companions[i].wrote)
+			afterwards(w, &companions[i], e->seqnum);
 }
 
 void worker_add(struct worker *w, const struct uevent *e)
@@ -194,11 +283,10 @@ void worker_add(struct worker *w, const struct uevent *e)
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
 	struct written own = { .first_probe_to_come = true };
-	struct decision group = {};
-	struct written *companions = NULL;
 
+	own.ticket = hold_ticket(g->hold, e->subsystem, name);
 	if (!p || !is_ours(p, e->subsystem)) {
-		hold_release(g->hold, e->subsystem, name);
+		let_go(w, &own);
 		prepared_done(p);
 		return;
 	}
@@ -208,32 +296,8 @@ void worker_add(struct worker *w, const struct uevent *e)
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
 	d->device.lent = &w->arena;
-	sysfs_device_announced(d, e->modalias, e->seqnum);
-	policy_decide_own(p->policy, &d->device, &own.decision);
-	write_decision(w, &own);
-	/* The group's other members matter to the wait only where one of them waits, too. */
-	if (own.decision.rule && !hold_siblings_wait(g->hold, d->bus, d->name))
-		let_go(w, &own);
-	/* A rule that leaves the group alone changes nothing for the companions. */
-	if (p->policy->has_groups && !(own.decision.rule && own.decision.rule->group == GROUP_LEAVE) &&
-		policy_decide(p->policy, &d->device, &group) >= 0) {
-		if (!own.decision.rule) {
-			own.decision = group;
-			write_decision(w, &own);
-		}
-		companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
-		for (size_t i = 0; companions && i < group.n_members; i++)
-			companions[i].decision = group.members[i];
-		write_companions(w, companions, companions ? group.n_members : 0);
-	}
-	let_go(w, &own);
-	close_override(w);
-	if (says_what_to_write(&own.decision) && own.stands != -ENOENT)
-		afterwards(w, &own, e->seqnum);
-	atomic_fetch_add(&g->handled, 1);
-	for (size_t i = 0; companions && i < group.n_members; i++)
-		if (companions[i].intent || companions[i].wrote)
-			afterwards(w, &companions[i], e->seqnum);
+	if (sysfs_device_announced(d, e->modalias, e->seqnum) || is_whole(d))
+		decide_and_write(w, p, e, &own);
 	close_override(w);
 	sysfs_device_reset(d);
 	arena_reset(&w->arena);

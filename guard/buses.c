@@ -65,7 +65,7 @@ bool rule_may_match_bus(const struct rule *rule, const char *bus)
 }
 
 /* A bus of which no device has the file is none of ours; one without devices may become one. */
-static bool may_have_overrides(const char *sysfs_root, const char *bus)
+bool bus_may_have_overrides(const char *sysfs_root, const char *bus)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX];
@@ -108,7 +108,7 @@ int buses_of_policy(
 			continue;
 		for (size_t i = 0; i < policy->n_rules && !wanted; i++)
 			wanted = rule_may_match_bus(policy->rules[i], e->d_name);
-		if (wanted && may_have_overrides(sysfs_root, e->d_name)) {
+		if (wanted && bus_may_have_overrides(sysfs_root, e->d_name)) {
 			const char *name = arena_strdup(arena, e->d_name);
 
 			r = name ? strings_add(ret, name) : -ENOMEM;

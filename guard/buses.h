@@ -12,5 +12,8 @@
 int buses_of_policy(
 	const struct policy *policy, const char *sysfs_root, struct arena *arena, struct strings *ret);
 
+/* Whether a device of that bus has the file, or the bus has no device yet. */
+bool bus_may_have_overrides(const char *sysfs_root, const char *bus);
+
 /* Whether a rule may match a device of that bus, as far as the bus alone tells. */
 bool rule_may_match_bus(const struct rule *rule, const char *bus);

@@ -17,8 +17,8 @@ struct followup {
 	uint64_t inode;
 	uint64_t noted, added; /* when it was noted; since when it is to be left alone for a while */
 	struct record record;
-	bool stands, had_other_driver, had_driver;
-	uint64_t seqnum;
+	bool stands, had_other_driver, had_driver, stood_before_probe;
+	uint64_t seqnum, ticket;
 	char first_driver[128]; /* of the first bind, "" while there was none */
 };
 
@@ -104,8 +104,6 @@ static struct followup **find(struct followups *f, const char *devpath)
 	return at;
 }
 
-static void forget(struct followups *f, const char *devpath);
-
 static uint64_t hash_devpath(const char *s)
 {
 	uint64_t h = 14695981039346656037U; /* FNV-1a */
@@ -131,9 +129,34 @@ static void recall_bind(const struct followups *f, struct followup *u)
 	}
 }
 
+/* With the lock held: out of the list; NULL: there is none. */
+static struct followup *take(struct followups *f, const char *devpath)
+{
+	struct followup **at = find(f, devpath), *u = *at;
+
+	if (u)
+		*at = u->next;
+	return u;
+}
+
+/* Two threads had the same device in hand; who came first saw more of it. */
+static void unite(struct followup *u, const struct followup *before)
+{
+	if (before->seqnum < u->seqnum)
+		u->seqnum = before->seqnum;
+	u->had_other_driver = u->had_other_driver || before->had_other_driver;
+	(void)strcpy(u->first_driver, before->first_driver);
+	if (before->stood_before_probe && !u->stood_before_probe) {
+		u->stood_before_probe = true;
+		u->ticket = before->ticket;
+		u->stands = true;
+		u->had_driver = before->had_driver;
+	}
+}
+
 int followups_add(struct followups *f, const struct sighting *s)
 {
-	struct followup *u = calloc(1, sizeof(*u));
+	struct followup *u = calloc(1, sizeof(*u)), *before;
 
 	if (u) {
 		u->devpath = strdup(s->devpath);
@@ -150,14 +173,19 @@ int followups_add(struct followups *f, const struct sighting *s)
 	u->stands = s->stands;
 	u->had_other_driver = s->had_other_driver;
 	u->had_driver = s->had_driver;
+	u->stood_before_probe = s->stood_before_probe;
 	u->seqnum = s->seqnum;
+	u->ticket = s->ticket;
 
-	forget(f, s->devpath);
 	(void)pthread_mutex_lock(&f->lock);
+	before = take(f, s->devpath);
+	if (before && before->inode == u->inode)
+		unite(u, before);
 	recall_bind(f, u);
 	u->next = f->list;
 	f->list = u;
 	(void)pthread_mutex_unlock(&f->lock);
+	followup_free(before);
 	return 0;
 }
 
@@ -178,13 +206,10 @@ void followups_bind(struct followups *f, const char *devpath, const char *driver
 
 static void forget(struct followups *f, const char *devpath)
 {
-	struct followup **at, *u;
+	struct followup *u;
 
 	(void)pthread_mutex_lock(&f->lock);
-	at = find(f, devpath);
-	u = *at;
-	if (u)
-		*at = u->next;
+	u = take(f, devpath);
 	(void)pthread_mutex_unlock(&f->lock);
 	followup_free(u);
 }
@@ -209,17 +234,18 @@ void followups_remove(struct followups *f, const char *devpath)
 /* Never more than was observed: the hold's own account first, then who bound first. */
 static const char *judge(struct followups *f, const struct followup *u, int held)
 {
-	bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
+	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
+	const bool was_held = held == HOLD_PASSED && u->stood_before_probe;
 
 	if (u->had_other_driver || other) {
 		f->counters.lost++;
 		return "lost";
 	}
-	if (!u->stands || held == HOLD_RACED || (u->had_driver && held != HOLD_DECIDED)) {
+	if (!u->stands || held == HOLD_RACED || (u->had_driver && !was_held)) {
 		f->counters.unknown++;
 		return "unknown";
 	}
-	if (held == HOLD_DECIDED) {
+	if (was_held) {
 		f->counters.guaranteed++;
 		return "guaranteed";
 	}
@@ -231,7 +257,6 @@ static const char *judge(struct followups *f, const struct followup *u, int held
 static bool settle(struct followups *f, struct followup *u)
 {
 	struct sysfs_device d;
-	uint64_t waited;
 	int held;
 
 	sysfs_device_init(&d, f->sysfs, u->devpath, u->bus);
@@ -241,7 +266,7 @@ static bool settle(struct followups *f, struct followup *u)
 	if (!u->first_driver[0] &&
 		sysfs_device_link(&d, "driver", u->first_driver, sizeof(u->first_driver)) < 0)
 		u->first_driver[0] = '\0';
-	held = hold_outcome(f->hold, u->bus, u->name, &waited);
+	held = hold_outcome(f->hold, u->bus, u->ticket);
 	if (held == -EAGAIN && now_usec() - u->noted < AWAIT_USEC)
 		return false;
 	(void)strcpy(u->record.first_probe, judge(f, u, held));

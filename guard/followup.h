@@ -25,11 +25,13 @@ struct followups *followups_free(struct followups *f);
 struct sighting {
 	const char *devpath, *bus, *name;
 	uint64_t inode;
-	struct record record;  /* without first_probe */
-	bool stands;	       /* the override stood when we let go: written, or there already */
-	bool had_other_driver; /* another driver was bound when we looked */
-	bool had_driver;       /* some driver was, and we had to write: the decided one came without us */
-	uint64_t seqnum;       /* of the `add` event */
+	struct record record;	 /* without first_probe */
+	bool stands;		 /* the override stood when we let go: written, or there already */
+	bool had_other_driver;	 /* another driver was bound when we looked */
+	bool had_driver;	 /* some driver was: the decided one may have come without us */
+	bool stood_before_probe; /* the override stood, and after that no driver had looked at the device */
+	uint64_t seqnum;	 /* of the `add` event */
+	uint64_t ticket;	 /* of its hold; 0: it is not known to be held */
 };
 
 /* Notes one. 0 or -ENOMEM. */

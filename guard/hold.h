@@ -20,22 +20,19 @@ struct hold_key {
 	char name[64];
 };
 
-struct hold_ticket {
-	__u32 mark; /* enum hold_mark */
-};
-
+/* What is known of a ticket. */
 enum hold_mark {
-	HOLD_WAITS,   /* not yet; as an outcome: the limit came first */
-	HOLD_DECIDED, /* the guard has decided about this device */
-	HOLD_LET_GO,  /* let go without a decision: messages were lost */
-	HOLD_RACED,   /* as an outcome only: a driver that was just registered came before the decision */
+	HOLD_WAITS,   /* its device is not yet decided about */
+	HOLD_DECIDED, /* the guard has decided; the device may go on */
+	HOLD_PASSED,  /* and went on, before any driver looked at it */
+	HOLD_LET_GO,  /* went on without a decision: the limit came first, or messages were lost */
+	HOLD_RACED,   /* a driver that was just registered came before the hold had ended */
 };
 
-struct hold_outcome {
-	__u64 waited_ns;
-	__u32 mark; /* enum hold_mark */
-	__u32 pad;
-};
+/* A ticket's number and its mark in one word, which changes at once. */
+#define HOLD_WORD(number, mark) ((__u64)(number) << 3 | (mark))
+#define HOLD_NUMBER(word) ((word) >> 3)
+#define HOLD_MARK(word) ((__u32)((word)&7))
 
 struct hold_counters {
 	__u64 holds;

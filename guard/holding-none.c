@@ -32,11 +32,19 @@ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
 	(void)n;
 }
 
-void hold_release(struct hold *h, const char *bus, const char *name)
+uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
 	(void)h;
 	(void)bus;
 	(void)name;
+	return 0;
+}
+
+bool hold_release(struct hold *h, uint64_t ticket)
+{
+	(void)h;
+	(void)ticket;
+	return false;
 }
 
 void hold_release_all(struct hold *h)
@@ -44,21 +52,17 @@ void hold_release_all(struct hold *h)
 	(void)h;
 }
 
-int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *ret_waited_ns)
+int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 {
 	(void)h;
 	(void)bus;
-	(void)name;
-	(void)ret_waited_ns;
+	(void)ticket;
 	return -ENOENT;
 }
 
-bool hold_awaits(struct hold *h, const char *bus, const char *name)
+void hold_disown(struct hold *h)
 {
 	(void)h;
-	(void)bus;
-	(void)name;
-	return false;
 }
 
 void hold_count(const struct hold *h, struct hold_counters *ret)

@@ -19,7 +19,8 @@
 
 struct hold {
 	struct hold_bpf *bpf;
-	int tickets, outcomes, buses;
+	int tickets, buses;
+	unsigned without; /* programs that this kernel has no function for */
 	char why_not[160];
 };
 
@@ -51,6 +52,9 @@ static void why(struct hold *h, const char *what, int r)
 		(void)snprintf(h->why_not, sizeof(h->why_not), "the kernel is locked down (confidentiality)");
 	else if (r == -EPERM || r == -EACCES)
 		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: not permitted to use BPF", what);
+	else if (r == -524) /* ENOTSUPP, which is the kernel's own */
+		(void)snprintf(h->why_not, sizeof(h->why_not),
+			"%s: this kernel cannot trace its functions by BPF on this machine", what);
 	else
 		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: %s (bpf_loop needs Linux 5.17)", what,
 			strerror(-r));
@@ -81,8 +85,10 @@ static int load(struct hold *h, uint64_t limit_usec, unsigned without)
 		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_2, false);
 		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_3, false);
 	}
-	if (without & WITHOUT_REALLY_PROBE)
-		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe, false);
+	if (without & WITHOUT_REALLY_PROBE) {
+		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe_1, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe_2, false);
+	}
 	r = hold_bpf__load(h->bpf);
 	if (r < 0)
 		why(h, "loading the BPF programs", r);
@@ -114,12 +120,17 @@ struct hold *hold_new(uint64_t limit_usec)
 	 * long as loading everything.
 	 */
 	for (unsigned without = 0; without <= (WITHOUT_PCI | WITHOUT_REALLY_PROBE) && is_missing(r);
-		without++)
+		without++) {
 		r = load(h, limit_usec, without);
+		h->without = without;
+	}
 	if (r < 0)
 		return h;
+	if ((h->without & WITHOUT_PCI) && access("/sys/bus/pci", F_OK) >= 0)
+		(void)strcpy(h->why_not, "not for PCI: this kernel's pci_bus_add_device cannot be traced");
+	else
+		h->why_not[0] = '\0';
 	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
-	h->outcomes = bpf_map__fd(h->bpf->maps.outcomes);
 	h->buses = bpf_map__fd(h->bpf->maps.buses);
 	(void)malloc_trim(0); /* of the kernel's types, before somebody locks the memory */
 	return h;
@@ -135,7 +146,7 @@ struct hold *hold_free(struct hold *h)
 
 const char *hold_why_not(const struct hold *h)
 {
-	return h->bpf ? NULL : h->why_not;
+	return h->bpf && !h->why_not[0] ? NULL : h->why_not;
 }
 
 static void make_key(struct hold_key *key, const char *bus, const char *name)
@@ -165,28 +176,47 @@ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
 		}
 	}
 	for (size_t i = 0; i < n; i++) {
+		/* Its tickets would never be taken back. */
+		if ((h->without & WITHOUT_PCI) && streq(buses[i], "pci"))
+			continue;
 		memset(&key, 0, sizeof(key));
 		(void)strncpy(key.name, buses[i], sizeof(key.name) - 1);
 		(void)bpf_map_update_elem(h->buses, &key, &one, BPF_ANY);
 	}
 }
 
-void hold_release(struct hold *h, const char *bus, const char *name)
+uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
-	static const struct hold_ticket marked = { .mark = HOLD_DECIDED };
 	struct hold_key key;
+	__u64 number;
 
-	if (!h->bpf)
-		return;
+	/* None at all is told without a system call. */
+	if (!h->bpf || __atomic_load_n(&h->bpf->bss->waiting, __ATOMIC_ACQUIRE) <= 0)
+		return 0;
 	make_key(&key, bus, name);
-	/* BPF_EXIST: a hold that has reached its limit has taken its ticket away. */
-	(void)bpf_map_update_elem(h->tickets, &key, &marked, BPF_EXIST);
+	return bpf_map_lookup_elem(h->tickets, &key, &number) == 0 ? number : 0;
+}
+
+static __u64 *word_of(struct hold *h, uint64_t ticket)
+{
+	return &h->bpf->bss->words[ticket % HOLD_TICKETS_MAX];
+}
+
+bool hold_release(struct hold *h, uint64_t ticket)
+{
+	__u64 expected = HOLD_WORD(ticket, HOLD_WAITS);
+
+	if (!h->bpf || !ticket)
+		return false;
+	return __atomic_compare_exchange_n(word_of(h, ticket), &expected, HOLD_WORD(ticket, HOLD_DECIDED),
+		       false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+	       expected == HOLD_WORD(ticket, HOLD_DECIDED);
 }
 
 bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 {
-	struct hold_ticket ticket;
 	struct hold_key key;
+	__u64 number;
 	size_t n = strlen(name);
 
 	/* Mostly it is alone, which is told without a system call. */
@@ -195,7 +225,7 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	make_key(&key, bus, name);
 	for (int f = '0'; f < '8'; f++) {
 		key.name[n - 1] = (char)f;
-		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0)
+		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &number) == 0)
 			return true; /* decided or not: it has not been probed while its ticket is there */
 	}
 	return false;
@@ -203,44 +233,48 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 
 void hold_release_all(struct hold *h)
 {
-	static const struct hold_ticket marked = { .mark = HOLD_LET_GO };
-	struct hold_key key, next;
+	__u64 now, before;
 
 	if (!h->bpf)
 		return;
-	for (void *previous = NULL; bpf_map_get_next_key(h->tickets, previous, &next) == 0; previous = &key) {
-		key = next;
-		(void)bpf_map_update_elem(h->tickets, &key, &marked, BPF_EXIST);
-	}
+	now = __atomic_load_n(&h->bpf->bss->issued, __ATOMIC_SEQ_CST);
+	before = __atomic_load_n(&h->bpf->bss->released, __ATOMIC_SEQ_CST);
+	/* Never back: another thread may have seen a later one. */
+	while (before < now && !__atomic_compare_exchange_n(&h->bpf->bss->released, &before, now, false,
+				       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
 }
 
-int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *ret_waited_ns)
+int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 {
-	struct hold_outcome outcome;
-	struct hold_key key;
+	__u64 word;
 
-	if (!h->bpf)
+	if (!h->bpf || !ticket)
 		return -ENOENT;
-	make_key(&key, bus, name);
-	/* In this order: a hold that ends meanwhile leaves its outcome first and takes its ticket back then.
-	 */
-	if (hold_awaits(h, bus, name))
+	word = __atomic_load_n(word_of(h, ticket), __ATOMIC_SEQ_CST);
+	if (HOLD_NUMBER(word) != ticket)
+		return -ENOENT; /* so many came after it */
+	switch ((enum hold_mark)HOLD_MARK(word)) {
+	case HOLD_WAITS:
+	case HOLD_DECIDED:
 		return -EAGAIN;
-	if (bpf_map_lookup_elem(h->outcomes, &key, &outcome) < 0)
-		return -ENOENT;
-	*ret_waited_ns = outcome.waited_ns;
-	return (int)outcome.mark;
+	case HOLD_PASSED:
+		/* That no driver had come before it nobody would have noticed; on PCI none can. */
+		return (h->without & WITHOUT_REALLY_PROBE) && !streq(bus, "pci") ? -ENOENT : HOLD_PASSED;
+	case HOLD_LET_GO:
+		return HOLD_LET_GO;
+	case HOLD_RACED:
+		return HOLD_RACED;
+	}
+	return -ENOENT;
 }
 
-bool hold_awaits(struct hold *h, const char *bus, const char *name)
+void hold_disown(struct hold *h)
 {
-	struct hold_ticket ticket;
-	struct hold_key key;
-
-	if (!h->bpf)
-		return false;
-	make_key(&key, bus, name);
-	return bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0;
+	if (h->bpf)
+		for (int i = 0; i < h->bpf->skeleton->prog_cnt; i++)
+			if (*h->bpf->skeleton->progs[i].link)
+				(void)close(bpf_link__fd(*h->bpf->skeleton->progs[i].link));
 }
 
 void hold_count(const struct hold *h, struct hold_counters *ret)

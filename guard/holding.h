@@ -29,8 +29,18 @@ const char *hold_why_not(const struct hold *hold);
 /* The buses that are waited for from now on, in place of those before. */
 void hold_set_buses(struct hold *hold, const char *const *buses, size_t n);
 
-/* Lets a device go on to its first probe. From any thread. */
-void hold_release(struct hold *hold, const char *bus, const char *name);
+/*
+ * The ticket of a device that is just being added: its number; 0: there is none, the device is not waited
+ * for, or not any more. To be asked before anything else is, so that what is found out then is of this device
+ * or of a later one, for which this ticket does not stand.
+ */
+uint64_t hold_ticket(struct hold *hold, const char *bus, const char *name);
+
+/*
+ * Lets the device of this ticket go on to its first probe. True: until now no driver has looked at it. From
+ * any thread; with 0 for the ticket nothing happens.
+ */
+bool hold_release(struct hold *hold, uint64_t ticket);
 
 /* Whether another function of a PCI device's slot is being added, too, and has not come to its first probe.
  */
@@ -40,13 +50,17 @@ bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);
 void hold_release_all(struct hold *hold);
 
 /*
- * How the hold of a device ended, as long as the device is there. An enum hold_mark; -EAGAIN: it has not
- * ended, or is still to come; -ENOENT: it was not held.
+ * What became of a ticket for a device of this bus: HOLD_PASSED, HOLD_LET_GO, HOLD_RACED; -EAGAIN: its first
+ * probe is still to come; -ENOENT: nobody knows.
  */
-int hold_outcome(struct hold *hold, const char *bus, const char *name, uint64_t *ret_waited_ns);
+int hold_outcome(struct hold *hold, const char *bus, uint64_t ticket);
 
-/* Whether the device's first probe is still to come and is held, or will be. */
-bool hold_awaits(struct hold *hold, const char *bus, const char *name);
+/*
+ * For a thread that has taken a table of descriptors of its own: gives up its share in what keeps the
+ * programs attached. One that sleeps in the kernel outlives the guard, and the kernel shall not wait for a
+ * guard that is dead.
+ */
+void hold_disown(struct hold *hold);
 
 /* Counters since the start; zeros where there is no hold. */
 void hold_count(const struct hold *hold, struct hold_counters *ret);

@@ -44,6 +44,8 @@ struct loop {
 	struct policy_watch *watch;   /* NULL: it cannot be watched */
 	struct hold_counters counted; /* when the status was told last */
 	const char *enforcer;
+	pid_t sweep;	  /* 0: none is at work */
+	bool sweep_again; /* messages were lost while it was */
 };
 
 /* One datagram to systemd; without it there is nobody to tell. */
@@ -91,16 +93,18 @@ static void tell_status(struct loop *l)
 }
 
 /* The enforcer's sweep, in a process of its own: devices that were added while nobody listened. */
-static void sweep(const struct loop *l)
+static void sweep(struct loop *l)
 {
 	const char *argv[CONF_DIRS_MAX * 2 + 8] = { l->enforcer };
 	const struct settings *s = l->guard.settings;
 	size_t n = 1;
 	posix_spawnattr_t attr;
 	sigset_t none;
-	pid_t pid;
 	int r;
 
+	l->sweep_again = l->sweep != 0;
+	if (l->sweep_again)
+		return;
 	for (size_t i = 0; s->conf_dirs_given && i < s->n_conf_dirs; i++) {
 		argv[n++] = "--conf-dir";
 		argv[n++] = s->conf_dirs[i];
@@ -115,10 +119,23 @@ static void sweep(const struct loop *l)
 	(void)posix_spawnattr_init(&attr);
 	(void)posix_spawnattr_setsigmask(&attr, &none);
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	r = posix_spawn(&pid, argv[0], NULL, &attr, (char *const *)(uintptr_t)argv, environ);
+	r = posix_spawn(&l->sweep, argv[0], NULL, &attr, (char *const *)(uintptr_t)argv, environ);
 	(void)posix_spawnattr_destroy(&attr);
-	if (r != 0)
+	if (r != 0) {
+		l->sweep = 0;
 		log_line(LOG_ERR, "cannot start %s sweep: %s", argv[0], strerror(r));
+	}
+}
+
+static void sweep_ended(struct loop *l)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		l->sweep = 0;
+	/* The sweep at the start has seen what our predecessor left. */
+	if (l->sweep == 0)
+		intents_forget_others(l->guard.intents);
+	if (l->sweep == 0 && l->sweep_again)
+		sweep(l);
 }
 
 /* Whatever happened there, the policy is read again; the copies and the log are enforce/'s business. */
@@ -168,9 +185,7 @@ static int run(struct loop *l)
 				return negative_errno();
 			if (info.ssi_signo != SIGCHLD)
 				return 0;
-			while (waitpid(-1, NULL, WNOHANG) > 0)
-				/* The sweep at the start has seen what our predecessor left. */
-				intents_forget_others(g->intents);
+			sweep_ended(l);
 		}
 		if (p[1].revents)
 			(void)eventfd_read(g->wake, &n);
@@ -320,6 +335,10 @@ int main(int argc, char **argv)
 		log_line(LOG_ERR, "%s", strerror(-r));
 	if (settings.state_dir)
 		(void)state_remove(settings.state_dir, "guard");
+	/* systemd starts another at once; one that cannot be started at all shall not keep the machine busy.
+	 */
+	if (r < 0)
+		(void)sleep(1);
 	/* The other threads run on until the process ends; with it the hold's links are closed. */
 	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

@@ -44,8 +44,11 @@ static void handle(struct worker *w, const struct uevent *e)
 			followups_bind(g->followups, e->devpath, e->driver, e->seqnum);
 		break;
 	case UEVENT_REMOVE:
-		if (!e->synthetic)
+		if (!e->synthetic) {
 			followups_remove(g->followups, e->devpath);
+			if (e->subsystem)
+				intents_forget(g->intents, e->subsystem, strrchr(e->devpath, '/') + 1);
+		}
 		break;
 	case UEVENT_UNBIND:
 	case UEVENT_MOVE:
@@ -78,6 +81,8 @@ int guard_turn(struct worker *w)
 		atomic_store(&g->draining, true);
 	else if (r == -EAGAIN && draining) {
 		if (atomic_exchange(&g->draining, false)) {
+			/* Of those that came since, one may have been the last to lose its message. */
+			hold_release_all(g->hold);
 			atomic_store(&g->overflow, true);
 			guard_wake_main(g);
 		}
@@ -86,11 +91,22 @@ int guard_turn(struct worker *w)
 	return 0;
 }
 
+/*
+ * Descriptors of its own for a thread that may sleep in the kernel, without those that keep the hold's
+ * programs attached: a process that is killed lives on in such a thread, and its open files with it.
+ */
+static void own_files(struct guard *g)
+{
+	if (unshare(CLONE_FILES) >= 0)
+		hold_disown(g->hold);
+}
+
 static void *run(void *userdata)
 {
 	struct worker *w = userdata;
 	int r;
 
+	own_files(w->guard);
 	do
 		r = guard_turn(w);
 	while (r == 0);
@@ -125,7 +141,7 @@ struct worker *guard_worker_free(struct worker *w)
 	return NULL;
 }
 
-static int start_thread(void *(*function)(void *), void *userdata, const cpu_set_t *cpus)
+static int start_thread(void *(*function)(void *), void *userdata, const cpu_set_t *cpus, size_t cpus_size)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -135,7 +151,7 @@ static int start_thread(void *(*function)(void *), void *userdata, const cpu_set
 	(void)pthread_attr_setstacksize(&attr, THREAD_STACK);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	if (cpus)
-		(void)pthread_attr_setaffinity_np(&attr, sizeof(*cpus), cpus);
+		(void)pthread_attr_setaffinity_np(&attr, cpus_size, cpus);
 	r = -pthread_create(&thread, &attr, function, userdata);
 	(void)pthread_attr_destroy(&attr);
 	return r;
@@ -155,7 +171,7 @@ static int spawn(struct guard *g)
 		atomic_fetch_sub(&g->threads, 1);
 		return -ENOMEM;
 	}
-	r = start_thread(run, w, NULL);
+	r = start_thread(run, w, NULL, 0);
 	if (r < 0) {
 		atomic_fetch_sub(&g->threads, 1);
 		guard_worker_free(w);
@@ -169,6 +185,7 @@ static void *make_more(void *userdata)
 	struct guard *g = userdata;
 	eventfd_t n;
 
+	own_files(g);
 	for (;;) {
 		if (eventfd_read(g->more, &n) < 0)
 			continue;
@@ -219,11 +236,14 @@ static void *stand_by(void *userdata)
 	struct uevent e;
 	int r = w ? 0 : -ENOMEM;
 
-	if (w)
+	if (w) {
 		w->patience_usec = s->patience_usec;
+		w->stands_by = true;
+	}
+	own_files(s->guard);
 	while (r >= 0) {
 		r = hold_late_wait(s->late, &key);
-		if (r == 1 && hold_awaits(s->guard->hold, key.bus.name, key.name) &&
+		if (r == 1 && hold_ticket(s->guard->hold, key.bus.name, key.name) &&
 			find_late(w, &key, path, &e)) {
 			atomic_fetch_add(&s->guard->late, 1);
 			worker_add(w, &e);
@@ -233,31 +253,49 @@ static void *stand_by(void *userdata)
 	return NULL;
 }
 
+static bool start_one_standby(struct guard *g, unsigned patience_usec, const cpu_set_t *cpus, size_t size)
+{
+	struct standby *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return false;
+	s->guard = g;
+	s->patience_usec = patience_usec;
+	s->late = hold_late_new(g->hold);
+	if (!s->late || start_thread(stand_by, s, cpus, size) < 0) {
+		free(s);
+		return false;
+	}
+	return true;
+}
+
 /* One on every second CPU, one on the others; with a single CPU nobody could help. */
 static void start_standby(struct guard *g)
 {
-	cpu_set_t all, half[2];
-	int n = 0;
+	/* Of a machine that may have more than the C library's type has room for the kernel says EINVAL. */
+	for (int room = CPU_SETSIZE; room <= 1 << 17; room *= 2) {
+		const size_t size = CPU_ALLOC_SIZE(room);
+		cpu_set_t *all = CPU_ALLOC(room), *half[2] = { CPU_ALLOC(room), CPU_ALLOC(room) };
+		bool is_enough = all && half[0] && half[1] && sched_getaffinity(0, size, all) >= 0;
 
-	if (sched_getaffinity(0, sizeof(all), &all) < 0 || CPU_COUNT(&all) < 2)
-		return;
-	CPU_ZERO(&half[0]);
-	CPU_ZERO(&half[1]);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &all))
-			CPU_SET(cpu, &half[n++ % 2]);
-	for (size_t i = 0; i < ELEMENTSOF(half); i++) {
-		struct standby *s = calloc(1, sizeof(*s));
+		if (is_enough && CPU_COUNT_S(size, all) >= 2) {
+			int n = 0;
 
-		if (!s)
-			return;
-		s->guard = g;
-		s->patience_usec = (unsigned)(i + 1) * LATE_PATIENCE_USEC;
-		s->late = hold_late_new(g->hold);
-		if (!s->late || start_thread(stand_by, s, &half[i]) < 0) {
-			free(s);
-			return;
+			CPU_ZERO_S(size, half[0]);
+			CPU_ZERO_S(size, half[1]);
+			for (int cpu = 0; cpu < room; cpu++)
+				if (CPU_ISSET_S(cpu, size, all))
+					CPU_SET_S(cpu, size, half[n++ % 2]);
+			for (size_t i = 0; i < ELEMENTSOF(half); i++)
+				if (!start_one_standby(
+					    g, (unsigned)(i + 1) * LATE_PATIENCE_USEC, half[i], size))
+					break;
 		}
+		CPU_FREE(all);
+		CPU_FREE(half[0]);
+		CPU_FREE(half[1]);
+		if (is_enough || errno != EINVAL)
+			return;
 	}
 }
 
@@ -266,7 +304,7 @@ int guard_start(struct guard *g)
 	int r;
 
 	g->more = eventfd(0, EFD_CLOEXEC);
-	r = g->more < 0 ? negative_errno() : start_thread(make_more, g, NULL);
+	r = g->more < 0 ? negative_errno() : start_thread(make_more, g, NULL, 0);
 	for (int i = 0; i < THREADS_FIRST && r >= 0; i++)
 		r = spawn(g);
 	if (r >= 0)

@@ -18,6 +18,7 @@ struct worker {
 	char override[OVERRIDE_MAX];
 	/* How long one waits who finds that another thread has the same device in hand. */
 	unsigned patience_usec;
+	bool stands_by; /* for devices whose hold takes too long */
 	int fd; /* of the driver_override that was open last: closing it can wait, the kernel cannot */
 };
 

@@ -64,28 +64,10 @@ static int add_lines(struct sysfs_device *d, struct values *values, const char *
 	return r;
 }
 
-/*
- * Whether the modalias that the device was announced with is its own for certain: no uevent has been sent
- * since. Of a PCI device the uevent has the very text; on other buses it may have several.
- */
-static bool announced_last(const struct sysfs_device *d)
-{
-	char text[32];
-	ssize_t n;
-
-	if (!d->announced.modalias || d->announced.seqnum == 0 || !streq(d->bus, "pci"))
-		return false;
-	n = pread(d->sysfs->seqnum_fd, text, sizeof(text) - 1, 0);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return number_of(text) == d->announced.seqnum;
-}
-
 static int add_modalias(struct sysfs_device *d, struct values *values)
 {
-	if (announced_last(d))
-		return add(d, values, d->announced.modalias);
+	if (d->announced)
+		return add(d, values, d->announced);
 	return streq(d->bus, "pci") ? add_attr(d, values, "modalias") : add_lines(d, values, "modalias");
 }
 
@@ -179,9 +161,8 @@ static int add_pci_id_from_attrs(struct sysfs_device *d, struct values *values, 
 /* Has the modalias been asked for or announced; NULL: there is none, or it is not known. */
 static const char *modalias(struct sysfs_device *d)
 {
-	return !d->device.facts[FACT_MODALIAS].asked && announced_last(d)
-		       ? d->announced.modalias
-		       : device_text(&d->device, FACT_MODALIAS);
+	return !d->device.facts[FACT_MODALIAS].asked && d->announced ? d->announced
+								     : device_text(&d->device, FACT_MODALIAS);
 }
 
 /*

@@ -237,10 +237,17 @@ int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text)
 	return r;
 }
 
-void sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum)
+bool sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum)
 {
-	d->announced.modalias = modalias;
-	d->announced.seqnum = seqnum;
+	char text[32];
+	ssize_t n = pread(d->sysfs->seqnum_fd, text, sizeof(text) - 1, 0);
+	bool is_latest;
+
+	text[n > 0 ? n : 0] = '\0';
+	is_latest = seqnum != 0 && number_of(text) == seqnum;
+	/* Of a PCI device the uevent has the very text; on other buses it may have several. */
+	d->announced = is_latest && streq(d->bus, "pci") ? modalias : NULL;
+	return is_latest;
 }
 
 int sysfs_device_add_member(struct sysfs_device *d, struct device *member)

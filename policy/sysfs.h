@@ -42,12 +42,9 @@ struct sysfs_device {
 	struct sysfs *sysfs;
 	const char *devpath; /* "/devices/pci0000:00/0000:00:03.0" */
 	const char *bus, *name;
-	uint64_t inode; /* of its folder; 0: not known yet */
-	struct {
-		const char *modalias;
-		uint64_t seqnum;
-	} announced;	      /* see sysfs_device_announced() */
-	const char *group_id; /* number of the IOMMU group, NULL: none or not known yet */
+	uint64_t inode;	       /* of its folder; 0: not known yet */
+	const char *announced; /* its modalias, see sysfs_device_announced(); NULL: it is to be read */
+	const char *group_id;  /* number of the IOMMU group, NULL: none or not known yet */
 	bool group_asked;
 	struct device **members; /* of the group, itself among them; those that we made are ours */
 	size_t n_members;
@@ -105,10 +102,11 @@ int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text);
 
 /*
  * What the kernel's uevent says of a device: its modalias (borrowed; NULL: nothing) and the uevent's number.
- * It need not be read then, if it is asked for while that uevent is the last that the kernel has sent. Else
- * the device may have gone since, and another be there under its name.
+ * True: it is the last that the kernel has sent, so that this is of the device that is there, and the
+ * modalias need not be read. Else the device may have gone since, and another be there under its name. After
+ * sysfs_prepare().
  */
-void sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum);
+bool sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum);
 
 /* Whether the device has a driver_override file: only then is it any business of ours. */
 bool sysfs_device_is_supported(const struct sysfs_device *d);

@@ -14,11 +14,13 @@
 double written_usec, let_go_usec;
 unsigned long allocations;
 static bool watching, written;
+static unsigned asked; /* for tickets */
 
 void watch_start(void)
 {
 	allocations = 0;
 	written = false;
+	asked = 0;
 	watching = true;
 }
 
@@ -44,22 +46,30 @@ struct hold *hold_free(struct hold *h)
 }
 
 /*
- * Marking a ticket is one system call that hands over a key and a value. BPF is not for the machine that we
- * are on, so another call that copies as many bytes stands in for it.
+ * Asking for a ticket is one system call that hands over a key and gets a number. BPF is not for the machine
+ * that we are on, so another call that copies as many bytes stands in for it.
  */
-void hold_release(struct hold *h, const char *bus, const char *name)
+uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
-	struct {
-		struct hold_key key;
-		struct hold_ticket ticket;
-	} mark = { .ticket.mark = HOLD_DECIDED };
+	struct hold_key key = {};
 
-	(void)strncpy(mark.key.bus.name, bus, sizeof(mark.key.bus.name) - 1);
-	(void)strncpy(mark.key.name, name, sizeof(mark.key.name) - 1);
-	if (syscall(SYS_pwrite64, h->memory, &mark, sizeof(mark), (off_t)0) < 0)
+	(void)strncpy(key.bus.name, bus, sizeof(key.bus.name) - 1);
+	(void)strncpy(key.name, name, sizeof(key.name) - 1);
+	if (syscall(SYS_pwrite64, h->memory, &key, sizeof(key), (off_t)0) < 0)
 		die("pwrite");
-	let_go_usec = clock_usec();
-	watching = false;
+	/* The device's own comes first; no companion waits. */
+	return asked++ ? 0 : 1;
+}
+
+/* Marking it is a store into memory. */
+bool hold_release(struct hold *h, uint64_t ticket)
+{
+	(void)h;
+	if (ticket) {
+		let_go_usec = clock_usec();
+		watching = false;
+	}
+	return ticket != 0;
 }
 
 const char *hold_why_not(const struct hold *h)
@@ -80,21 +90,17 @@ void hold_release_all(struct hold *h)
 	(void)h;
 }
 
-int hold_outcome(struct hold *h, const char *bus, const char *name, uint64_t *ret_waited_ns)
+int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 {
 	(void)h;
 	(void)bus;
-	(void)name;
-	*ret_waited_ns = 0;
-	return 1;
+	(void)ticket;
+	return HOLD_PASSED;
 }
 
-bool hold_awaits(struct hold *h, const char *bus, const char *name)
+void hold_disown(struct hold *h)
 {
 	(void)h;
-	(void)bus;
-	(void)name;
-	return false;
 }
 
 bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)

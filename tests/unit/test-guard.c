@@ -2,6 +2,7 @@
 /* The guard without a kernel: what a message says, which buses are waited for, what is claimed of a first
  * probe. */
 #include "buses.h"
+#include "fake-hold.h"
 #include "followup.h"
 #include "mock.h"
 #include "parsing.h"
@@ -90,13 +91,16 @@ END_TEST
 /* What was seen of a device around its `add`, whose number is 10. */
 struct seen {
 	bool stands, other, bound_before;
-	const char *bind;     /* the first bind event; NULL: none was heard */
-	uint64_t bind_seqnum; /* 11 unless told */
+	bool held, raced,
+		passed_before; /* it had a ticket; and it went on before the override was seen to stand */
+	bool twice;	       /* a second thread came to it after the first */
+	const char *bind;      /* the first bind event; NULL: none was heard */
+	uint64_t bind_seqnum;  /* 11 unless told */
 	bool bind_heard_first;
 	const char *driver; /* bound when it is settled, its event still to come */
 };
 
-/* What FirstProbe becomes, without a hold, of a device that was seen like that. */
+/* What FirstProbe becomes of a device that was seen like that. */
 static void judged(const struct seen *seen, const char *expected)
 {
 	const uint64_t bind_seqnum = seen->bind_seqnum ? seen->bind_seqnum : 11;
@@ -113,7 +117,7 @@ static void judged(const struct seen *seen, const char *expected)
 		.had_other_driver = seen->other,
 		.had_driver = seen->bound_before,
 		.seqnum = 10 };
-	uint64_t wait;
+	uint64_t wait, ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
 
 	sysfs_init(&sysfs, &m->settings);
 	f = followups_new(&sysfs, hold);
@@ -122,9 +126,26 @@ static void judged(const struct seen *seen, const char *expected)
 	s.inode = d->inode;
 	(void)strcpy(s.record.decision, "vfio-pci");
 	ck_assert_int_eq(record_write(m->settings.state_dir, d, &s.record), 0);
+	if (seen->passed_before)
+		fake_hold_end(hold, ticket);
+	s.ticket = ticket;
+	s.stood_before_probe = hold_release(hold, ticket);
 	if (seen->bind && seen->bind_heard_first)
 		followups_bind(f, d->devpath, seen->bind, bind_seqnum);
 	ck_assert_int_eq(followups_add(f, &s), 0);
+	if (seen->raced)
+		fake_hold_race(hold, ticket);
+	if (ticket)
+		fake_hold_end(hold, ticket);
+	if (seen->twice) {
+		struct sighting second = s;
+
+		second.ticket = 0;
+		second.stood_before_probe = false;
+		second.had_driver = true;
+		second.seqnum = 20;
+		ck_assert_int_eq(followups_add(f, &second), 0);
+	}
 	if (seen->bind && !seen->bind_heard_first)
 		followups_bind(f, d->devpath, seen->bind, bind_seqnum);
 	if (seen->driver)
@@ -153,6 +174,22 @@ START_TEST(first_probe_is_what_was_seen)
 }
 END_TEST
 
+START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
+{
+	judged(&(struct seen){ .held = true, .stands = true }, "guaranteed");
+	judged(&(struct seen){ .held = true, .stands = true, .bound_before = true }, "guaranteed");
+	judged(&(struct seen){ .held = true, .stands = true, .bind = "vfio-pci", .twice = true },
+		"guaranteed");
+	judged(&(struct seen){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
+	judged(&(struct seen){ .held = true, .stands = true, .bind = "e1000e", .twice = true }, "lost");
+	judged(&(struct seen){ .held = true, .stands = true, .raced = true }, "unknown");
+	judged(&(struct seen){ .held = true, .stands = true, .passed_before = true }, "won");
+	judged(&(struct seen){ .held = true, .stands = true, .passed_before = true, .bound_before = true },
+		"unknown");
+	judged(&(struct seen){ .held = true }, "unknown");
+}
+END_TEST
+
 START_TEST(a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts)
 {
 	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_heard_first = true }, "lost");
@@ -174,5 +211,6 @@ END_TEST
 SUITE_MAIN("guard", 30, message_of_a_device, message_that_somebody_asked_for,
 	message_of_a_bus_but_not_of_its_drivers, message_without_an_end_is_none,
 	only_buses_that_a_rule_can_match, first_probe_is_what_was_seen,
+	only_what_stood_before_the_hold_ended_is_guaranteed,
 	a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts,
 	a_driver_that_is_still_probing_was_first)

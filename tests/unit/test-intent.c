@@ -87,6 +87,28 @@ START_TEST(two_who_write_to_one_device_hear_of_each_other)
 }
 END_TEST
 
+/* Where no record can be written it is all there is, as long as the device is. */
+START_TEST(kept_intent_lasts_until_its_device_goes)
+{
+	struct bench b = bench_new("");
+	const char *state_dir = b.m->settings.state_dir;
+	struct intents *intents;
+	struct intent *again;
+
+	ck_assert_int_eq(intents_open(state_dir, &intents), 0);
+	intent_keep(intent_begin(intents, "pci", "0000:00:03.0", "none"));
+	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
+	again = intent_begin(intents, "pci", "0000:00:03.0", "none");
+	ck_assert(!intent_is_shared(intents, again)); /* nobody is at it */
+	intent_end(again);
+	intents_forget(intents, "pci", "0000:00:04.0");
+	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
+	intents_forget(intents, "pci", "0000:00:03.0");
+	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
+	bench_done(&b);
+}
+END_TEST
+
 START_TEST(intents_without_room_or_file_say_nothing)
 {
 	struct bench b = bench_new("");
@@ -115,4 +137,5 @@ END_TEST
 
 SUITE_MAIN("intent", 20, what_the_guard_was_writing_when_it_died_is_ours,
 	intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at,
-	two_who_write_to_one_device_hear_of_each_other, intents_without_room_or_file_say_nothing)
+	two_who_write_to_one_device_hear_of_each_other, kept_intent_lasts_until_its_device_goes,
+	intents_without_room_or_file_say_nothing)

@@ -5,6 +5,7 @@
  */
 #include "../../guard/worker.h"
 #include "../../enforce/intent.h"
+#include "fake-hold.h"
 #include "mock.h"
 #include "suite.h"
 
@@ -246,6 +247,88 @@ START_TEST(companion_that_cannot_be_read_is_not_claimed)
 }
 END_TEST
 
+/* It is held like any other until its bus is known to be none of ours, but not to the limit. */
+START_TEST(device_without_the_file_is_let_go)
+{
+	const char *devpath;
+	uint64_t ticket;
+	struct turn t;
+
+	turn_new(&t, "[device all]\nName=*\nDriver=none\n");
+	devpath = mock_pci_add(t.m, "0000:00:04.0", NULL, 0x8086, 0x10d3, 0x020000);
+	ck_assert_int_eq(unlink(mock_path(t.m, devpath, "driver_override")), 0);
+	ticket = fake_hold_issue(t.g.hold, "pci", "0000:00:04.0");
+	tell(&t, devpath, card, 6);
+	ck_assert_int_eq(guard_turn(t.w), 0);
+	ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_DECIDED);
+	/* Others of this bus have the file. */
+	ck_assert(!atomic_load(&t.g.new_bus));
+	ck_assert_int_eq(unlink(mock_path(t.m, t.device, "driver_override")), 0);
+	tell(&t, devpath, card, 6);
+	ck_assert_int_eq(guard_turn(t.w), 0);
+	ck_assert(atomic_load(&t.g.new_bus));
+	turn_done(&t);
+}
+END_TEST
+
+/* The message is of a device that has gone; the next of its name has a ticket, but not all its files. */
+START_TEST(device_that_is_not_whole_yet_waits_for_its_own_message)
+{
+	uint64_t ticket;
+	struct turn t;
+
+	turn_new(&t, "[device other]\nName=0000:00:04.0\nDriver=vfio-pci\n");
+	ticket = fake_hold_issue(t.g.hold, "pci", NAME);
+	ck_assert_int_eq(unlink(mock_path(t.m, t.device, "subsystem")), 0);
+	(void)announce(&t, t.device, card, 6);
+	ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_WAITS);
+	(void)announce(&t, t.device, card, 7);
+	ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_DECIDED);
+	turn_done(&t);
+}
+END_TEST
+
+/* A driver is just leaving the companion, so that it looks as if it had none, and does not come back from
+ * that. */
+START_TEST(companion_that_hangs_does_not_keep_the_device)
+{
+	static struct turn t; /* its threads end with this process */
+	const char *member;
+	uint64_t ticket;
+
+	turn_new(&t, "[device card]\nName=0000:00:03.1\nDriver=vfio-pci\nGroup=none\n");
+	member = add(&t, "0000:00:03.1", 0x10d3, 0x020000);
+	mock_group(t.m, 1, t.device, member, NULL);
+	mock_attr_hangs(t.m, member, "driver_override");
+	ticket = fake_hold_issue(t.g.hold, "pci", NAME);
+	ck_assert_int_eq(guard_start(&t.g), 0);
+	tell(&t, t.device, card, 7);
+	while (fake_hold_mark(t.g.hold, ticket) != HOLD_DECIDED)
+		(void)usleep(10000);
+	ck_assert_str_eq(mock_override(t.m, t.device), "none");
+}
+END_TEST
+
+/* Its first probe is to come, and what has been written stands before it. */
+START_TEST(companion_that_waits_is_let_go_with_its_override)
+{
+	const char *member;
+	uint64_t tickets[2];
+	struct turn t;
+
+	turn_new(&t, "[device card]\nName=0000:00:03.1\nDriver=vfio-pci\nGroup=none\n");
+	member = add(&t, "0000:00:03.1", 0x10d3, 0x020000);
+	mock_group(t.m, 1, t.device, member, NULL);
+	tickets[0] = fake_hold_issue(t.g.hold, "pci", NAME);
+	tickets[1] = fake_hold_issue(t.g.hold, "pci", "0000:00:03.1");
+	ck_assert_str_eq(announce(&t, member, card, 7), "vfio-pci");
+	ck_assert_str_eq(mock_override(t.m, t.device), "none");
+	for (size_t i = 0; i < ELEMENTSOF(tickets); i++)
+		ck_assert_int_eq(fake_hold_mark(t.g.hold, tickets[i]), HOLD_DECIDED);
+	turn_done(&t);
+}
+END_TEST
+
 static void *write_a_little_later(void *userdata)
 {
 	struct turn *t = userdata;
@@ -310,4 +393,6 @@ SUITE_MAIN("turn", 30, override_is_written_and_recorded, device_without_a_rule_i
 	override_of_the_kernel_stays, old_event_is_not_believed, latest_event_is_believed,
 	one_device_after_the_other, companion_is_given_what_its_group_says,
 	companion_that_is_here_is_decided_with_the_member, companion_that_cannot_be_read_is_not_claimed,
+	device_without_the_file_is_let_go, device_that_is_not_whole_yet_waits_for_its_own_message,
+	companion_that_hangs_does_not_keep_the_device, companion_that_waits_is_let_go_with_its_override,
 	who_finds_another_at_the_device_lets_him, devices_that_hang_delay_no_other)

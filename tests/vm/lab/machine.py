@@ -490,6 +490,10 @@ class Machine:
             self.run("journalctl -b --no-pager -n 100 -o short-monotonic", 60, check=False)
             return False
         except LabError:
+            # Of a signal that we have not sent: whatever a guest does, it cannot be to blame for that.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if self.child.wait(1) < 0:
+                    raise LabFault(f"QEMU died of signal {-self.child.returncode}") from None
             text, blameless = self.autopsy()
         if blameless:
             raise LabFault(text)

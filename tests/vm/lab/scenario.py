@@ -51,8 +51,8 @@ NO_SERVICE = {"/etc/systemd/system/driver-overrided.service": machine.link("/dev
 # An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
 # space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
 BOOT_TRIES = 2
-# The same of one that cannot be reached any more though nothing in it spins or waits, see Machine.verdict(). It is booted anew,
-# once.
+# The same of one whose QEMU crashed, or that cannot be reached any more though nothing in it spins or waits, see Machine.lost().
+# It is booted anew, once.
 
 _loading = []
 
@@ -180,7 +180,11 @@ class Boot:
                           f"{console_trouble(log_dir, self.log_name)}", flush=True)
                     continue
                 if self.settings.get("settled", True):
-                    vm.boot_settled()
+                    try:
+                        vm.boot_settled()
+                    except machine.LabError:
+                        vm.lost()
+                        raise
                 stack.push(attempt.pop_all())
             print(f"# {self.guest} {self.title}: booted in {time.monotonic() - begun:.0f} s "
                   f"({machine.accelerator(image.kernel)})", flush=True)
