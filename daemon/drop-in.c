@@ -302,7 +302,7 @@ int drop_in_read(const char *path, char **ret)
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	r = fd < 0 ? negative_errno() : read_full(fd, 4096, OURS_MAX, &text, &size);
-	if (r == -ELOOP || r == -ENXIO || r == -EISDIR || r == -EFBIG || (r >= 0 && !is_of_set(text, size)))
+	if (r == -ELOOP || r == -ENXIO || r == -EISDIR || r == -EFBIG || (text && !is_of_set(text, size)))
 		return -EEXIST;
 	if (r < 0)
 		return r;

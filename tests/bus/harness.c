@@ -23,7 +23,7 @@ static const char config[] =
 	"<allow receive_type=\"error\"/><allow receive_type=\"signal\"/></policy>\n"
 	"<limit name=\"max_connections_per_user\">1024</limit></busconfig>\n";
 
-uint64_t now(void)
+uint64_t clock_usec(void)
 {
 	struct timespec t;
 
@@ -173,12 +173,12 @@ void service_start(struct harness *h)
 		argv[n++] = h->idle_exit;
 	}
 	h->service = start(argv, -1);
-	for (uint64_t end = now() + PATIENCE_USEC; !has_name(h); (void)usleep(500)) {
+	for (uint64_t end = clock_usec() + PATIENCE_USEC; !has_name(h); (void)usleep(500)) {
 		int status;
 
 		ck_assert_msg(waitpid(h->service, &status, WNOHANG) == 0, "the service ended: %x",
 			(unsigned)status);
-		ck_assert_msg(now() < end, "the service does not come up");
+		ck_assert_msg(clock_usec() < end, "the service does not come up");
 	}
 	/* What it does when it has got the name is done when it answers. */
 	(void)sd_bus_call_method(h->bus, "org.driveroverrides1", "/org/driveroverrides1",
@@ -377,8 +377,8 @@ const char *manager_property(struct harness *h, const char *which, const char *t
 
 void wait_property(struct harness *h, const char *bus, const char *name, const char *which, const char *what)
 {
-	for (uint64_t end = now() + PATIENCE_USEC; !streq(property(h, bus, name, which), what); nap())
-		ck_assert_msg(now() < end, "%s of %s %s stays %s, not %s", which, bus, name,
+	for (uint64_t end = clock_usec() + PATIENCE_USEC; !streq(property(h, bus, name, which), what); nap())
+		ck_assert_msg(clock_usec() < end, "%s of %s %s stays %s, not %s", which, bus, name,
 			property(h, bus, name, which), what);
 }
 
@@ -416,11 +416,11 @@ void listen_for(struct harness *h, struct signals *s, const char *interface, con
 
 void wait_signals(struct signals *s, unsigned n)
 {
-	for (uint64_t end = now() + PATIENCE_USEC; s->n < n;) {
+	for (uint64_t end = clock_usec() + PATIENCE_USEC; s->n < n;) {
 		int r = sd_bus_process(s->h->bus, NULL);
 
 		ck_assert_int_ge(r, 0);
-		ck_assert_msg(now() < end, "%u signals instead of %u: %s", s->n, n, s->log);
+		ck_assert_msg(clock_usec() < end, "%u signals instead of %u: %s", s->n, n, s->log);
 		if (r == 0)
 			(void)sd_bus_wait(s->h->bus, 100000);
 	}

@@ -26,7 +26,7 @@ struct harness {
 };
 
 /* Of the monotonic clock, in microseconds. */
-uint64_t now(void);
+uint64_t clock_usec(void);
 
 /* A tree without devices and rules, a bus without the service. */
 struct harness *harness_new(void);

@@ -30,9 +30,9 @@ static void wait_until_left(struct harness *h)
 {
 	int status;
 
-	for (uint64_t end = now() + PATIENCE_USEC; waitpid(h->service, &status, WNOHANG) == 0;
+	for (uint64_t end = clock_usec() + PATIENCE_USEC; waitpid(h->service, &status, WNOHANG) == 0;
 		(void)usleep(1000))
-		ck_assert_msg(now() < end, "the service does not leave");
+		ck_assert_msg(clock_usec() < end, "the service does not leave");
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	h->service = 0;
 }

@@ -294,12 +294,12 @@ START_TEST(a_polkit_that_does_not_answer_means_no_in_time)
 {
 	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force wait\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
-	uint64_t before = now();
+	uint64_t before = clock_usec();
 
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    CARD, "vfio-pci", 1, "force", "b", 1)),
 		"!AccessDenied");
-	ck_assert_uint_lt(now() - before, 20000000);
+	ck_assert_uint_lt(clock_usec() - before, 20000000);
 	end(h, user);
 }
 END_TEST
