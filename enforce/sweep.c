@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define DEVICE_USEC 2000000U
 
@@ -130,15 +131,18 @@ static int run(struct sweep *s)
 }
 
 /*
- * udev has processed a device in this boot, be it in the initramfs, and so drivers were loaded. The folder of
- * its database is made with the first device; the socket beside it may be there before udev is.
+ * Whether the coldplug of this boot has been started, so that drivers were loaded for whatever has one:
+ * systemd leaves the invocation of each unit that it has started as a link. That udev ran in the initramfs
+ * says nothing: it had the few modules that were there, and what they were for has a driver by now.
  */
-static bool udev_has_run(const struct settings *settings)
+static bool coldplug_has_begun(const struct settings *settings)
 {
 	char path[PATH_MAX];
+	struct stat st;
 
-	return path_join(path, sizeof(path), settings->sysfs, "/../run/udev/data", NULL) < 0 ||
-	       access(path, F_OK) >= 0;
+	return path_join(path, sizeof(path), settings->sysfs,
+		       "/../run/systemd/units/invocation:systemd-udev-trigger.service", NULL) < 0 ||
+	       lstat(path, &st) >= 0;
 }
 
 static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
@@ -170,7 +174,7 @@ static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
 	 * first probes then. Only at boot all links are made; later a virtual function may be on its way
 	 * right now.
 	 */
-	sysfs.settled = r == 1 && at_boot && !udev_has_run(settings);
+	sysfs.settled = r == 1 && at_boot && !coldplug_has_begun(settings);
 	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
 	if (r < 0)
 		log_line(LOG_WARNING,

@@ -95,11 +95,11 @@ START_TEST(first_sweep_tells_what_was_present)
 }
 END_TEST
 
-/* The first sweep is at boot where the unit says so, and where udev has not had a driver loaded before. */
+/* The first sweep is at boot where the unit says so, and where the coldplug is still to come. */
 START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 {
 	static const struct {
-		bool option, udev;
+		bool option, coldplug;
 		const char *expected;
 	} cases[] = { { true, false, "won" }, { false, false, "" }, { true, true, "" } };
 
@@ -109,7 +109,15 @@ START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 		struct record record;
 
 		mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "vfio-pci"));
-		make_dirs(mock_printf(m, "%s/run/udev%s", m->root, cases[i].udev ? "/data" : ""));
+		make_dirs(mock_printf(m, "%s/run/udev/data", m->root)); /* of the initramfs */
+		make_dirs(mock_printf(m, "%s/run/systemd/units", m->root));
+		if (cases[i].coldplug)
+			ck_assert_int_eq(symlink("0123456789abcdef0123456789abcdef",
+						 mock_printf(m,
+							 "%s/run/systemd/units/"
+							 "invocation:systemd-udev-trigger.service",
+							 m->root)),
+				0);
 		ck_assert_int_eq(
 			(cases[i].option ? run(m, "sweep", "--boot", NULL) : run(m, "sweep", NULL)).status,
 			0);
