@@ -5,7 +5,7 @@ Linux 7 the thread that only reads the device's override sleeps until that probe
 What is stuck is a virtio disk whose backend does not answer: virtio_blk reads the partition table, and the PCI device
 is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
 
-from lab.device import journal, path, plug, properties, record, rule, uptime
+from lab.device import journal, path, plug, properties, record, rule, unplug, uptime
 from lab.guarding import CONF, GUARD, first_probe, full, pid, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
 
@@ -29,12 +29,16 @@ def throttle(vm, rate):
     vm.qmp("block_set_io_throttle", id="/machine/peripheral/plug1/virtio-backend", bps=rate, **others)
 
 
-def plug_stuck_disk(vm):
+def reader(vm, file):
+    return vm.spawn(f"cat {path(DISK)}/{file} >/dev/null")
+
+
+def plug_stuck_disk(vm, node):
     """With the guard stopped, so that its event is still to be read when the disk is in its second probe. The job that
     hangs there."""
-    vm.qmp("blockdev-add", **{"driver": "null-co", "node-name": "disk", "size": 1 << 20, "read-zeroes": True})
+    vm.qmp("blockdev-add", **{"driver": "null-co", "node-name": node, "size": 1 << 20, "read-zeroes": True})
     vm.run(f"systemctl kill -s STOP {GUARD}")
-    plug(vm, 1, DISK, "virtio-pci", model="virtio-blk-pci", drive="disk")
+    plug(vm, 1, DISK, "virtio-pci", model="virtio-blk-pci", drive=node)
     throttle(vm, 1)
     vm.run(f"echo {DISK} >{path(DISK)}/driver/unbind; modprobe virtio_blk")
     job = vm.spawn(f"echo $BASHPID >/run/lab/stuck; echo {DISK} >/sys/bus/pci/drivers/virtio-pci/bind")
@@ -46,8 +50,8 @@ def plug_stuck_disk(vm):
           timeout=900)
 def stuck(vm):
     vm.run("modprobe e1000e; modprobe vfio-pci")
-    hangs = plug_stuck_disk(vm)
-    readers = {file: vm.spawn(f"cat {path(DISK)}/{file} >/dev/null") for file in ("driver_override", "uevent")}
+    hangs = plug_stuck_disk(vm, "disk")
+    readers = {file: reader(vm, file) for file in ("driver_override", "uevent")}
     vm.run("sleep 3")
     sleeps, udev_sleeps = (not readers[file].done() for file in ("driver_override", "uevent"))
     vm.run(f"systemctl kill -s CONT {GUARD}")
@@ -82,3 +86,27 @@ def stuck(vm):
     vm.wait_for(f"! grep -q '^State:.D' /proc/{pid(vm)}/task/*/status")
     assert first_probe(vm, DISK) != "guaranteed", record(vm, DISK)
     assert vm.driver(DISK) == "virtio-pci"
+
+
+@scenario("a guard that is killed while one of its threads sleeps in the kernel: nothing waits for it any more", timeout=600)
+def killed_asleep(vm):
+    unplug(vm, 1, DISK)
+    vm.run("modprobe -r virtio_blk")
+    links = "ls -l /proc/[0-9]*/task/*/fd 2>/dev/null | grep -c bpf.link || true"
+    hangs = plug_stuck_disk(vm, "other")
+    reads = reader(vm, "driver_override")
+    vm.run("sleep 3")
+    sleeps, guard = not reads.done(), pid(vm)
+    assert int(vm.out(links)) > 0, "the hold's programs are not attached by links, so nothing was shown"
+    vm.run(f"systemctl kill -s CONT {GUARD}")
+    if sleeps:
+        vm.wait_for(f"grep -q '^State:.D' /proc/{guard}/task/*/status")
+    vm.run(f"systemctl mask --runtime {GUARD} && kill -9 {guard}")  # another one would have links of its own
+    vm.wait_for(f"[ $({links}) = 0 ]")
+    assert not sleeps or int(vm.out(f"cat /proc/{guard}/task/*/status | grep -c '^State:.D'")) > 0, "it does not sleep any more"
+    throttle(vm, 0)
+    assert hangs.wait().rc == 0 and reads.wait().rc == 0
+    vm.wait_for(f"! test -e /proc/{guard}")
+    vm.run(f"systemctl unmask --runtime {GUARD} && systemctl start {GUARD}")
+    plug_guaranteed(vm, 0, CARD)
+    pull(vm, 0, CARD)
