@@ -29,6 +29,9 @@ CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigati
            # Code that is emulated stays translated only where it is at the same address in each process: with random
            # addresses each start of a program costs four times as much.
            "norandmaps cryptomgr.notests "
+           # An emulated CPU now and then takes an interrupt between the two instructions by which it goes to sleep until
+           # there is one. With ticks also while it is idle it sleeps for a tick too long, and not for ever.
+           "nohz=off "
            # A guest that does not answer any more is asked by an NMI what each CPU and task does: see Machine.autopsy().
            "unknown_nmi_panic panic_print=0x41")
 
@@ -503,13 +506,17 @@ class Machine:
     @staticmethod
     def verdict(looks, told):
         """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
-        all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost."""
+        all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. Or when a CPU is idle that
+        has a task to run: then it has slept through being told so."""
         cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
         tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)
         waiting = sorted({name for name, state in tasks if state == "D"})
         text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
         idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
-        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle
+        asleep = any(running != "0" and current == "0" for running, current in re.findall(
+            r"cpu#\d+.*?\.nr_running\s*: (\d+).*?\.curr->pid\s*: (\d+)", told, re.DOTALL))
+        text += "; one sleeps though it has a task to run" if asleep else ""
+        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle or asleep
 
     def kernel_log(self):
         """The kernel's log: the full one from the guest, else what the console got of it."""

@@ -135,6 +135,10 @@ def as_user(vm):
 @scenario("drift shows in State and is not fought; Apply writes again", timeout=600)
 def drift(vm):
     call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0")
+    # No uevent tells of that.
+    vm.run(f"echo pci-stub >{path(CARD)}/driver_override")
+    wait_prop(vm, CARD, "State", "foreign")
+    assert prop(vm, CARD, "Override") == "pci-stub" and vm.driver(CARD) == "vfio-pci"
     # What libvirt does when a guest gives the card back.
     vm.run(f"echo >{path(CARD)}/driver_override\necho {CARD} >{path(CARD)}/driver/unbind\n"
            f"echo {CARD} >/sys/bus/pci/drivers_probe")
