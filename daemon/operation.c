@@ -128,6 +128,8 @@ struct rebinding_order operation_order(const struct operation *o, const char *bu
 							    : REBIND_UNSET,
 		.overwrite = o->options.force,
 		.question = o->options.dry_run,
+		/* Anybody may ask, and nobody else's mount shall fail for that. */
+		.look_only = o->options.dry_run && o->uid != 0,
 		.usec = operation_left(o, RESERVE_USEC) };
 }
 

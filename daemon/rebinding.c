@@ -31,7 +31,7 @@ struct rebinding {
 	struct service *service;
 	char *bus, *name, *staging;
 	enum rebind rebind;
-	bool overwrite, dry_run;
+	bool overwrite, dry_run, look_only;
 	enum lane lane;
 	uint64_t usec, deadline; /* deadline: of a patient one, once it has begun */
 	sd_event_source *timer;	 /* while it waits */
@@ -197,6 +197,8 @@ static int run(struct rebinding *r)
 		argv[n++] = "--overwrite";
 	if (r->dry_run)
 		argv[n++] = "--dry-run";
+	if (r->look_only)
+		argv[n++] = "--look-only";
 	argv[n++] = "--timeout";
 	argv[n++] = number_to_text(
 		left > MARGIN_USEC + 1000000U ? (unsigned)((left - MARGIN_USEC) / 1000000U) : 1, timeout);
@@ -279,6 +281,7 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 		.rebind = order->rebind,
 		.overwrite = order->overwrite,
 		.dry_run = order->dry_run,
+		.look_only = order->look_only,
 		.lane = order->patient	  ? LANE_PATIENT
 			: order->question ? LANE_QUESTION
 					  : LANE_CALL,

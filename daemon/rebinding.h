@@ -16,6 +16,7 @@ struct rebinding_order {
 	enum rebind rebind; /* REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* an override that is not ours, too */
 	bool dry_run;
+	bool look_only;			 /* a dry run that may not open anything exclusively */
 	bool question;			 /* a dry run that nothing depends on */
 	const char *staging;		 /* a directory of policy that comes before all others; NULL: none */
 	uint64_t usec;			 /* how long it may take, waiting for its turn included */

@@ -23,6 +23,7 @@ enum rebind_option {
 	OPTION_OVERWRITE,
 	OPTION_ONLY_IF_CHANGED,
 	OPTION_DRY_RUN,
+	OPTION_LOOK_ONLY,
 	OPTION_TIMEOUT,
 };
 
@@ -35,6 +36,7 @@ enum {
 		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },                                        \
 		{ "only-if-changed", no_argument, NULL, OPTION_ONLY_IF_CHANGED },                            \
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },                                            \
+		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },                                            \
 	{                                                                                                    \
 		"timeout", required_argument, NULL, OPTION_TIMEOUT                                           \
 	}

@@ -159,8 +159,8 @@ static int find_mount_elsewhere(const struct inuse *u, const struct disk *disk)
 	return processes_each(u->root, look_in_namespace, &e);
 }
 
-/* It is in use for certain; by what, as well as can be found out. */
-static int name_user(const struct inuse *u, const struct disk *disk)
+/* By what it is used, as well as can be found out; 0: nothing is to be seen. */
+static int find_user(const struct inuse *u, const struct disk *disk)
 {
 	char text[PATH_MAX];
 
@@ -174,10 +174,7 @@ static int name_user(const struct inuse *u, const struct disk *disk)
 	if (find_mount_elsewhere(u, disk) > 0)
 		return 1;
 	device_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
-	if (text[0])
-		return inuse_say(u, "/dev/%s is open in %s", disk->node, text);
-	return inuse_say(
-		u, "/dev/%s is mounted in another mount namespace, or opened exclusively", disk->node);
+	return text[0] ? inuse_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
 }
 
 int inuse_block(const struct inuse *u, const char *path, const char *name)
@@ -201,6 +198,8 @@ int inuse_block(const struct inuse *u, const char *path, const char *name)
 		return inuse_say(
 			u, "/dev/%s is not there, so nobody can tell whether it is in use", disk.node);
 
+	if (u->look_only)
+		return find_user(u, &disk);
 	/* Non-blocking: no drive is to close its tray for this. */
 	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)
@@ -208,5 +207,8 @@ int inuse_block(const struct inuse *u, const char *path, const char *name)
 	if (errno != EBUSY && errno != EAGAIN)
 		return inuse_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
 			disk.node, strerror(errno));
-	return name_user(u, &disk);
+	r = find_user(u, &disk);
+	return r != 0 ? r
+		      : inuse_say(u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
+				disk.node);
 }

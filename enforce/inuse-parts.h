@@ -11,6 +11,7 @@ struct inuse {
 	const char *root; /* of the sysfs tree */
 	char *reason;
 	size_t size;
+	bool look_only;
 };
 
 /* Says who uses it; 1. */

@@ -148,9 +148,9 @@ static int look_for_bridge(struct sysfs_device *d, const struct inuse *u)
 	return 0;
 }
 
-int inuse_check(struct sysfs_device *d, char *reason, size_t size)
+int inuse_check(struct sysfs_device *d, bool look_only, char *reason, size_t size)
 {
-	const struct inuse u = { d->sysfs->root, reason, size };
+	const struct inuse u = { d->sysfs->root, reason, size, look_only };
 	char path[PATH_MAX], driver[BOUND_MAX], group[64];
 	int r = look_for_bridge(d, &u);
 

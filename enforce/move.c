@@ -206,7 +206,7 @@ static bool may_unbind(struct move *m)
 	case REBIND_UNSET:
 		break;
 	}
-	r = inuse_check(m->d, user, sizeof(user));
+	r = inuse_check(m->d, m->options->dry_run && m->options->look_only, user, sizeof(user));
 	if (r == 0)
 		return true;
 	if (r > 0)

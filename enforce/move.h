@@ -29,6 +29,7 @@ struct move_options {
 	enum rebind rebind; /* instead of the rule's own; REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* a foreign override is replaced, too, but for one that the kernel set */
 	bool dry_run;	    /* change nothing, and tell what would come of it */
+	bool look_only;	    /* and open nothing exclusively to find out: see inuse.h */
 	/* What was enforced already, since the device was added and its rule changed, is left as it is now.
 	 */
 	bool only_if_changed;

@@ -293,6 +293,9 @@ int rebind_option(struct rebind_options *o, int option, const char *argument)
 	case OPTION_DRY_RUN:
 		o->move.dry_run = true;
 		break;
+	case OPTION_LOOK_ONLY:
+		o->move.look_only = true;
+		break;
 	case OPTION_TIMEOUT:
 		return take_timeout(o, argument);
 	}

@@ -15,7 +15,7 @@
 
 static struct settings settings;
 static const char *device, *rebind_option = "";
-static bool dry_run, overwrite;
+static bool dry_run, look_only, overwrite;
 
 static void note_call(void)
 {
@@ -24,8 +24,9 @@ static void note_call(void)
 
 	(void)path_printf(path, sizeof(path), "%s/../calls", settings.sysfs);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	(void)snprintf(line, sizeof(line), "%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
-		overwrite ? " overwrite" : "", *rebind_option ? " " : "", rebind_option);
+	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
+		look_only ? " look-only" : "", overwrite ? " overwrite" : "", *rebind_option ? " " : "",
+		rebind_option);
 	if (fd < 0 || write(fd, line, strlen(line)) < 0)
 		exit(3);
 }
@@ -203,12 +204,13 @@ static int rebind(void)
 
 int main(int argc, char **argv)
 {
-	enum { OPTION_REBIND = 1, OPTION_OVERWRITE, OPTION_DRY_RUN, OPTION_TIMEOUT };
+	enum { OPTION_REBIND = 1, OPTION_OVERWRITE, OPTION_DRY_RUN, OPTION_LOOK_ONLY, OPTION_TIMEOUT };
 	static const struct option options[] = {
 		SETTINGS_LONG_OPTIONS,
 		{ "rebind", required_argument, NULL, OPTION_REBIND },
 		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 		{},
 	};
@@ -222,6 +224,8 @@ int main(int argc, char **argv)
 			overwrite = true;
 		else if (c == OPTION_DRY_RUN)
 			dry_run = true;
+		else if (c == OPTION_LOOK_ONLY)
+			look_only = true;
 		else if (c != OPTION_TIMEOUT && settings_option(&settings, c, optarg) <= 0)
 			return 2;
 	}

@@ -205,6 +205,9 @@ START_TEST(nobody_is_asked_about_what_cannot_be_done)
 					    DISK, "vfio-pci", 1, "dry-run", "b", 1)),
 		"enforced");
 	ck_assert_str_eq(questions(h), "");
+	/* Nor may it be in the way of anybody. */
+	ck_assert_uint_eq(calls(h, "dry-run look-only"), calls(h, "dry-run"));
+	ck_assert_uint_gt(calls(h, "dry-run look-only"), 0);
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
 	end(h, user);
 }

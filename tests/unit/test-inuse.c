@@ -14,6 +14,7 @@
 struct stage {
 	struct mock *m;
 	const char *device;
+	bool look_only;
 	char reason[300];
 };
 
@@ -37,7 +38,7 @@ static int check(struct stage *s)
 	sysfs_init(&sysfs, &s->m->settings);
 	d = mock_device(&sysfs, s->device);
 	s->reason[0] = '\0';
-	r = inuse_check(d, s->reason, sizeof(s->reason));
+	r = inuse_check(d, s->look_only, s->reason, sizeof(s->reason));
 	sysfs_device_free(d);
 	sysfs_done(&sysfs);
 	return r;
@@ -167,6 +168,28 @@ START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 	drop_capabilities();
 	assert_used(
 		&s, "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
+	mock_free(s.m);
+}
+END_TEST
+
+/* For somebody who may not disturb others: then only who can be seen is noticed. */
+START_TEST(nothing_is_opened_where_looking_must_do)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	s.look_only = true;
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
+	drop_capabilities();
+	assert_free(&s);
+	beside(&s, "proc/self/mountinfo", "23 21 0:0 / /mnt rw,noatime shared:1 - ext4 /dev/root rw\n");
+	assert_used(&s, "/dev/sda is mounted on /mnt");
+	beside(&s, "proc/self/mountinfo", "");
+	mock_group(s.m, 7, s.device, NULL);
+	mock_attr(s.m, "/class/vfio/7", "dev", "1:3\n");
+	mock_bind(s.m, s.device, "vfio-pci");
+	beside_link(&s, "dev/vfio/7", "7");
+	assert_free(&s);
 	mock_free(s.m);
 }
 END_TEST
@@ -448,9 +471,10 @@ END_TEST
 
 SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, bridge_is_always_in_use,
 	disk_that_can_be_had_exclusively_is_free, disk_whose_node_is_missing_or_another_s_is_taken_for_used,
-	disk_that_cannot_be_opened_is_taken_for_used, folder_that_cannot_be_looked_at,
-	drive_without_a_medium_is_free, slash_in_a_disk_s_name, mounted_disk_s_mount_point_is_named,
-	partition_is_named_before_its_disk, swap_is_named, what_is_made_of_a_disk_is_named,
-	mount_of_another_namespace_is_named_by_a_process, nvme_multipath_heads_are_followed,
-	interface_that_is_part_of_another, interface_with_an_address, interface_in_another_network_namespace,
-	open_drm_device, open_vfio_device, open_vfio_group_without_an_iommu, tree_that_never_ends)
+	disk_that_cannot_be_opened_is_taken_for_used, nothing_is_opened_where_looking_must_do,
+	folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, slash_in_a_disk_s_name,
+	mounted_disk_s_mount_point_is_named, partition_is_named_before_its_disk, swap_is_named,
+	what_is_made_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
+	nvme_multipath_heads_are_followed, interface_that_is_part_of_another, interface_with_an_address,
+	interface_in_another_network_namespace, open_drm_device, open_vfio_device,
+	open_vfio_group_without_an_iommu, tree_that_never_ends)
