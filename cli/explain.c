@@ -69,9 +69,8 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	r = sysfs_device_lookup(&sysfs, args[0], &d);
 	if (r < 0)
 		return cli_fail("%s: %s", args[0],
-			r == -ENODEV	 ? "no such device (try `ls /sys/bus/*/devices`)"
-			: r == -ENOTUNIQ ? "more than one bus has a device of that name; say BUS/NAME"
-					 : strerror(-r));
+			r == -ENODEV ? "no such device (try `ls /sys/bus/*/devices`)"
+				     : sysfs_lookup_error(r));
 	if (!sysfs_device_is_supported(d))
 		return cli_fail("%s %s: has no driver_override file, so its driver cannot be chosen", d->bus,
 			d->name);

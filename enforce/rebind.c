@@ -237,16 +237,12 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 		(void)w.device->device.ops->group(&w.device->device, &members, &n);
 		sysfs.progress = &report->progress;
 	}
-	if (r == -ENODEV || r == -ENAMETOOLONG)
-		moved_say(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "%.256s: no such device", name);
-	else if (r == -EINVAL)
-		moved_say(m, STATE_FAILED, MOVE_INVALID, "%.256s: not a device's name or path", name);
-	else if (r == -ENOTUNIQ)
-		moved_say(m, STATE_FAILED, MOVE_INVALID,
-			"%.256s: on more than one bus, or behind more than one controller; say BUS/NAME",
-			name);
-	else if (r < 0)
-		moved_say(m, STATE_FAILED, MOVE_FAILED, "%.256s: %s", name, strerror(-r));
+	if (r < 0)
+		moved_say(m, STATE_FAILED,
+			r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
+			: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
+							   : MOVE_FAILED,
+			"%.256s: %s", name, sysfs_lookup_error(r));
 	else if (!sysfs_device_is_supported(w.device))
 		moved_say(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override", w.device->bus,
 			w.device->name);

@@ -77,11 +77,7 @@ static int release_named(struct sysfs *sysfs, const char *name)
 	int r = sysfs_device_lookup(sysfs, name, &d);
 
 	if (r < 0) {
-		log_line(LOG_ERR, "%s: %s", name,
-			r == -ENODEV ? "no such device"
-			: r == -ENOTUNIQ
-				? "on more than one bus, or behind more than one controller; say BUS/NAME"
-				: strerror(-r));
+		log_line(LOG_ERR, "%s: %s", name, sysfs_lookup_error(r));
 		return r;
 	}
 	return release_one(d, sysfs->progress);

@@ -184,3 +184,18 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 	}
 	return -ENODEV;
 }
+
+const char *sysfs_lookup_error(int r)
+{
+	switch (-r) {
+	case ENODEV:
+	case ENAMETOOLONG:
+		return "no such device";
+	case EINVAL:
+		return "not a device's name or path";
+	case ENOTUNIQ:
+		return "on more than one bus, or behind more than one controller; say BUS/NAME";
+	default:
+		return strerror(-r);
+	}
+}

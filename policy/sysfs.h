@@ -90,6 +90,9 @@ int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, st
  */
 int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret);
 
+/* What to say of the error, to the person who gave the name. */
+const char *sysfs_lookup_error(int r);
+
 struct sysfs_device *sysfs_device_free(struct sysfs_device *d);
 
 static inline void sysfs_device_freep(struct sysfs_device **d)
