@@ -36,7 +36,7 @@ enum {
 		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },                                        \
 		{ "only-if-changed", no_argument, NULL, OPTION_ONLY_IF_CHANGED },                            \
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },                                            \
-		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },                                            \
+		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },                                        \
 	{                                                                                                    \
 		"timeout", required_argument, NULL, OPTION_TIMEOUT                                           \
 	}
