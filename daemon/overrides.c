@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes to driver_override; see overrides.h. */
 #include "overrides.h"
+#include "rebinding.h"
 #include "survey.h"
 
 #include <limits.h>
@@ -112,6 +113,16 @@ bool overrides_watch(struct service *s, struct device_entry *e)
 	return put_in(u, wd, e) >= 0;
 }
 
+/* Also when the file has gone: the look says what is there now. What our own enforcer is about is looked at
+ * when it is done, and not half-way. */
+static void look_at(struct service *s, const struct device_entry *e)
+{
+	const char *bus = e->field[FIELD_BUS], *name = e->field[FIELD_NAME];
+
+	if (!rebinding_is_about(s, bus, name))
+		survey_want(s, bus, name, TRIGGER_LOOK);
+}
+
 static int on_written(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	_Alignas(struct inotify_event) char buffer[16384];
@@ -131,9 +142,7 @@ static int on_written(sd_event_source *source, int fd, uint32_t revents, void *u
 				survey_want_all(s, TRIGGER_LOOK);
 			if (!is_there(u, i, e->wd))
 				continue;
-			/* Also when the file has gone: the look says what is there now. */
-			survey_want(s, u->v[i].entry->field[FIELD_BUS], u->v[i].entry->field[FIELD_NAME],
-				TRIGGER_LOOK);
+			look_at(s, u->v[i].entry);
 			if (e->mask & IN_IGNORED)
 				take_out(u, i);
 		}

@@ -332,6 +332,14 @@ int rebinding_error(const struct rebinding_result *result, sd_bus_error *error)
 	return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "%s", result->reason);
 }
 
+bool rebinding_is_about(const struct service *s, const char *bus, const char *name)
+{
+	for (const struct rebinding *r = s->rebindings->first; r; r = r->next)
+		if (r->began && !r->dry_run && r->done && streq(r->bus, bus) && streq(r->name, name))
+			return true;
+	return false;
+}
+
 bool rebindings_busy(const struct service *s)
 {
 	return s->rebindings->first != NULL;

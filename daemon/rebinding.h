@@ -36,6 +36,9 @@ void rebindings_free(struct service *s);
 /* Somebody still works or waits. */
 bool rebindings_busy(const struct service *s);
 
+/* The enforcer is at work on this device, and somebody waits for its end, who looks at the device then. */
+bool rebinding_is_about(const struct service *s, const char *bus, const char *name);
+
 int rebinding_start(struct service *s, const struct rebinding_order *order,
 	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
 	struct rebinding **ret);
