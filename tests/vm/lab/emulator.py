@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """QEMU: the machine's own where it is new enough, else Debian 13's, unpacked into the cache and run from there.
 
-Before 8.1 its emulation is not fit for a kernel that changes its own code while it runs (static keys, probes): a CPU that
-translates code does not lock the page that another one is just writing, keeps what it has read, and goes round for ever in a
-breakpoint that has been taken out again. With three machines on two cores whose kernels switch a static key in a loop, all three
-of 7.2 were lost within 90 s, and none of 10.0 [measured].
+The emulation of 7.2 is not fit for a kernel that changes its own code while it runs (static keys, probes): a CPU goes round for
+ever in a breakpoint that has been taken out again. With three machines on two cores whose kernels switch a static key in a loop,
+all three of 7.2 were lost within 90 s, and none of 10.0 [measured]. The cause is probably that pages were not locked while code on
+them was translated, which came with 8.1; versions in between were not tried.
 """
 
 import os
