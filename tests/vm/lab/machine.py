@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -32,7 +31,7 @@ CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigati
            # An emulated CPU now and then takes an interrupt between the two instructions by which it goes to sleep until
            # there is one. With ticks also while it is idle it sleeps for a tick too long, and not for ever.
            "nohz=off "
-           # A guest that does not answer any more is asked by an NMI what each CPU and task does: see Machine.autopsy().
+           # A guest that does not answer any more is asked by an NMI what each CPU and task does: see lost.autopsy().
            "unknown_nmi_panic panic_print=0x41")
 
 # Five-level page tables are slow to walk in software. What is said to copy fast (ERMS: kernel and C library then copy and
@@ -52,10 +51,6 @@ class CommandFailed(LabError):
 
 class CommandTimeout(LabError):
     """A command in the guest did not end in time. It still runs there."""
-
-
-class LabFault(Exception):
-    """The guest does not answer, and that is the lab's fault: see Machine.verdict()."""
 
 
 class MachineDead(LabError):
@@ -226,7 +221,7 @@ class Machine:
 
     # Start and stop
 
-    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=240):
+    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=150):
         """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
         beginning. qemu: any further arguments. overlays: archives unpacked over the base. files: path in the guest
         -> content, (content, mode), link(target) or program(name)."""
@@ -464,59 +459,6 @@ class Machine:
             with open(os.path.join(self.log_dir, f"{self.name}.qemu"), encoding="utf-8", errors="replace") as stream:
                 return stream.read()
         return ""
-
-    def autopsy(self):
-        """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
-        verdict()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
-        its console, and ends it."""
-        looks = []
-        try:
-            with open(os.path.join(self.log_dir, f"{self.name}.lost"), "w", encoding="utf-8") as log:
-                for command in ("info registers -a", "info registers -a", "info lapic", "info pic"):
-                    looks.append(self.qmp("human-monitor-command", **{"command-line": command}))
-                    log.write(f"# {command}\n{looks[-1]}\n")
-                    time.sleep(2)
-            before = os.path.getsize(self.console)
-            self.qmp("inject-nmi")
-        except (LabError, OSError) as error:
-            return f"QEMU does not answer either: {error}", False
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.child.wait(180)  # as long as it writes
-        with open(self.console, encoding="utf-8", errors="replace") as stream:
-            stream.seek(before)
-            return self.verdict(looks, stream.read())
-
-    def lost(self):
-        """After an error: whether the guest does not answer any more, and why. Raises LabFault where that is the lab's
-        fault, and else says it."""
-        try:
-            self.run("journalctl -b --no-pager -n 100 -o short-monotonic", 60, check=False)
-            return False
-        except LabError:
-            # Of a signal that we have not sent: whatever a guest does, it cannot be to blame for that.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if self.child.wait(1) < 0:
-                    raise LabFault(f"QEMU died of signal {-self.child.returncode}") from None
-            text, blameless = self.autopsy()
-        if blameless:
-            raise LabFault(text)
-        print(f"# {self.guest} {self.name}: lost: {text}", flush=True)
-        return True
-
-    @staticmethod
-    def verdict(looks, told):
-        """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
-        all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. Or when a CPU is idle that
-        has a task to run: then it has slept through being told so."""
-        cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
-        tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)
-        waiting = sorted({name for name, state in tasks if state == "D"})
-        text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
-        idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
-        asleep = any(running != "0" and current == "0" for running, current in re.findall(
-            r"cpu#\d+.*?\.nr_running\s*: (\d+).*?\.curr->pid\s*: (\d+)", told, re.DOTALL))
-        text += "; one sleeps though it has a task to run" if asleep else ""
-        return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle or asleep
 
     def kernel_log(self):
         """The kernel's log: the full one from the guest, else what the console got of it."""

@@ -24,7 +24,7 @@ import tempfile
 import time
 import traceback
 
-from . import build, guest, machine
+from . import build, guest, lost, machine
 
 # What a scenario file may say about a machine. The first seven go to Machine.start().
 START_KEYS = ("cpus", "memory", "cmdline", "devices", "qemu", "files", "timeout")
@@ -49,10 +49,11 @@ NO_GUARD = {f"/etc/systemd/system/driver-override-guard.{kind}": machine.link("/
             for kind in ("service", "socket")}
 NO_SERVICE = {"/etc/systemd/system/driver-overrided.service": machine.link("/dev/null")}
 # An emulated machine now and then does not come up on a busy host (a timer of a virtual CPU is lost before user
-# space is reached). Nothing has been tested by then, so it may try again, once, and that is printed.
-BOOT_TRIES = 2
-# The same of one whose QEMU crashed, or that cannot be reached any more though nothing in it spins or waits, see Machine.lost().
-# It is booted anew, once.
+# space is reached). Nothing has been tested by then, so it may try again, and that is printed.
+BOOT_TRIES = 3
+# A guest with which something went wrong by a fault of the lab's, shown by what it left (see lost.py), is booted anew, as often
+# as this at most, and that is printed.
+ANEW = 2
 
 _loading = []
 
@@ -106,8 +107,9 @@ class Boot:
         self.guest, self.file, self.machine_name, self.scenarios = guest_name, file, machine_name, scenarios
         self.settings = file.machines[machine_name]
         self.title = file.name + (f"/{machine_name}" if machine_name else "")
-        self.log_name = f"{guest_name}-{file.name}" + (f"-{machine_name}" if machine_name else "")
-        self.may_be_lost = True
+        self.name = f"{guest_name}-{file.name}" + (f"-{machine_name}" if machine_name else "")
+        self.log_name = self.name
+        self.anew = 0
 
     def run(self, image, build_dir, log_dir, report):
         """report(words, reason or None, seconds) for every scenario, and for the kernel's log."""
@@ -118,13 +120,14 @@ class Boot:
                 told.add(words)
                 report(words, reason, seconds)
 
-        try:
-            self._attempt(image, build_dir, log_dir, report_once)
-        except machine.LabFault as error:
-            print(f"# {self.guest} {self.title}: not to be reached, once more from its boot: {error}", flush=True)
-            self.log_name += "-again"
-            self.may_be_lost = False
-            self._attempt(image, build_dir, log_dir, report_once)
+        while True:
+            try:
+                self._attempt(image, build_dir, log_dir, report_once)
+                return
+            except lost.LabFault as fault:
+                self.anew += 1
+                print(f"# {self.guest} {self.title}: the lab's fault, once more from its boot: {fault}", flush=True)
+                self.log_name = f"{self.name}-again{self.anew}"
 
     def _attempt(self, image, build_dir, log_dir, report):
         waiting = list(self.scenarios)
@@ -142,16 +145,19 @@ class Boot:
                     declared = waiting[0]
                     reached = "guest lost in: " + declared.words
                     begun = time.monotonic()
-                    reason, lost = self._one(vm, declared)
+                    reason, gone = self._one(vm, declared)
                     waiting.pop(0)
                     report(declared.words, reason, time.monotonic() - begun)
-                    if lost:
+                    if gone:
                         raise machine.MachineDead("crashed or hangs")
                 self._logs(vm, log_dir)
                 begun = time.monotonic()
-                report("kernel log is clean", self._trouble(vm), time.monotonic() - begun)
+                trouble = self._trouble(vm)
+                if trouble:
+                    self._examine(vm)
+                report("kernel log is clean", trouble, time.monotonic() - begun)
                 print(f"# {self.guest} {self.title}: {vm.cpu_seconds():.0f} s of CPU time", flush=True)
-        except machine.LabFault:
+        except lost.LabFault:
             raise
         except Exception as error:  # pylint: disable=broad-except
             with open(os.path.join(log_dir, self.log_name + ".failures"), "a", encoding="utf-8") as log:
@@ -177,13 +183,13 @@ class Boot:
                     if tries == BOOT_TRIES:
                         raise
                     print(f"# {self.guest} {self.title}: did not come up, once more: {first_line(error)}: "
-                          f"{console_trouble(log_dir, self.log_name)}", flush=True)
+                          f"{lost.why_deaf(vm) or console_trouble(log_dir, self.log_name)}", flush=True)
                     continue
                 if self.settings.get("settled", True):
                     try:
                         vm.boot_settled()
                     except machine.LabError:
-                        vm.lost()
+                        self._examine(vm)
                         raise
                 stack.push(attempt.pop_all())
             print(f"# {self.guest} {self.title}: booted in {time.monotonic() - begun:.0f} s "
@@ -208,26 +214,29 @@ class Boot:
                 trace = traceback.format_exc()
                 raise
         except machine.MachineDead as error:
-            reason, lost = f"guest lost: {first_line(error)}", True
+            reason, gone = f"guest lost: {first_line(error)}", True
         except Overdue:
-            reason, lost = f"not finished after {declared.timeout} s", False
+            reason, gone = f"not finished after {declared.timeout} s", False
         except AssertionError as error:
-            reason, lost = first_line(error) or asserted(error), False
+            reason, gone = first_line(error) or asserted(error), False
         except Exception as error:  # pylint: disable=broad-except
-            reason, lost = f"{type(error).__name__}: {first_line(error)}", False
+            reason, gone = f"{type(error).__name__}: {first_line(error)}", False
         finally:
             signal.alarm(0)
         with open(os.path.join(vm.log_dir, self.log_name + ".failures"), "a", encoding="utf-8") as log:
             log.write(f"{declared.words}\n{trace}\n")
         vm.note(f"# FAILED: {reason}")
+        return reason, self._examine(vm) or gone
+
+    def _examine(self, vm):
+        """lost.examine(), but when it has been booted anew often enough a fault of the lab's is printed and no more."""
         try:
-            lost = vm.lost() or lost
-        except machine.LabFault as fault:
-            if self.may_be_lost:
+            return lost.examine(vm)
+        except lost.LabFault as fault:
+            if self.anew < ANEW:
                 raise
-            print(f"# {self.guest} {self.title}: lost again: {fault}", flush=True)
-            lost = True
-        return reason, lost
+            print(f"# {self.guest} {self.title}: the lab's fault again: {fault}", flush=True)
+            return True
 
     def _logs(self, vm, log_dir):
         for kind, command in (("journal", "journalctl -b --no-pager -o short-monotonic"), ("dmesg", "dmesg")):

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What became of a guest with which something went wrong, and whether that is the lab's fault: then what it showed says nothing
+about the project, and it may be booted anew. Each fault is told by what it leaves behind, not by what it looks like:
+
+- QEMU died of a signal: whatever a guest does, it cannot be to blame for that.
+- A CPU is deaf: it may take interrupts, and its controller waits for the end of one that it never began with. No timer and
+  no device reaches it any more, while the interrupts between CPUs, which are above those, do: half of the guest goes on.
+  Linux says that an interrupt has ended before it lets others in.
+- Nothing runs and nothing waits, or a CPU sleeps that has a task to run: what should have woken it has got lost.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+
+from .machine import LabError
+
+INTERRUPT_FLAG = 1 << 9  # of RFLAGS
+
+
+class LabFault(Exception):
+    """What went wrong is the lab's fault."""
+
+
+def monitor(vm, command):
+    return vm.qmp("human-monitor-command", **{"command-line": command})
+
+
+def in_service(registers, controllers):
+    """{CPU: vectors} of the CPUs that may take interrupts though some are in service, from `info registers -a` and, for
+    each CPU, `info lapic`, all of one moment."""
+    flags = [int(value, 16) for value in re.findall(r"RFL=(\w+)", registers)]
+    found = {}
+    for number, (value, controller) in enumerate(zip(flags, controllers)):
+        vectors = re.search(r"^ISR\s+(\d[\d ]*)$", controller, re.MULTILINE)
+        if vectors and value & INTERRUPT_FLAG:
+            found[number] = vectors[1].split()
+    return found
+
+
+def deaf(vm, looks=3, pause=0.5):
+    """Of a machine whose QEMU runs: what is to be said of a CPU that is deaf each time one looks; None if none is. The
+    machine stands still for each look, so that flags and controller are of one moment."""
+    seen = None
+    for _ in range(looks):
+        vm.qmp("stop")
+        try:
+            registers = monitor(vm, "info registers -a")
+            controllers = [monitor(vm, f"info lapic {number}") for number in range(registers.count("RFL="))]
+        finally:
+            vm.qmp("cont")
+        now = in_service(registers, controllers)
+        seen = now if seen is None else {cpu: vectors for cpu, vectors in seen.items() if now.get(cpu) == vectors}
+        if not seen:
+            return None
+        time.sleep(pause)
+    return "; ".join(f"CPU {cpu} is deaf: it may be interrupted, and interrupt {', '.join(vectors)} is never ended"
+                     for cpu, vectors in seen.items())
+
+
+def why_deaf(vm):
+    """deaf() of a machine whose QEMU may be gone, or was never there."""
+    with contextlib.suppress(LabError):
+        return deaf(vm) if vm.control else None
+    return None
+
+
+def autopsy(vm):
+    """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
+    verdict()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
+    its console, and ends it."""
+    looks = []
+    try:
+        with open(os.path.join(vm.log_dir, f"{vm.name}.lost"), "w", encoding="utf-8") as log:
+            for command in ("info registers -a", "info registers -a", "info lapic", "info pic"):
+                looks.append(monitor(vm, command))
+                log.write(f"# {command}\n{looks[-1]}\n")
+                time.sleep(2)
+        before = os.path.getsize(vm.console)
+        vm.qmp("inject-nmi")
+    except (LabError, OSError) as error:
+        return f"QEMU does not answer either: {error}", False
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        vm.child.wait(180)  # as long as it writes
+    with open(vm.console, encoding="utf-8", errors="replace") as stream:
+        stream.seek(before)
+        return verdict(looks, stream.read())
+
+
+def verdict(looks, told):
+    """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
+    all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. Or when a CPU is idle that
+    has a task to run: then it has slept through being told so."""
+    cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
+    tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)
+    waiting = sorted({name for name, state in tasks if state == "D"})
+    text = "; then ".join(", ".join("halted" if halted == "1" else f"at {rip}" for rip, halted in look) for look in cpus)
+    idle = bool(tasks) and not waiting and all(halted == "1" for look in cpus for _, halted in look)
+    asleep = any(running != "0" and current == "0" for running, current in re.findall(
+        r"cpu#\d+.*?\.nr_running\s*: (\d+).*?\.curr->pid\s*: (\d+)", told, re.DOTALL))
+    text += "; one sleeps though it has a task to run" if asleep else ""
+    return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle or asleep
+
+
+def examine(vm):
+    """After anything that went wrong with a guest: whether it does not answer any more. Raises LabFault where the lab is to
+    blame for what went wrong; of another guest that does not answer it prints what there is to see."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        if vm.child.wait(1) < 0:  # of a signal that we have not sent
+            raise LabFault(f"QEMU died of signal {-vm.child.returncode}")
+    if fault := why_deaf(vm):
+        raise LabFault(fault)
+    try:
+        vm.run("journalctl -b --no-pager -n 100 -o short-monotonic", 60, check=False)
+        return False
+    except LabError:
+        text, blameless = autopsy(vm)
+    if blameless:
+        raise LabFault(text)
+    print(f"# {vm.guest} {vm.name}: lost: {text}", flush=True)
+    return True
