@@ -3,8 +3,8 @@
  * Stands for `driver-override rebind` on a mock tree, where no kernel binds anything: decides by the policy
  * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
- * (until that line is gone; "slow": also in a dry run) or "BUS/NAME silent". Each call is a line in
- * SYSFS/../calls.
+ * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
+ * "BUS/NAME silent". Each call is a line in SYSFS/../calls.
  */
 #include "apply.h"
 #include "store.h"
@@ -114,7 +114,7 @@ static void keep_record(
 
 static int act(struct sysfs_device *d, const struct decision *decision)
 {
-	char own[256], override[OVERRIDE_MAX], driver[256];
+	char own[256], override[OVERRIDE_MAX], driver[256], text[1024];
 	struct record record;
 	bool recorded = record_read(settings.state_dir, d->bus, d->name, d->inode, &record) >= 0;
 	const char *state = decision->kind == DECISION_NOTHING					? "unmanaged"
@@ -143,6 +143,10 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 	}
 	if (dry_run)
 		return say(state, "", "", decision);
+	if (fault("half-way", text, sizeof(text)))
+		write_override(d, "");
+	while (fault("half-way", text, sizeof(text)))
+		(void)usleep(10000);
 	if (decision->kind == DECISION_NOTHING || decision->kind == DECISION_DEFAULT) {
 		write_override(d, "");
 		bind_to(d, own);

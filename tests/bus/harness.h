@@ -11,6 +11,9 @@
 
 #include <systemd/sd-bus.h>
 
+#define ROOT_PATH "/org/driveroverrides1"
+#define MANAGER "org.driveroverrides1.Manager"
+
 /* For anything that is waited for, on however slow a machine. */
 #define PATIENCE_USEC (60U * UINT64_C(1000000))
 
@@ -52,6 +55,9 @@ sd_bus *connect_as(struct harness *h, uid_t uid);
 sd_bus_message *call(struct harness *h, const char *member, const char *types, ...);
 sd_bus_message *call_on(struct harness *h, sd_bus *bus, const char *path, const char *interface,
 	const char *member, const char *types, ...);
+
+/* Sends the manager a call on a connection and does not wait for its reply. */
+void send_call(sd_bus *bus, const char *member, const char *types, ...);
 
 /* What the call returns as its only string; on an error, its name behind the last dot, with a "!". */
 const char *set(struct harness *h, const char *bus, const char *name, const char *driver);

@@ -24,15 +24,9 @@ START_TEST(a_slow_device_holds_up_no_other)
 {
 	struct harness *h = begin();
 	sd_bus *other = connect_as(h, 0);
-	sd_bus_message *m = NULL;
 
 	faults(h, "pci/" CARD " wait\n");
-	ck_assert_int_ge(sd_bus_message_new_method_call(other, &m, "org.driveroverrides1",
-				 "/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride"),
-		0);
-	ck_assert_int_ge(sd_bus_message_append(m, "sssa{sv}", "pci", CARD, "vfio-pci", 0), 0);
-	ck_assert_int_ge(sd_bus_send(other, m, NULL), 0);
-	ck_assert_int_ge(sd_bus_flush(other), 0);
+	send_call(other, "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 0);
 	while (calls(h, "pci/" CARD) < 2)
 		(void)usleep(10000);
 	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
@@ -41,7 +35,6 @@ START_TEST(a_slow_device_holds_up_no_other)
 	/* The same device has to wait for its turn, and then gets it. */
 	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
-	(void)sd_bus_message_unref(m);
 	(void)sd_bus_flush_close_unref(other);
 	harness_free(h);
 }

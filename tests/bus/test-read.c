@@ -6,7 +6,6 @@
 
 #include <json-c/json.h>
 
-#define MANAGER "org.driveroverrides1.Manager"
 #define DEVICE "org.driveroverrides1.Device"
 
 static const char rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n";

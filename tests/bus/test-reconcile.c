@@ -168,6 +168,34 @@ START_TEST(an_override_that_is_written_is_noticed)
 }
 END_TEST
 
+/* Its every write is heard, and what stands there between two of them is no state of the device. */
+START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
+{
+	struct harness *h = harness_new();
+	sd_bus *other = connect_as(h, 0);
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	faults(h, "pci/" CARD " half-way\n");
+	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
+	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
+		(void)usleep(10000);
+	/* Devices are looked at in the order in which that was asked for: CARD's look would be over by then.
+	 */
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
+	tell(h, "change", "pci", DISK);
+	wait_property(h, "pci", DISK, "State", "foreign");
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "vfio-pci");
+	faults(h, "");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "enforced");
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
 /* Somebody's udevadm trigger: the enforcer writes the override again and notes what it found. */
 START_TEST(an_event_for_what_has_drifted_does_not_make_it_a_task)
 {
@@ -234,20 +262,13 @@ static void policy_during_a_call(const char *driver, bool dry_run)
 {
 	struct harness *h = harness_new();
 	sd_bus *other;
-	sd_bus_message *m = NULL, *reply = NULL;
-	uint64_t serial;
+	sd_bus_message *reply = NULL;
 
 	three_devices(h);
 	service_start(h);
 	other = connect_as(h, 0);
 	faults(h, "pci/" CARD " slow\n");
-	ck_assert_int_ge(sd_bus_message_new_method_call(other, &m, "org.driveroverrides1",
-				 "/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride"),
-		0);
-	ck_assert_int_ge(sd_bus_message_append(m, "sss", "pci", CARD, driver), 0);
-	ck_assert_int_ge(sd_bus_message_append(m, "a{sv}", 1, "dry-run", "b", dry_run), 0);
-	ck_assert_int_ge(sd_bus_send(other, m, &serial), 0);
-	ck_assert_int_ge(sd_bus_flush(other), 0);
+	send_call(other, "SetOverride", "sssa{sv}", "pci", CARD, driver, 1, "dry-run", "b", (int)dry_run);
 	while (calls(h, "pci/" CARD " dry-run") < 1)
 		(void)usleep(1000);
 	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
@@ -270,7 +291,6 @@ static void policy_during_a_call(const char *driver, bool dry_run)
 	if (!dry_run)
 		ck_assert(sd_bus_message_is_method_error(reply, NULL));
 	(void)sd_bus_message_unref(reply);
-	(void)sd_bus_message_unref(m);
 	(void)sd_bus_flush_close_unref(other);
 	harness_free(h);
 }
@@ -464,7 +484,7 @@ START_TEST(events_without_a_change_write_nothing)
 END_TEST
 
 SUITE_MAIN("bus-reconcile", 300, an_override_that_is_written_is_noticed,
-	what_was_there_before_the_service_is_moved,
+	what_the_enforcer_is_half_way_through_is_not_looked_at, what_was_there_before_the_service_is_moved,
 	a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
 	what_is_given_back_once_is_given_back_again, a_hot_plugged_device_that_lost_its_first_probe_is_moved,
 	drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
