@@ -3,9 +3,9 @@
 about the project, and it may be booted anew. Each fault is told by what it leaves behind, not by what it looks like:
 
 - QEMU died of a signal: whatever a guest does, it cannot be to blame for that.
-- A CPU is deaf: it may take interrupts, and its controller waits for the end of one that it never began with. No timer and
-  no device reaches it any more, while the interrupts between CPUs, which are above those, do: half of the guest goes on.
-  Linux says that an interrupt has ended before it lets others in.
+- A CPU is deaf: it may take interrupts, and its controller waits for the end of one that it never began with, though Linux
+  ends an interrupt before it lets others in. Or it sleeps although one waits for it. Then no timer wakes it any more, while
+  calls from other CPUs may: half of the guest goes on.
 - Nothing runs and nothing waits, or a CPU sleeps that has a task to run: what should have woken it has got lost.
 """
 
@@ -28,21 +28,30 @@ def monitor(vm, command):
     return vm.qmp("human-monitor-command", **{"command-line": command})
 
 
-def in_service(registers, controllers):
-    """{CPU: vectors} of the CPUs that may take interrupts though some are in service, from `info registers -a` and, for
-    each CPU, `info lapic`, all of one moment."""
-    flags = [int(value, 16) for value in re.findall(r"RFL=(\w+)", registers)]
+def _vectors(name, controller):
+    found = re.search(rf"^{name}\s+(\d[\d ]*)$", controller, re.MULTILINE)
+    return ", ".join(found[1].split()) if found else ""
+
+
+def unheard(registers, controllers):
+    """{CPU: what} of the CPUs that may be interrupted and are not, from `info registers -a` and, for each CPU, `info lapic`,
+    all of one moment."""
     found = {}
-    for number, (value, controller) in enumerate(zip(flags, controllers)):
-        vectors = re.search(r"^ISR\s+(\d[\d ]*)$", controller, re.MULTILINE)
-        if vectors and value & INTERRUPT_FLAG:
-            found[number] = vectors[1].split()
+    cpus = re.findall(r"RFL=(\w+).*?HLT=(\d)", registers, re.DOTALL)
+    for number, ((flags, halted), controller) in enumerate(zip(cpus, controllers)):
+        begun, waiting = _vectors("ISR", controller), _vectors("IRR", controller)
+        if not int(flags, 16) & INTERRUPT_FLAG:
+            continue
+        if begun:
+            found[number] = f"interrupt {begun} is never ended"
+        elif waiting and halted == "1":
+            found[number] = f"sleeps though interrupt {waiting} waits"
     return found
 
 
 def deaf(vm, looks=3, pause=0.5):
     """Of a machine whose QEMU runs: what is to be said of a CPU that is deaf each time one looks; None if none is. The
-    machine stands still for each look, so that flags and controller are of one moment."""
+    machine stands still for each look, so that registers and controllers are of one moment."""
     seen = None
     for _ in range(looks):
         vm.qmp("stop")
@@ -51,13 +60,12 @@ def deaf(vm, looks=3, pause=0.5):
             controllers = [monitor(vm, f"info lapic {number}") for number in range(registers.count("RFL="))]
         finally:
             vm.qmp("cont")
-        now = in_service(registers, controllers)
-        seen = now if seen is None else {cpu: vectors for cpu, vectors in seen.items() if now.get(cpu) == vectors}
+        now = unheard(registers, controllers)
+        seen = now if seen is None else {cpu: what for cpu, what in seen.items() if now.get(cpu) == what}
         if not seen:
             return None
         time.sleep(pause)
-    return "; ".join(f"CPU {cpu} is deaf: it may be interrupted, and interrupt {', '.join(vectors)} is never ended"
-                     for cpu, vectors in seen.items())
+    return "; ".join(f"CPU {cpu} is deaf: {what}" for cpu, what in seen.items())
 
 
 def why_deaf(vm):
