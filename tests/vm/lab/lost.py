@@ -112,12 +112,23 @@ def verdict(looks, told):
     return f"CPUs {text}; {len(tasks)} tasks, waiting for the kernel: {' '.join(waiting) or 'none'}", idle or asleep
 
 
+def ended(vm):
+    """How a QEMU that is gone has ended, and why, by its last word."""
+    reason = "it said nothing"
+    with contextlib.suppress(LabError):
+        if word := vm.control and vm.control.wait_event(lambda event: event["event"] == "SHUTDOWN", 1):
+            reason = word["data"].get("reason", "no reason given")
+    return f"QEMU ended with status {vm.child.returncode}: {reason}"
+
+
 def examine(vm):
     """After anything that went wrong with a guest: whether it does not answer any more. Raises LabFault where the lab is to
     blame for what went wrong; of another guest that does not answer it prints what there is to see."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         if vm.child.wait(1) < 0:  # of a signal that we have not sent
             raise LabFault(f"QEMU died of signal {-vm.child.returncode}")
+        print(f"# {vm.guest} {vm.name}: lost: {ended(vm)}", flush=True)
+        return True
     if fault := why_deaf(vm):
         raise LabFault(fault)
     try:
