@@ -6,6 +6,7 @@ about the project, and it may be booted anew. Each fault is told by what it leav
 - A CPU is deaf: it may take interrupts, and its controller waits for the end of one that it never began with, though Linux
   ends an interrupt before it lets others in. Or it sleeps although one waits for it. Then no timer wakes it any more, while
   calls from other CPUs may: half of the guest goes on.
+- RCU has counted no tick on an idle CPU for as long as it takes to complain. The guests' kernels tick on idle CPUs, too (nohz=off).
 - Nothing runs and nothing waits, or a CPU sleeps that has a task to run: what should have woken it has got lost.
 """
 
@@ -75,6 +76,13 @@ def why_deaf(vm):
     return None
 
 
+def without_ticks(console):
+    """What a kernel's console says of an idle CPU that got no tick while RCU waited for it; None. Of RCU's line of a CPU the
+    second and third number behind "idle=" are not 0 where it is busy or in an interrupt."""
+    found = re.search(r"rcu:\s+(\d+)-\S+ \(0 ticks this GP\) idle=\w+/0/0x0 ", console)
+    return f"CPU {found[1]} has had no tick for long though it is idle, says RCU" if found else None
+
+
 def autopsy(vm):
     """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
     verdict()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
@@ -127,6 +135,10 @@ def examine(vm):
     with contextlib.suppress(subprocess.TimeoutExpired):
         if vm.child.wait(1) < 0:  # of a signal that we have not sent
             raise LabFault(f"QEMU died of signal {-vm.child.returncode}")
+    with open(vm.console, encoding="utf-8", errors="replace") as stream:
+        if fault := without_ticks(stream.read()):
+            raise LabFault(fault)
+    if vm.child.returncode is not None:
         print(f"# {vm.guest} {vm.name}: lost: {ended(vm)}", flush=True)
         return True
     if fault := why_deaf(vm):
