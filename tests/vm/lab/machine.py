@@ -221,7 +221,7 @@ class Machine:
 
     # Start and stop
 
-    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=150):
+    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=240):
         """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
         beginning. qemu: any further arguments. overlays: archives unpacked over the base. files: path in the guest
         -> content, (content, mode), link(target) or program(name)."""
