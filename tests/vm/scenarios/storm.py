@@ -9,15 +9,7 @@ from lab.guarding import CONF, full, pid, plug_guaranteed, prefer_lab, pull, sta
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0", 2: "0000:03:00.0"}
-# An emulated CPU that its host gives no time, while the other one waits in a hold, can stand still for longer than the usual limit
-# of a second (seen once in a dozen storms); what is looked for here is what does not depend on that.
-LIMIT = """[Service]
-ExecStart=
-ExecStart=/usr/libexec/driver-override-guard --hold-limit-ms 2000
-"""
-MACHINE = dict(guard=True, files={
-    CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci"),
-    "/etc/systemd/system/driver-override-guard.service.d/limit.conf": LIMIT})
+MACHINE = dict(guard=True, files={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
 
 # Three coldplugs of all devices, one after the other; network namespaces, made and deleted; and "add" written into
 # uevent files, at least so often, and on until somebody says that it is enough.
