@@ -34,6 +34,7 @@ MACHINE_KEYS = START_KEYS + (
     "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone
     "service",      # True: with driver-overrided; else it is masked, and nobody moves what enforcer and guard have left
     "settled",      # False: scenarios begin as soon as the shell answers, maybe before the boot is over
+    "alone",        # True: no other machine runs beside it, for what it shows is about time
     "kernel_log",   # regular expressions: lines of the kernel's log that this machine provokes on purpose
 )
 
@@ -297,6 +298,12 @@ class Runner:
             print(f"FAIL {boot.guest} {boot.title}: {words}: {reason}", flush=True)
 
     def run(self, boots):
+        for boot in boots:
+            if boot.settings.get("alone"):
+                self._side_by_side([boot])
+        self._side_by_side([boot for boot in boots if not boot.settings.get("alone")])
+
+    def _side_by_side(self, boots):
         context = multiprocessing.get_context("fork")
         waiting, running = list(boots), {}
         try:
