@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* overridectl check [FILE…]: errors and warnings of the policy. Needs no service. Status 1 on an error. */
-#include "cli.h"
-#include "warnings.h"
+#include "cli/cli.h"
+#include "cli/lint.h"
 
 #include <json-c/json.h>
 

@@ -3,8 +3,8 @@
  * usage. */
 #pragma once
 
-#include "../policy/policy.h"
-#include "../policy/settings.h"
+#include "policy/policy.h"
+#include "policy/settings.h"
 
 struct cli {
 	struct settings settings;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* overridectl explain DEVICE: every rule that matches, which one decides, and why. Needs no service. */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "../explain/explanation.h"
+#include "explain/explanation.h"
 
 #include <json-c/json.h>
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* driver-overrided: starts, takes its name once it has something to show, runs, leaves. */
-#include "authorize.h"
-#include "bus.h"
-#include "drop-in.h"
-#include "explaining.h"
-#include "groups.h"
-#include "operation.h"
-#include "overrides.h"
-#include "owners.h"
-#include "rebinding.h"
-#include "reconcile.h"
-#include "recovery.h"
-#include "survey.h"
-#include "uevents.h"
-#include "watching.h"
+#include "daemon/bus/polkit.h"
+#include "daemon/bus/bus.h"
+#include "daemon/operation/drop-in.h"
+#include "daemon/bus/bus-explain.h"
+#include "daemon/table/group-table.h"
+#include "daemon/operation/operation.h"
+#include "daemon/watch/watch-override.h"
+#include "daemon/watch/watch-vfio.h"
+#include "daemon/reconcile/rebind-queue.h"
+#include "daemon/reconcile/reconcile.h"
+#include "daemon/reconcile/recovery.h"
+#include "daemon/refresh/refresh.h"
+#include "daemon/watch/watch-udev.h"
+#include "daemon/watch/watch-policy.h"
 
 #include <getopt.h>
 #include <malloc.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What belongs to the service as a whole: its policy, what it says of itself; see service.h. */
-#include "announce.h"
-#include "service.h"
-#include "survey.h"
+#include "daemon/bus/bus-signals.h"
+#include "daemon/service.h"
+#include "daemon/refresh/refresh.h"
 
-#include "../policy/index.h"
-#include "../policy/vfio.h"
+#include "policy/rule-index.h"
+#include "policy/vfio-driver.h"
 
 #include <stdarg.h>
 #include <syslog.h>

@@ -5,9 +5,9 @@
  */
 #pragma once
 
-#include "devices.h"
+#include "daemon/table/device-table.h"
 
-#include "../policy/policy.h"
+#include "policy/policy.h"
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>

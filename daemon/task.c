@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Work in a process of its own; see task.h. */
-#include "task.h"
+#include "daemon/task.h"
 
 #include <fcntl.h>
 #include <signal.h>

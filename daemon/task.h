@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "../policy/util.h"
+#include "base/util.h"
 
 #include <systemd/sd-event.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Makes sysfs agree with a decision about one device; see apply.h. */
-#include "apply.h"
-#include "binding.h"
-#include "intent.h"
-#include "log.h"
-#include "store.h"
+#include "enforce/apply.h"
+#include "sysfs/binding.h"
+#include "state/intent.h"
+#include "base/log.h"
+#include "state/store.h"
 
-#include "../policy/iommu.h"
-#include "../policy/vfio.h"
+#include "sysfs/iommu.h"
+#include "policy/vfio-driver.h"
 
 #include <stdarg.h>
 

@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "../policy/decide.h"
-#include "../policy/record.h"
-#include "../policy/sysfs.h"
+#include "policy/decide.h"
+#include "state/record.h"
+#include "sysfs/sysfs.h"
 
 enum state {
 	STATE_UNMANAGED, /* no decision, no override */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Loads modules; see module.h. */
-#include "module.h"
+#include "enforce/module.h"
 
 #include <fcntl.h>
 #include <signal.h>

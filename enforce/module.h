@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "../policy/sysfs.h"
+#include "sysfs/sysfs.h"
 
 #define MODULE_WHY_MAX 256
 

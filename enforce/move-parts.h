@@ -2,8 +2,8 @@
 /* What the way there (move.c) and the way back (move-back.c) have in common. */
 #pragma once
 
-#include "binding.h"
-#include "move.h"
+#include "sysfs/binding.h"
+#include "enforce/move.h"
 
 /* A device on its way: what it was like before anything was done, and what is wanted. */
 struct move {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Moves a device to the driver that was decided; see move.h. */
-#include "move-parts.h"
-#include "inuse.h"
-#include "log.h"
-#include "module.h"
-#include "store.h"
+#include "enforce/move-parts.h"
+#include "enforce/in-use.h"
+#include "base/log.h"
+#include "enforce/module.h"
+#include "state/store.h"
 
-#include "../policy/iommu.h"
-#include "../policy/vfio.h"
+#include "sysfs/iommu.h"
+#include "policy/vfio-driver.h"
 
 #include <stdarg.h>
 

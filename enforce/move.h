@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "apply.h"
-#include "binding.h"
+#include "enforce/apply.h"
+#include "sysfs/binding.h"
 
 enum move_error {
 	MOVE_DONE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is decided for one device, and why; see explanation.h. */
-#include "explanation.h"
-#include "text.h"
+#include "explain/explanation.h"
+#include "base/utf8.h"
 
 #include <json-c/json.h>
 

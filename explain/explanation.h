@@ -2,9 +2,9 @@
 /* All there is to say about what is decided for one device, and why; as JSON, the same from every program. */
 #pragma once
 
-#include "../policy/decide.h"
-#include "../policy/record.h"
-#include "../policy/sysfs.h"
+#include "policy/decide.h"
+#include "state/record.h"
+#include "sysfs/sysfs.h"
 
 struct json_object;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which buses a policy can match; see buses.h. */
-#include "buses.h"
+#include "guard/buses.h"
 
 #include <fnmatch.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The policy that is in force, and whether the kernel waits for us; see guard.h. */
-#include "guard.h"
-#include "buses.h"
+#include "guard/guard.h"
+#include "guard/buses.h"
 
-#include "../enforce/bounded.h"
-#include "../policy/index.h"
+#include "base/child.h"
+#include "policy/rule-index.h"
 
 #include <sys/eventfd.h>
 

@@ -8,10 +8,10 @@
  */
 #pragma once
 
-#include "followup.h"
-#include "holding.h"
+#include "guard/first-probe.h"
+#include "guard/hold.h"
 
-#include "../policy/policy.h"
+#include "policy/policy.h"
 
 #include <stdatomic.h>
 

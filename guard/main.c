@@ -4,13 +4,13 @@
  * This thread does what is slow and rare: policy that changed, lost messages, records, status. It sleeps
  * unless there is something to do.
  */
-#include "guard.h"
-#include "uevent.h"
+#include "guard/guard.h"
+#include "guard/uevent.h"
 
-#include "../enforce/intent.h"
-#include "../enforce/log.h"
-#include "../enforce/store.h"
-#include "../policy/watch.h"
+#include "state/intent.h"
+#include "base/log.h"
+#include "state/store.h"
+#include "policy/policy-watch.h"
 
 #include <getopt.h>
 #include <malloc.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How the guard is doing, for other programs; see guard.h. */
-#include "guard.h"
+#include "guard/guard.h"
 
-#include "../enforce/store.h"
+#include "state/store.h"
 
 int guard_write_record(
 	const struct guard *g, const struct hold_counters *c, const struct followup_counters *f)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The kernel's own uevents; see uevent.h. */
-#include "uevent.h"
+#include "guard/uevent.h"
 
 #include <fcntl.h>
 #include <linux/netlink.h>

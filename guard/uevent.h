@@ -2,7 +2,7 @@
 /* The kernel's own uevents: netlink group 1, long before udev passes them on. */
 #pragma once
 
-#include "../policy/util.h"
+#include "base/util.h"
 
 #include <limits.h>
 

@@ -3,10 +3,10 @@
  * (threads.c). */
 #pragma once
 
-#include "guard.h"
-#include "uevent.h"
+#include "guard/guard.h"
+#include "guard/uevent.h"
 
-#include "../policy/sysfs.h"
+#include "sysfs/sysfs.h"
 
 /* What a thread needs, made before the first event so that nothing is allocated at one. */
 struct worker {

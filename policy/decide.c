@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the policy says about a device; see decide.h. */
-#include "decide.h"
-#include "index.h"
-#include "vfio.h"
+#include "policy/decide.h"
+#include "policy/rule-index.h"
+#include "policy/vfio-driver.h"
 
 /* The first rule in order that matches or may match; NULL: none. */
 static const struct rule *first_match(

@@ -8,8 +8,8 @@
  */
 #pragma once
 
-#include "match.h"
-#include "policy.h"
+#include "policy/match.h"
+#include "policy/policy.h"
 
 enum decision_kind {
 	DECISION_NOTHING, /* not to be touched */

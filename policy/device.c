@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keeps what a device answered; see device.h. */
-#include "device.h"
+#include "policy/device.h"
 
 struct attr_answer {
 	struct attr_answer *next;

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "util.h"
+#include "base/util.h"
 
 enum fact {
 	FACT_BUS,	 /* the bus's name */

@@ -4,7 +4,7 @@
  * settled by its hash, a glob by what stands before its first special character, and only then fnmatch()
  * is asked.
  */
-#include "match.h"
+#include "policy/match.h"
 
 #include <fnmatch.h>
 #include <strings.h>

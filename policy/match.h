@@ -2,7 +2,7 @@
 /* Whether a rule matches a device. */
 #pragma once
 
-#include "rule.h"
+#include "policy/rule.h"
 
 enum match {
 	MATCH_NO,

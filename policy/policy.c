@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds the policy files of all directories and reads them in their order; see policy.h. */
-#include "policy.h"
-#include "vfio.h"
+#include "policy/policy.h"
+#include "policy/vfio-driver.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>

@@ -7,8 +7,8 @@
  */
 #pragma once
 
-#include "rule.h"
-#include "settings.h"
+#include "policy/rule.h"
+#include "policy/settings.h"
 
 #include <sys/types.h>
 #include <time.h>

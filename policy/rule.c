@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys and values of a rule: what is allowed, what it means; see rule.h. */
-#include "rule.h"
-#include "vfio.h"
+#include "policy/rule.h"
+#include "policy/vfio-driver.h"
 
 static bool is_glob(char c)
 {

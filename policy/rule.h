@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "device.h"
+#include "policy/device.h"
 
 #define DRIVER_NAME_MAX 127
 

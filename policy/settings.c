@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where every program looks; see settings.h. */
-#include "settings.h"
-#include "util.h"
+#include "policy/settings.h"
+#include "base/util.h"
 
 #include <fcntl.h>
 

@@ -7,7 +7,7 @@
  * Programs are run in turn, and of each the fastest half of its runs counts: on a machine that does other
  * things as well the slow half tells about those.
  */
-#include "bench.h"
+#include "tests/bench/bench.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -5,10 +5,10 @@
  * devices exist nowhere, so this is deciding alone; with the index as the guard and the sweep have it, and
  * without as `event` does it.
  */
-#include "../unit/fake.h"
-#include "bench.h"
-#include "decide.h"
-#include "index.h"
+#include "tests/unit/fixtures/fake-device.h"
+#include "tests/bench/bench.h"
+#include "policy/decide.h"
+#include "policy/rule-index.h"
 
 #define RULES 1000U
 #define ROUNDS 60U

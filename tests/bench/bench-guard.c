@@ -12,12 +12,12 @@
  * programs of the machine disturb single messages. Ends with 1 when memory was allocated before a device was
  * let go.
  */
-#include "bench.h"
-#include "watched.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/kernel-calls.h"
 
-#include "../../guard/guard.h"
-#include "../../guard/uevent.h"
-#include "../../enforce/intent.h"
+#include "guard/guard.h"
+#include "guard/uevent.h"
+#include "state/intent.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>

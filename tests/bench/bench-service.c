@@ -5,7 +5,7 @@
  * change. Of each the fastest of several runs counts: a machine that does other things as well only adds to
  * it.
  */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <fcntl.h>
 #include <time.h>

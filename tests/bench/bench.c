@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the benchmarks share; see bench.h. */
-#include "bench.h"
+#include "tests/bench/bench.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a client of the service does: calls, properties, signals; see harness.h. */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <stdarg.h>
 

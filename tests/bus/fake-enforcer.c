@@ -6,8 +6,8 @@
  * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
  * "BUS/NAME silent". Each call is a line in SYSFS/../calls.
  */
-#include "apply.h"
-#include "store.h"
+#include "enforce/apply.h"
+#include "state/store.h"
 
 #include <fcntl.h>
 #include <getopt.h>

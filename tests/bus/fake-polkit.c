@@ -4,7 +4,7 @@
  * yes", "ACTION no", "ACTION challenge", "ACTION error" or "ACTION wait" (no answer, ever), and notes each
  * question in argv[2]: "ACTION interactive=0 bus=pci name=… driver=…".
  */
-#include "util.h"
+#include "base/util.h"
 
 #include <systemd/sd-bus.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The service on a private bus and a mock tree; see harness.h. */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <fcntl.h>
 #include <signal.h>

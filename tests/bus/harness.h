@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "mock.h"
-#include "suite.h"
+#include "tests/unit/fixtures/mock-sysfs.h"
+#include "tests/unit/fixtures/suite.h"
 
 #include <systemd/sd-bus.h>
 

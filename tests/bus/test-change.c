@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What root may have the service do: set, clear, apply; and what is there when something goes wrong. */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which policy files set and clear are about: their own, of each kind; never a person's, and none that is
  * hidden. */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #define CARD_FILE "10-set-pci-" CARD ".conf"
 #define RUN_FILE "05-run-pci-" CARD ".conf"

@@ -3,7 +3,7 @@
  * Who may do what. The caller is another user than the service, which only root can arrange; as root the
  * tests run.
  */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <signal.h>
 #include <sys/stat.h>

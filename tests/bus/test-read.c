@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What everybody may ask the service: objects, properties, signals. */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <fcntl.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the service does by itself: what is not yet as decided is moved, what has drifted away is shown. */
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

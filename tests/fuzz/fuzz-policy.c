@@ -4,8 +4,8 @@
  * and given back. What must hold for every file is checked here; what must not happen at all, the sanitizers
  * see.
  */
-#include "decide.h"
-#include "fake.h"
+#include "policy/decide.h"
+#include "tests/unit/fixtures/fake-device.h"
 
 /* Lines are short and rules independent of each other, so a large file shows nothing that this does not. */
 #define SIZE_MOST 16384U

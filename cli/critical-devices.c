@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Finds what a machine cannot do without; see precious.h. */
+#include "cli/critical-devices.h"
+
+#include <limits.h>
+#include <mntent.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+static int add_devpath(struct precious *p, struct strings *list, const char *root, const char *path)
+{
+	_cleanup_(freep) char *real = realpath(path, NULL);
+	const char *devpath = real ? startswith(real, root) : NULL;
+	const char *copy;
+
+	if (!devpath || !startswith(devpath, "/devices/"))
+		return 0;
+	copy = arena_strdup(&p->arena, devpath);
+	return copy ? strings_add(list, copy) : -ENOMEM;
+}
+
+/* The head of a multipath NVMe disk is below no controller; its subsystem's folder has links to all of them.
+ */
+static int add_nvme_controllers(struct precious *p, const char *root, const char *path)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char subsystem[PATH_MAX], controller[PATH_MAX];
+	const struct dirent *e;
+	int r = 0;
+
+	if (path_join(subsystem, sizeof(subsystem), path, "/..", NULL) < 0)
+		return 0;
+	dir = opendir(subsystem);
+	while (r >= 0 && dir && (e = readdir(dir)))
+		if (startswith(e->d_name, "nvme") && e->d_type == DT_LNK &&
+			path_join(controller, sizeof(controller), subsystem, "/", e->d_name, NULL) >= 0)
+			r = add_devpath(p, &p->disks, root, controller);
+	return r;
+}
+
+/* A block device and, where it is made of others (dm, md), those, all the way down. */
+static int add_disk(struct precious *p, const char *root, const char *path, unsigned depth)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char below[PATH_MAX];
+	const struct dirent *e;
+	int r = add_devpath(p, &p->disks, root, path);
+
+	if (r >= 0 && strstr(path, "/nvme-subsystem/"))
+		r = add_nvme_controllers(p, root, path);
+	if (r < 0 || depth > 16 || path_printf(below, sizeof(below), "%s/slaves", path) < 0)
+		return r;
+	dir = opendir(below);
+	while (r >= 0 && dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.' &&
+			path_printf(below, sizeof(below), "%s/slaves/%s", path, e->d_name) >= 0)
+			r = add_disk(p, root, below, depth + 1);
+	return r;
+}
+
+/* btrfs and others show a device number of their own: then the mount's source says which it is. */
+static dev_t root_device(void)
+{
+	FILE *f = setmntent("/proc/self/mounts", "re");
+	const struct mntent *m;
+	struct stat st;
+	dev_t dev = 0;
+
+	if (stat("/", &st) >= 0 && major(st.st_dev) != 0) {
+		dev = st.st_dev;
+	} else if (f) {
+		while ((m = getmntent(f)))
+			if (streq(m->mnt_dir, "/") && stat(m->mnt_fsname, &st) >= 0 && S_ISBLK(st.st_mode))
+				dev = st.st_rdev;
+	}
+	if (f)
+		(void)endmntent(f);
+	return dev;
+}
+
+int precious_find(struct precious *p, const struct settings *settings)
+{
+	_cleanup_(freep) char *root = realpath(settings->sysfs, NULL);
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX];
+	const struct dirent *e;
+	dev_t dev = settings->sysfs_given ? 0 : root_device();
+	int r = 0;
+
+	if (!root)
+		return negative_errno();
+	if (dev && path_printf(path, sizeof(path), "%s/dev/block/%u:%u", root, major(dev), minor(dev)) >= 0) {
+		_cleanup_(freep) char *real = realpath(path, NULL);
+
+		r = real ? add_disk(p, root, real, 0) : 0;
+	}
+	if (path_printf(path, sizeof(path), "%s/class/net", root) < 0)
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	while (r >= 0 && dir && (e = readdir(dir))) {
+		/* Those without a device (lo, bridges, tunnels) need no driver of a bus. */
+		if (e->d_name[0] != '.' &&
+			path_printf(path, sizeof(path), "%s/class/net/%s/device", root, e->d_name) >= 0 &&
+			access(path, F_OK) == 0)
+			r = add_devpath(p, &p->cards, root, path);
+	}
+	return r;
+}
+
+void precious_done(struct precious *p)
+{
+	strings_done(&p->disks);
+	strings_done(&p->cards);
+	arena_done(&p->arena);
+}
+
+static bool is_above_one(const struct strings *list, const char *devpath)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const char *rest = startswith(list->v[i], devpath);
+
+		if (rest && (*rest == '/' || *rest == '\0'))
+			return true;
+	}
+	return false;
+}
+
+bool precious_is_root_disk(const struct precious *p, const char *devpath)
+{
+	return is_above_one(&p->disks, devpath);
+}
+
+bool precious_is_network(const struct precious *p, const char *devpath)
+{
+	/* The device of the interface itself: a bridge above ten of them is not the only card. */
+	for (size_t i = 0; i < p->cards.n; i++) {
+		const char *rest = startswith(p->cards.v[i], devpath);
+
+		/* virtio: the interface's device is virtioN below the PCI function. */
+		if (rest && (*rest == '\0' || startswith(rest, "/virtio")))
+			return true;
+	}
+	return false;
+}

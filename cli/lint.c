@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is no error in a policy, but probably not meant; see warnings.h. */
+#include "cli/lint.h"
+#include "cli/critical-devices.h"
+
+#include "policy/decide.h"
+#include "sysfs/iommu.h"
+#include "sysfs/sysfs.h"
+#include "policy/vfio-driver.h"
+
+#include <libkmod.h>
+
+struct context {
+	struct warnings *warnings;
+	const struct policy *policy;
+	struct sysfs sysfs;
+	struct sysfs_device **devices;
+	size_t n_devices;
+	int r;
+};
+
+static void warn(struct context *c, const struct rule *rule, const char *text)
+{
+	struct warnings *w = c->warnings;
+
+	if (text && w->n == w->allocated) {
+		size_t want = w->allocated ? 2 * w->allocated : 16;
+		struct policy_error *v = reallocarray(w->v, want, sizeof(*v));
+
+		text = v ? text : NULL;
+		w->v = v ? v : w->v;
+		w->allocated = v ? want : w->allocated;
+	}
+	if (!text) {
+		c->r = -ENOMEM;
+		return;
+	}
+	w->v[w->n++] = (struct policy_error){ rule->file, rule->line, text };
+}
+
+/* Whether any bus has a driver of that name right now. */
+static bool driver_is_registered(const struct sysfs *sysfs, const char *driver)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX];
+	const struct dirent *e;
+
+	if (path_printf(path, sizeof(path), "%s/bus", sysfs->root) < 0)
+		return false;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.' &&
+			path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", sysfs->root, e->d_name,
+				driver) >= 0 &&
+			access(path, F_OK) == 0)
+			return true;
+	return false;
+}
+
+static bool module_exists(struct kmod_ctx *kmod, const char *name)
+{
+	struct kmod_list *list = NULL;
+	bool found = kmod && kmod_module_new_from_lookup(kmod, name, &list) >= 0 && list;
+
+	kmod_module_unref_list(list);
+	return found;
+}
+
+static void unknown_driver(struct context *c, struct kmod_ctx *kmod, const struct rule *rule, const char *key,
+	const char *driver)
+{
+	/* A module of another name may have it; Module= then says which, and is looked up instead. */
+	if (driver_is_registered(&c->sysfs, driver) ||
+		module_exists(kmod, rule->module ? rule->module : driver))
+		return;
+	warn(c, rule,
+		arena_printf(&c->warnings->arena,
+			"%s=%s: no such driver is registered, and no module of the name %s is installed", key,
+			driver, rule->module ? rule->module : driver));
+}
+
+static void unknown_drivers(struct context *c)
+{
+	struct kmod_ctx *kmod = kmod_new(NULL, NULL);
+
+	if (kmod)
+		(void)kmod_load_resources(kmod);
+	for (size_t i = 0; i < c->policy->n_rules; i++) {
+		const struct rule *rule = c->policy->rules[i];
+
+		if (rule->driver.kind == DRIVER_NAMED)
+			unknown_driver(c, kmod, rule, "Driver", rule->driver.name);
+		if (rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED)
+			unknown_driver(c, kmod, rule, "Group", rule->group_driver.name);
+	}
+	kmod_unref(kmod);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && streq(a, b));
+}
+
+static bool has_pattern(const struct condition *c, const struct pattern *wanted)
+{
+	for (const struct pattern *p = c->any; p; p = p->next)
+		if (streq(p->text, wanted->text) || streq(p->text, "*"))
+			return true;
+	return false;
+}
+
+/* Whether whatever `later` matches was matched by `earlier`: each condition of that one is at least as wide.
+ */
+static bool covers(const struct rule *earlier, const struct rule *later)
+{
+	for (const struct condition *wide = earlier->conditions; wide; wide = wide->next) {
+		bool found = false;
+
+		for (const struct condition *c = later->conditions; c && !found; c = c->next) {
+			if (c->fact != wide->fact || !same_text(c->attr, wide->attr))
+				continue;
+			found = true;
+			for (const struct pattern *p = c->any; p && found; p = p->next)
+				found = has_pattern(wide, p);
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* The rule that decides for the devices that `rule` matches, when it itself decides for none of them. */
+static const struct rule *beaten_on_this_machine(const struct context *c, const struct rule *rule)
+{
+	const struct rule *winner = NULL;
+
+	for (size_t i = 0; i < c->n_devices; i++) {
+		struct decision decision;
+
+		if (rule_match(rule, &c->devices[i]->device, NULL) != MATCH_YES)
+			continue;
+		policy_decide_own(c->policy, &c->devices[i]->device, &decision);
+		if (decision.rule == rule)
+			return NULL;
+		winner = decision.rule;
+	}
+	return winner;
+}
+
+static void never_reached(struct context *c)
+{
+	for (size_t i = 0; i < c->policy->n_rules; i++) {
+		const struct rule *rule = c->policy->rules[i], *earlier = NULL;
+
+		for (size_t k = 0; k < i && !earlier; k++)
+			if (covers(c->policy->rules[k], rule))
+				earlier = c->policy->rules[k];
+		if (!earlier)
+			earlier = beaten_on_this_machine(c, rule);
+		if (earlier)
+			warn(c, rule,
+				arena_printf(&c->warnings->arena,
+					"[device %s] is never reached: %s:%u [device %s] decides first",
+					rule->label, earlier->file, earlier->line, earlier->label));
+	}
+}
+
+/* Whether the device would lose the driver that it works with now. */
+static bool is_taken_away(const struct sysfs_device *d, const struct decision *decision)
+{
+	char driver[256];
+
+	if (decision->kind != DECISION_NONE && decision->kind != DECISION_DRIVER)
+		return false;
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
+		return true;
+	return !streq(driver, decision->driver);
+}
+
+static void precious_devices(struct context *c, const struct settings *settings)
+{
+	_cleanup_(precious_done) struct precious precious = {};
+	size_t cards = 0, caught = 0;
+	const struct rule *last = NULL;
+
+	if (precious_find(&precious, settings) < 0)
+		return; /* a machine without a root disk or a network, a mock tree: nothing to lose */
+
+	for (size_t i = 0; i < c->n_devices; i++) {
+		struct sysfs_device *d = c->devices[i];
+		struct decision decision;
+		bool taken;
+
+		if (policy_decide(c->policy, &d->device, &decision) < 0) {
+			c->r = -ENOMEM;
+			return;
+		}
+		taken = is_taken_away(d, &decision);
+		decision_done(&decision);
+		if (taken && precious_is_root_disk(&precious, d->devpath))
+			warn(c, decision.rule,
+				arena_printf(&c->warnings->arena,
+					"[device %s] takes %s %s away from its driver, and the root file "
+					"system is on it",
+					decision.rule->label, d->bus, d->name));
+		if (precious_is_network(&precious, d->devpath)) {
+			cards++;
+			caught += taken;
+			last = taken ? decision.rule : last;
+		}
+	}
+	if (cards > 0 && caught == cards)
+		warn(c, last,
+			arena_printf(&c->warnings->arena,
+				"[device %s] leaves the machine without a network card: %s", last->label,
+				cards == 1 ? "it takes the only one" : "it takes the last one"));
+}
+
+/* Once for each rule: of its devices the first that VFIO would not have, or not safely. */
+static void without_iommu(struct context *c)
+{
+	_cleanup_(freep) bool *warned = calloc(c->policy->n_rules + 1, sizeof(*warned));
+
+	if (!warned)
+		c->r = -ENOMEM;
+	for (size_t i = 0; warned && i < c->n_devices; i++) {
+		struct sysfs_device *d = c->devices[i];
+		struct decision decision;
+		enum iommu iommu;
+		const char *text;
+
+		policy_decide_own(c->policy, &d->device, &decision);
+		if (decision.kind != DECISION_DRIVER || !driver_is_vfio(decision.driver) ||
+			warned[decision.rule->order])
+			continue;
+		/* That its group is made later is as it should be. */
+		iommu = sysfs_device_iommu(d);
+		text = iommu_consequence(iommu);
+		if (!text || iommu == IOMMU_LATER)
+			continue;
+		warned[decision.rule->order] = true;
+		warn(c, decision.rule,
+			arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
+				decision.rule->label, d->bus, d->name, decision.driver, text));
+	}
+}
+
+int warnings_find(struct warnings *warnings, const struct settings *settings, const struct policy *policy)
+{
+	struct context c = { .warnings = warnings, .policy = policy };
+
+	sysfs_init(&c.sysfs, settings);
+	c.sysfs.settled = true;
+	if (sysfs_enumerate(&c.sysfs, &c.devices, &c.n_devices) == -ENOMEM)
+		return -ENOMEM;
+	if (!settings->sysfs_given)
+		unknown_drivers(&c);
+	never_reached(&c);
+	precious_devices(&c, settings);
+	without_iommu(&c);
+	sysfs_devices_free(c.devices, c.n_devices);
+	sysfs_done(&c.sysfs);
+	return c.r;
+}
+
+void warnings_done(struct warnings *warnings)
+{
+	free(warnings->v);
+	arena_done(&warnings->arena);
+	*warnings = (struct warnings){};
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The Explain method: reads a device's files, so it runs in a process of its own. */
+#pragma once
+
+#include "daemon/service.h"
+
+/* 1: the answer comes later; negative errno. */
+int explaining_start(struct service *s, sd_bus_message *call, const char *bus, const char *name);
+
+bool explaining_busy(void);
+/* Those that are under way get no answer. */
+void explaining_stop(void);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.driveroverrides1.Group: one object for each IOMMU group that has a device of ours. */
+#include "daemon/bus/bus-signals.h"
+#include "daemon/bus/bus.h"
+#include "daemon/table/group-table.h"
+
+static const struct group *group_of(struct service *s, const char *path)
+{
+	const char *id = startswith(path, BUS_GROUPS "/");
+
+	return id ? groups_find(s, id) : NULL;
+}
+
+static int find(
+	sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret, sd_bus_error *error)
+{
+	(void)bus;
+	(void)interface;
+	(void)error;
+	if (!group_of(userdata, path))
+		return 0;
+	/* What is found is the service: the group is looked up again when it is asked. */
+	*ret = userdata;
+	return 1;
+}
+
+static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error)
+{
+	size_t n = groups_count(userdata), k = 0;
+	char **v = calloc(n + 1, sizeof(char *));
+
+	(void)bus;
+	(void)prefix;
+	(void)error;
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		v[k] = group_path(group_id(groups_at(userdata, i)));
+		if (v[k])
+			k++;
+	}
+	*ret = v;
+	return 0;
+}
+
+static int append_members(sd_bus_message *reply, const struct group *g, bool blockers)
+{
+	int r = sd_bus_message_open_container(reply, 'a', "o");
+
+	for (size_t i = 0; r >= 0 && i < g->n; i++) {
+		_cleanup_(freep) char *path = NULL;
+
+		if (blockers && !group_is_blocked_by(g->members[i]))
+			continue;
+		path = device_path(g->members[i]);
+		r = path ? sd_bus_message_append(reply, "o", path) : -ENOMEM;
+	}
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get(sd_bus *bus, const char *path, const char *interface, const char *property,
+	sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	const struct group *g = group_of(userdata, path);
+
+	(void)bus;
+	(void)interface;
+	(void)error;
+	if (!g)
+		return -ENOENT;
+	if (streq(property, "Id"))
+		return sd_bus_message_append(reply, "s", group_id(g));
+	if (streq(property, "Viable"))
+		return sd_bus_message_append(reply, "b", (int)group_is_viable(g));
+	return append_members(reply, g, streq(property, "Blockers"));
+}
+
+static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
+	SD_BUS_PROPERTY("Id", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("Members", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("Viable", "b", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("Blockers", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE), SD_BUS_VTABLE_END };
+
+int group_bus_add(struct service *s)
+{
+	int r = sd_bus_add_fallback_vtable(s->bus, NULL, BUS_GROUPS, GROUP_INTERFACE, vtable, find, s);
+
+	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_GROUPS, enumerate, s);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The beginning and the end of calls that change something; see operation.h. */
+#include "daemon/bus/bus.h"
+#include "daemon/operation/operation-steps.h"
+
+#include "base/utf8.h"
+
+#include <stdarg.h>
+
+/* Calls that are under way; each costs some memory and now and then a process. */
+#define OPERATIONS_MAX 256U
+/* Of one connection: nobody shall take the others' place. */
+#define OPERATIONS_OF_ONE_MAX 32U
+/* Of one user but root, over as many connections as there may be; and of all: anybody may ask for these. */
+#define DRY_RUNS_OF_USER_MAX 16U
+#define DRY_RUNS_MAX 64U
+/* Likewise those that are looked at before they are allowed, or wait for polkit: the bus lets nobody wait for
+ * more than 128 answers at once, and then no user could be asked about any more. */
+#define UNAUTHORIZED_OF_USER_MAX 8U
+#define UNAUTHORIZED_MAX 64U
+
+uint64_t operation_now(const struct service *s)
+{
+	uint64_t usec = 0;
+
+	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &usec);
+	return usec;
+}
+
+uint64_t operation_left(const struct operation *o, uint64_t reserve)
+{
+	uint64_t at = operation_now(o->service) + reserve;
+
+	return o->deadline > at ? o->deadline - at : 0;
+}
+
+static void free_operation(struct operation *o)
+{
+	struct operation **at = &o->service->operations->first;
+
+	while (*at && *at != o)
+		at = &(*at)->next;
+	if (*at) {
+		*at = o->next;
+		o->service->operations->n--;
+	}
+	if (o->staging)
+		staging_remove(o->staging);
+	o->authorization = authorization_free(o->authorization);
+	o->task = task_forget(o->task);
+	o->rebinding = rebinding_forget(o->rebinding);
+	o->survey = survey_forget(o->survey);
+	o->timer = sd_event_source_disable_unref(o->timer);
+	applying_free(o->all);
+	plan_done(&o->plan);
+	(void)sd_bus_message_unref(o->call);
+	free(o->bus);
+	free(o->name);
+	free(o->driver);
+	free(o->staging);
+	free(o);
+}
+
+/* The answer has been given: the others' turn. */
+void operation_finish(struct operation *o)
+{
+	struct service *s = o->service;
+
+	s->last_used = operation_now(s);
+	/* What the device needed meanwhile was left to this call, and it has not got that far. */
+	if (operation_changes_policy(o) && !o->options.dry_run && o->phase >= PHASE_PLAN &&
+		o->phase < PHASE_REBIND)
+		survey_want(s, o->bus, o->name, TRIGGER_EVENT);
+	free_operation(o);
+	changing_run_waiting(s);
+	applying_run_waiting(s);
+}
+
+void operation_fail_with(struct operation *o, const sd_bus_error *error)
+{
+	(void)sd_bus_reply_method_error(o->call, error);
+	operation_finish(o);
+}
+
+void operation_fail(struct operation *o, const char *name, const char *format, ...)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	(void)sd_bus_error_setfv(&error, name, format, ap);
+	va_end(ap);
+	operation_fail_with(o, &error);
+	sd_bus_error_free(&error);
+}
+
+void operation_fail_errno(struct operation *o, int r, const char *doing)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+
+	(void)sd_bus_error_set_errnof(&error, r, "%s: %s", doing, strerror(-r));
+	operation_fail_with(o, &error);
+	sd_bus_error_free(&error);
+}
+
+void operation_answer_state(struct operation *o)
+{
+	(void)sd_bus_reply_method_return(o->call, "s", o->result.state);
+	operation_finish(o);
+}
+
+/* -ETIMEDOUT and the like of a task, as an error; whatever it was about is left as it was. */
+void operation_task_failed(struct operation *o, int result, const char *doing)
+{
+	if (result == -ETIMEDOUT)
+		operation_fail(o, ERROR_STUCK, "%s does not come back", doing);
+	else
+		operation_fail_errno(o, result > 0 ? -result : result, doing);
+}
+
+/* What the caller's options mean for the enforcer. */
+struct rebinding_order operation_order(const struct operation *o, const char *bus, const char *name)
+{
+	return (struct rebinding_order){ .bus = bus,
+		.name = name,
+		.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
+			  : o->options.force		    ? REBIND_FORCE
+							    : REBIND_UNSET,
+		.overwrite = o->options.force,
+		.question = o->options.dry_run,
+		/* Anybody may ask, and nobody else's mount shall fail for that. */
+		.look_only = o->options.dry_run && o->uid != 0,
+		.usec = operation_left(o, RESERVE_USEC) };
+}
+
+/* The beginning: arguments, and who asks. */
+
+static void go(struct operation *o)
+{
+	int r = 0;
+
+	switch (o->kind) {
+	case OPERATION_SET:
+	case OPERATION_CLEAR:
+		changing_wait(o);
+		return;
+	case OPERATION_APPLY:
+		changing_rebind(o);
+		return;
+	case OPERATION_APPLY_ALL:
+		r = applying_all(o);
+		break;
+	case OPERATION_RELOAD:
+		r = applying_reload(o);
+		break;
+	}
+	if (r < 0)
+		operation_fail_errno(o, r, "starting");
+}
+
+static void authorized(void *userdata, const sd_bus_error *error)
+{
+	struct operation *o = userdata;
+
+	if (error) {
+		operation_fail_with(o, error);
+		return;
+	}
+	o->authorization = authorization_free(o->authorization);
+	if (o->asked)
+		o->deadline += operation_now(o->service) - o->asked;
+	go(o);
+}
+
+static void ask(struct operation *o)
+{
+	if (sd_bus_message_get_allow_interactive_authorization(o->call) > 0)
+		o->asked = operation_now(o->service);
+	authorization_ask(o->authorization);
+}
+
+static void seen_to_work(
+	void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+{
+	struct operation *o = userdata;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct plan unused = {};
+	int r;
+
+	(void)note;
+	o->task = NULL;
+	r = result != 0 ? 0 : planning_read(out, size, &unused, &error);
+	plan_done(&unused);
+	if (result != 0)
+		operation_task_failed(o, result, "reading the device's files");
+	else if (sd_bus_error_is_set(&error))
+		operation_fail_with(o, &error);
+	else if (r < 0)
+		operation_fail_errno(o, r, "planning");
+	else
+		ask(o);
+	sd_bus_error_free(&error);
+}
+
+/* Calls of a phase, or dry runs, that are under way; *ret_same: of this one's user. */
+static size_t count(const struct operation *o, bool dry_run, size_t *ret_same)
+{
+	size_t n = 0;
+
+	*ret_same = 0;
+	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
+		if (x->phase == PHASE_WHO || x->options.dry_run != dry_run ||
+			(!dry_run && x->phase != PHASE_AUTHORIZE))
+			continue;
+		n++;
+		*ret_same += x->uid == o->uid;
+	}
+	return n;
+}
+
+static void begin_dry_run(struct operation *o, bool is_root)
+{
+	size_t same, n = count(o, true, &same);
+
+	if (n > DRY_RUNS_MAX || (!is_root && same > DRY_RUNS_OF_USER_MAX))
+		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many dry runs are under way");
+	else
+		go(o);
+}
+
+/* Nobody is asked for a password for what cannot be done anyway. */
+static void begin_to_authorize(struct operation *o)
+{
+	size_t same, n = count(o, false, &same);
+	int r;
+
+	if (n > UNAUTHORIZED_MAX || same > UNAUTHORIZED_OF_USER_MAX)
+		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls wait for authorization");
+	else if (!operation_changes_policy(o))
+		ask(o);
+	else {
+		r = changing_plan(o, false, seen_to_work);
+		if (r < 0)
+			operation_fail_errno(o, r, "planning");
+	}
+}
+
+static void known(void *userdata, uid_t uid, bool is_root)
+{
+	struct operation *o = userdata;
+
+	o->uid = uid;
+	o->phase = PHASE_AUTHORIZE;
+	if (o->options.dry_run)
+		begin_dry_run(o, is_root);
+	else if (is_root)
+		go(o);
+	else
+		begin_to_authorize(o);
+}
+
+static int authorize(struct operation *o)
+{
+	const struct authorization_details details = { .bus = o->bus,
+		.name = o->name,
+		.driver = o->driver,
+		.force = o->options.force || o->options.rebind == REBIND_FORCE };
+
+	return authorize_start(o->service, o->call, &details, authorized, known, o, &o->authorization);
+}
+
+static int read_arguments(struct operation *o, sd_bus_error *error)
+{
+	static const unsigned allowed[] = {
+		[OPERATION_SET] = OPTION_RUNTIME | OPTION_REBIND | OPTION_GROUP | OPTION_BY | OPTION_MODULE |
+				  OPTION_FORCE | OPTION_DRY_RUN,
+		[OPERATION_CLEAR] =
+			OPTION_RUNTIME | OPTION_REBIND | OPTION_BY | OPTION_FORCE | OPTION_DRY_RUN,
+		[OPERATION_APPLY] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
+		[OPERATION_APPLY_ALL] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
+	};
+	const char *driver;
+	int r;
+
+	if (o->kind == OPERATION_RELOAD)
+		return 0;
+	if (o->kind == OPERATION_SET) {
+		r = sd_bus_message_read(o->call, "s", &driver);
+		if (r < 0)
+			return r;
+		if (!is_value(driver) || !driver_name_is_valid(driver))
+			return sd_bus_error_setf(error, ERROR_INVALID,
+				"%.*s is no driver's name, and not none, default or vfio",
+				(int)utf8_prefix(driver, 130), driver);
+		o->driver = strdup(driver);
+		if (!o->driver)
+			return -ENOMEM;
+	}
+	return options_read(o->call, allowed[o->kind], &o->options, error);
+}
+
+static int begin(struct operation *o, sd_bus_error *error)
+{
+	int r = read_arguments(o, error);
+
+	if (r < 0)
+		return r;
+	r = o->name ? bus_check_device(o->service, o->bus, o->name, error) : 0;
+	if (r < 0)
+		return r;
+	r = authorize(o);
+	return r < 0 ? r : 1;
+}
+
+static bool are_too_many(const struct operations *all, sd_bus_message *call)
+{
+	const char *sender = sd_bus_message_get_sender(call);
+	size_t n = 0;
+
+	for (const struct operation *o = all->first; o && sender; o = o->next)
+		n += streq(sd_bus_message_get_sender(o->call), sender);
+	return n >= OPERATIONS_OF_ONE_MAX || all->n >= OPERATIONS_MAX;
+}
+
+int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
+	const char *name, sd_bus_error *error)
+{
+	struct operations *all = s->operations;
+	struct operation *o, **at = &all->first;
+	int r;
+
+	if (are_too_many(all, call))
+		return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls are under way");
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	o->service = s;
+	o->kind = kind;
+	o->call = sd_bus_message_ref(call);
+	o->deadline = operation_now(s) + ANSWER_USEC;
+	while (*at)
+		at = &(*at)->next;
+	*at = o;
+	all->n++;
+	o->bus = bus ? strdup(bus) : NULL;
+	o->name = name ? strdup(name) : NULL;
+	r = (bus && !o->bus) || (name && !o->name) ? -ENOMEM : begin(o, error);
+	if (r < 0)
+		free_operation(o);
+	return r;
+}
+
+int operations_new(struct service *s)
+{
+	s->operations = calloc(1, sizeof(*s->operations));
+	return s->operations ? 0 : -ENOMEM;
+}
+
+bool operations_busy(const struct service *s)
+{
+	return s->operations->n > 0;
+}
+
+bool operations_about(const struct service *s, const char *bus, const char *name)
+{
+	for (const struct operation *o = s->operations->first; o; o = o->next)
+		if (o->phase >= PHASE_PLAN && !o->options.dry_run && o->name && streq(o->name, name) &&
+			streq(o->bus, bus))
+			return true;
+	return false;
+}
+
+void operations_free(struct service *s)
+{
+	if (!s->operations)
+		return;
+	while (s->operations->first)
+		free_operation(s->operations->first);
+	free(TAKE_PTR(s->operations));
+}

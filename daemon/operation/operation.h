@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A call that changes something, from its arguments to its answer: read and validate, authorize, plan, try,
+ * write, act, look, answer. Nothing of it waits; what it keeps between two steps are names, never pointers
+ * to devices or rules.
+ */
+#pragma once
+
+#include "daemon/service.h"
+
+enum operation_kind {
+	OPERATION_SET,
+	OPERATION_CLEAR,
+	OPERATION_APPLY,
+	OPERATION_APPLY_ALL,
+	OPERATION_RELOAD,
+};
+
+int operations_new(struct service *s);
+void operations_free(struct service *s);
+bool operations_busy(const struct service *s);
+/* Some call is about to do something to this device, or has just done it. */
+bool operations_about(const struct service *s, const char *bus, const char *name);
+
+/*
+ * Reads the rest of the call's arguments and takes it on: 1, and the answer comes later; negative errno with
+ * the error set. bus and name are NULL for those that are about all devices.
+ */
+int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
+	const char *name, sd_bus_error *error);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a survey does in its own process; see surveying.h. */
+#include "daemon/refresh/refresh-worker.h"
+#include "state/evaluate.h"
+
+#include "base/utf8.h"
+#include "sysfs/iommu.h"
+#include "policy/vfio-driver.h"
+
+int surveying_begin(struct surveying *s, const struct service *service, FILE *out, struct task_note *note)
+{
+	*s = (struct surveying){ .service = service, .out = out, .note = note };
+	sysfs_init(&s->sysfs, service->settings);
+	/* udev, which tells us of a device, comes long after the kernel has made its links. */
+	s->sysfs.settled = true;
+	return 0;
+}
+
+static void note(struct surveying *s, const struct sysfs_device *d)
+{
+	s->note->name[0] = '\0';
+	text_copy(s->note->bus, sizeof(s->note->bus), d->bus);
+	text_copy(s->note->name, sizeof(s->note->name), d->name);
+}
+
+/* Has the device asked for whatever the policy wants to know, under its own name. */
+static void ask(struct surveying *s, struct sysfs_device *d, bool grouped)
+{
+	const struct device_entry *known = devices_find(&s->service->devices, d->bus, d->name);
+	struct decision own;
+
+	if (s->blind || (known && known->hangs))
+		d->unreadable = true;
+	note(s, d);
+	policy_decide_own(s->service->policy, &d->device, &own);
+	if (grouped)
+		(void)device_text(&d->device, FACT_CLASS); /* bridges are no companions */
+}
+
+static void put(struct surveying *s, const char *text)
+{
+	text_put_utf8(s->out, text);
+	(void)fputc('\0', s->out);
+}
+
+static void put_number(struct surveying *s, uint64_t n)
+{
+	(void)fprintf(s->out, "%jx", (uintmax_t)n);
+	(void)fputc('\0', s->out);
+}
+
+static void put_gone(struct surveying *s, const char *bus, const char *name)
+{
+	put(s, bus);
+	put(s, name);
+	for (size_t i = 2; i < FIELD_COUNT; i++)
+		put(s, "");
+}
+
+/*
+ * Why the kernel keeps drivers off it, where one is to come that it would keep off; "": it does not. Members
+ * of a group follow one another, and all processes are looked at for the first only.
+ */
+static void look_for_owner(struct surveying *s, const struct sysfs_device *d, const struct decision *decision,
+	const char *driver, char *buf, size_t size)
+{
+	char group[sizeof(s->owned_group)];
+
+	buf[0] = '\0';
+	if (d->unreadable || driver[0] || decision->kind == DECISION_NONE ||
+		(decision->kind == DECISION_DRIVER && driver_leaves_dma(decision->driver)) ||
+		sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+		return;
+	if (!streq(group, s->owned_group)) {
+		text_copy(s->owned_group, sizeof(s->owned_group), group);
+		(void)iommu_group_is_owned(d, s->owned, sizeof(s->owned));
+	}
+	text_copy(buf, size, s->owned);
+}
+
+static void put_device(struct surveying *s, struct sysfs_device *d, const struct decision *decision)
+{
+	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
+	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
+	struct verdict verdict;
+	struct record record;
+	const char *path;
+	enum iommu iommu = IOMMU_GROUP;
+	bool recorded;
+
+	note(s, d);
+	path = device_text(&d->device, FACT_PATH);
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
+		driver[0] = '\0';
+	if (d->group_id)
+		text_copy(group, sizeof(group), d->group_id);
+	else if ((d->group_asked && d->n_members == 0) ||
+		 sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+		group[0] = '\0';
+	if (!d->unreadable && sysfs_device_override(d, override) < 0)
+		override[0] = '\0';
+	/* In this order: who writes an override has written the record before. */
+	recorded = record_read(s->service->settings->state_dir, d->bus, d->name, d->inode, &record) >= 0;
+	look_for_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
+	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
+		iommu = sysfs_device_iommu(d);
+	verdict_reach(&(struct seen){ .decision = decision,
+			      .record = recorded ? &record : NULL,
+			      .driver = driver,
+			      .override = override,
+			      .unreadable = d->unreadable,
+			      .kept_off = kept_off,
+			      .iommu = iommu },
+		&verdict);
+
+	put(s, d->bus);
+	put(s, d->name);
+	put(s, d->devpath);
+	put(s, path ? path : "");
+	put(s, driver);
+	put(s, override);
+	put(s, decision_text(decision));
+	put(s, rule ? rule->label : "");
+	rule_source(rule, source, sizeof(source));
+	put(s, source);
+	put(s, verdict.state);
+	put(s, verdict.reason);
+	put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");
+	put(s, group);
+	put_number(s, rule ? rule_id(rule) : 0);
+	put_number(s, verdict.advice);
+	put_number(s, d->inode);
+}
+
+int surveying_find(struct surveying *s, const char *bus, const char *name, struct sysfs_device **ret)
+{
+	struct sysfs_device *d;
+	int r = sysfs_device_find(&s->sysfs, bus, name, &d);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0 || !sysfs_device_is_supported(d))
+		return -ENODEV;
+	ask(s, d, false);
+	*ret = d;
+	return 0;
+}
+
+int surveying_one(struct surveying *s, const char *bus, const char *name)
+{
+	const struct policy *policy = s->service->policy;
+	struct decision decision;
+	struct sysfs_device *d;
+	struct device **members;
+	size_t n;
+	int r;
+
+	r = surveying_find(s, bus, name, &d);
+	if (r == -ENODEV) {
+		put_gone(s, bus, name);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	if (policy->has_groups && d->device.ops->group(&d->device, &members, &n) >= 0)
+		for (size_t i = 0; i < n; i++)
+			ask(s, to_sysfs_device(members[i]), n > 1);
+	r = policy_decide(policy, &d->device, &decision);
+	if (r < 0)
+		return r;
+	put_device(s, d, &decision);
+	decision_done(&decision);
+	return 0;
+}
+
+/* Groups stand together in the list, and are decided together; see sysfs_enumerate(). */
+static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
+{
+	_cleanup_(freep) struct decision *decisions = calloc(n, sizeof(*decisions));
+	struct device *alone[] = { &v[0]->device };
+
+	if (!decisions)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		ask(s, v[i], n > 1);
+	policy_decide_group(s->service->policy, v[0]->n_members > 0 ? v[0]->members : alone, n, decisions);
+	for (size_t i = 0; i < n; i++)
+		put_device(s, v[i], &decisions[i]);
+	return s->at_once && fflush(s->out) != 0 ? negative_errno() : 0;
+}
+
+int surveying_all(struct surveying *s)
+{
+	struct sysfs_device **v;
+	size_t n;
+	int r;
+
+	r = sysfs_enumerate(&s->sysfs, &v, &n);
+	for (size_t i = 0, end; r >= 0 && i < n; i = end) {
+		end = i + (v[i]->n_members > 1 ? v[i]->n_members : 1);
+		r = survey_group(s, v + i, end - i);
+	}
+	return r;
+}

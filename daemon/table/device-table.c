@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The devices that the service knows; see devices.h. */
+#include "daemon/table/device-table.h"
+
+static size_t bucket_of(const struct devices *devices, const char *bus, const char *name)
+{
+	uint64_t h = fnv1a(FNV_BASIS, bus, strlen(bus) + 1);
+
+	return fnv1a(h, name, strlen(name)) & (devices->n_buckets - 1);
+}
+
+struct device_entry *devices_find(const struct devices *devices, const char *bus, const char *name)
+{
+	struct device_entry *e = NULL;
+
+	if (devices->n_buckets > 0)
+		e = devices->buckets[bucket_of(devices, bus, name)];
+	while (e && !(streq(e->field[FIELD_NAME], name) && streq(e->field[FIELD_BUS], bus)))
+		e = e->next;
+	return e;
+}
+
+static void link_entry(struct devices *devices, struct device_entry *e)
+{
+	size_t at = bucket_of(devices, e->field[FIELD_BUS], e->field[FIELD_NAME]);
+
+	e->next = devices->buckets[at];
+	devices->buckets[at] = e;
+}
+
+static int grow(struct devices *devices)
+{
+	struct devices bigger = { .n_buckets = devices->n_buckets ? 4 * devices->n_buckets : 64 };
+
+	if (devices->n < devices->n_buckets)
+		return 0;
+	bigger.buckets = calloc(bigger.n_buckets, sizeof(*bigger.buckets));
+	if (!bigger.buckets)
+		return -ENOMEM;
+	for (size_t i = 0; i < devices->n_buckets; i++)
+		for (struct device_entry *e = devices->buckets[i], *next; e; e = next) {
+			next = e->next;
+			link_entry(&bigger, e);
+		}
+	free(devices->buckets);
+	bigger.n = devices->n;
+	*devices = bigger;
+	return 0;
+}
+
+struct device_entry *devices_add(struct devices *devices, const char *bus, const char *name)
+{
+	size_t b = strlen(bus) + 1, n = strlen(name) + 1;
+	struct device_entry *e;
+
+	if (grow(devices) < 0)
+		return NULL;
+	e = calloc(1, sizeof(*e));
+	if (e)
+		e->text = calloc(1, b + n + 1);
+	if (!e || !e->text) {
+		free(e);
+		return NULL;
+	}
+	memcpy(e->text, bus, b);
+	memcpy(e->text + b, name, n);
+	for (size_t i = 0; i < FIELD_COUNT; i++)
+		e->field[i] = e->text + b + n; /* "" */
+	e->field[FIELD_BUS] = e->text;
+	e->field[FIELD_NAME] = e->text + b;
+	e->table = devices;
+	link_entry(devices, e);
+	devices->n++;
+	return e;
+}
+
+void devices_remove(struct devices *devices, struct device_entry *entry)
+{
+	struct device_entry **at =
+		&devices->buckets[bucket_of(devices, entry->field[FIELD_BUS], entry->field[FIELD_NAME])];
+
+	while (*at != entry)
+		at = &(*at)->next;
+	*at = entry->next;
+	devices->n--;
+	free(entry->text);
+	free(entry);
+}
+
+void devices_done(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->n_buckets; i++)
+		for (struct device_entry *e = devices->buckets[i], *next; e; e = next) {
+			next = e->next;
+			free(e->text);
+			free(e);
+		}
+	free(devices->buckets);
+	*devices = (struct devices){};
+}
+
+int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
+	uint32_t *ret_changed)
+{
+	char *copy = malloc(size);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, text, size);
+	*ret_changed = 0;
+	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		if (!streq(entry->field[i], field[i]))
+			*ret_changed |= UINT32_C(1) << i;
+		entry->field[i] = copy + (field[i] - text);
+	}
+	free(entry->text);
+	entry->text = copy;
+	return 0;
+}
+
+struct device_entry *devices_next(const struct devices *devices, const struct device_entry *entry)
+{
+	size_t at = 0;
+
+	if (entry && entry->next)
+		return entry->next;
+	if (entry)
+		at = bucket_of(devices, entry->field[FIELD_BUS], entry->field[FIELD_NAME]) + 1;
+	for (; at < devices->n_buckets; at++)
+		if (devices->buckets[at])
+			return devices->buckets[at];
+	return NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct device_entry *const *x = a, *const *y = b;
+	int r = strcmp((*x)->field[FIELD_BUS], (*y)->field[FIELD_BUS]);
+
+	return r ? r : strcmp((*x)->field[FIELD_NAME], (*y)->field[FIELD_NAME]);
+}
+
+struct device_entry **devices_sorted(const struct devices *devices)
+{
+	struct device_entry **v = calloc(devices->n + 1, sizeof(struct device_entry *)), *e = NULL;
+	size_t n = 0;
+
+	if (!v)
+		return NULL;
+	while ((e = devices_next(devices, e)))
+		v[n++] = e;
+	qsort(v, n, sizeof(struct device_entry *), compare);
+	return v;
+}

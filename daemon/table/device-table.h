@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The devices that the service knows, as texts: what the bus shows of each, put together by a survey. Small,
+ * for there may be thousands; what it takes to decide lives and dies in the process that surveys.
+ */
+#pragma once
+
+#include "base/util.h"
+
+/* The texts of a device, in the order in which a survey hands them over. */
+enum field {
+	FIELD_BUS,
+	FIELD_NAME,
+	FIELD_SYSFS_PATH,
+	FIELD_PATH,
+	FIELD_DRIVER,
+	FIELD_OVERRIDE,
+	FIELD_DECISION,
+	FIELD_RULE,
+	FIELD_SOURCE,
+	FIELD_STATE,
+	FIELD_REASON,
+	FIELD_FIRST_PROBE,
+	FIELD_GROUP, /* the group's number, "" if none */
+	/* Not for the bus. */
+	FIELD_RULE_ID,
+	FIELD_ADVICE,
+	FIELD_INODE,
+	FIELD_COUNT,
+};
+
+struct device_entry {
+	struct device_entry *next; /* of its hash bucket */
+	struct devices *table;
+	char *text; /* what the fields point into */
+	const char *field[FIELD_COUNT];
+	uint64_t seq;	     /* of the survey that delivered this */
+	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
+	bool hangs;	     /* a read of its files did not come back */
+	int watch;	     /* of its driver_override; 0: none; see overrides.h */
+};
+
+struct devices {
+	struct device_entry **buckets;
+	size_t n_buckets, n;
+};
+
+struct device_entry *devices_find(const struct devices *devices, const char *bus, const char *name);
+
+/* A new one without texts but for these two; NULL when out of memory. It must not be there already. */
+struct device_entry *devices_add(struct devices *devices, const char *bus, const char *name);
+void devices_remove(struct devices *devices, struct device_entry *entry);
+void devices_done(struct devices *devices);
+
+/*
+ * Takes FIELD_COUNT texts, each with its NUL, `size` bytes in all. *ret_changed has a bit for each field
+ * that is another now. 0 or -ENOMEM.
+ */
+int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
+	uint32_t *ret_changed);
+
+/* First: NULL. In no order; adding and removing while at it is not allowed. */
+struct device_entry *devices_next(const struct devices *devices, const struct device_entry *entry);
+
+/* All, by bus and name; malloc()ed, NULL-terminated. */
+struct device_entry **devices_sorted(const struct devices *devices);

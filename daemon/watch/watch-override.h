@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who writes a driver_override makes no uevent; but user space's writes to files in sysfs can be heard by
+ * inotify. So the files of all devices that are decided or overridden are watched, and whatever is written to
+ * one, by us or by others, has the device looked at. Nothing is read here.
+ */
+#pragma once
+
+#include "daemon/service.h"
+
+int overrides_new(struct service *s);
+void overrides_free(struct service *s);
+
+/* A survey has looked at the device. True: it was not watched before, so what was written since is not known.
+ */
+bool overrides_watch(struct service *s, struct device_entry *e);
+/* It is gone, or is another one. */
+void overrides_forget(struct service *s, struct device_entry *e);

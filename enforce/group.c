@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Companions in a group; see companions.h. */
+#include "enforce/group.h"
+#include "enforce/apply.h"
+#include "base/child.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+/* Who stands still for so long is overtaken. He may be in a slow probe: he is given up at the end only. */
+#define STEP_USEC 400000U
+
+/* In memory that parent and children share: of the k-th child, and of the k-th member. */
+struct slot {
+	struct progress progress;
+	_Atomic(size_t) done;	 /* steps before this one */
+	_Atomic(bool) overtaken; /* another child does what comes behind the step that this one is in */
+	_Atomic(bool) wrote;	 /* the member's override */
+};
+
+struct group {
+	const struct policy *policy;
+	struct sysfs_device *device; /* the one whose companions are meant */
+	struct device **members;     /* itself among them */
+	size_t n;
+	struct slot *slots; /* n + 1 of them: every child but the first has a member less to do */
+	struct slot *own;   /* the child's */
+	size_t first;	    /* step, where it begins */
+	size_t end;	    /* the number of steps: two for each member, or none, where it is enough to ask */
+	struct bounded *children;
+	size_t n_overtaken; /* the first so many of them */
+};
+
+/*
+ * A companion that was here before: it has no event now, so nobody loads the module of the driver it was
+ * just given. Its uevent, sent again, brings it to udev like a new one.
+ */
+static void announce(const struct sysfs_device *d)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+
+	if (sysfs_device_path(d, "uevent", path, sizeof(path)) < 0)
+		return;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "add", 3) < 0)
+		log_line(LOG_WARNING,
+			"%s %s: cannot ask for its event, so its driver's module is not loaded: %m", d->bus,
+			d->name);
+}
+
+static bool is_to_be_applied(const struct decision *companion)
+{
+	return companion->cause == CAUSE_GROUP && companion->kind != DECISION_NOTHING;
+}
+
+/*
+ * Nothing is decided about it any more, and its override is there for the sake of the group: a rule that
+ * comes first has come to the group since. Had the rule gone only with its member, the record would have kept
+ * it.
+ */
+static bool is_to_be_released(const struct policy *policy, const struct decision *companion)
+{
+	const struct sysfs_device *d = to_sysfs_device(companion->device);
+	struct record record;
+
+	/* What could not be read may have the rule. */
+	return companion->kind == DECISION_NOTHING && !policy->incomplete && d->sysfs->state_dir &&
+	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
+	       streq(record.cause, "group") && (record.set[0] || record.was[0]);
+}
+
+static bool is_companion(const struct group *g, size_t i)
+{
+	const struct sysfs_device *d = to_sysfs_device(g->members[i]);
+
+	return d != g->device && !d->unreadable && sysfs_device_is_supported(d);
+}
+
+static void release(struct sysfs_device *d)
+{
+	char reason[512];
+	int r = apply_release(d, reason, sizeof(reason));
+
+	if (r < 0)
+		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, reason);
+	else if (r > 0)
+		log_line(LOG_INFO, "%s %s: override cleared, nothing in its group asks for it any more",
+			d->bus, d->name);
+}
+
+static void settle(const struct decision *companion, bool wrote)
+{
+	const struct sysfs_device *d = to_sysfs_device(companion->device);
+	struct outcome outcome;
+
+	apply_decision(companion, OCCASION_LATER, &outcome);
+	if (outcome.state == STATE_FAILED)
+		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, outcome.reason);
+	if (wrote && outcome.needs_module)
+		announce(d);
+}
+
+/* All overrides stand before the first probe begins, which may take its time. */
+static void step(const struct group *g, size_t number, const struct decision *companion)
+{
+	struct slot *of_member = &g->slots[number % g->n];
+	struct outcome outcome;
+
+	if (number < g->n) {
+		if (is_to_be_applied(companion)) {
+			apply_override(companion, OCCASION_LATER, &outcome);
+			atomic_store(&of_member->wrote, outcome.wrote);
+		}
+	} else if (is_to_be_applied(companion)) {
+		settle(companion, atomic_load(&of_member->wrote));
+	} else if (is_to_be_released(g->policy, companion)) {
+		release(to_sysfs_device(companion->device));
+	}
+}
+
+static int work(void *userdata)
+{
+	const struct group *g = userdata;
+	_cleanup_(freep) struct decision *decisions = calloc(g->n, sizeof(*decisions));
+
+	if (!decisions)
+		return -ENOMEM;
+	g->device->sysfs->progress = &g->own->progress;
+	policy_decide_group(g->policy, g->members, g->n, decisions);
+	for (size_t i = g->first; i < g->end && !atomic_load(&g->own->overtaken); i++) {
+		if (is_companion(g, i % g->n))
+			step(g, i, &decisions[i % g->n]);
+		atomic_store(&g->own->done, i + 1);
+	}
+	return 0;
+}
+
+/* Ended: 0, with the result; -EAGAIN: it stands still; -ETIMEDOUT: the deadline; other negative errno. */
+static int watch(struct bounded *b, const struct slot *slot, uint64_t deadline, int *ret_result)
+{
+	for (;;) {
+		const struct sysfs_device *device = slot->progress.device;
+		size_t before = atomic_load(&slot->done);
+		uint64_t now = now_usec();
+		int r;
+
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		r = bounded_wait(b, deadline - now < STEP_USEC ? deadline - now : STEP_USEC, ret_result);
+		if (r != -ETIMEDOUT)
+			return r;
+		if (now_usec() < deadline && atomic_load(&slot->done) == before &&
+			slot->progress.device == device)
+			return -EAGAIN;
+	}
+}
+
+/* The member whose file a child waits for; NULL: none. */
+static struct sysfs_device *awaited(const struct group *g, const struct slot *slot)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (slot->progress.device == to_sysfs_device(g->members[i]))
+			return to_sysfs_device(g->members[i]);
+	return NULL;
+}
+
+/* The last look at one that was overtaken: it has come back by now, or it is left behind. */
+static void part(const struct group *g, struct bounded *b, struct slot *slot, uint64_t deadline)
+{
+	struct sysfs_device *d = awaited(g, slot);
+	uint64_t now = now_usec();
+	char doing[256];
+	int result;
+
+	if (bounded_wait(b, now < deadline ? deadline - now : 0, &result) != -ETIMEDOUT)
+		return;
+	progress_text(&slot->progress, doing, sizeof(doing));
+	bounded_give_up(b);
+	if (d)
+		apply_stuck(d, doing);
+	log_line(LOG_WARNING, "%s did not come back; beside it the group of %s %s is done", doing,
+		g->device->bus, g->device->name);
+}
+
+/* Child after child, each past the member that the one before it waits for. */
+static int run(struct group *g, uint64_t deadline)
+{
+	char doing[256];
+	int r = -EAGAIN, result = 0;
+
+	for (size_t k = 0; k <= g->n && r == -EAGAIN; k++) {
+		struct sysfs_device *d;
+
+		g->own = &g->slots[k];
+		atomic_store(&g->own->done, g->first);
+		r = bounded_start(&g->children[k], BOUNDED_COPY, work, g);
+		if (r >= 0)
+			r = watch(&g->children[k], g->own, deadline, &result);
+		if (r == -ETIMEDOUT) {
+			progress_text(&g->own->progress, doing, sizeof(doing));
+			bounded_give_up(&g->children[k]);
+			log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
+				g->device->bus, g->device->name, doing);
+		}
+		if (r != -EAGAIN)
+			break;
+		atomic_store(&g->own->overtaken, true);
+		g->n_overtaken++;
+		d = awaited(g, g->own);
+		g->first = atomic_load(&g->own->done);
+		if (d && !d->unreadable)
+			d->unreadable = true; /* the next one goes without it */
+		else
+			g->first++;
+	}
+	return r == -ETIMEDOUT || r == -EAGAIN ? 0 : r < 0 ? r : result;
+}
+
+static size_t slots_size(const struct group *g)
+{
+	return (g->n + 1) * sizeof(*g->slots);
+}
+
+/* 1; 0: there is no other member; negative errno. */
+static int group_open(struct group *g, const struct policy *policy, struct sysfs_device *d)
+{
+	*g = (struct group){ .policy = policy, .device = d };
+	if (d->device.ops->group(&d->device, &g->members, &g->n) < 0 || g->n < 2)
+		return 0;
+	g->slots = mmap(NULL, slots_size(g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (g->slots == MAP_FAILED)
+		return negative_errno();
+	g->children = calloc(g->n + 1, sizeof(*g->children));
+	if (!g->children) {
+		(void)munmap(g->slots, slots_size(g));
+		return -ENOMEM;
+	}
+	return 1;
+}
+
+static void group_close(struct group *g)
+{
+	free(g->children);
+	(void)munmap(g->slots, slots_size(g));
+}
+
+bool companions_are_there(struct sysfs_device *d)
+{
+	struct device **members;
+	size_t n;
+
+	return d->device.ops->group(&d->device, &members, &n) >= 0 && n > 1;
+}
+
+int companions_ask(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
+{
+	struct group g;
+	int r = group_open(&g, policy, d);
+
+	if (r <= 0)
+		return r;
+	r = run(&g, deadline);
+	for (size_t i = 0; i < g.n_overtaken; i++)
+		bounded_give_up(&g.children[i]);
+	group_close(&g);
+	return r;
+}
+
+int companions_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
+{
+	struct group g;
+	int r = group_open(&g, policy, d);
+
+	if (r <= 0)
+		return r;
+	g.end = 2 * g.n;
+	r = run(&g, deadline);
+	for (size_t i = 0; i < g.n_overtaken; i++)
+		part(&g, &g.children[i], &g.slots[i], deadline);
+	group_close(&g);
+	return r;
+}
+
+bool companions_are_affected(const struct policy *policy, struct sysfs_device *d)
+{
+	_cleanup_(freep) struct decision *decisions = NULL;
+	struct group g = { .policy = policy, .device = d };
+
+	if (d->device.ops->group(&d->device, &g.members, &g.n) < 0 || g.n < 2)
+		return false;
+	decisions = calloc(g.n, sizeof(*decisions));
+	if (!decisions)
+		return true; /* as far as can be told */
+	policy_decide_group(policy, g.members, g.n, decisions);
+	for (size_t i = 0; i < g.n; i++)
+		if (is_companion(&g, i) &&
+			(is_to_be_applied(&decisions[i]) || is_to_be_released(policy, &decisions[i])))
+			return true;
+	return false;
+}

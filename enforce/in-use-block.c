@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Whether a block device is in use: the kernel knows, and says so to one who wants it exclusively (mounts in
+ * any mount namespace, swap, device mapper, md, btrfs, ZFS have it so). By what it is used is then looked
+ * for.
+ */
+#include "enforce/in-use-parts.h"
+
+#include "sysfs/fd-users.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+struct disk {
+	const char *path;  /* in sysfs */
+	char node[256];	   /* below /dev */
+	char dev[DEV_MAX]; /* "259:0" */
+	unsigned major, minor;
+};
+
+/* Spaces and more are written as \ooo in files of proc. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+			s[3] <= '7') {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else
+			*to++ = *s++;
+	}
+	*to = '\0';
+}
+
+/* Whether a path of a mount's source or of a swap is this disk, under whichever name. */
+static bool is_disk(const struct inuse *u, const struct disk *disk, const char *path)
+{
+	char full[PATH_MAX];
+	struct stat st;
+
+	if (startswith(path, "/dev/") && streq(path + 5, disk->node))
+		return true;
+	return path[0] == '/' && path_join(full, sizeof(full), u->root, "/..", path, NULL) >= 0 &&
+	       stat(full, &st) >= 0 && S_ISBLK(st.st_mode) && major(st.st_rdev) == disk->major &&
+	       minor(st.st_rdev) == disk->minor;
+}
+
+/*
+ * "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue", see proc(5): where the
+ * disk is mounted, "" if nowhere. btrfs shows a device number of its own, so the source counts as well.
+ */
+static void find_mount(
+	const struct inuse *u, const struct disk *disk, const char *file, char *buf, size_t size)
+{
+	_cleanup_(freep) char *text = inuse_read(u, file);
+	char *line, *rest = text;
+
+	buf[0] = '\0';
+	while (rest && (line = strsep(&rest, "\n"))) {
+		char *field[5] = {}, *more = line, *tail, *source;
+
+		for (size_t i = 0; i < ELEMENTSOF(field); i++)
+			field[i] = more ? strsep(&more, " ") : NULL;
+		tail = more ? strstr(more, "- ") : NULL;
+		if (!field[4] || !tail)
+			continue;
+		tail += 2;
+		(void)strsep(&tail, " ");
+		source = tail ? strsep(&tail, " ") : NULL;
+		if (source)
+			unescape(source);
+		if (!streq(field[2], disk->dev) && !(source && is_disk(u, disk, source)))
+			continue;
+		unescape(field[4]);
+		text_copy(buf, size, field[4]);
+		return;
+	}
+}
+
+static bool is_swap(const struct inuse *u, const struct disk *disk)
+{
+	_cleanup_(freep) char *text = inuse_read(u, "proc/swaps");
+	char *line, *rest = text;
+
+	while (rest && (line = strsep(&rest, "\n"))) {
+		char *path = strsep(&line, " \t");
+
+		unescape(path);
+		if (is_disk(u, disk, path))
+			return true;
+	}
+	return false;
+}
+
+/* What is made of it: "device-mapper vg-root (dm-0)", "md0". */
+static bool find_holder(const struct disk *disk, char *buf, size_t size)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX], holder[PATH_MAX], name[128];
+	const struct dirent *e;
+
+	if (path_join(path, sizeof(path), disk->path, "/holders", NULL) < 0)
+		return false;
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		if (e->d_name[0] == '.' || path_join(holder, sizeof(holder), path, "/", e->d_name, NULL) < 0)
+			continue;
+		if (inuse_attr(holder, "dm/name", name, sizeof(name)) >= 0)
+			(void)snprintf(buf, size, "device-mapper %s (%.64s)", name, e->d_name);
+		else
+			(void)snprintf(buf, size, "%s", e->d_name);
+		return true;
+	}
+	return false;
+}
+
+struct elsewhere {
+	const struct inuse *u;
+	const struct disk *disk;
+	char where[PATH_MAX];
+	char ours[64];
+	char seen[64][64]; /* namespaces that were looked at; more are looked at again */
+	size_t n;
+};
+
+static int look_in_namespace(const char *pid, void *userdata)
+{
+	struct elsewhere *e = userdata;
+	const struct inuse *u = e->u;
+	char path[PATH_MAX], ns[64], file[64], who[128];
+
+	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, NULL) < 0 ||
+		inuse_link(path, "ns/mnt", ns, sizeof(ns)) < 0 || streq(ns, e->ours))
+		return 0;
+	for (size_t i = 0; i < e->n; i++)
+		if (streq(e->seen[i], ns))
+			return 0;
+	if (e->n < ELEMENTSOF(e->seen))
+		(void)strcpy(e->seen[e->n++], ns);
+	(void)snprintf(file, sizeof(file), "proc/%.32s/mountinfo", pid);
+	find_mount(u, e->disk, file, e->where, sizeof(e->where));
+	if (!e->where[0])
+		return 0;
+	process_name(u->root, pid, who, sizeof(who));
+	return inuse_say(
+		u, "/dev/%s is mounted on %.200s in the mount namespace of %s", e->disk->node, e->where, who);
+}
+
+static int find_mount_elsewhere(const struct inuse *u, const struct disk *disk)
+{
+	struct elsewhere e = { .u = u, .disk = disk };
+	char self[PATH_MAX];
+
+	if (path_join(self, sizeof(self), u->root, "/../proc/self", NULL) >= 0)
+		(void)inuse_link(self, "ns/mnt", e.ours, sizeof(e.ours));
+	return processes_each(u->root, look_in_namespace, &e);
+}
+
+/* By what it is used, as well as can be found out; 0: nothing is to be seen. */
+static int find_user(const struct inuse *u, const struct disk *disk)
+{
+	char text[PATH_MAX];
+
+	find_mount(u, disk, "proc/self/mountinfo", text, sizeof(text));
+	if (text[0])
+		return inuse_say(u, "/dev/%s is mounted on %s", disk->node, text);
+	if (is_swap(u, disk))
+		return inuse_say(u, "/dev/%s is swap", disk->node);
+	if (find_holder(disk, text, sizeof(text)))
+		return inuse_say(u, "/dev/%s is used by %s", disk->node, text);
+	if (find_mount_elsewhere(u, disk) > 0)
+		return 1;
+	device_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
+	return text[0] ? inuse_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
+}
+
+int inuse_block(const struct inuse *u, const char *path, const char *name)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	struct disk disk = { .path = path };
+	char node[PATH_MAX];
+	struct stat st;
+	int r = inuse_number(path, disk.dev, &disk.major, &disk.minor);
+
+	/* One path of a multipath disk has neither number nor node; its head has. */
+	if (r <= 0)
+		return r;
+	text_copy(disk.node, sizeof(disk.node), name);
+	for (char *s = disk.node; *s; s++)
+		if (*s == '!')
+			*s = '/'; /* "cciss!c0d0" */
+	if (path_join(node, sizeof(node), u->root, "/../dev/", disk.node, NULL) < 0)
+		return -ENAMETOOLONG;
+	if (stat(node, &st) < 0 || major(st.st_rdev) != disk.major || minor(st.st_rdev) != disk.minor)
+		return inuse_say(
+			u, "/dev/%s is not there, so nobody can tell whether it is in use", disk.node);
+
+	if (u->look_only)
+		return find_user(u, &disk);
+	/* Non-blocking: no drive is to close its tray for this. */
+	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)
+		return 0;
+	if (errno != EBUSY && errno != EAGAIN)
+		return inuse_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
+			disk.node, strerror(errno));
+	r = find_user(u, &disk);
+	return r != 0 ? r
+		      : inuse_say(u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
+				disk.node);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Whether a network interface is in use: what is made of it as sysfs shows it, its addresses and routes as
+ * rtnetlink tells them. One that was moved to another network namespace is no longer seen in sysfs, but still
+ * counted there.
+ */
+#include "enforce/in-use-parts.h"
+
+#include "sysfs/fd-users.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+typedef int (*each_message)(const struct nlmsghdr *h, void *userdata);
+
+struct attributes {
+	const void *data[IFLA_PARENT_DEV_BUS_NAME + 1];
+	size_t size[IFLA_PARENT_DEV_BUS_NAME + 1];
+};
+
+/* NLMSG_DATA() casts the const away. */
+static const void *body(const struct nlmsghdr *h)
+{
+	return (const char *)h + NLMSG_HDRLEN;
+}
+
+static void parse(const struct nlmsghdr *h, size_t header, struct attributes *ret)
+{
+	const char *end = (const char *)h + h->nlmsg_len;
+	const char *p = (const char *)h + NLMSG_LENGTH(NLMSG_ALIGN(header));
+
+	*ret = (struct attributes){};
+	while (end - p >= (ptrdiff_t)sizeof(struct rtattr)) {
+		const struct rtattr *a = (const void *)p;
+
+		if (a->rta_len < sizeof(*a) || a->rta_len > end - p)
+			return;
+		if ((a->rta_type & NLA_TYPE_MASK) < ELEMENTSOF(ret->data)) {
+			ret->data[a->rta_type & NLA_TYPE_MASK] = p + RTA_LENGTH(0);
+			ret->size[a->rta_type & NLA_TYPE_MASK] = a->rta_len - RTA_LENGTH(0);
+		}
+		if ((ptrdiff_t)RTA_ALIGN(a->rta_len) >= end - p)
+			return;
+		p += RTA_ALIGN(a->rta_len);
+	}
+}
+
+static uint32_t number(const struct attributes *a, unsigned type)
+{
+	uint32_t n = 0;
+
+	if (a->size[type] == sizeof(n))
+		memcpy(&n, a->data[type], sizeof(n));
+	return n;
+}
+
+/* A NUL-terminated text, or "". */
+static const char *text(const struct attributes *a, unsigned type)
+{
+	const char *s = a->data[type];
+
+	return a->size[type] > 0 && s[a->size[type] - 1] == '\0' ? s : "";
+}
+
+/* The messages of one datagram. 0: go on; 1: that was the last one; negative errno; or what `each` said. */
+static int take_datagram(const char *buf, size_t n, each_message each, void *userdata, int *ret_said)
+{
+	while (n >= sizeof(struct nlmsghdr)) {
+		const struct nlmsghdr *h = (const void *)buf;
+
+		if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > n)
+			return -EBADMSG;
+		if (h->nlmsg_type == NLMSG_DONE)
+			return 1;
+		if (h->nlmsg_type == NLMSG_ERROR) {
+			const struct nlmsgerr *e = body(h);
+
+			return e->error < 0 ? e->error : -EBADMSG;
+		}
+		if (*ret_said == 0)
+			*ret_said = each(h, userdata);
+		if (NLMSG_ALIGN(h->nlmsg_len) >= n)
+			break;
+		buf += NLMSG_ALIGN(h->nlmsg_len);
+		n -= NLMSG_ALIGN(h->nlmsg_len);
+	}
+	return 0;
+}
+
+/* Has the kernel list its objects, all of them; the first answer of `each` other than 0 is returned. */
+static int dump(uint16_t type, each_message each, void *userdata)
+{
+	static _Alignas(struct nlmsghdr) char buf[64U * 1024U];
+	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct {
+		struct nlmsghdr header;
+		struct rtgenmsg body;
+	} request = { .header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)),
+			      .nlmsg_type = type,
+			      .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP } };
+	int r = 0, said = 0;
+
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
+		return negative_errno();
+	while (r == 0) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_TRUNC);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return negative_errno();
+		if ((size_t)n > sizeof(buf))
+			return -EMSGSIZE;
+		r = take_datagram(buf, (size_t)n, each, userdata, &said);
+	}
+	return r < 0 ? r : said;
+}
+
+/* fe80::/10, 169.254.0.0/16; and multicast, to which every interface of IPv6 has a route. */
+static bool is_link_local(int family, const void *address)
+{
+	const uint8_t *b = address;
+
+	if (family == AF_INET6)
+		return (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || b[0] == 0xff;
+	return (b[0] == 169 && b[1] == 254) || (b[0] & 0xf0) == 0xe0;
+}
+
+static size_t address_size(int family)
+{
+	return family == AF_INET ? sizeof(struct in_addr) : family == AF_INET6 ? sizeof(struct in6_addr) : 0;
+}
+
+struct interface {
+	const struct inuse *u;
+	const char *name;
+	uint32_t index;
+};
+
+static int look_at_address(const struct nlmsghdr *h, void *userdata)
+{
+	const struct interface *i = userdata;
+	const struct ifaddrmsg *m = body(h);
+	char address[INET6_ADDRSTRLEN];
+	struct attributes a;
+	unsigned type;
+
+	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_index != i->index)
+		return 0;
+	parse(h, sizeof(*m), &a);
+	type = a.data[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS; /* of a pair, ours */
+	if (address_size(m->ifa_family) == 0 || a.size[type] != address_size(m->ifa_family) ||
+		is_link_local(m->ifa_family, a.data[type]))
+		return 0;
+	if (!inet_ntop(m->ifa_family, a.data[type], address, sizeof(address)))
+		return 0;
+	return inuse_say(i->u, "%s has the address %s", i->name, address);
+}
+
+static bool route_uses(const struct attributes *a, uint32_t index)
+{
+	const struct rtnexthop *hop = a->data[RTA_MULTIPATH];
+	size_t left = a->size[RTA_MULTIPATH];
+
+	if (number(a, RTA_OIF) == index)
+		return true;
+	for (; left >= sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left;
+		hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len))) {
+		if ((uint32_t)hop->rtnh_ifindex == index)
+			return true;
+		if ((size_t)RTNH_ALIGN(hop->rtnh_len) >= left)
+			break;
+		left -= RTNH_ALIGN(hop->rtnh_len);
+	}
+	return false;
+}
+
+static int look_at_route(const struct nlmsghdr *h, void *userdata)
+{
+	const struct interface *i = userdata;
+	const struct rtmsg *m = body(h);
+	char address[INET6_ADDRSTRLEN];
+	struct attributes a;
+	uint32_t table;
+
+	/* The kernel makes routes of its own to every address; those are in the local table. */
+	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_UNICAST || (m->rtm_flags & RTM_F_CLONED) ||
+		address_size(m->rtm_family) == 0)
+		return 0;
+	parse(h, sizeof(*m), &a);
+	table = a.data[RTA_TABLE] ? number(&a, RTA_TABLE) : m->rtm_table;
+	if (table == RT_TABLE_LOCAL || !route_uses(&a, i->index))
+		return 0;
+	if (m->rtm_dst_len == 0)
+		return inuse_say(i->u, "%s has the default route", i->name);
+	if (a.size[RTA_DST] != address_size(m->rtm_family) || is_link_local(m->rtm_family, a.data[RTA_DST]) ||
+		!inet_ntop(m->rtm_family, a.data[RTA_DST], address, sizeof(address)))
+		return 0;
+	return inuse_say(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
+}
+
+/* Bridges, bonds, teams, switches are `master` and upper; VLANs and the like are upper alone. */
+static int look_at_uppers(const struct interface *i, const char *path)
+{
+	_cleanup_(closedirp) DIR *dir = opendir(path);
+	char master[64] = "";
+	const struct dirent *e;
+
+	(void)inuse_link(path, "master", master, sizeof(master));
+	if (master[0])
+		return inuse_say(i->u, "%s is a port of %s", i->name, master);
+	while (dir && (e = readdir(dir))) {
+		const char *upper = startswith(e->d_name, "upper_");
+
+		if (upper)
+			return inuse_say(i->u, "%s carries %s", i->name, upper);
+	}
+	return 0;
+}
+
+int inuse_net(const struct inuse *u, const char *path, const char *name)
+{
+	struct interface i = { u, name, 0 };
+	char index[16];
+	int r = look_at_uppers(&i, path);
+
+	if (r == 0)
+		r = inuse_attr(path, "ifindex", index, sizeof(index));
+	if (r != 0)
+		return r == -ENOENT ? 0 : r;
+	i.index = (uint32_t)strtoul(index, NULL, 10);
+	if (i.index == 0)
+		return 0;
+	r = dump(RTM_GETADDR, look_at_address, &i);
+	return r != 0 ? r : dump(RTM_GETROUTE, look_at_route, &i);
+}
+
+/* An interface that is to be found in some other namespace, by the device above it. */
+struct search {
+	const struct inuse *u;
+	char device[128], bus[64];
+	char found[64];
+	ino_t ours;
+	int back; /* to our own namespace */
+};
+
+static int look_at_link(const struct nlmsghdr *h, void *userdata)
+{
+	struct search *s = userdata;
+	struct attributes a;
+
+	if (h->nlmsg_type != RTM_NEWLINK)
+		return 0;
+	parse(h, sizeof(struct ifinfomsg), &a);
+	if (!streq(text(&a, IFLA_PARENT_DEV_NAME), s->device) ||
+		!streq(text(&a, IFLA_PARENT_DEV_BUS_NAME), s->bus))
+		return 0;
+	text_copy(s->found, sizeof(s->found), text(&a, IFLA_IFNAME));
+	return 1;
+}
+
+/* Goes into a namespace and looks. The process is one of its own, and comes back before it does anything
+ * else. */
+static bool is_in_namespace(struct search *s, const char *path)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino == s->ours || setns(fd, CLONE_NEWNET) < 0)
+		return false;
+	r = dump(RTM_GETLINK, look_at_link, s);
+	if (setns(s->back, CLONE_NEWNET) < 0)
+		_exit(EIO); /* in a wrong namespace nothing is to be done */
+	return r == 1;
+}
+
+static int look_in_process(const char *pid, void *userdata)
+{
+	struct search *s = userdata;
+	const struct inuse *u = s->u;
+	char path[PATH_MAX], who[128];
+
+	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, "/ns/net", NULL) < 0 ||
+		!is_in_namespace(s, path))
+		return 0;
+	process_name(u->root, pid, who, sizeof(who));
+	return inuse_say(u, "%s is in the network namespace of %s", s->found, who);
+}
+
+/*
+ * Where `ip netns` keeps namespaces, by name: as the system sees that folder, for a service has mounts of its
+ * own, and newer ones (that of forky) cut the folder off from /run, so that what is mounted there later is
+ * not to be seen from a service that is running.
+ */
+static DIR *open_named(const struct inuse *u, char *path, size_t size)
+{
+	static const char *const folders[] = { "/../proc/1/root/run/netns", "/../run/netns" };
+	DIR *dir = NULL;
+
+	for (size_t i = 0; !dir && i < ELEMENTSOF(folders); i++)
+		if (path_join(path, size, u->root, folders[i], NULL) >= 0)
+			dir = opendir(path);
+	return dir;
+}
+
+static int look_in_named(const struct inuse *u, struct search *s)
+{
+	char path[PATH_MAX], ns[PATH_MAX];
+	_cleanup_(closedirp) DIR *dir = open_named(u, path, sizeof(path));
+	const struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.' && path_join(ns, sizeof(ns), path, "/", e->d_name, NULL) >= 0 &&
+			is_in_namespace(s, ns))
+			return inuse_say(u, "%s is in the network namespace %.64s", s->found, e->d_name);
+	return 0;
+}
+
+static int find_elsewhere(const struct inuse *u, const char *above)
+{
+	struct search s = { .u = u, .back = -EBADF };
+	char path[PATH_MAX];
+	struct stat st;
+	int r = 0;
+
+	text_copy(s.device, sizeof(s.device), strrchr(above, '/') + 1);
+	(void)inuse_link(above, "subsystem", s.bus, sizeof(s.bus));
+	if (path_join(path, sizeof(path), u->root, "/../proc/self/ns/net", NULL) < 0)
+		return 0;
+	s.back = open(path, O_RDONLY | O_CLOEXEC);
+	if (s.back >= 0 && fstat(s.back, &st) >= 0) {
+		s.ours = st.st_ino;
+		r = look_in_named(u, &s);
+		if (r == 0)
+			r = processes_each(u->root, look_in_process, &s);
+	}
+	closep(&s.back);
+	return r;
+}
+
+int inuse_net_elsewhere(const struct inuse *u, const char *path)
+{
+	_cleanup_(closedirp) DIR *dir = opendir(path);
+	const struct dirent *e;
+	char above[PATH_MAX];
+	struct stat st;
+	nlink_t seen = 0;
+
+	if (!dir || fstat(dirfd(dir), &st) < 0)
+		return errno == ENOENT ? 0 : negative_errno();
+	while ((e = readdir(dir)))
+		seen += e->d_type == DT_DIR && e->d_name[0] != '.';
+	/*
+	 * The kernel removes the folder with its last interface, and its link count is of all of them, in
+	 * whichever namespace.
+	 */
+	if (seen > 0 && st.st_nlink <= seen + 2)
+		return 0;
+	text_copy(above, sizeof(above), path);
+	*strrchr(above, '/') = '\0';
+	if (find_elsewhere(u, above) > 0)
+		return 1;
+	return inuse_say(u, "a network interface of it is in another network namespace");
+}

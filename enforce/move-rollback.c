@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A move that has failed half-way: the device goes back to where it was. */
+#include "enforce/move-parts.h"
+#include "state/store.h"
+
+/*
+ * An override is written on the way back: both values are named until the old one stands again, as in
+ * apply.c. It may take a probe's time, and our own end, until then.
+ */
+static void claim(const struct move *m, const char *override)
+{
+	struct record record = m->record;
+
+	if (!m->d->sysfs->state_dir)
+		return;
+	record.inode = m->d->inode;
+	/* Nor is what was enforced before the move to count as such when we end here. */
+	if (m->decision->rule)
+		record_describe(&record, m->decision);
+	(void)strcpy(record.state, state_to_string(STATE_FAILED));
+	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
+	text_copy(record.was, sizeof(record.was), override);
+	(void)record_write(m->d->sysfs->state_dir, m->d, &record);
+}
+
+/* With the override of before, which may have been another than the one by which its driver came. */
+static int bind_back(struct move *m)
+{
+	char driver[BOUND_MAX];
+	int r;
+
+	bound_driver(m->d, driver, sizeof(driver));
+	if (streq(driver, m->driver))
+		return 0;
+	if (driver[0])
+		(void)device_unbind(m->d, driver);
+	r = device_bind(m->d, m->driver);
+	bound_driver(m->d, driver, sizeof(driver));
+	if (!streq(driver, m->driver) && !streq(m->override, m->driver)) {
+		claim(m, m->driver);
+		r = override_write(m->d, m->driver);
+		if (r >= 0)
+			r = device_bind(m->d, m->driver);
+		(void)override_write(m->d, m->override);
+		bound_driver(m->d, driver, sizeof(driver));
+	}
+	return streq(driver, m->driver) ? 0 : r < 0 ? r : -ENODEV;
+}
+
+static int override_back(struct move *m)
+{
+	char override[OVERRIDE_MAX];
+	int r = sysfs_device_override(m->d, override);
+
+	if (r < 0 || streq(override, m->override))
+		return r;
+	claim(m, m->decision->driver);
+	return override_write(m->d, m->override);
+}
+
+void move_go_back(struct move *m)
+{
+	size_t n;
+	int r = override_back(m), q = m->driver[0] ? bind_back(m) : 0;
+
+	n = strlen(m->ret->reason);
+	if (r < 0)
+		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
+			"; and driver_override could not be set back: %s", strerror(-r));
+	n = strlen(m->ret->reason);
+	if (q < 0)
+		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
+			"; and %s did not take it back: %s", m->driver, strerror(-q));
+	else if (move_driver_is_wrong(m))
+		(void)snprintf(
+			m->ret->reason + n, sizeof(m->ret->reason) - n, "; it is back with %s", m->driver);
+	move_note(m);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One device's `add` event. udev waits for us with the device's other rules, so whatever the kernel does we
+ * answer within two seconds: all the work is done by a child, the parent waits and prints properties.
+ */
+#include "enforce/apply.h"
+#include "base/child.h"
+#include "enforce/group.h"
+#include "enforcer/verbs.h"
+#include "base/log.h"
+#include "state/store.h"
+
+#include <stdatomic.h>
+
+/* Of the two seconds that an event has; the rest is for what comes before and after. */
+#define EVENT_USEC 1800000U
+/* Its group ends before that, and says which member it was that did not answer. */
+#define GROUP_USEC 1500000U
+
+/* In memory that parent and child share. The child writes a part, then says how far it is. */
+struct event {
+	const struct settings *settings;
+	const char *named;   /* by a person, in any way that devices are named; NULL: udev's devpath counts */
+	const char *devpath; /* for messages, too */
+	const char *bus;
+	enum occasion occasion;
+	uint64_t group_deadline;
+	struct progress progress;
+	_Atomic(int) stage;
+	/* from stage 1 */
+	char driver[DRIVER_NAME_MAX + 1];
+	char rule[256];
+	char source[PATH_MAX];
+	char modalias[DRIVER_NAME_MAX + 1];
+	/* from stage 2 */
+	enum state state;
+};
+
+enum {
+	STAGE_STARTED,
+	STAGE_DECIDED,
+	STAGE_DONE,
+};
+
+/* What udev's kmod builtin can take as one word. */
+static bool is_module_word(const char *s)
+{
+	return *s && *s != '-' &&
+	       !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.:*,")];
+}
+
+static void tell_decision(struct event *e, const struct decision *decision)
+{
+	const struct rule *rule = decision->rule;
+
+	if (decision->kind == DECISION_NOTHING)
+		return;
+	if (decision->kind != DECISION_UNKNOWN)
+		text_copy(e->driver, sizeof(e->driver), decision_text(decision));
+	text_copy(e->rule, sizeof(e->rule), rule->label);
+	rule_source(rule, e->source, sizeof(e->source));
+	/*
+	 * The module: as the rule says, else of the driver's name. Where a module has another name its
+	 * aliases find it, and those udev loads for every device anyway; the override lets only the right
+	 * driver in.
+	 */
+	if (decision->kind == DECISION_DRIVER) {
+		const char *module = decision->module ? decision->module : decision->driver;
+
+		if (is_module_word(module))
+			text_copy(e->modalias, sizeof(e->modalias), module);
+	}
+	atomic_store(&e->stage, STAGE_DECIDED);
+}
+
+static void log_outcome(const struct sysfs_device *d, const struct outcome *o)
+{
+	if (o->state == STATE_FAILED)
+		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, o->reason);
+}
+
+static void apply_own(struct event *e, const struct decision *decision)
+{
+	struct outcome outcome;
+
+	tell_decision(e, decision);
+	apply_decision(decision, e->occasion, &outcome);
+	log_outcome(to_sysfs_device(decision->device), &outcome);
+	if (decision->kind == DECISION_NOTHING)
+		return;
+	e->state = outcome.state;
+	atomic_store(&e->stage, STAGE_DONE);
+}
+
+struct group_work {
+	const struct event *event;
+	const struct policy *policy;
+	struct sysfs_device *device;
+};
+
+static int work_on_group(void *userdata)
+{
+	const struct group_work *w = userdata;
+
+	return companions_enforce(w->policy, w->device, w->event->group_deadline);
+}
+
+/*
+ * The device by its own rule, and its companions beside it in another process: neither waits when the other
+ * has to do with a device that does not answer, or that is long in probing.
+ */
+static int apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
+{
+	struct group_work group = { e, policy, to_sysfs_device(own->device) };
+	struct bounded b;
+	int r, result;
+
+	tell_decision(e, own);
+	if (!companions_are_there(group.device)) {
+		apply_own(e, own);
+		return 0;
+	}
+	r = bounded_start(&b, BOUNDED_COPY, work_on_group, &group);
+	apply_own(e, own);
+	if (r < 0)
+		return work_on_group(&group);
+	/* Who waits for us stops waiting before that. */
+	r = bounded_wait(&b, 2U * EVENT_USEC, &result);
+	return r < 0 ? r : result;
+}
+
+static int work(void *userdata)
+{
+	struct event *e = userdata;
+	struct sysfs sysfs;
+	struct sysfs_device *d;
+	struct policy *policy;
+	struct decision decision;
+	const char *modalias, *from_udev = getenv("DEVPATH");
+	int r;
+
+	/* Nothing is freed: this process ends with its work. */
+	sysfs_init(&sysfs, e->settings);
+	sysfs.progress = &e->progress;
+
+	r = e->named ? sysfs_device_lookup(&sysfs, e->named, &d)
+		     : sysfs_device_new(&sysfs, e->devpath, e->bus, &d);
+	if (r < 0)
+		return r == -ENODEV ? 0 : r; /* gone again: nothing to do */
+	r = policy_load(e->settings, &policy);
+	if (r < 0)
+		return r;
+	store_policy(e->settings->state_dir, policy);
+	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
+		return 0;
+
+	/* udev has read it already; on other buses a device may have several, and udev passes on one. */
+	modalias = from_udev && streq(from_udev, e->devpath) ? getenv("MODALIAS") : NULL;
+	if (modalias && *modalias && streq(d->bus, "pci"))
+		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
+
+	policy_decide_own(policy, &d->device, &decision);
+	if (!policy->has_groups) {
+		apply_own(e, &decision);
+		return 0;
+	}
+	if (decision.rule)
+		return apply_own_and_group(e, policy, &decision);
+	/* The group decides, and one member that is slow to answer must not keep us from that. */
+	if (companions_are_there(d))
+		r = companions_ask(policy, d, e->group_deadline);
+	d->unreadable =
+		false; /* without it nothing can be decided: who waits for us says that it is pending */
+	if (r >= 0)
+		r = policy_decide(policy, &d->device, &decision);
+	if (r < 0)
+		return r;
+	apply_own(e, &decision);
+	return companions_are_affected(policy, d) ? companions_enforce(policy, d, e->group_deadline) : 0;
+}
+
+/* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
+static void print_property(const char *key, const char *value)
+{
+	bool quote = *value == '"' || *value == '\'' || *value == ' ';
+
+	if (!*value)
+		return;
+	(void)fputs(key, stdout);
+	(void)fputs(quote ? "=\"" : "=", stdout);
+	(void)fputs(value, stdout);
+	(void)fputs(quote ? "\"\n" : "\n", stdout);
+}
+
+static void print_properties(const struct event *e, int stage)
+{
+	if (stage >= STAGE_DECIDED) {
+		print_property("DRIVER_OVERRIDE", e->driver);
+		print_property("DRIVER_OVERRIDE_RULE", e->rule);
+		print_property("DRIVER_OVERRIDE_SOURCE", e->source);
+	}
+	if (stage == STAGE_DONE)
+		print_property("DRIVER_OVERRIDE_STATE", state_to_string(e->state));
+	if (stage >= STAGE_DECIDED)
+		print_property("DRIVER_OVERRIDE_MODALIAS", e->modalias);
+}
+
+int verb_event(const struct settings *settings, const char *device)
+{
+	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
+	static struct event e;	  /* too large for a stack, and a child that is left behind may write to it */
+	struct bounded b;
+	int r, result = 0, stage;
+	char doing[256];
+
+	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+	e.settings = settings;
+	e.named = device;
+	e.devpath = device ? device : getenv("DEVPATH");
+	if (!e.devpath) {
+		log_line(LOG_ERR, "event: no device given, and no DEVPATH in the environment");
+		return 2;
+	}
+	e.occasion = OCCASION_LATER;
+	if (!device) {
+		const char *action = getenv("ACTION");
+
+		e.bus = getenv("SUBSYSTEM");
+		/* Who asks for an event again has the kernel mark it. */
+		if (action && streq(action, "add") && !getenv("SYNTH_UUID"))
+			e.occasion = OCCASION_ADDED;
+	}
+
+	e.group_deadline = now_usec() + GROUP_USEC;
+	r = bounded_start(&b, BOUNDED_SHARED, work, &e);
+	if (r >= 0)
+		r = bounded_wait(&b, EVENT_USEC, &result);
+	stage = atomic_load(&e.stage);
+
+	if (r == -ETIMEDOUT) {
+		bounded_give_up(&b);
+		progress_text(&e.progress, doing, sizeof(doing));
+		if (stage == STAGE_DONE)
+			log_line(LOG_WARNING, "%s: its group takes longer than an event may", e.devpath);
+		else
+			log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending",
+				e.devpath, doing);
+		print_properties(&e, stage);
+		if (stage != STAGE_DONE)
+			print_property("DRIVER_OVERRIDE_STATE", state_to_string(STATE_PENDING));
+		return 0;
+	}
+	if (r >= 0)
+		r = result;
+	print_properties(&e, stage);
+	if (r < 0) {
+		log_line(LOG_ERR, "%s: %s", e.devpath, strerror(-r));
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One device is made as the policy says, unbound if need be, for a person or a service that waits: a child
+ * does it and may be left behind, the parent answers within the deadline. The answer is on stdout, KEY=value
+ * lines.
+ *
+ * One at a time for a device. The lock is the open file's, which the child has as well: one that was left
+ * behind keeps it until it has come back from the kernel, and nobody sends a second one after it. The group's
+ * other members are seen to afterwards, without it: of those none is a reason to refuse the device.
+ */
+#include "base/child.h"
+#include "enforce/group.h"
+#include "enforcer/verbs.h"
+#include "base/log.h"
+#include "enforce/move.h"
+#include "state/store.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define TIMEOUT_MAX 3600U
+/* For what is left to do when the group has had its time. */
+#define REST_USEC 100000U
+
+/* In memory that parent and child share. */
+struct report {
+	struct progress progress;
+	struct moved moved;
+	_Atomic(bool) done;	  /* all is said in moved */
+	_Atomic(bool) has_groups; /* the policy */
+};
+
+struct work {
+	const struct settings *settings;
+	const struct move_options *options;
+	struct sysfs_device *device;
+	struct report *report;
+	uint64_t deadline;
+};
+
+/* A device that has gone meanwhile is no failure of a step. */
+static void see_whether_it_is_there(const struct sysfs_device *d, struct moved *m)
+{
+	struct sysfs_device now = *d;
+
+	if (m->error == MOVE_FAILED && (sysfs_device_stat(&now) == -ENODEV || now.inode != d->inode))
+		moved_say(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "it has gone");
+}
+
+/* A directory that cannot be listed may have the rule that would have come first. */
+static void refuse_policy(const struct work *w, const struct policy *policy)
+{
+	const struct policy_error *e = policy->errors;
+
+	while (e < policy->errors + policy->n_errors && !settings_is_conf_dir(w->settings, e->file))
+		e++;
+	moved_say(&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file, e->text);
+	atomic_store(&w->report->done, true);
+}
+
+static int work(void *userdata)
+{
+	const struct work *w = userdata;
+	struct sysfs_device *d = w->device;
+	struct moved *moved = &w->report->moved;
+	struct policy *policy;
+	struct decision decision;
+	int r;
+
+	/* Nothing is freed: this process ends with its work. */
+	r = policy_load(w->settings, &policy);
+	if (r < 0)
+		return r;
+	if (policy->incomplete) {
+		refuse_policy(w, policy);
+		return 0;
+	}
+	if (!w->options->dry_run)
+		store_policy(w->settings->state_dir, policy);
+
+	/* The group is asked only where it decides: another member may be slow to answer. */
+	policy_decide_own(policy, &d->device, &decision);
+	if (!decision.rule && policy->has_groups) {
+		r = policy_decide(policy, &d->device, &decision);
+		if (r < 0)
+			return r;
+	}
+	move_device(&decision, w->options, moved);
+	see_whether_it_is_there(d, moved);
+	atomic_store(&w->report->has_groups, policy->has_groups);
+	atomic_store(&w->report->done, true);
+	return 0;
+}
+
+static int work_on_group(void *userdata)
+{
+	const struct work *w = userdata;
+	struct policy *policy;
+	int r = policy_load(w->settings, &policy);
+
+	/* Nor here is anything freed. */
+	return r < 0 ? r : companions_enforce(policy, w->device, w->deadline - REST_USEC);
+}
+
+/* An override is whatever somebody has written: it must not make a line of its own. */
+static void print(const char *key, const char *value)
+{
+	(void)printf("%s=", key);
+	for (const char *s = value; *s; s++)
+		(void)putchar((unsigned char)*s < ' ' ? ' ' : *s);
+	(void)putchar('\n');
+}
+
+static int answer(const struct moved *m)
+{
+	print("STATE", state_to_string(m->state));
+	print("REASON", m->reason);
+	if (m->error != MOVE_DONE)
+		print("ERROR", move_error_to_string(m->error));
+	print("DRIVER", m->driver);
+	print("OVERRIDE", m->override);
+	print("DECISION", m->decision);
+	print("CHANGED", m->changed ? "1" : "0");
+	return m->error == MOVE_DONE ? 0 : 1;
+}
+
+/* Whose file the child waits for: another member of the group may have been asked what the policy needs to
+ * know.
+ */
+static struct sysfs_device *awaited(const struct work *w)
+{
+	struct device **members;
+	size_t n;
+
+	if (w->device->device.ops->group(&w->device->device, &members, &n) < 0)
+		return w->device;
+	for (size_t i = 0; i < n; i++)
+		if (w->report->progress.device == to_sysfs_device(members[i]))
+			return to_sysfs_device(members[i]);
+	return w->device;
+}
+
+/* The child did not come back: the parent says so for it, without asking the kernel anything that may sleep.
+ */
+static void give_up(struct bounded *b, const struct work *w)
+{
+	struct moved *m = &w->report->moved;
+	char doing[256];
+
+	progress_text(&w->report->progress, doing, sizeof(doing));
+	bounded_give_up(b);
+	moved_say(m, STATE_STUCK, MOVE_STUCK, "%s did not come back", doing);
+	bound_driver(w->device, m->driver, sizeof(m->driver));
+	if (!w->options->dry_run)
+		apply_stuck(awaited(w), doing);
+}
+
+static uint64_t left_until(uint64_t deadline)
+{
+	uint64_t now = now_usec();
+
+	return deadline > now ? deadline - now : 0;
+}
+
+/* False: the device itself could not be seen to. */
+static bool run_device(const struct work *w)
+{
+	struct moved *m = &w->report->moved;
+	_cleanup_(closep) int lock = -EBADF;
+	struct bounded b;
+	int r, result = 0;
+
+	if (!w->options->dry_run) {
+		lock = store_lock_device(w->settings->state_dir, w->device, w->deadline);
+		if (lock == -ETIMEDOUT) {
+			moved_say(m, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
+			return false;
+		}
+		if (lock < 0) {
+			moved_say(m, STATE_FAILED, MOVE_FAILED, "locking it under %s: %s",
+				w->settings->state_dir, strerror(-lock));
+			return false;
+		}
+	}
+	r = bounded_start(&b, BOUNDED_COPY, work, (void *)(uintptr_t)w);
+	if (r >= 0)
+		r = bounded_wait(&b, left_until(w->deadline), &result);
+	if (atomic_load(&w->report->done)) {
+		if (r == -ETIMEDOUT)
+			bounded_give_up(&b); /* on its way to its end */
+		return true;
+	}
+	if (r == -ETIMEDOUT)
+		give_up(&b, w);
+	else
+		moved_say(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(r < 0 ? -r : -result));
+	return false;
+}
+
+static void run_group(const struct work *w)
+{
+	struct bounded b;
+	int r, result = 0;
+
+	r = bounded_start(&b, BOUNDED_COPY, work_on_group, (void *)(uintptr_t)w);
+	if (r >= 0)
+		r = bounded_wait(&b, left_until(w->deadline), &result);
+	if (r == -ETIMEDOUT)
+		bounded_give_up(&b);
+	if (r < 0 || result < 0)
+		log_line(LOG_WARNING, "%s %s is done, but not its group: %s", w->device->bus, w->device->name,
+			strerror(r < 0 ? -r : -result));
+}
+
+static void run(const struct work *w)
+{
+	if (run_device(w) && atomic_load(&w->report->has_groups) && !w->options->dry_run &&
+		w->report->moved.error != MOVE_NO_SUCH_DEVICE && companions_are_there(w->device))
+		run_group(w);
+}
+
+static void find_and_run(const struct settings *settings, const struct rebind_options *options,
+	const char *name, struct report *report)
+{
+	struct work w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
+	struct moved *m = &report->moved;
+	struct device **members;
+	struct sysfs sysfs;
+	size_t n;
+	int r;
+
+	sysfs_init(&sysfs, settings);
+	r = sysfs_device_lookup(&sysfs, name, &w.device);
+	if (r >= 0) {
+		/* Whose files the child may be waiting for, the parent must know as well. */
+		(void)w.device->device.ops->group(&w.device->device, &members, &n);
+		sysfs.progress = &report->progress;
+	}
+	if (r < 0)
+		moved_say(m, STATE_FAILED,
+			r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
+			: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
+							   : MOVE_FAILED,
+			"%.256s: %s", name, sysfs_lookup_error(r));
+	else if (!sysfs_device_is_supported(w.device))
+		moved_say(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override", w.device->bus,
+			w.device->name);
+	else
+		run(&w);
+	sysfs_device_free(w.device);
+	sysfs_done(&sysfs);
+}
+
+static int take_rebind(struct rebind_options *o, const char *argument)
+{
+	for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
+		if (streq(argument, rebind_to_string(i))) {
+			o->move.rebind = i;
+			return 1;
+		}
+	return -EINVAL;
+}
+
+static int take_timeout(struct rebind_options *o, const char *argument)
+{
+	char *end;
+	unsigned long seconds = strtoul(argument, &end, 10);
+
+	if (argument[0] < '0' || argument[0] > '9' || *end || seconds < 1 || seconds > TIMEOUT_MAX)
+		return -EINVAL;
+	o->timeout_usec = seconds * 1000000U;
+	return 1;
+}
+
+int rebind_option(struct rebind_options *o, int option, const char *argument)
+{
+	if (option < OPTION_REBIND || option > OPTION_TIMEOUT)
+		return 0;
+	switch ((enum rebind_option)option) {
+	case OPTION_REBIND:
+		return take_rebind(o, argument);
+	case OPTION_OVERWRITE:
+		o->move.overwrite = true;
+		break;
+	case OPTION_ONLY_IF_CHANGED:
+		o->move.only_if_changed = true;
+		break;
+	case OPTION_DRY_RUN:
+		o->move.dry_run = true;
+		break;
+	case OPTION_LOOK_ONLY:
+		o->move.look_only = true;
+		break;
+	case OPTION_TIMEOUT:
+		return take_timeout(o, argument);
+	}
+	return 1;
+}
+
+int verb_rebind(const struct settings *settings, const struct rebind_options *options, const char *device)
+{
+	struct report *report =
+		mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (report == MAP_FAILED) {
+		log_line(LOG_ERR, "rebind: %m");
+		return 1;
+	}
+	if (settings_turned_off(settings))
+		moved_say(&report->moved, STATE_UNMANAGED, MOVE_DONE,
+			"turned off by driver_overrides=off on the kernel command line");
+	else
+		find_and_run(settings, options, device, report);
+	return answer(&report->moved);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * All devices present. One child does them in turn; when a device lets it hang, that device is given up and
+ * a new child goes on with the next, so that none waits for another.
+ */
+#include "enforce/apply.h"
+#include "base/child.h"
+#include "enforcer/verbs.h"
+#include "base/log.h"
+#include "state/store.h"
+
+#include "policy/rule-index.h"
+#include "sysfs/iommu.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define DEVICE_USEC 2000000U
+
+/* What the child tells its parent, in memory that both see. */
+struct report {
+	struct progress progress;
+	_Atomic(size_t) next; /* devices before this one are done */
+	_Atomic(size_t) wrote;
+};
+
+struct sweep {
+	const struct policy *policy;
+	struct sysfs_device **v;
+	size_t n;
+	struct report *report;
+	enum occasion occasion;
+};
+
+/* Groups stand together in the list, and are decided together. */
+static size_t group_end(const struct sweep *s, size_t i)
+{
+	return s->v[i]->n_members > 1 ? i + s->v[i]->n_members : i + 1;
+}
+
+static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t first)
+{
+	_cleanup_(freep) struct decision *decisions = calloc(end - from, sizeof(*decisions));
+	struct device *alone[] = { &s->v[from]->device };
+	struct sysfs_device *head = s->v[from];
+
+	if (!decisions)
+		return -ENOMEM;
+	policy_decide_group(s->policy, head->n_members > 0 ? head->members : alone, end - from, decisions);
+
+	for (size_t i = first; i < end; i++) {
+		struct outcome outcome = {};
+
+		if (!s->v[i]->unreadable)
+			apply_decision(&decisions[i - from], s->occasion, &outcome);
+		if (outcome.wrote)
+			atomic_fetch_add(&s->report->wrote, 1);
+		if (outcome.state == STATE_FAILED)
+			log_line(LOG_ERR, "%s %s: %s", s->v[i]->bus, s->v[i]->name, outcome.reason);
+		atomic_store(&s->report->next, i + 1);
+	}
+	return 0;
+}
+
+static int work(void *userdata)
+{
+	const struct sweep *s = userdata;
+	size_t first = atomic_load(&s->report->next);
+
+	for (size_t i = 0, end; i < s->n; i = end) {
+		int r;
+
+		end = group_end(s, i);
+		if (end <= first)
+			continue;
+		r = sweep_group(s, i, end, first > i ? first : i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The device whose file the child is waiting for: out of the game, its records says why. */
+static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
+{
+	char doing[256];
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->v[i] != stuck || s->v[i]->unreadable)
+			continue;
+		s->v[i]->unreadable = true;
+		progress_text(&s->report->progress, doing, sizeof(doing));
+		apply_stuck(s->v[i], doing);
+		log_line(LOG_ERR, "%s did not come back within %u s; the device is left as it is", doing,
+			DEVICE_USEC / 1000000U);
+		return;
+	}
+	/* Not a device of ours, or one that hangs a second time: at least the sweep goes on. */
+	atomic_fetch_add(&s->report->next, 1);
+}
+
+static int run(struct sweep *s)
+{
+	struct bounded b;
+	int r, result;
+
+	while (atomic_load(&s->report->next) < s->n) {
+		r = bounded_start(&b, BOUNDED_COPY, work, s);
+		if (r < 0)
+			return r;
+		for (;;) {
+			size_t before = atomic_load(&s->report->next);
+			const struct sysfs_device *device = s->report->progress.device;
+
+			r = bounded_wait(&b, DEVICE_USEC, &result);
+			if (r != -ETIMEDOUT)
+				break;
+			if (atomic_load(&s->report->next) == before && s->report->progress.device == device) {
+				bounded_give_up(&b);
+				give_up_on(s, device);
+				break;
+			}
+		}
+		if (r == 0)
+			return result;
+		if (r != -ETIMEDOUT)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * Whether the coldplug of this boot has been started, so that drivers were loaded for whatever has one:
+ * systemd leaves the invocation of each unit that it has started as a link. That udev ran in the initramfs
+ * says nothing: it had the few modules that were there, and what they were for has a driver by now.
+ */
+static bool coldplug_has_begun(const struct settings *settings)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return path_join(path, sizeof(path), settings->sysfs,
+		       "/../run/systemd/units/invocation:systemd-udev-trigger.service", NULL) < 0 ||
+	       lstat(path, &st) >= 0;
+}
+
+static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
+{
+	struct policy *policy = NULL;
+	struct sysfs sysfs;
+	int r;
+
+	sysfs_init(&sysfs, settings);
+	sysfs.progress = &s->report->progress;
+
+	r = policy_load(settings, &policy);
+	if (r < 0)
+		return r;
+	(void)policy_build_index(policy);
+	s->policy = policy;
+	store_policy(settings->state_dir, policy);
+	store_clean(settings->state_dir, policy);
+	for (size_t i = 0; i < policy->n_errors; i++)
+		if (policy->errors[i].line == 0 && settings_is_conf_dir(settings, policy->errors[i].file))
+			log_line(LOG_ERR, "%s: %s", policy->errors[i].file, policy->errors[i].text);
+
+	r = sysfs_enumerate(&sysfs, &s->v, &s->n);
+	if (r < 0)
+		return r;
+	r = present_write(settings->state_dir, s->v, s->n);
+	/*
+	 * The first sweep may be any time after the boot, where the package came later: nothing is known of
+	 * first probes then. Only at boot all links are made; later a virtual function may be on its way
+	 * right now.
+	 */
+	sysfs.settled = r == 1 && at_boot && !coldplug_has_begun(settings);
+	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
+	if (r < 0)
+		log_line(LOG_WARNING,
+			"cannot write what is present under %s, so Group=hold will leave all devices alone: "
+			"%s",
+			settings->state_dir, strerror(-r));
+	if (policy->n_rules > 0)
+		r = run(s);
+	else
+		r = 0;
+	if (r >= 0)
+		log_line(atomic_load(&s->report->wrote) > 0 ? LOG_INFO : LOG_DEBUG,
+			"swept %zu devices by %zu rules: %zu overrides written", s->n, policy->n_rules,
+			atomic_load(&s->report->wrote));
+	return r;
+}
+
+int verb_sweep(const struct settings *settings, bool at_boot)
+{
+	static struct sweep s; /* its devices and rules live until the process ends */
+	int r;
+
+	s.report = mmap(NULL, sizeof(*s.report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	r = s.report == MAP_FAILED ? negative_errno() : sweep(&s, settings, at_boot);
+	if (r < 0) {
+		log_line(LOG_ERR, "sweep: %s", strerror(-r));
+		return 1;
+	}
+	return 0;
+}

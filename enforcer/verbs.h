@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The verbs of the enforcer, and what they share: the exit status is what each returns. */
+#pragma once
+
+#include "enforce/move.h"
+#include "policy/settings.h"
+
+/*
+ * A device's `add` event, from udev: decides, writes, prints properties. `device` is a path in sysfs, or
+ * NULL for the one that udev names in the environment.
+ */
+int verb_event(const struct settings *settings, const char *device);
+
+/* All devices present. at_boot: so says the unit that runs before udev; then first probes may be won. */
+int verb_sweep(const struct settings *settings, bool at_boot);
+
+/* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
+int verb_release(const struct settings *settings, char *const *devices, size_t n);
+
+/* Numbers for getopt_long(), above those of settings.h. */
+enum rebind_option {
+	OPTION_REBIND = 0x2000,
+	OPTION_OVERWRITE,
+	OPTION_ONLY_IF_CHANGED,
+	OPTION_DRY_RUN,
+	OPTION_LOOK_ONLY,
+	OPTION_TIMEOUT,
+};
+
+enum {
+	OPTION_BOOT = OPTION_TIMEOUT + 1, /* of sweep */
+};
+
+#define REBIND_LONG_OPTIONS                                                                                  \
+	{ "rebind", required_argument, NULL, OPTION_REBIND },                                                \
+		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },                                        \
+		{ "only-if-changed", no_argument, NULL, OPTION_ONLY_IF_CHANGED },                            \
+		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },                                            \
+		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },                                        \
+	{                                                                                                    \
+		"timeout", required_argument, NULL, OPTION_TIMEOUT                                           \
+	}
+
+struct rebind_options {
+	struct move_options move;
+	uint64_t timeout_usec; /* for all of it */
+};
+
+#define REBIND_OPTIONS_INIT                                                                                  \
+	{                                                                                                    \
+		.timeout_usec = 15000000U                                                                    \
+	}
+
+/* Takes in one of the options above. 1: taken; 0: not one of these; -EINVAL: what is given to it is wrong. */
+int rebind_option(struct rebind_options *o, int option, const char *argument);
+
+/* Makes one device as the policy says, unbinding it where that is needed and may be, and prints what came of
+ * it. */
+int verb_rebind(const struct settings *settings, const struct rebind_options *options, const char *device);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Hears when policy files change, and the modules' aliases, by which `vfio` finds its driver; for programs
+ * that stay: one descriptor to poll, and whether what happened there concerns the policy. Directories of
+ * policy may come and go.
+ */
+#pragma once
+
+#include "policy/settings.h"
+
+struct policy_watch;
+
+/* Watches the directories of the settings, which must outlive it. 0 or negative errno. */
+int policy_watch_new(const struct settings *settings, struct policy_watch **ret);
+struct policy_watch *policy_watch_free(struct policy_watch *w);
+
+/* Becomes readable when something has happened. */
+int policy_watch_fd(const struct policy_watch *w);
+
+/*
+ * Takes in what has happened, without waiting. True: policy files may have changed; what is read after this
+ * call is newer than the change.
+ */
+bool policy_watch_changed(struct policy_watch *w);

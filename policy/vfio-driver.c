@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* VFIO drivers as the kernel's modules offer them; see vfio.h. */
+#include "policy/vfio-driver.h"
+
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+/* Debian's have 1.6 MiB; a file beyond this is none. */
+#define ALIASES_MAX (64U * 1024U * 1024U)
+
+struct alias {
+	const char *pattern; /* "vfio_pci:v000015B3d0000101Esv*…" */
+	const char *module;
+	size_t wildcards;
+	size_t order; /* as it was read */
+};
+
+struct vfio_drivers {
+	struct arena arena;
+	const char *sysfs;
+	struct alias *v; /* the most specific first */
+	size_t n, allocated;
+	bool loaded;
+};
+
+bool driver_is_vfio(const char *driver)
+{
+	return startswith(driver, "vfio-") || startswith(driver, "vfio_") || strstr(driver, "-vfio-") ||
+	       strstr(driver, "_vfio_");
+}
+
+bool driver_leaves_dma(const char *driver)
+{
+	return driver_is_vfio(driver) || streq(driver, "pcieport") || streq(driver, "pci-stub");
+}
+
+/* Names that differ in `-` and `_` only are the same to the kernel's module loader. */
+static void underscores(char *s)
+{
+	for (; *s; s++)
+		if (*s == '-')
+			*s = '_';
+}
+
+static void plain_driver(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
+{
+	/* The s390 buses have theirs under other names; all others follow the pattern. */
+	if (streq(bus, "ap"))
+		text_copy(buf, DRIVER_NAME_MAX + 1, "vfio_ap");
+	else if (streq(bus, "css"))
+		text_copy(buf, DRIVER_NAME_MAX + 1, "vfio_ccw");
+	else
+		(void)snprintf(buf, DRIVER_NAME_MAX + 1, "vfio-%s", bus);
+}
+
+static void add(struct vfio_drivers *v, const char *pattern, size_t pattern_n, const char *module, size_t n)
+{
+	struct alias *a;
+
+	/* "" would be whatever there is. */
+	if (pattern_n == 0 || n == 0 || n > DRIVER_NAME_MAX)
+		return;
+	if (v->n == v->allocated) {
+		size_t want = v->allocated ? 2 * v->allocated : 32;
+
+		a = reallocarray(v->v, want, sizeof(*a));
+		if (!a)
+			return;
+		v->v = a;
+		v->allocated = want;
+	}
+	a = &v->v[v->n];
+	*a = (struct alias){ arena_strndup(&v->arena, pattern, pattern_n),
+		arena_strndup(&v->arena, module, n), .order = v->n };
+	if (!a->pattern || !a->module)
+		return;
+	for (const char *c = a->pattern; *c; c++)
+		a->wildcards += *c == '*' || *c == '?' || *c == '[';
+	v->n++;
+}
+
+/* modules.alias(5): "alias PATTERN MODULE", a line each. */
+static void take_aliases(struct vfio_drivers *v, const char *text, size_t size)
+{
+	static const char begin[] = "\nalias vfio_";
+	const char *end = text + size, *line = text;
+
+	while ((line = memmem(line, (size_t)(end - line), begin, strlen(begin)))) {
+		const char *pattern = line + strlen("\nalias "), *module, *newline;
+
+		newline = memchr(pattern, '\n', (size_t)(end - pattern));
+		if (!newline)
+			return;
+		line = newline;
+		module = memchr(pattern, ' ', (size_t)(newline - pattern));
+		if (module)
+			add(v, pattern, (size_t)(module - pattern), module + 1,
+				(size_t)(newline - module - 1));
+	}
+}
+
+/* modules.builtin.modinfo: "MODULE.alias=PATTERN", each with a NUL behind it. */
+static void take_builtin(struct vfio_drivers *v, const char *text, size_t size)
+{
+	static const char begin[] = ".alias=vfio_";
+
+	for (const char *end = text + size, *at = text, *next; at < end; at = next + 1) {
+		const char *dot;
+
+		next = memchr(at, '\0', (size_t)(end - at));
+		if (!next)
+			return;
+		dot = strstr(at, begin);
+		if (dot)
+			add(v, dot + strlen(".alias="), (size_t)(next - dot) - strlen(".alias="), at,
+				(size_t)(dot - at));
+	}
+}
+
+int vfio_aliases_dir(const char *sysfs, char *buf, size_t size)
+{
+	struct utsname kernel;
+
+	if (uname(&kernel) < 0)
+		return negative_errno();
+	return path_join(buf, size, sysfs, "/../lib/modules/", kernel.release, NULL);
+}
+
+static const struct {
+	const char *name;
+	void (*take)(struct vfio_drivers *v, const char *text, size_t size);
+} files[] = {
+	{ "modules.alias", take_aliases },
+	{ "modules.builtin.modinfo", take_builtin },
+};
+
+bool vfio_aliases_are_in(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTSOF(files); i++)
+		if (streq(name, files[i].name))
+			return true;
+	return false;
+}
+
+uint64_t vfio_aliases_version(const char *sysfs)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+	uint64_t h = FNV_BASIS;
+	struct stat st;
+
+	if (vfio_aliases_dir(sysfs, dir, sizeof(dir)) < 0)
+		return h;
+	for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+		if (path_join(path, sizeof(path), dir, "/", files[i].name, NULL) < 0 || stat(path, &st) < 0)
+			continue;
+		h = fnv1a(h, &st.st_ino, sizeof(st.st_ino));
+		h = fnv1a(h, &st.st_size, sizeof(st.st_size));
+		h = fnv1a(h, &st.st_mtim, sizeof(st.st_mtim));
+	}
+	return h;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct alias *x = a, *y = b;
+	int r = (x->wildcards > y->wildcards) - (x->wildcards < y->wildcards);
+
+	return r ? r : (x->order > y->order) - (x->order < y->order);
+}
+
+struct vfio_drivers *vfio_drivers_new(const struct settings *settings)
+{
+	struct vfio_drivers *v = calloc(1, sizeof(*v));
+
+	if (v)
+		v->sysfs = settings->sysfs;
+	return v;
+}
+
+struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v)
+{
+	if (v) {
+		arena_done(&v->arena);
+		free(v->v);
+		free(v);
+	}
+	return NULL;
+}
+
+void vfio_drivers_load(struct vfio_drivers *v)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+
+	if (!v || v->loaded)
+		return;
+	v->loaded = true;
+	if (vfio_aliases_dir(v->sysfs, dir, sizeof(dir)) < 0)
+		return;
+	for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+		_cleanup_(freep) char *text = NULL;
+		_cleanup_(closep) int fd = -EBADF;
+		struct stat st;
+		size_t size;
+
+		/* What cannot be read offers nothing: there are kernels without modules. */
+		if (path_join(path, sizeof(path), dir, "/", files[i].name, NULL) < 0)
+			continue;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && fstat(fd, &st) >= 0 &&
+			read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
+			files[i].take(v, text, size);
+	}
+	if (v->n > 0)
+		qsort(v->v, v->n, sizeof(*v->v), compare);
+}
+
+static const struct alias *find_alias(const struct vfio_drivers *v, const char *bus, const char *modalias)
+{
+	const char *rest = strchr(modalias, ':');
+	char prefix[64], name[1024];
+
+	if (!rest || path_join(prefix, sizeof(prefix), "vfio_", bus, NULL) < 0)
+		return NULL;
+	underscores(prefix);
+	if (path_join(name, sizeof(name), prefix, rest, NULL) < 0)
+		return NULL;
+	for (size_t i = 0; i < v->n; i++)
+		if (fnmatch(v->v[i].pattern, name, 0) == 0)
+			return &v->v[i];
+	return NULL;
+}
+
+/*
+ * The one name in a folder that begins so and is a VFIO driver's; false: none, or several. A driver's name is
+ * its module's (KBUILD_MODNAME) by custom only; once it is registered it is known.
+ */
+static bool only_driver(const char *folder, const char *begin, char buf[static DRIVER_NAME_MAX + 1])
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	const char *entry;
+	size_t n = 0;
+
+	if (dir_open(&dir, folder) < 0)
+		return false;
+	while ((entry = dir_next(&dir))) {
+		const char *name = startswith(entry, begin) ? entry + strlen(begin) : "";
+
+		if (!*name || strlen(name) > DRIVER_NAME_MAX || (!*begin && !driver_is_vfio(name)))
+			continue;
+		text_copy(buf, DRIVER_NAME_MAX + 1, name);
+		n++;
+	}
+	return n == 1;
+}
+
+void vfio_driver_of_module(
+	const char *sysfs, const char *bus, const char *module, char buf[static DRIVER_NAME_MAX + 1])
+{
+	char path[PATH_MAX], begin[64], plain[DRIVER_NAME_MAX + 1], name[DRIVER_NAME_MAX + 1];
+
+	plain_driver(bus, plain);
+	text_copy(buf, DRIVER_NAME_MAX + 1, plain);
+	underscores(plain);
+	text_copy(name, sizeof(name), module);
+	underscores(name);
+	if (streq(name, plain))
+		return; /* what all of them know, and mostly what is wanted: no look is needed */
+	if (path_join(path, sizeof(path), sysfs, "/module/", name, "/drivers", NULL) < 0 ||
+		path_join(begin, sizeof(begin), bus, ":", NULL) < 0 || !only_driver(path, begin, buf))
+		text_copy(buf, DRIVER_NAME_MAX + 1, name);
+}
+
+void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
+	const char **ret_module)
+{
+	const char *bus = device_text(device, FACT_BUS), *modalias;
+	const struct alias *alias;
+	char path[PATH_MAX], only[DRIVER_NAME_MAX + 1];
+
+	*ret_module = NULL;
+	plain_driver(bus ? bus : "", buf);
+	if (!v || !bus)
+		return;
+	vfio_drivers_load(v);
+	modalias = v->n > 0 ? device_text(device, FACT_MODALIAS) : NULL;
+	alias = modalias ? find_alias(v, bus, modalias) : NULL;
+	if (alias) {
+		vfio_driver_of_module(v->sysfs, bus, alias->module, buf);
+		*ret_module = alias->module;
+		return;
+	}
+	/* Mostly it is PCI, with aliases; where these are missing its plain driver is no guess. */
+	if (!streq(bus, "pci") &&
+		path_join(path, sizeof(path), v->sysfs, "/bus/", bus, "/drivers", NULL) >= 0 &&
+		only_driver(path, "", only))
+		text_copy(buf, DRIVER_NAME_MAX + 1, only);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which driver `vfio` means for a device: the plain VFIO driver of its bus, or a variant made for it.
+ *
+ * The kernel offers them by alias: where a modalias is `pci:v000010DE…`, the drivers that may bind it by an
+ * override only are listed as `vfio_pci:v000010DEd…` (file2alias.c of the kernel), and the pattern with the
+ * fewest wildcards is the one that was made for it. On buses without such aliases a VFIO driver that is
+ * registered tells its name, and else it has the usual one.
+ */
+#pragma once
+
+#include "policy/device.h"
+#include "policy/rule.h"
+#include "policy/settings.h"
+
+struct vfio_drivers;
+
+/*
+ * The aliases of the running kernel's modules, from /lib/modules beside the sysfs of settings. Nothing is
+ * read before it is needed. NULL: out of memory.
+ */
+struct vfio_drivers *vfio_drivers_new(const struct settings *settings);
+struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v);
+
+/* Where they are: the folder of the running kernel's modules. 0 or negative errno. */
+int vfio_aliases_dir(const char *sysfs, char *buf, size_t size);
+/* Whether a file of that folder is one that they are read from. */
+bool vfio_aliases_are_in(const char *name);
+
+/* Which versions of these files there are: another number, and `vfio` may mean another driver. */
+uint64_t vfio_aliases_version(const char *sysfs);
+
+/* Reads them now: for those who must not wait later, or who have threads. */
+void vfio_drivers_load(struct vfio_drivers *v);
+
+/*
+ * The driver's name for a device into buf. *ret_module: of the module that has it, where the aliases say
+ * that (borrowed from v), else NULL. v may be NULL: then each bus has its plain one.
+ */
+void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
+	const char **ret_module);
+
+/* The name under which a module that the aliases name has registered its driver with a bus; else as above. */
+void vfio_driver_of_module(
+	const char *sysfs, const char *bus, const char *module, char buf[static DRIVER_NAME_MAX + 1]);
+
+/* Whether a driver is one of them, by its name: "vfio-pci", "vfio_ap", "mlx5_vfio_pci", … */
+bool driver_is_vfio(const char *driver);
+
+/*
+ * Whether a driver leaves DMA to the owner of the IOMMU group (driver_managed_dma of the kernel): it is not
+ * in the way of a guest, and the kernel does not keep it off while there is one.
+ */
+bool driver_leaves_dma(const char *driver);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* State and Reason of a device; see verdict.h. The words are the contract's. */
+#include "state/evaluate.h"
+
+#include <stdarg.h>
+
+static void _printf_(3, 4) become(struct verdict *v, const char *state, const char *format, ...)
+{
+	va_list ap;
+
+	v->state = state;
+	va_start(ap, format);
+	(void)vsnprintf(v->reason, sizeof(v->reason), format, ap);
+	va_end(ap);
+}
+
+static bool is_ours(const struct seen *s)
+{
+	return s->record && record_owns(s->record, s->override);
+}
+
+/* Bound by an override of ours, and would not be by itself. */
+static bool is_given(const struct seen *s)
+{
+	return s->record && record_gave(s->record, s->driver);
+}
+
+static bool recorded_as(const struct seen *s, const char *state)
+{
+	return s->record && streq(s->record->state, state);
+}
+
+/* The kernel has refused it its driver when it was tried last. */
+static bool is_refused(const struct seen *s)
+{
+	return s->record && record_is_refused(s->record) && !s->driver[0];
+}
+
+/* Of one that is kept off or refused: as it is now, or as it was found then. */
+static const char *refusal(const struct seen *s)
+{
+	return s->kept_off[0] ? s->kept_off : s->record->reason;
+}
+
+/* This very decision was in force at some time since the device was added: what differs, others did since. */
+static bool was_enforced(const struct seen *s)
+{
+	return s->record && record_was_enforced(s->record, s->decision);
+}
+
+/* Nothing is decided: what stands there is ours from before, somebody else's, or nothing. */
+static void without_decision(const struct seen *s, struct verdict *v)
+{
+	if (is_ours(s) || (s->record && s->record->given[0] && streq(s->driver, s->record->given))) {
+		become(v, recorded_as(s, "blocked") ? "blocked" : "pending",
+			"its rule is gone; to be given back to its own driver%s%s",
+			s->record->reason[0] ? ": " : "", s->record->reason);
+		v->advice = ADVICE_GIVE_BACK;
+	} else if (s->override[0])
+		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+	else if (is_refused(s)) {
+		become(v, s->kept_off[0] ? "held" : "pending", "%s", refusal(s));
+		v->advice = ADVICE_GIVE_BACK;
+	} else if (s->kept_off[0])
+		become(v, "held", "%s", s->kept_off);
+	else if (s->decision->group_unknown && !s->driver[0])
+		become(v, "unmanaged", "%s; a rule of a member may decide then",
+			iommu_consequence(IOMMU_LATER));
+	else
+		become(v, "unmanaged", "%s", "");
+}
+
+static bool is_as_decided(const struct seen *s)
+{
+	switch (s->decision->kind) {
+	case DECISION_NONE:
+		return streq(s->override, "none") && !s->driver[0];
+	case DECISION_DRIVER:
+		return streq(s->override, s->decision->driver) && streq(s->driver, s->decision->driver);
+	case DECISION_DEFAULT:
+		/* One that was refused its driver is to get it when its group is free. */
+		return !s->override[0] && !is_given(s) &&
+		       !(!s->driver[0] && (s->kept_off[0] || is_refused(s)));
+	case DECISION_NOTHING:
+	case DECISION_UNKNOWN:
+		break;
+	}
+	return false;
+}
+
+/* Decided, and not so. What the enforcer wrote down about it is said as long as it is about this decision. */
+static void not_as_decided(const struct seen *s, struct verdict *v)
+{
+	const struct decision *d = s->decision;
+	const char *want = decision_text(d);
+	bool same = s->record && streq(s->record->decision, want) && s->record->rule_id == rule_id(d->rule);
+
+	v->advice = was_enforced(s) ? ADVICE_NONE : ADVICE_REBIND;
+	if (recorded_as(s, "stuck"))
+		become(v, "stuck", "%s", s->record->reason);
+	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
+		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+		v->advice = ADVICE_NONE;
+	} else if (s->kept_off[0] || (same && is_refused(s)))
+		become(v, "held", "%s", refusal(s));
+	else if (was_enforced(s))
+		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
+			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+	else if (same && (recorded_as(s, "failed") || recorded_as(s, "pending")))
+		become(v, s->record->state[0] == 'f' ? "failed" : "pending", "%s", s->record->reason);
+	else if (same && recorded_as(s, "blocked") && s->driver[0])
+		become(v, "blocked", "%s", s->record->reason);
+	else
+		become(v, "pending", "driver_override is %.100s, driver is %.100s",
+			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+}
+
+/* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
+static void mind_iommu(const struct seen *s, struct verdict *v)
+{
+	const char *text = s->unreadable ? NULL : iommu_consequence(s->iommu);
+	const size_t n = strlen(v->reason);
+
+	if (text && (s->iommu == IOMMU_FAKE || !streq(v->state, "enforced")) && !strstr(v->reason, text))
+		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", text);
+}
+
+static void reach(const struct seen *s, struct verdict *v)
+{
+	const struct decision *d = s->decision;
+
+	*v = (struct verdict){ .state = "unmanaged" };
+	if (s->unreadable) {
+		become(v, "stuck", "reading its files in sysfs did not come back");
+		return;
+	}
+	switch (d->kind) {
+	case DECISION_NOTHING:
+		without_decision(s, v);
+		return;
+	case DECISION_UNKNOWN:
+		become(v, "pending", "%s of %s:%u cannot be compared yet",
+			d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing), d->rule->file,
+			d->rule->line);
+		return;
+	case DECISION_NONE:
+	case DECISION_DRIVER:
+	case DECISION_DEFAULT:
+		break;
+	}
+	if (!is_as_decided(s)) {
+		not_as_decided(s, v);
+		return;
+	}
+	v->state = d->kind == DECISION_NONE && d->cause == CAUSE_GROUP ? "held" : "enforced";
+	if (!was_enforced(s))
+		v->advice = ADVICE_RECORD;
+}
+
+void verdict_reach(const struct seen *s, struct verdict *v)
+{
+	reach(s, v);
+	mind_iommu(s, v);
+}

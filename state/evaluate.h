@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is to be said of a device: its State and why, from what is decided, what is recorded and what sysfs
+ * shows; and whether there is something left to do. No I/O here.
+ */
+#pragma once
+
+#include "policy/decide.h"
+#include "sysfs/iommu.h"
+#include "state/record.h"
+
+enum advice {
+	ADVICE_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
+	ADVICE_REBIND,	  /* not yet as decided since it was added or its rule changed */
+	ADVICE_GIVE_BACK, /* what we set is left over from a rule that is no more */
+	ADVICE_RECORD,	  /* as decided, and nobody has noted it yet */
+};
+
+struct seen {
+	const struct decision *decision;
+	const struct record *record; /* NULL: there is none */
+	const char *driver;	     /* "": none */
+	const char *override;	     /* "": none */
+	bool unreadable;	     /* its files let a reader of ours hang */
+	const char *kept_off;	     /* why the kernel keeps drivers off it now; "": it does not */
+	enum iommu iommu;	     /* with a decision for a VFIO driver, else IOMMU_GROUP */
+};
+
+struct verdict {
+	const char *state;
+	enum advice advice;
+	char reason[640];
+};
+
+void verdict_reach(const struct seen *seen, struct verdict *ret);

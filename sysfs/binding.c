@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A device, its override and its driver, as sysfs lets them be changed; see binding.h. */
+#include "sysfs/binding.h"
+
+#include <fcntl.h>
+
+void bound_driver(const struct sysfs_device *d, char *buf, size_t size)
+{
+	if (sysfs_device_link(d, "driver", buf, size) < 0)
+		buf[0] = '\0';
+}
+
+bool driver_is_registered(const struct sysfs_device *d, const char *driver)
+{
+	char path[PATH_MAX];
+
+	return path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, NULL) >=
+		       0 &&
+	       access(path, F_OK) == 0;
+}
+
+/* One write(2) of all of text to a file: sysfs takes a value in one piece or not at all. */
+static int write_file(const char *path, const char *text)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_TRUNC);
+	ssize_t n;
+
+	if (fd < 0)
+		return negative_errno();
+	n = write(fd, text, strlen(text));
+	if (n < 0)
+		return negative_errno();
+	return (size_t)n == strlen(text) ? 0 : -EIO;
+}
+
+int override_write(struct sysfs_device *d, const char *text)
+{
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, "driver_override", path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "writing", "driver_override");
+	return write_file(path, text[0] ? text : "\n");
+}
+
+int device_probe(struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+	int r = path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers_probe", NULL);
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "waiting for the probe", "(drivers_probe)");
+	return write_file(path, d->name);
+}
+
+static int write_to_driver(struct sysfs_device *d, const char *driver, const char *file)
+{
+	char path[PATH_MAX];
+	int r = path_join(
+		path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, file, NULL);
+
+	return r < 0 ? r : write_file(path, d->name);
+}
+
+int device_bind(struct sysfs_device *d, const char *driver)
+{
+	sysfs_progress(d, "waiting for the probe", "(bind)");
+	return write_to_driver(d, driver, "/bind");
+}
+
+int device_unbind(struct sysfs_device *d, const char *driver)
+{
+	sysfs_progress(d, "waiting for the driver to give up", "(unbind)");
+	return write_to_driver(d, driver, "/unbind");
+}

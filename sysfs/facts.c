@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Facts of a device in a sysfs tree, in the form in which rules compare them; see device.h. */
+#include "sysfs/facts.h"
+#include "sysfs/iommu.h"
+#include "sysfs/pci.h"
+#include "state/record.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static int add(struct sysfs_device *d, struct values *values, const char *text)
+{
+	return device_add_value(&d->device, values, text, strlen(text));
+}
+
+/* A device may lack an attribute; whatever else goes wrong leaves the fact unknown. */
+static int absent(int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENODATA:
+	case -ENOTDIR:
+	case -EISDIR:
+	case -EACCES: /* write-only attributes, which nobody can compare */
+		return 0;
+	default:
+		return r;
+	}
+}
+
+static int add_attr(struct sysfs_device *d, struct values *values, const char *attr)
+{
+	char text[4096];
+	int r = sysfs_device_read(d, attr, text, sizeof(text));
+
+	return r < 0 ? absent(r) : add(d, values, text);
+}
+
+/* Of a file that has several values, a line each: a device of the ACPI tree may have two modaliases. */
+static int add_lines(struct sysfs_device *d, struct values *values, const char *attr)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX], text[4096];
+	ssize_t size;
+	int r = sysfs_device_path(d, attr, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "reading", attr);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return absent(negative_errno());
+	size = read(fd, text, sizeof(text) - 1);
+	if (size < 0)
+		return absent(negative_errno());
+	text[size] = '\0';
+	for (const char *s = text; r >= 0 && *s; s += *s == '\n') {
+		size_t n = strcspn(s, "\n");
+
+		if (n > 0)
+			r = device_add_value(&d->device, values, s, n);
+		s += n;
+	}
+	return r;
+}
+
+static int add_modalias(struct sysfs_device *d, struct values *values)
+{
+	if (d->announced)
+		return add(d, values, d->announced);
+	return streq(d->bus, "pci") ? add_attr(d, values, "modalias") : add_lines(d, values, "modalias");
+}
+
+/* All folders above the device, nearest last: "/devices/pci0000:00/0000:00:1c.0/0000:03:00.0". */
+static int add_ancestors(struct sysfs_device *d, struct values *values)
+{
+	const char *s = d->devpath + strlen("/devices/");
+	int r = 0;
+
+	while (r >= 0 && s < d->name) {
+		size_t n = strcspn(s, "/");
+
+		r = device_add_value(&d->device, values, s, n);
+		s += n + 1;
+	}
+	return r;
+}
+
+static int add_path(struct sysfs_device *d, struct values *values)
+{
+	char path[PATH_MAX], devpath[PATH_MAX], pf[64], text[PATH_MAX + 16];
+	unsigned number;
+	int r;
+
+	if (!streq(d->bus, "pci"))
+		return 0;
+	r = pci_physfn(d, pf, sizeof(pf), &number);
+	if (r < 0) {
+		r = pci_topology(d->devpath, path, sizeof(path));
+		return r < 0 ? absent(r) : add(d, values, path);
+	}
+	r = path_printf(devpath, sizeof(devpath), "%.*s%s", (int)(d->name - d->devpath), d->devpath, pf);
+	if (r >= 0)
+		r = pci_topology(devpath, path, sizeof(path));
+	if (r < 0)
+		return absent(r);
+	(void)snprintf(text, sizeof(text), "%s/vf%u", path, number);
+	return add(d, values, text);
+}
+
+/* "sv00008086" of a modalias: the digits behind a mark, in lower case; *s is moved on. */
+static bool take_digits(const char **s, const char *mark, size_t digits, char *to)
+{
+	for (; *mark; mark++, (*s)++)
+		if (**s != *mark)
+			return false;
+	for (size_t i = 0; i < digits; i++, (*s)++) {
+		if (hex_digit(**s) < 0)
+			return false;
+		to[i] = **s >= 'A' && **s <= 'F' ? (char)(**s + ('a' - 'A')) : **s;
+	}
+	to[digits] = '\0';
+	return true;
+}
+
+/* "0x8086" to the digits behind, in lower case. */
+static int read_hex(struct sysfs_device *d, const char *attr, size_t digits, char *to)
+{
+	char text[32];
+	const char *s = text;
+	int r = sysfs_device_read(d, attr, text, sizeof(text));
+
+	if (r < 0)
+		return r;
+	return take_digits(&s, "0x", digits, to) ? 0 : -ENODATA;
+}
+
+/* Identity and class the long way, for a PCI device that shows no modalias. */
+static int add_pci_id_from_attrs(struct sysfs_device *d, struct values *values, enum fact fact)
+{
+	char v[5], dev[5], sv[5], sd[5], class[7], text[32];
+	int r;
+
+	if (fact == FACT_CLASS) {
+		r = read_hex(d, "class", 6, class);
+		return r < 0 ? absent(r) : add(d, values, class);
+	}
+	r = read_hex(d, "vendor", 4, v);
+	if (r >= 0)
+		r = read_hex(d, "device", 4, dev);
+	if (r >= 0)
+		r = read_hex(d, "subsystem_vendor", 4, sv);
+	if (r >= 0)
+		r = read_hex(d, "subsystem_device", 4, sd);
+	if (r < 0)
+		return absent(r);
+	(void)snprintf(text, sizeof(text), "%s:%s:%s:%s", v, dev, sv, sd);
+	return add(d, values, text);
+}
+
+/* Has the modalias been asked for or announced; NULL: there is none, or it is not known. */
+static const char *modalias(struct sysfs_device *d)
+{
+	return !d->device.facts[FACT_MODALIAS].asked && d->announced ? d->announced
+								     : device_text(&d->device, FACT_MODALIAS);
+}
+
+/*
+ * The PCI modalias has identity and class in one read, and udev or the uevent bring it along. Whoever asks
+ * for one gets both, and without printf(), which takes longer than all else here: the kernel may be waiting.
+ */
+static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact fact)
+{
+	const enum fact other = fact == FACT_ID ? FACT_CLASS : FACT_ID;
+	char v[9], dev[9], sv[9], sd[9], class[7], id[20], *at;
+	const char *m;
+	int r;
+
+	if (!streq(d->bus, "pci"))
+		return 0;
+	m = modalias(d);
+	if (!m)
+		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN
+							    : add_pci_id_from_attrs(d, values, fact);
+	if (!take_digits(&m, "pci:v", 8, v) || !take_digits(&m, "d", 8, dev) ||
+		!take_digits(&m, "sv", 8, sv) || !take_digits(&m, "sd", 8, sd) ||
+		!take_digits(&m, "bc", 2, class) || !take_digits(&m, "sc", 2, class + 2) ||
+		!take_digits(&m, "i", 2, class + 4))
+		return add_pci_id_from_attrs(d, values, fact);
+	at = mempcpy(id, v + 4, 4);
+	*at++ = ':';
+	at = mempcpy(at, dev + 4, 4);
+	*at++ = ':';
+	at = mempcpy(at, sv + 4, 4);
+	*at++ = ':';
+	(void)mempcpy(at, sd + 4, 5);
+	r = add(d, values, fact == FACT_ID ? id : class);
+	if (r >= 0 && !d->device.facts[other].asked)
+		r = sysfs_device_tell(d, other, other == FACT_ID ? id : class);
+	return r;
+}
+
+static int add_physfn(struct sysfs_device *d, struct values *values)
+{
+	char pf[64];
+	unsigned number;
+	int r = pci_physfn(d, pf, sizeof(pf), &number);
+
+	return r < 0 ? absent(r) : add(d, values, pf);
+}
+
+/* The device-tree node as its path: the link goes to /sys/firmware/devicetree/base/soc/…. */
+static int add_of_node(struct sysfs_device *d, struct values *values)
+{
+	static const char base[] = "devicetree/base";
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *node;
+	ssize_t n;
+
+	if (sysfs_device_path(d, "of_node", path, sizeof(path)) < 0)
+		return 0;
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return 0;
+	target[n] = '\0';
+	node = strstr(target, base);
+	if (!node)
+		return 0;
+	node += strlen(base);
+	return add(d, values, *node ? node : "/");
+}
+
+/* NUL-separated strings. */
+static int add_compatible(struct sysfs_device *d, struct values *values)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX], text[4096];
+	ssize_t n;
+	int r;
+
+	r = sysfs_device_path(d, "of_node/compatible", path, sizeof(path));
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "reading", "of_node/compatible");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return absent(negative_errno());
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return negative_errno();
+	text[n] = '\0';
+	for (const char *s = text; r >= 0 && s < text + n; s += strlen(s) + 1)
+		r = add(d, values, s);
+	return r;
+}
+
+static int fact(struct device *device, enum fact fact, const char *attr, struct values *values)
+{
+	struct sysfs_device *d = to_sysfs_device(device);
+	int r;
+
+	if (d->unreadable && fact > FACT_ANCESTOR)
+		return -EAGAIN;
+	switch (fact) {
+	case FACT_BUS:
+		return add(d, values, d->bus);
+	case FACT_NAME:
+		return add(d, values, d->name);
+	case FACT_ANCESTOR:
+		return add_ancestors(d, values);
+	case FACT_PATH:
+		return add_path(d, values);
+	case FACT_MODALIAS:
+		return add_modalias(d, values);
+	case FACT_ID:
+	case FACT_CLASS:
+		return add_pci_id(d, values, fact);
+	case FACT_PHYSFN:
+		return add_physfn(d, values);
+	case FACT_FIRMWARE:
+		r = add_attr(d, values, "firmware_node/path");
+		return r < 0 ? r : add_of_node(d, values);
+	case FACT_COMPATIBLE:
+		return add_compatible(d, values);
+	case FACT_ATTR:
+		return add_attr(d, values, attr);
+	case FACT_COUNT:
+		break;
+	}
+	return -EINVAL;
+}
+
+static int place(struct device *device, char *buf, size_t size)
+{
+	const struct sysfs_device *d = to_sysfs_device(device);
+	int r;
+
+	if (d->unreadable)
+		return -EAGAIN;
+	r = streq(d->bus, "pci") ? pci_topology(d->devpath, buf, size) : -ENODATA;
+	if (r == -ENODATA) {
+		buf[0] = '\0';
+		r = 0;
+	}
+	return r;
+}
+
+static int group(struct device *device, struct device ***ret_members, size_t *ret_n)
+{
+	struct sysfs_device *d = to_sysfs_device(device);
+
+	if (!d->group_asked) {
+		int r = sysfs_device_find_members(d);
+
+		if (r == -ENOMEM)
+			return r;
+		d->group_asked = true;
+	}
+	if (d->n_members == 0)
+		return -ENODATA;
+	*ret_members = d->members;
+	*ret_n = d->n_members;
+	return 0;
+}
+
+static bool group_may_come(struct device *device)
+{
+	return sysfs_device_iommu(to_sysfs_device(device)) == IOMMU_LATER;
+}
+
+/* Of its folder, which sysfs_device_init() did not look at. */
+static bool know_inode(struct sysfs_device *d)
+{
+	return d->inode != 0 || sysfs_device_stat(d) >= 0;
+}
+
+static int was_present(struct device *device)
+{
+	struct sysfs_device *d = to_sysfs_device(device);
+
+	return d->sysfs->state_dir && know_inode(d)
+		       ? present_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
+		       : -ENODATA;
+}
+
+static uint64_t kept_rule(struct device *device)
+{
+	struct sysfs_device *d = to_sysfs_device(device);
+	struct record record;
+
+	if (!d->sysfs->state_dir || !know_inode(d) ||
+		record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+		return 0;
+	return streq(record.cause, "group") ? record.rule_id : 0;
+}
+
+const struct device_ops sysfs_device_ops = {
+	.fact = fact,
+	.place = place,
+	.group = group,
+	.group_may_come = group_may_come,
+	.was_present = was_present,
+	.kept_rule = kept_rule,
+};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A device's IOMMU group from VFIO's point of view: whether there is one, what it is worth, and who has it.
+ */
+#pragma once
+
+#include "sysfs/sysfs.h"
+
+enum iommu {
+	IOMMU_GROUP, /* it is in a group that confines its DMA */
+	IOMMU_NONE,  /* in none: a VFIO driver will not have it */
+	IOMMU_LATER, /* in none yet: the kernel may make one when a driver is first to be bound */
+	IOMMU_FAKE,  /* VFIO's own, without an IOMMU (enable_unsafe_noiommu_mode) */
+};
+
+enum iommu sysfs_device_iommu(const struct sysfs_device *d);
+
+/* What that means for a device that is for a VFIO driver, in a sentence; NULL: nothing needs to be said. */
+const char *iommu_consequence(enum iommu iommu);
+
+/*
+ * Whether some process owns the device's group through VFIO: it has the group open, or one of its devices.
+ * As long as it does, the kernel keeps other drivers off all members (iommu_device_use_default_domain(), 5.19
+ * and later), and nobody probes them afterwards. `why` says so: "its IOMMU group 7 is in use by qemu (process
+ * 4711), …".
+ */
+bool iommu_group_is_owned(const struct sysfs_device *d, char *why, size_t size);
+
+/*
+ * The same of a device that the kernel has refused a driver: also where nobody can be seen who has the group,
+ * as long as somebody can have it at all.
+ */
+bool iommu_group_refuses(const struct sysfs_device *d, char *why, size_t size);

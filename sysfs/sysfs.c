@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Devices as a sysfs tree shows them: finding and reading; see sysfs.h. Facts are in facts.c. */
+#include "sysfs/sysfs.h"
+#include "sysfs/facts.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+void sysfs_init(struct sysfs *sysfs, const struct settings *settings)
+{
+	*sysfs = (struct sysfs){
+		.root = settings->sysfs, .state_dir = settings->state_dir, .seqnum_fd = -EBADF
+	};
+}
+
+void sysfs_prepare(struct sysfs *sysfs)
+{
+	char path[PATH_MAX];
+
+	if (path_join(path, sizeof(path), sysfs->root, "/kernel/uevent_seqnum", NULL) >= 0)
+		sysfs->seqnum_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (sysfs->state_dir)
+		(void)present_has(&sysfs->present, sysfs->state_dir, 0);
+}
+
+void sysfs_done(struct sysfs *sysfs)
+{
+	present_done(&sysfs->present);
+	closep(&sysfs->seqnum_fd);
+	sysfs->seqnum_fd = -EBADF;
+}
+
+void sysfs_progress(const struct sysfs_device *d, const char *verb, const char *attr)
+{
+	struct progress *p = d->sysfs->progress;
+
+	if (!p)
+		return;
+	p->device = d;
+	p->verb = verb;
+	p->attr = attr;
+}
+
+void progress_text(const struct progress *p, char *buf, size_t size)
+{
+	if (!p->device)
+		text_copy(buf, size, "reading the policy");
+	else
+		(void)snprintf(
+			buf, size, "%s %s of %s %s", p->verb, p->attr, p->device->bus, p->device->name);
+}
+
+int sysfs_device_path(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
+{
+	return path_join(buf, size, d->sysfs->root, d->devpath, "/", attr, NULL);
+}
+
+int sysfs_device_read(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
+{
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, attr, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "reading", attr);
+	return read_first_line(path, buf, size);
+}
+
+int sysfs_device_override(const struct sysfs_device *d, char buf[static OVERRIDE_MAX])
+{
+	int r = sysfs_device_read(d, "driver_override", buf, OVERRIDE_MAX);
+
+	if (r < 0)
+		return r;
+	if (streq(buf, "(null)"))
+		buf[0] = '\0';
+	return 0;
+}
+
+int sysfs_device_link(const struct sysfs_device *d, const char *link, char *buf, size_t size)
+{
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, link, path, sizeof(path));
+
+	if (r >= 0)
+		r = read_link_name(path, buf, size);
+	return r == -EINVAL ? -ENOENT : r;
+}
+
+bool sysfs_device_is_supported(const struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+
+	return sysfs_device_path(d, "driver_override", path, sizeof(path)) >= 0 &&
+	       faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0;
+}
+
+void sysfs_device_init(struct sysfs_device *d, struct sysfs *sysfs, const char *devpath, const char *bus)
+{
+	*d = (struct sysfs_device){ .device.ops = &sysfs_device_ops,
+		.sysfs = sysfs,
+		.devpath = devpath,
+		.name = strrchr(devpath, '/') + 1,
+		.bus = bus };
+}
+
+int sysfs_device_stat(struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int r = path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL);
+
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
+	d->inode = st.st_ino;
+	return 0;
+}
+
+/* With memory from `lent` if it is not NULL, else of its own. */
+static int device_new(struct sysfs *sysfs, struct arena *lent, const char *devpath, const char *bus,
+	struct sysfs_device **ret)
+{
+	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+	const char *last = strrchr(devpath, '/');
+	char text[PATH_MAX];
+	int r;
+
+	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") || !last[1] || streq(last, "/..") ||
+		streq(last, "/."))
+		return -EINVAL;
+
+	d = lent ? arena_alloc(lent, sizeof(*d)) : calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	sysfs_device_init(d, sysfs, devpath, bus);
+	d->device.lent = lent;
+	d->devpath = arena_strdup(device_arena(&d->device), devpath);
+	if (!d->devpath)
+		return -ENOMEM;
+	d->name = strrchr(d->devpath, '/') + 1;
+	r = sysfs_device_stat(d);
+	if (r < 0)
+		return r;
+
+	if (!bus) {
+		d->bus = "";
+		r = sysfs_device_link(d, "subsystem", text, sizeof(text));
+		if (r < 0)
+			return r == -ENOENT ? -ENODEV : r;
+		bus = text;
+	}
+	d->bus = arena_strdup(device_arena(&d->device), bus);
+	if (!d->bus)
+		return -ENOMEM;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+int sysfs_device_new(struct sysfs *sysfs, const char *devpath, const char *bus, struct sysfs_device **ret)
+{
+	return device_new(sysfs, NULL, devpath, bus, ret);
+}
+
+/* "/devices/x/y" from the "../../../devices/x/y" of a link in a folder of sysfs. */
+static const char *devpath_of_link(const char *target)
+{
+	while (startswith(target, "../"))
+		target += 3;
+	if (!startswith(target, "devices/") || strstr(target, "/.."))
+		return NULL;
+	return target - 1; /* the slash before it */
+}
+
+/* Where a link to a device leads, in buf: 0; -ENODEV: nowhere, or to no device. */
+static int follow(const char *path, char *buf, size_t size, const char **ret_devpath)
+{
+	const char *devpath;
+	int r = read_link(path, buf, size);
+
+	if (r < 0)
+		return r == -ENOENT || r == -EINVAL || r == -ENOTDIR ? -ENODEV : r;
+	devpath = devpath_of_link(buf);
+	if (!devpath || devpath <= buf)
+		return -ENODEV;
+	*ret_devpath = devpath;
+	return 0;
+}
+
+static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus, struct sysfs_device **ret)
+{
+	char target[PATH_MAX];
+	const char *devpath;
+	int r = follow(path, target, sizeof(target), &devpath);
+
+	return r < 0 ? r : device_new(sysfs, NULL, devpath, bus, ret);
+}
+
+int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, struct sysfs_device **ret)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (!is_file_name(bus) || !is_file_name(name))
+		return -EINVAL;
+	r = path_printf(path, sizeof(path), "%s/bus/%s/devices/%s", sysfs->root, bus, name);
+	return r < 0 ? r : device_of_link(sysfs, path, bus, ret);
+}
+
+void sysfs_device_reset(struct sysfs_device *d)
+{
+	if (!d->members_borrowed && !d->device.lent) {
+		for (size_t i = 0; i < d->n_members; i++)
+			if (d->members[i] != &d->device)
+				sysfs_device_free(to_sysfs_device(d->members[i]));
+		free(d->members);
+	}
+	device_done(&d->device);
+}
+
+struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
+{
+	if (!d)
+		return NULL;
+	sysfs_device_reset(d);
+	if (!d->device.lent)
+		free(d);
+	return NULL;
+}
+
+int sysfs_device_tell(struct sysfs_device *d, enum fact fact, const char *text)
+{
+	int r = device_add_value(&d->device, &d->device.facts[fact].values, text, strlen(text));
+
+	d->device.facts[fact].asked = r >= 0;
+	return r;
+}
+
+bool sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64_t seqnum)
+{
+	char text[32];
+	ssize_t n = pread(d->sysfs->seqnum_fd, text, sizeof(text) - 1, 0);
+	bool is_latest;
+
+	text[n > 0 ? n : 0] = '\0';
+	is_latest = seqnum != 0 && number_of(text) == seqnum;
+	/* Of a PCI device the uevent has the very text; on other buses it may have several. */
+	d->announced = is_latest && streq(d->bus, "pci") ? modalias : NULL;
+	return is_latest;
+}
+
+int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
+{
+	/* Room for a power of two each time. */
+	if ((d->n_members & (d->n_members - 1)) == 0) {
+		const size_t room = (d->n_members ? 2 * d->n_members : 1) * sizeof(struct device *);
+		struct device **v =
+			d->device.lent ? arena_alloc(d->device.lent, room) : realloc(d->members, room);
+
+		if (!v)
+			return -ENOMEM;
+		if (d->device.lent && d->n_members)
+			memcpy(v, d->members, d->n_members * sizeof(struct device *));
+		d->members = v;
+	}
+	d->members[d->n_members++] = member;
+	return 0;
+}
+
+int sysfs_device_find_members(struct sysfs_device *d)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char path[PATH_MAX], member[PATH_MAX + 256], target[PATH_MAX];
+	const char *name, *devpath;
+	int r;
+
+	r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
+	if (r >= 0)
+		r = dir_open(&dir, path);
+	if (r < 0)
+		return r == -ENOENT ? -ENODATA : r;
+
+	r = sysfs_device_add_member(d, &d->device);
+	while (r >= 0 && (name = dir_next(&dir))) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
+
+		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0 ||
+			follow(member, target, sizeof(target), &devpath) < 0 || streq(devpath, d->devpath))
+			continue;
+		r = device_new(d->sysfs, d->device.lent, devpath, NULL, &other);
+		if (r == -ENOMEM)
+			break;
+		r = 0; /* one that has just gone is no member any more */
+		if (!other || !sysfs_device_is_supported(other))
+			continue;
+		r = sysfs_device_add_member(d, &other->device);
+		if (r >= 0)
+			other = NULL;
+	}
+	return r;
+}
+
+static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device ***v, size_t *n)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	char path[PATH_MAX], link[PATH_MAX + 256];
+	const struct dirent *e;
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/bus/%s/devices", sysfs->root, bus);
+	if (r < 0)
+		return r;
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : negative_errno();
+
+	while ((e = readdir(dir))) {
+		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+
+		if (e->d_name[0] == '.' && (streq(e->d_name, ".") || streq(e->d_name, "..")))
+			continue;
+		(void)snprintf(link, sizeof(link), "%s/%s", path, e->d_name);
+		r = device_of_link(sysfs, link, bus, &d);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0 || !sysfs_device_is_supported(d))
+			continue;
+		if ((*n & (*n - 1)) == 0) {
+			size_t want = *n ? 2 * *n : 1;
+			struct sysfs_device **grown = reallocarray(*v, want, sizeof(struct sysfs_device *));
+
+			if (!grown)
+				return -ENOMEM;
+			*v = grown;
+		}
+		(*v)[(*n)++] = TAKE_PTR(d);
+	}
+	return 0;
+}
+
+static int compare_groups(const void *a, const void *b)
+{
+	const struct sysfs_device *const *x = a, *const *y = b;
+	const char *p = (*x)->group_id, *q = (*y)->group_id;
+
+	return p && q ? strcmp(p, q) : (p != NULL) - (q != NULL);
+}
+
+/*
+ * Groups of devices that are all here anyway: sorted by group, every member borrows the first one's list,
+ * so that each device is one object and is matched once, however large its group.
+ */
+static int share_groups(struct sysfs_device **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char id[64];
+
+		v[i]->group_asked = true;
+		if (sysfs_device_link(v[i], "iommu_group", id, sizeof(id)) >= 0) {
+			v[i]->group_id = arena_strdup(&v[i]->device.arena, id);
+			if (!v[i]->group_id)
+				return -ENOMEM;
+		}
+	}
+	if (n > 0)
+		qsort(v, n, sizeof(struct sysfs_device *), compare_groups);
+
+	for (size_t i = 0, end; i < n; i = end) {
+		struct device **members;
+
+		for (end = i + 1; end < n && v[i]->group_id && v[end]->group_id &&
+				  streq(v[i]->group_id, v[end]->group_id);
+			end++)
+			;
+		if (!v[i]->group_id)
+			continue;
+		members = arena_alloc(&v[i]->device.arena, (end - i) * sizeof(struct device *));
+		if (!members)
+			return -ENOMEM;
+		for (size_t k = i; k < end; k++) {
+			members[k - i] = &v[k]->device;
+			v[k]->members = members;
+			v[k]->n_members = end - i;
+			v[k]->members_borrowed = true;
+		}
+	}
+	return 0;
+}
+
+void sysfs_devices_free(struct sysfs_device **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sysfs_device_free(v[i]);
+	free(v);
+}
+
+int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret_n)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	struct sysfs_device **v = NULL;
+	const struct dirent *e;
+	char path[PATH_MAX];
+	size_t n = 0;
+	int r;
+
+	r = path_printf(path, sizeof(path), "%s/bus", sysfs->root);
+	if (r < 0)
+		return r;
+	dir = opendir(path);
+	if (!dir)
+		return negative_errno();
+	while (r >= 0 && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			r = list_bus(sysfs, e->d_name, &v, &n);
+	if (r >= 0)
+		r = share_groups(v, n);
+	if (r < 0) {
+		sysfs_devices_free(v, n);
+		return r;
+	}
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}

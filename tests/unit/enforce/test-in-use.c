@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who uses a device, on mock trees with a proc, a dev and a run beside them. What needs a kernel is tested in
+ * the VM. */
+#include "enforce/in-use.h"
+#include "tests/unit/fixtures/mock-sysfs.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+struct stage {
+	struct mock *m;
+	const char *device;
+	bool look_only;
+	char reason[300];
+};
+
+static struct stage stage_new(void)
+{
+	struct stage s = { .m = mock_new() };
+
+	s.device = mock_pci_add(s.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	mock_bind(s.m, s.device, "nvme");
+	make_dirs(mock_printf(s.m, "%s/proc/self", s.m->root));
+	make_dirs(mock_printf(s.m, "%s/dev", s.m->root));
+	return s;
+}
+
+static int check(struct stage *s)
+{
+	struct sysfs sysfs;
+	struct sysfs_device *d;
+	int r;
+
+	sysfs_init(&sysfs, &s->m->settings);
+	d = mock_device(&sysfs, s->device);
+	s->reason[0] = '\0';
+	r = inuse_check(d, s->look_only, s->reason, sizeof(s->reason));
+	sysfs_device_free(d);
+	sysfs_done(&sysfs);
+	return r;
+}
+
+static void assert_free(struct stage *s)
+{
+	int r = check(s);
+
+	ck_assert_msg(r == 0, "%d: %s", r, s->reason);
+}
+
+static void assert_used(struct stage *s, const char *reason)
+{
+	ck_assert_int_eq(check(s), 1);
+	ck_assert_str_eq(s->reason, reason);
+}
+
+/* A file beside the tree. */
+static void beside(struct stage *s, const char *file, const char *text)
+{
+	const char *path = mock_printf(s->m, "%s/%s", s->m->root, file);
+	char *dir = arena_strdup(&s->m->arena, path);
+
+	*strrchr(dir, '/') = '\0';
+	make_dirs(dir);
+	make_file(path, text, strlen(text));
+}
+
+static void beside_link(struct stage *s, const char *file, const char *target)
+{
+	beside(s, file, "");
+	ck_assert_int_eq(unlink(mock_printf(s->m, "%s/%s", s->m->root, file)), 0);
+	ck_assert_int_eq(symlink(target, mock_printf(s->m, "%s/%s", s->m->root, file)), 0);
+}
+
+/* A disk whose node is a file like any other, with the device number that such have. */
+static const char *disk_add(struct stage *s, const char *parent, const char *name)
+{
+	const char *devpath = mock_printf(s->m, "%s/block/%s", parent, name);
+
+	mock_class_add(s->m, "block", parent, name);
+	mock_attr(s->m, devpath, "dev", "0:0\n");
+	beside(s, mock_printf(s->m, "dev/%s", name), "");
+	return devpath;
+}
+
+/*
+ * Nobody can open it from now on: a lease, which this process does not give up, is what a file can have of an
+ * exclusive holder.
+ */
+static void hold(struct stage *s, const char *name)
+{
+	int fd = open(mock_printf(s->m, "%s/dev/%s", s->m->root, name), O_RDWR | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	(void)signal(SIGIO, SIG_IGN);
+	ck_assert_int_eq(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+}
+
+START_TEST(device_with_nothing_below_it_is_free)
+{
+	struct stage s = stage_new();
+
+	assert_free(&s);
+	s.device = mock_platform_add(s.m, "serial8250", NULL);
+	assert_free(&s);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(bridge_is_always_in_use)
+{
+	struct stage s = stage_new();
+
+	s.device = mock_pci_add(s.m, "0000:00:1c.0", NULL, 0x8086, 0x1901, 0x060400);
+	assert_used(&s, "it is a PCI bridge");
+	s.device = mock_pci_add(s.m, "0000:00:1d.0", NULL, 0x8086, 0x1901, 0x020000);
+	mock_attr_link(s.m, s.device, "modalias", "modalias");
+	assert_used(&s, "its class cannot be read, so it may be a PCI bridge");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(disk_that_can_be_had_exclusively_is_free)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	assert_free(&s);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(disk_whose_node_is_missing_or_another_s_is_taken_for_used)
+{
+	struct stage s = stage_new();
+	const char *disk = disk_add(&s, s.device, "sda");
+
+	mock_attr(s.m, disk, "dev", "8:0\n");
+	assert_used(&s, "/dev/sda is not there, so nobody can tell whether it is in use");
+	mock_attr(s.m, disk, "dev", "0:0\n");
+	assert_free(&s);
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/sda", s.m->root)), 0);
+	assert_used(&s, "/dev/sda is not there, so nobody can tell whether it is in use");
+	mock_free(s.m);
+}
+END_TEST
+
+/* Permissions count from now on, for root as well. */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
+	data[0].effective &= ~(1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH);
+	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
+}
+
+START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
+	drop_capabilities();
+	assert_used(
+		&s, "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
+	mock_free(s.m);
+}
+END_TEST
+
+/* For somebody who may not disturb others: then only who can be seen is noticed. */
+START_TEST(nothing_is_opened_where_looking_must_do)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	s.look_only = true;
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
+	drop_capabilities();
+	assert_free(&s);
+	beside(&s, "proc/self/mountinfo", "23 21 0:0 / /mnt rw,noatime shared:1 - ext4 /dev/root rw\n");
+	assert_used(&s, "/dev/sda is mounted on /mnt");
+	beside(&s, "proc/self/mountinfo", "");
+	mock_group(s.m, 7, s.device, NULL);
+	mock_attr(s.m, "/class/vfio/7", "dev", "1:3\n");
+	mock_bind(s.m, s.device, "vfio-pci");
+	beside_link(&s, "dev/vfio/7", "7");
+	assert_free(&s);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(folder_that_cannot_be_looked_at)
+{
+	struct stage s = stage_new();
+	const char *disk = disk_add(&s, s.device, "sda");
+
+	drop_capabilities();
+	ck_assert_int_eq(chmod(mock_path(s.m, disk, "dev"), 0), 0);
+	ck_assert_int_eq(check(&s), -EACCES);
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0), 0);
+	ck_assert_int_eq(check(&s), -EACCES);
+	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0700), 0);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(drive_without_a_medium_is_free)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sr0");
+	/* What opening says then: ENXIO, as of a pipe that nobody reads, opened to be written; of a socket.
+	 */
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/sr0", s.m->root)), 0);
+	ck_assert_int_eq(mknod(mock_printf(s.m, "%s/dev/sr0", s.m->root), S_IFSOCK | 0600, 0), 0);
+	assert_free(&s);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(slash_in_a_disk_s_name)
+{
+	struct stage s = stage_new();
+
+	mock_class_add(s.m, "block", s.device, "cciss!c0d0");
+	mock_attr(s.m, mock_printf(s.m, "%s/block/cciss!c0d0", s.device), "dev", "0:0\n");
+	beside(&s, "dev/cciss/c0d0", "");
+	assert_free(&s);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(mounted_disk_s_mount_point_is_named)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	hold(&s, "sda");
+	beside(&s, "proc/self/mountinfo",
+		"21 1 0:20 / / rw - rootfs rootfs rw\n"
+		"cut off\n"
+		"22 21 7:0 / /else rw,noatime shared:1 - ext4 /dev/sdb rw\n"
+		"23 21 0:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - ext4 /dev/root rw\n");
+	assert_used(&s, "/dev/sda is mounted on /mnt/a b");
+	/* btrfs: a number of its own. */
+	beside(&s, "proc/self/mountinfo", "23 21 0:44 / /data rw - btrfs /dev/sda rw\n");
+	assert_used(&s, "/dev/sda is mounted on /data");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(partition_is_named_before_its_disk)
+{
+	struct stage s = stage_new();
+	const char *disk = disk_add(&s, s.device, "sda");
+
+	(void)disk_add(&s, disk, "sda1");
+	hold(&s, "sda");
+	hold(&s, "sda1");
+	beside(&s, "proc/self/mountinfo", "23 21 8:1 / /mnt rw - ext4 /dev/sda1 rw\n");
+	assert_used(&s, "/dev/sda1 is mounted on /mnt");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(swap_is_named)
+{
+	struct stage s = stage_new();
+
+	(void)disk_add(&s, s.device, "sda");
+	hold(&s, "sda");
+	beside(&s, "proc/swaps",
+		"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda                                "
+		"partition\t65532\t\t0\t\t-2\n");
+	assert_used(&s, "/dev/sda is swap");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(what_is_made_of_a_disk_is_named)
+{
+	struct stage s = stage_new();
+	const char *disk = disk_add(&s, s.device, "sda");
+
+	hold(&s, "sda");
+	make_dirs(mock_path(s.m, disk, "holders/md127"));
+	assert_used(&s, "/dev/sda is used by md127");
+	remove_tree(mock_path(s.m, disk, "holders/md127"));
+	mock_attr(s.m, disk, "holders/dm-0/dm/name", "vg-root\n");
+	assert_used(&s, "/dev/sda is used by device-mapper vg-root (dm-0)");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(mount_of_another_namespace_is_named_by_a_process)
+{
+	struct stage s = stage_new();
+	static const char mounted[] = "23 21 0:0 / /mnt rw - ext4 /dev/sda rw\n";
+
+	(void)disk_add(&s, s.device, "sda");
+	hold(&s, "sda");
+	assert_used(&s, "/dev/sda is mounted in another mount namespace, or opened exclusively");
+
+	beside_link(&s, "proc/self/ns/mnt", "mnt:[1]");
+	beside_link(&s, "proc/10/ns/mnt", "mnt:[1]");
+	beside(&s, "proc/10/mountinfo", mounted); /* what is not looked at need not be right */
+	beside_link(&s, "proc/11/ns/mnt", "mnt:[2]");
+	beside(&s, "proc/11/mountinfo", "21 1 0:20 / / rw - rootfs rootfs rw\n");
+	beside_link(&s, "proc/12/ns/mnt", "mnt:[2]");
+	beside(&s, "proc/12/mountinfo", "21 1 0:20 / / rw - rootfs rootfs rw\n");
+	assert_used(&s, "/dev/sda is mounted in another mount namespace, or opened exclusively");
+	beside_link(&s, "proc/4711/ns/mnt", "mnt:[3]");
+	beside(&s, "proc/4711/mountinfo", mounted);
+	beside(&s, "proc/4711/comm", "sleep\n");
+	assert_used(&s, "/dev/sda is mounted on /mnt in the mount namespace of sleep (process 4711)");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(nvme_multipath_heads_are_followed)
+{
+	struct stage s = stage_new();
+	const char *subsystem = "/devices/virtual/nvme-subsystem/nvme-subsys0";
+
+	mock_class_add(s.m, "nvme", s.device, "nvme0");
+	mock_class_add(s.m, "block", mock_printf(s.m, "%s/nvme/nvme0", s.device), "nvme0c0n1");
+	mock_class_add(s.m, "nvme-subsystem", "/devices/virtual", "nvme-subsys0");
+	mock_class_add(s.m, "nvme-subsystem", "/devices/virtual", "nvme-subsys1");
+	mock_attr_link(s.m, subsystem, "nvme0", "../../../pci0000:00/0000:00:03.0/nvme/nvme0");
+	(void)disk_add(&s, subsystem, "nvme0n1");
+	(void)disk_add(&s, "/devices/virtual/nvme-subsystem/nvme-subsys1", "nvme1n1");
+	hold(&s, "nvme1n1");
+	assert_free(&s);
+	hold(&s, "nvme0n1");
+	beside(&s, "proc/swaps", "/dev/nvme0n1 partition 1 0 -2\n");
+	assert_used(&s, "/dev/nvme0n1 is swap");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(interface_that_is_part_of_another)
+{
+	struct stage s = stage_new();
+	const char *eth0 = mock_printf(s.m, "%s/net/eth0", s.device);
+
+	mock_class_add(s.m, "net", s.device, "eth0");
+	assert_free(&s);
+	mock_attr_link(s.m, eth0, "upper_eth0.5", "../eth0.5");
+	assert_used(&s, "eth0 carries eth0.5");
+	mock_attr_link(s.m, eth0, "master", "../../virtual/net/br0");
+	assert_used(&s, "eth0 is a port of br0");
+	mock_free(s.m);
+}
+END_TEST
+
+/* The loopback device of the machine has an address for certain, and may be asked about it. */
+START_TEST(interface_with_an_address)
+{
+	struct stage s = stage_new();
+	const char *eth0 = mock_printf(s.m, "%s/virtio0/net/eth0", s.device);
+
+	mock_class_add(s.m, "net", mock_printf(s.m, "%s/virtio0", s.device), "eth0");
+	mock_attr(s.m, eth0, "ifindex", "1\n");
+	ck_assert_int_eq(check(&s), 1);
+	ck_assert_msg(startswith(s.reason, "eth0 has the address ") != NULL, "%s", s.reason);
+	/* One that there is not has neither address nor route. */
+	mock_attr(s.m, eth0, "ifindex", "2147483647\n");
+	assert_free(&s);
+	mock_attr(s.m, eth0, "ifindex", "0\n");
+	assert_free(&s);
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(interface_in_another_network_namespace)
+{
+	struct stage s = stage_new();
+
+	make_dirs(mock_path(s.m, s.device, "net"));
+	beside(&s, "run/netns/blue", "");
+	beside(&s, "proc/12/ns/net", "");
+	assert_used(&s, "a network interface of it is in another network namespace");
+	/* With our own at hand, the others are gone through; none of these is one. */
+	beside_link(&s, "proc/self/ns/net", "/proc/self/ns/net");
+	beside_link(&s, "proc/13/ns/net", "/proc/self/ns/net");
+	assert_used(&s, "a network interface of it is in another network namespace");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(open_drm_device)
+{
+	struct stage s = stage_new();
+	const char *card = mock_printf(s.m, "%s/drm/card0", s.device);
+
+	mock_class_add(s.m, "drm", s.device, "card0");
+	mock_class_add(s.m, "drm", card, "card0-HDMI-A-1"); /* a connector has no node */
+	mock_attr(s.m, card, "dev", "1:3\n");		    /* that of /dev/null */
+	beside(&s, "proc/42/fd/1", "");
+	beside_link(&s, "proc/43/fd/0", "/dev/zero");
+	beside_link(&s, "proc/44/fd/0", "/nowhere");
+	assert_free(&s);
+	beside_link(&s, "proc/4711/fd/7", "/dev/null");
+	assert_used(&s, "/dev/dri/card0 is open in process 4711");
+	beside(&s, "proc/4711/comm", "Xorg\n");
+	assert_used(&s, "/dev/dri/card0 is open in Xorg (process 4711)");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(open_vfio_device)
+{
+	struct stage s = stage_new();
+
+	mock_group(s.m, 7, s.device, NULL);
+	mock_attr(s.m, "/class/vfio/7", "dev", "1:3\n");
+	beside(&s, "proc/4711/comm", "qemu\n");
+	beside_link(&s, "proc/4711/fd/7", "/dev/null");
+	assert_free(&s); /* a driver that does not know VFIO */
+	mock_bind(s.m, s.device, "vfio-pci");
+	assert_used(&s, "/dev/vfio/7 is open in qemu (process 4711)");
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
+	assert_free(&s); /* it has no node */
+	beside_link(&s, "dev/vfio/7", "7");
+	assert_used(&s,
+		"/dev/vfio/7 cannot be opened, so nobody can tell whether it is in use: Too many levels of "
+		"symbolic links");
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/vfio/7", s.m->root)), 0);
+
+	/* The device itself, where it has a node. */
+	mock_class_add(s.m, "vfio-dev", s.device, "vfio0");
+	assert_free(&s);
+	mock_attr(s.m, mock_printf(s.m, "%s/vfio-dev/vfio0", s.device), "dev", "1:5\n");
+	beside_link(&s, "proc/4711/fd/8", "/dev/zero");
+	assert_used(&s, "/dev/vfio/devices/vfio0 is open in qemu (process 4711)");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(open_vfio_group_without_an_iommu)
+{
+	struct stage s = stage_new();
+
+	mock_group(s.m, 7, s.device, NULL);
+	mock_bind(s.m, s.device, "vfio-pci");
+	mock_attr(s.m, "/class/vfio/noiommu-7", "dev", "1:3\n");
+	assert_free(&s);
+	beside_link(&s, "proc/4711/fd/7", "/dev/null");
+	assert_used(&s, "/dev/vfio/noiommu-7 is open in process 4711");
+	mock_free(s.m);
+}
+END_TEST
+
+START_TEST(tree_that_never_ends)
+{
+	struct stage s = stage_new();
+	const char *path = s.device;
+
+	for (int i = 0; i < 60; i++)
+		path = mock_printf(s.m, "%s/x", path);
+	make_dirs(mock_printf(s.m, "%s%s", s.m->sysfs, path));
+	ck_assert_int_eq(check(&s), -ELOOP);
+	mock_free(s.m);
+}
+END_TEST
+
+SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, bridge_is_always_in_use,
+	disk_that_can_be_had_exclusively_is_free, disk_whose_node_is_missing_or_another_s_is_taken_for_used,
+	disk_that_cannot_be_opened_is_taken_for_used, nothing_is_opened_where_looking_must_do,
+	folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, slash_in_a_disk_s_name,
+	mounted_disk_s_mount_point_is_named, partition_is_named_before_its_disk, swap_is_named,
+	what_is_made_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
+	nvme_multipath_heads_are_followed, interface_that_is_part_of_another, interface_with_an_address,
+	interface_in_another_network_namespace, open_drm_device, open_vfio_device,
+	open_vfio_group_without_an_iommu, tree_that_never_ends)

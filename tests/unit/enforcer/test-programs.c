@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `driver-override`: usage, sweep and release, what is logged, and where policy cannot reach. */
+#include "tests/unit/fixtures/run-enforcer.h"
+#include "state/store.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define RULE(label, name, driver) "[device " label "]\nName=" name "\nDriver=" driver "\n"
+
+START_TEST(usage)
+{
+	struct mock *m = mock_new();
+	struct ran r = run_bare(m, NULL);
+
+	ck_assert_int_eq(r.status, 2);
+	ck_assert_str_eq(r.out, "");
+	ck_assert_int_eq(run_bare(m, "nonsense", NULL).status, 2);
+	ck_assert_int_eq(run(m, "event", "a", "b", NULL).status, 2);
+	ck_assert_int_eq(run(m, "sweep", "a", NULL).status, 2);
+	ck_assert_int_eq(run(m, "--nonsense", "sweep", NULL).status, 2);
+	ck_assert_int_eq(run(m, "--state-dir", "", "sweep", NULL).status, 2);
+	r = run_bare(m, "--help", NULL);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_ptr_nonnull(strstr(r.out, "event"));
+	ck_assert_int_eq(run_bare(m, "--version", NULL).status, 0);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(sweep_does_all_devices_of_all_buses)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *b = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *p = mock_platform_add(m, "serial8250", NULL);
+	const char *s = mock_device_add(m, "spi", "/devices/platform/soc/spi_master/spi0", "spi0.0", true);
+	const char *u = mock_device_add(m, "usb", "/devices/pci0000:00/0000:00:14.0/usb1", "1-1", false);
+	struct ran r;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf",
+		RULE("a", "0000:00:03.0", "vfio-pci") RULE("s", "spi0.0", "spidev") RULE("u", "1-1", "none")
+			RULE("p", "serial8250", "none"));
+	r = run(m, "sweep", NULL);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_str_eq(r.out, "");
+	ck_assert_str_eq(mock_override(m, a), "vfio-pci");
+	ck_assert_str_eq(mock_override(m, b), "(null)\n");
+	ck_assert_str_eq(mock_override(m, p), "none");
+	ck_assert_str_eq(mock_override(m, s), "spidev");
+	ck_assert_int_ne(access(mock_path(m, u, "driver_override"), F_OK), 0);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(first_sweep_tells_what_was_present)
+{
+	struct mock *m = mock_new();
+	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *early, *late;
+	struct record record;
+	struct ran r;
+
+	early = mock_pci_add(m, "0000:00:03.1", NULL, 0x10de, 0x10f0, 0x040300);
+	mock_group(m, 1, gpu, early, NULL);
+	mock_policy(
+		m, MOCK_ETC, "10-a.conf", "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n");
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, gpu), "vfio-pci");
+	ck_assert_str_eq(mock_override(m, early), "(null)\n");
+
+	late = mock_pci_add(m, "0000:00:03.2", NULL, 0x10de, 0x1ad7, 0x070000);
+	mock_group(m, 1, late, NULL);
+	r = event(m, late);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_RULE"), "gpu");
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
+	ck_assert(mock_record(m, late, &record));
+	ck_assert_str_eq(record.cause, "group");
+
+	/* A second sweep finds it present, and that changes nothing. */
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, late), "none");
+	ck_assert_str_eq(mock_override(m, early), "(null)\n");
+	r = event(m, late);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
+
+	/* The same name plugged in anew is another device, which came later. */
+	mock_remove(m, early);
+	early = mock_pci_add(m, "0000:00:03.1", NULL, 0x10de, 0x10f0, 0x040300);
+	mock_group(m, 1, early, NULL);
+	r = event(m, early);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
+	mock_free(m);
+}
+END_TEST
+
+/* The first sweep is at boot where the unit says so, and where the coldplug is still to come. */
+START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
+{
+	static const struct {
+		bool option, coldplug;
+		const char *expected;
+	} cases[] = { { true, false, "won" }, { false, false, "" }, { true, true, "" } };
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct mock *m = mock_new();
+		const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+		struct record record;
+
+		mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "vfio-pci"));
+		make_dirs(mock_printf(m, "%s/run/udev/data", m->root)); /* of the initramfs */
+		make_dirs(mock_printf(m, "%s/run/systemd/units", m->root));
+		if (cases[i].coldplug)
+			ck_assert_int_eq(symlink("0123456789abcdef0123456789abcdef",
+						 mock_printf(m,
+							 "%s/run/systemd/units/"
+							 "invocation:systemd-udev-trigger.service",
+							 m->root)),
+				0);
+		ck_assert_int_eq(
+			(cases[i].option ? run(m, "sweep", "--boot", NULL) : run(m, "sweep", NULL)).status,
+			0);
+		ck_assert(mock_record(m, device, &record));
+		ck_assert_str_eq(record.set, "vfio-pci");
+		ck_assert_str_eq(record.first_probe, cases[i].expected);
+		/* The list is written in each case. */
+		ck_assert_int_eq(access(mock_printf(m, "%s/present", m->state), F_OK), 0);
+		mock_free(m);
+	}
+}
+END_TEST
+
+START_TEST(boot_is_of_the_sweep_only)
+{
+	struct mock *m = mock_new();
+
+	ck_assert_int_eq(run(m, "--boot", "release", NULL).status, 2);
+	ck_assert_int_eq(run(m, "event", "--boot", NULL).status, 2);
+	ck_assert_int_eq(run(m, "--boot", "rebind", "0000:00:03.0", NULL).status, 2);
+	ck_assert_int_eq(run(m, "sweep", "--boot=1", NULL).status, 2);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(sweep_passes_over_a_device_that_hangs)
+{
+	struct mock *m = mock_new();
+	const char *devices[9], *stuck;
+	struct record record;
+	struct ran r;
+
+	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
+		devices[i] = mock_pci_add(
+			m, mock_printf(m, "0000:00:%02x.0", i + 1), NULL, 0x1b36, 0x10, 0x010802);
+	stuck = devices[4];
+	mock_attr_hangs(m, stuck, "driver_override");
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
+	r = run(m, "sweep", NULL);
+	ck_assert_int_eq(r.status, 0);
+	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
+		if (devices[i] != stuck)
+			ck_assert_str_eq(mock_override(m, devices[i]), "vfio-pci");
+	ck_assert_ptr_nonnull(strstr(r.err, "driver_override of pci 0000:00:05.0"));
+	ck_assert(mock_record(m, stuck, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_ptr_nonnull(strstr(record.reason, "driver_override"));
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(sweep_passes_over_a_fact_that_hangs)
+{
+	struct mock *m = mock_new();
+	const char *devices[4], *stuck;
+	struct record record;
+
+	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
+		devices[i] =
+			mock_pci_add(m, mock_printf(m, "0000:00:03.%u", i), NULL, 0x1b36, 0x10, 0x010802);
+	stuck = devices[1];
+	mock_attr_hangs(m, stuck, "modalias");
+	mock_group(m, 3, devices[0], devices[1], devices[2], devices[3], NULL);
+	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nId=1b36:0010\nDriver=vfio-pci\n");
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
+		ck_assert_str_eq(mock_override(m, devices[i]), devices[i] == stuck ? "(null)\n" : "vfio-pci");
+	ck_assert(mock_record(m, stuck, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(sweep_without_a_tree_fails)
+{
+	struct mock *m = mock_new();
+	struct ran r;
+
+	m->sysfs = mock_printf(m, "%s/nowhere", m->root);
+	r = run(m, "sweep", NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_uint_ge(r.n_lines, 1);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(release_of_all_and_of_named_devices)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *b = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *c = mock_pci_add(m, "0000:00:05.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *names[3] = { "0000:00:04.0", "pci/0000:00:04.0" };
+
+	names[2] = mock_printf(m, "%s/bus/pci/devices/0000:00:04.0", m->sysfs);
+	mock_attr(m, c, "driver_override", "foreign\n");
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+		ck_assert_int_eq(run(m, "release", names[i], NULL).status, 0);
+		ck_assert_str_eq(mock_override(m, a), "vfio-pci");
+		ck_assert_str_eq(mock_override(m, b), "\n");
+	}
+	ck_assert_int_eq(run(m, "release", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, a), "\n");
+	ck_assert_str_eq(mock_override(m, c), "foreign\n");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(release_of_what_is_no_device)
+{
+	struct mock *m = mock_new();
+	static const char *const no[] = { "0000:00:09.0", "pci/../../outside", "../outside", "pci/..", "..",
+		"/", "/devices/../../outside", "pci/", "/pci", "" };
+	const char *outside = mock_printf(m, "%s/outside", m->root);
+
+	make_dirs(outside);
+	make_file(mock_printf(m, "%s/driver_override", outside), "x", 1);
+	for (size_t i = 0; i < ELEMENTSOF(no); i++) {
+		struct ran r = run(m, "release", no[i], NULL);
+
+		ck_assert_msg(r.status == 1, "%s: %d", no[i], r.status);
+		ck_assert_uint_eq(r.n_lines, 1);
+	}
+	ck_assert_str_eq(mock_read(m, mock_printf(m, "%s/driver_override", outside)), "x");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(release_of_a_device_that_hangs)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record;
+	struct ran r;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	mock_attr_hangs(m, a, "driver_override");
+	r = run(m, "release", "0000:00:03.0", NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_uint_lt(r.usec, 8000000);
+	ck_assert_ptr_nonnull(strstr(r.err, "driver_override"));
+	ck_assert(mock_record(m, a, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_str_eq(record.set, "vfio-pci");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(errors_are_logged_once_for_a_version)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=*\nDriver=b\nFoo=1\n");
+	struct ran r = event(m, a);
+
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_uint_eq(r.n_lines, 1);
+	ck_assert_ptr_nonnull(strstr(r.err, mock_printf(m, "%s:4: ", path)));
+	ck_assert_ptr_nonnull(strstr(r.err, "Foo"));
+	r = event(m, a);
+	ck_assert_str_eq(r.err, "");
+	ck_assert_ptr_null(strstr(run(m, "sweep", NULL).err, "Foo"));
+
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, NULL, 0), 0);
+	r = event(m, a);
+	ck_assert_uint_eq(r.n_lines, 1);
+	r = event(m, a);
+	ck_assert_str_eq(r.err, "");
+
+	/* Mended and broken again: another version. */
+	mock_policy(m, MOCK_ETC, "10-a.conf", "");
+	r = event(m, a);
+	ck_assert_str_eq(r.err, "");
+	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=*\nDriver=b\nFoo=1\nBar=1\n");
+	ck_assert_uint_eq(event(m, a).n_lines, 2);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(sweep_logs_errors_of_whole_files_once)
+{
+	struct mock *m = mock_new();
+	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "*", "b"));
+	const char *line, *again;
+	struct ran r;
+
+	ck_assert_int_eq(chmod(path, 0666), 0);
+	r = run(m, "sweep", NULL);
+	line = strstr(r.err, path);
+	ck_assert_ptr_nonnull(line);
+	again = strstr(line + 1, path);
+	ck_assert_msg(again == NULL, "twice in one sweep:\n%s", r.err);
+	ck_assert_ptr_null(strstr(run(m, "sweep", NULL).err, path));
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(last_good_copy_is_in_force_in_every_verb)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct ran r;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "0000:00:03.0", "none"));
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
+	r = event(m, a);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_uint_eq(r.n_lines, 1);
+	mock_attr(m, a, "driver_override", "(null)\n");
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, a), "none");
+	mock_free(m);
+}
+END_TEST
+
+/* Without a sweep: whoever looks at the policy while the file is gone forgets what it said. */
+START_TEST(copy_goes_with_its_file)
+{
+	struct mock *m = mock_new();
+	const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
+	struct ran r = event(m, device);
+
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_int_eq(unlink(path), 0);
+	r = event(m, device);
+	ck_assert_str_eq(r.out, "");
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
+	r = event(m, device);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(copy_stays_where_its_file_may_be_there)
+{
+	struct mock *m = mock_new();
+	const char *first = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none")), *second;
+	struct policy *early = mock_load(m), *policy;
+	char of_first[PATH_MAX], of_second[PATH_MAX];
+
+	second = mock_policy(m, MOCK_ETC, "20-b.conf", RULE("b", "0000:00:03.0", "none"));
+	policy = mock_load(m);
+	ck_assert_int_eq(policy_copy_path(m->state, first, of_first, sizeof(of_first)), 0);
+	ck_assert_int_eq(policy_copy_path(m->state, second, of_second, sizeof(of_second)), 0);
+	store_policy(m->state, policy);
+	/* Who has read the policy before the second file came knows nothing of that. */
+	store_policy(m->state, early);
+	ck_assert_int_eq(access(of_second, F_OK), 0);
+	/* Who could not list a directory does not know what is in there. */
+	ck_assert_int_eq(unlink(second), 0);
+	early->incomplete = true;
+	store_policy(m->state, early);
+	ck_assert_int_eq(access(of_second, F_OK), 0);
+	early->incomplete = false;
+	store_policy(m->state, early);
+	ck_assert_int_ne(access(of_second, F_OK), 0);
+	ck_assert_int_eq(access(of_first, F_OK), 0);
+	policy_free(early);
+	policy_free(policy);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(names_from_policy_reach_no_other_file)
+{
+	static const char *const drivers[] = { "../../../outside", "/outside", "..", "." };
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct ran r;
+
+	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
+		mock_policy(m, MOCK_ETC, "10-a.conf",
+			mock_printf(m, "[device x]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
+		r = event(m, a);
+		ck_assert_int_eq(r.status, 0);
+		ck_assert_str_eq(r.out, "");
+		ck_assert_str_eq(mock_override(m, a), "(null)\n");
+	}
+	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=0000:00:03.0\nAttr.../../x=*\nDriver=none\n");
+	r = event(m, a);
+	ck_assert_str_eq(r.out, "");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(labels_and_drivers_print_no_further_properties)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct ran r;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x\rRUN=evil]\nName=*\nDriver=none\n");
+	r = event(m, a);
+	ck_assert_str_eq(r.out, "");
+	/* Not a word that kmod could take. */
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "*", "-r all"));
+	r = event(m, a);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_MODALIAS"), "");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(state_directory_that_cannot_be_written)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct ran r;
+
+	m->state = mock_printf(m, "%s/file/state", m->root);
+	make_file(mock_printf(m, "%s/file", m->root), "", 0);
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "0000:00:03.0", "none"));
+	r = event(m, a);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_uint_ge(r.n_lines, 1);
+	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN("programs", 40, first_probe_is_won_by_a_sweep_at_boot_only, boot_is_of_the_sweep_only,
+	copy_goes_with_its_file, copy_stays_where_its_file_may_be_there, usage,
+	sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
+	sweep_passes_over_a_device_that_hangs, sweep_passes_over_a_fact_that_hangs,
+	sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_no_device,
+	release_of_a_device_that_hangs, errors_are_logged_once_for_a_version,
+	sweep_logs_errors_of_whole_files_once, last_good_copy_is_in_force_in_every_verb,
+	names_from_policy_reach_no_other_file, labels_and_drivers_print_no_further_properties,
+	state_directory_that_cannot_be_written)

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Policy files: what is refused, in which line, and what is taken. inih's own traps are in test-traps.c. */
+#include "tests/unit/fixtures/parse-policy.h"
+#include "tests/unit/fixtures/suite.h"
+
+/* --- what the contract calls an error ------------------------------------------------------------- */
+
+START_TEST(unknown_section)
+{
+	refused("[devices x]\nName=a\nDriver=b\n", 1);
+	refused(GOOD "[default]\nDriver=b\n", 4);
+	refused(GOOD "[Device x]\nName=a\nDriver=b\n", 4);
+	refused(GOOD "[devicex]\nName=a\nDriver=b\n", 4);
+}
+END_TEST
+
+START_TEST(section_without_label)
+{
+	refused("[device]\nName=a\nDriver=b\n", 1);
+	refused("[device ]\nName=a\nDriver=b\n", 1);
+	refused("[device  \t]\nName=a\nDriver=b\n", 1);
+	refused("[]\n", 1);
+}
+END_TEST
+
+START_TEST(unknown_key)
+{
+	refused("[device x]\nName=a\nDriver=b\nDriverr=c\n", 4);
+	refused("[device x]\nname=a\nDriver=b\n", 2);
+	refused("[device x]\nName=a\nDriver=b\nAttr=c\n", 4);
+	refused("[device x]\nName=a\nDriver=b\n=c\n", 4);
+}
+END_TEST
+
+START_TEST(key_before_the_first_section)
+{
+	refused("Name=a\n" GOOD, 1);
+}
+END_TEST
+
+START_TEST(neither_key_nor_section_nor_comment)
+{
+	refused("[device x]\nName=a\nDriver=b\nhello\n", 4);
+	refused(GOOD "// no comment\n", 4);
+}
+END_TEST
+
+START_TEST(no_driver)
+{
+	refused("\n\n[device x]\nName=a\n", 3);
+	refused("[device x]\nName=a\n"
+		"[device y]\nName=a\nDriver=b\n",
+		1);
+}
+END_TEST
+
+START_TEST(no_match_key)
+{
+	refused("[device x]\nDriver=b\n", 1);
+	refused(GOOD "[device x]\nDriver=b\nGroup=hold\nRebind=no\nModule=m\n", 4);
+}
+END_TEST
+
+START_TEST(action_keys_twice)
+{
+	refused("[device x]\nName=a\nDriver=b\nDriver=b\n", 4);
+	refused("[device x]\nName=a\nDriver=b\nGroup=hold\nGroup=hold\n", 5);
+	refused("[device x]\nName=a\nDriver=b\nRebind=no\nRebind=safe\n", 5);
+	refused("[device x]\nName=a\nDriver=b\nModule=m\nModule=m\n", 5);
+}
+END_TEST
+
+START_TEST(duplicate_label)
+{
+	refused("[device x]\nName=a\nDriver=b\n[device x]\nName=c\nDriver=d\n", 4);
+	refused("[device x]\nName=a\nDriver=b\n[device y]\nName=c\nDriver=d\n[device   x "
+		"]\nName=e\nDriver=f\n",
+		7);
+}
+END_TEST
+
+START_TEST(labels_that_differ_in_case_are_two)
+{
+	taken("[device x]\nName=a\nDriver=b\n[device X]\nName=a\nDriver=b\n", 2);
+}
+END_TEST
+
+START_TEST(same_label_in_two_files)
+{
+	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+
+	ck_assert_int_eq(policy_parse(policy, "a.conf", GOOD, strlen(GOOD)), 0);
+	ck_assert_int_eq(policy_parse(policy, "b.conf", GOOD, strlen(GOOD)), 0);
+	ck_assert_uint_eq(policy->n_rules, 2);
+	ck_assert_uint_ne(rule_id(policy->rules[0]), rule_id(policy->rules[1]));
+}
+END_TEST
+
+START_TEST(bad_drivers)
+{
+	refused_value("Driver", "");
+	refused_value("Driver", ".");
+	refused_value("Driver", "..");
+	refused_value("Driver", "../../etc");
+	refused_value("Driver", "a/b");
+	refused_value("Driver", "a\tb");
+	refused_value("Driver", "f\xc3\xbc");
+	refused_value("Driver", FILL_128);
+}
+END_TEST
+
+START_TEST(bad_groups)
+{
+	refused_value("Group", "");
+	refused_value("Group", "default");
+	refused_value("Group", "..");
+	refused_value("Group", "a/b");
+	refused_value("Group", FILL_128);
+}
+END_TEST
+
+START_TEST(bad_rebinds)
+{
+	refused_value("Rebind", "");
+	refused_value("Rebind", "yes");
+	refused_value("Rebind", "Safe");
+}
+END_TEST
+
+START_TEST(bad_modules)
+{
+	refused_value("Module", "");
+	refused_value("Module", "a b");
+	refused_value("Module", "../a");
+	refused_value("Module", "/a.ko");
+	refused_value("Module", "-r");
+	refused_value("Module", "a\"b");
+	refused_value("Module", FILL_128);
+}
+END_TEST
+
+START_TEST(bad_ids)
+{
+	refused_value("Id", "");
+	refused_value("Id", "10de");
+	refused_value("Id", "10de:");
+	refused_value("Id", "10de:1b8");
+	refused_value("Id", "10de:1b800");
+	refused_value("Id", "10de:1b8g");
+	refused_value("Id", "10de:1b80:1043");
+	refused_value("Id", "10de:1b80:1043:85aa:0");
+	refused_value("Id", "0x10de:0x1b80");
+	refused_value("Id", "10de:1b80 10de");
+	refused_value("Id", "10de:x*");
+}
+END_TEST
+
+START_TEST(bad_classes)
+{
+	refused_value("Class", "");
+	refused_value("Class", "3");
+	refused_value("Class", "030");
+	refused_value("Class", "03000");
+	refused_value("Class", "0300000");
+	refused_value("Class", "0x03");
+	refused_value("Class", "vga");
+}
+END_TEST
+
+START_TEST(match_keys_without_value)
+{
+	static const char *const keys[] = { "Bus", "Name", "Path", "Modalias", "Compatible", "Firmware",
+		"Ancestor", "PhysFn", "Attr.x" };
+
+	for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+		refused_value(keys[i], "");
+}
+END_TEST
+
+START_TEST(attributes_that_cannot_be_matched)
+{
+	refused_value("Attr.driver_override", "a");
+	refused_value("Attr.config", "a");
+	refused_value("Attr.rom", "a");
+	refused_value("Attr.vpd", "a");
+	refused_value("Attr.", "a");
+	refused_value("Attr.power/control", "a");
+	refused_value("Attr...", "a");
+	refused_value("Attr.../uevent", "a");
+}
+END_TEST
+
+START_TEST(all_errors_of_a_file_are_told)
+{
+	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+	static const char text[] = "[device x]\nName=a\nDriver=..\nFoo=a\n[device y]\nName=a\n";
+
+	ck_assert_int_eq(policy_parse(policy, "x.conf", text, strlen(text)), -EINVAL);
+	ck_assert_uint_eq(policy->n_errors, 3);
+	ck_assert_uint_eq(policy->errors[0].line, 3);
+	ck_assert_uint_eq(policy->errors[1].line, 4);
+	ck_assert_uint_eq(policy->errors[2].line, 5);
+	ck_assert_str_eq(policy->errors[0].file, "x.conf");
+}
+END_TEST
+
+START_TEST(thousands_of_errors_are_counted)
+{
+	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
+	char text[40000] = "";
+
+	for (size_t i = 0; i < 10000; i++)
+		memcpy(text + 4 * i, "x=y\n", 4);
+	ck_assert_int_eq(policy_parse(policy, "x.conf", text, sizeof(text)), -EINVAL);
+	ck_assert_uint_eq(policy->n_errors, POLICY_FILE_ERRORS_MAX + 1);
+	ck_assert_ptr_nonnull(strstr(policy->errors[POLICY_FILE_ERRORS_MAX].text, "9950"));
+}
+END_TEST
+
+/* --- what is taken -------------------------------------------------------------------------------- */
+
+START_TEST(an_empty_file_has_no_rules)
+{
+	taken("", 0);
+	taken("\n\n", 0);
+	taken("# nothing\n; at all\n", 0);
+	taken("   \n\t\n", 0);
+}
+END_TEST
+
+START_TEST(comments)
+{
+	struct rule *r =
+		one_rule("# a\n; b\n[device x]\n# Driver=no\n  # indented\nName=a\n;Group=hold\nDriver=b\n#");
+
+	ck_assert_str_eq(r->driver.name, "b");
+	ck_assert_int_eq(r->group, GROUP_LEAVE);
+	ck_assert_uint_eq(r->line, 3);
+}
+END_TEST
+
+START_TEST(carriage_returns)
+{
+	struct rule *r = one_rule("# a\r\n[device x]\r\nName=a b\r\n\r\nDriver=c\r\n");
+
+	ck_assert_str_eq(r->label, "x");
+	ck_assert_str_eq(r->driver.name, "c");
+	ck_assert_str_eq(r->conditions->any->next->text, "b");
+}
+END_TEST
+
+START_TEST(last_line_without_newline)
+{
+	struct rule *r = one_rule("[device x]\nName=a\nDriver=bcd");
+
+	ck_assert_str_eq(r->driver.name, "bcd");
+}
+END_TEST
+
+START_TEST(a_section_in_the_last_line_is_not_lost)
+{
+	refused(GOOD "[device x]", 4);
+}
+END_TEST
+
+START_TEST(blanks_around_key_and_value)
+{
+	struct rule *r = one_rule("[device x]  \nName =\ta \t\nDriver = b \n");
+
+	ck_assert_str_eq(r->conditions->any->text, "a");
+	ck_assert_str_eq(r->driver.name, "b");
+}
+END_TEST
+
+START_TEST(values_by_spaces_and_by_lines)
+{
+	struct rule *r = one_rule("[device x]\nName=a  b\tc\nDriver=d\nName=e\n");
+	const struct pattern *p = r->conditions->any;
+	static const char *const want[] = { "a", "b", "c", "e" };
+
+	ck_assert_ptr_null(r->conditions->next);
+	for (size_t i = 0; i < ELEMENTSOF(want); i++, p = p->next)
+		ck_assert_str_eq(p->text, want[i]);
+	ck_assert_ptr_null(p);
+}
+END_TEST
+
+START_TEST(attributes_are_conditions_of_their_own)
+{
+	struct rule *r = one_rule("[device x]\nAttr.a=1\nAttr.b=2\nAttr.a=3\nDriver=d\n");
+
+	ck_assert_ptr_nonnull(r->conditions->next);
+	ck_assert_ptr_null(r->conditions->next->next);
+	ck_assert_str_ne(r->conditions->attr, r->conditions->next->attr);
+}
+END_TEST
+
+START_TEST(the_cheapest_fact_comes_first)
+{
+	struct rule *r = one_rule("[device x]\nAttr.a=1\nId=1234:5678\nName=a\nBus=pci\nDriver=d\n");
+	static const enum fact want[] = { FACT_BUS, FACT_NAME, FACT_ID, FACT_ATTR };
+	const struct condition *c = r->conditions;
+
+	for (size_t i = 0; i < ELEMENTSOF(want); i++, c = c->next)
+		ck_assert_int_eq(c->fact, want[i]);
+}
+END_TEST
+
+START_TEST(drivers)
+{
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=none\n")->driver.kind, DRIVER_NONE);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=default\n")->driver.kind, DRIVER_DEFAULT);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio\n")->driver.kind, DRIVER_VFIO);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio-pci\n")->driver.kind, DRIVER_NAMED);
+	ck_assert_str_eq(one_rule("[device x]\nName=a\nDriver=Intel(R) X\n")->driver.name, "Intel(R) X");
+	ck_assert_uint_eq(strlen(one_rule("[device x]\nName=a\nDriver=" FILL_127 "\n")->driver.name), 127);
+}
+END_TEST
+
+START_TEST(defaults)
+{
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio\n")->group, GROUP_HOLD);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio-pci\n")->group, GROUP_HOLD);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=mlx5-vfio-pci\n")->group, GROUP_HOLD);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio_ap\n")->group, GROUP_HOLD);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=pci-stub\n")->group, GROUP_LEAVE);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=none\n")->group, GROUP_LEAVE);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=default\n")->group, GROUP_LEAVE);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=b\n")->rebind, REBIND_SAFE);
+	ck_assert_ptr_null(one_rule("[device x]\nName=a\nDriver=b\n")->module);
+}
+END_TEST
+
+START_TEST(groups_and_the_rest)
+{
+	struct rule *r =
+		one_rule("[device x]\nName=a\nDriver=b\nGroup=vfio-pci\nRebind=force\nModule=m_1-x\n");
+
+	ck_assert_int_eq(r->group, GROUP_GIVE);
+	ck_assert_int_eq(r->group_driver.kind, DRIVER_NAMED);
+	ck_assert_str_eq(r->group_driver.name, "vfio-pci");
+	ck_assert_int_eq(r->rebind, REBIND_FORCE);
+	ck_assert_str_eq(r->module, "m_1-x");
+	ck_assert_int_eq(
+		one_rule("[device x]\nName=a\nDriver=b\nGroup=none\n")->group_driver.kind, DRIVER_NONE);
+	ck_assert_int_eq(
+		one_rule("[device x]\nName=a\nDriver=b\nGroup=vfio\n")->group_driver.kind, DRIVER_VFIO);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio\nGroup=leave\n")->group, GROUP_LEAVE);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=b\nRebind=no\n")->rebind, REBIND_NO);
+}
+END_TEST
+
+START_TEST(id_is_of_what_the_rule_says)
+{
+	uint64_t id = rule_id(one_rule("[device x]\nName=a\nDriver=b\n"));
+
+	ck_assert_uint_eq(rule_id(one_rule("# moved\n\n[device x]\nName=a\nDriver=b\n")), id);
+	ck_assert_uint_ne(rule_id(one_rule("[device x]\nName=a\nDriver=c\n")), id);
+	ck_assert_uint_ne(rule_id(one_rule("[device x]\nName=b\nDriver=b\n")), id);
+	ck_assert_uint_ne(rule_id(one_rule("[device y]\nName=a\nDriver=b\n")), id);
+	ck_assert_uint_ne(rule_id(one_rule("[device x]\nName=a\nDriver=b\nGroup=none\n")), id);
+}
+END_TEST
+
+/* Policy is its rules: what a device was given is not given up for a comment, nor for another rule. */
+START_TEST(id_is_not_of_comments_and_blank_lines)
+{
+	uint64_t id = rule_id(one_rule("[device x]\nName=a\nDriver=b\n"));
+
+	ck_assert_uint_eq(rule_id(one_rule("# moved\n\n[device x]\nName=a\nDriver=b\n")), id);
+	ck_assert_uint_eq(rule_id(one_rule("[device x]\nName=a\nDriver=b")), id);
+	ck_assert_uint_eq(rule_id(one_rule("[device x]\nName=a\nDriver=b\n\n# the end\n")), id);
+	ck_assert_uint_eq(rule_id(rules_of("[device x]\nName=a\nDriver=b\n\n"
+					   "# another\n[device y]\nName=c\nDriver=d\n")
+					  ->rules[0]),
+		id);
+}
+END_TEST
+
+SUITE_MAIN("parse", 20, unknown_section, section_without_label, unknown_key, key_before_the_first_section,
+	neither_key_nor_section_nor_comment, no_driver, no_match_key, action_keys_twice, duplicate_label,
+	labels_that_differ_in_case_are_two, same_label_in_two_files, bad_drivers, bad_groups, bad_rebinds,
+	bad_modules, bad_ids, bad_classes, match_keys_without_value, attributes_that_cannot_be_matched,
+	all_errors_of_a_file_are_told, thousands_of_errors_are_counted, an_empty_file_has_no_rules, comments,
+	carriage_returns, last_line_without_newline, a_section_in_the_last_line_is_not_lost,
+	blanks_around_key_and_value, values_by_spaces_and_by_lines, attributes_are_conditions_of_their_own,
+	the_cheapest_fact_comes_first, drivers, defaults, groups_and_the_rest, id_is_of_what_the_rule_says,
+	id_is_not_of_comments_and_blank_lines)

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Records, the list of what was present, releasing; and the small things that names and settings need. */
+#include "tests/unit/fixtures/apply-fixture.h"
+#include "state/store.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <fcntl.h>
+
+#define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
+
+static const char *record_file(struct bench *b)
+{
+	return mock_printf(b->m, "%s/devices/pci:0000:00:03.0", b->m->state);
+}
+
+/* The same record with one piece of text replaced. */
+static void edit_record(struct bench *b, const char *from, const char *to)
+{
+	const char *text = mock_read(b->m, record_file(b)), *at = strstr(text, from);
+
+	ck_assert_ptr_nonnull(at);
+	text = mock_printf(b->m, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+	make_file(record_file(b), text, strlen(text));
+}
+
+START_TEST(fields_of_a_record)
+{
+	struct bench b = bench_new(VFIO);
+	const char *text;
+
+	mock_driver_add(b.m, "pci", "vfio-pci");
+	apply(&b);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.set, "vfio-pci");
+	ck_assert_str_eq(b.record.given, "");
+	ck_assert_str_eq(b.record.decision, "vfio-pci");
+	ck_assert_str_eq(b.record.cause, "rule");
+	ck_assert_str_eq(b.record.rule, "my gpu");
+	ck_assert_uint_eq(b.record.rule_id, rule_id(b.policy->rules[0]));
+	ck_assert_str_eq(b.record.source, mock_printf(b.m, "%s/10-a.conf:1", b.m->conf[MOCK_ETC]));
+	ck_assert_str_eq(b.record.state, state_to_string(b.outcome.state));
+	ck_assert_str_eq(b.record.reason, b.outcome.reason);
+
+	text = mock_read(b.m, record_file(&b));
+	ck_assert_ptr_nonnull(strstr(text, "VERSION=1\n"));
+	ck_assert_ptr_nonnull(strstr(text, mock_printf(b.m, "BOOT_ID=%s\n", boot_id())));
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(unknown_keys_are_passed_over)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	edit_record(&b, "SET=", "SETTING=x\nNEW KEY\nSET=");
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.set, "vfio-pci");
+	bench_done(&b);
+}
+END_TEST
+
+/* A void record: the override is nobody's that we know, and must stay. */
+static void is_void(struct bench *b)
+{
+	ck_assert(!mock_record(b->m, b->device, &b->record));
+	new_policy(b, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+	apply(b);
+	ck_assert_int_eq(b->outcome.state, STATE_FOREIGN);
+	ck_assert_str_eq(mock_override(b->m, b->device), "vfio-pci");
+	bench_done(b);
+}
+
+START_TEST(record_of_another_boot_is_void)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	edit_record(&b, boot_id(), "00000000-0000-0000-0000-000000000000");
+	is_void(&b);
+}
+END_TEST
+
+START_TEST(record_of_another_version_is_void)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	edit_record(&b, "VERSION=1", "VERSION=2");
+	is_void(&b);
+}
+END_TEST
+
+START_TEST(record_of_another_device_under_the_name_is_void)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	mock_remove(b.m, b.device);
+	b.device = mock_pci_add(b.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+
+	mock_attr(b.m, b.device, "driver_override", "vfio-pci");
+	is_void(&b);
+}
+END_TEST
+
+/* udev is done with the last one when the next one has been decided about already. */
+START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
+{
+	struct bench b = bench_new(VFIO);
+	const char *state_dir = b.m->settings.state_dir;
+	struct sysfs_device *last;
+	struct record late = {};
+	struct sysfs sysfs;
+
+	apply(&b);
+	sysfs_init(&sysfs, &b.m->settings);
+	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &last), 0);
+	ck_assert_int_eq(record_set_first_probe(state_dir, last, "guaranteed"), 0);
+	last->inode++; /* not the one that is there */
+	(void)strcpy(late.state, "failed");
+	ck_assert_int_eq(record_write(state_dir, last, &late), 0);
+	ck_assert_int_eq(record_remove(state_dir, last), 0);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.first_probe, "guaranteed");
+	ck_assert_str_eq(b.record.decision, "vfio-pci");
+
+	/* The other way round the record is of one that has gone. */
+	last->inode--;
+	edit_record(&b, "INODE=", "INODE=1");
+	ck_assert_int_eq(record_write(state_dir, last, &late), 0);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.state, "failed");
+	edit_record(&b, "INODE=", "INODE=1");
+	ck_assert_int_eq(record_remove(state_dir, last), 0);
+	ck_assert_int_ne(access(record_file(&b), F_OK), 0);
+	sysfs_device_free(last);
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(empty_or_cut_record_is_void)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	make_file(record_file(&b), "VERS", 4);
+	is_void(&b);
+}
+END_TEST
+
+START_TEST(record_longer_than_any_is_void)
+{
+	struct bench b = bench_new(VFIO);
+	const char *text;
+
+	apply(&b);
+	text = mock_printf(b.m, "%s%65536s\n", mock_read(b.m, record_file(&b)), "X=");
+	make_file(record_file(&b), text, strlen(text));
+	is_void(&b);
+}
+END_TEST
+
+START_TEST(what_does_not_change_is_not_written_again)
+{
+	struct bench b = bench_new(VFIO);
+	struct stat before, after;
+
+	apply(&b);
+	apply(&b);
+	ck_assert_int_eq(stat(record_file(&b), &before), 0);
+	apply(&b);
+	ck_assert_int_eq(stat(record_file(&b), &after), 0);
+	ck_assert_uint_eq(before.st_ino, after.st_ino);
+	ck_assert_int_eq(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+	bench_done(&b);
+}
+END_TEST
+
+/* Releases the device; the text of what went wrong is not looked at. */
+static int release(struct bench *b)
+{
+	struct sysfs sysfs;
+	struct sysfs_device *d;
+	char reason[512];
+	int r;
+
+	sysfs_init(&sysfs, &b->m->settings);
+	d = mock_device(&sysfs, b->device);
+	r = apply_release(d, reason, sizeof(reason));
+	sysfs_device_free(d);
+	return r;
+}
+
+START_TEST(release_clears_what_is_ours)
+{
+	struct bench b = bench_new(VFIO);
+
+	ck_assert_int_eq(release(&b), 0);
+	apply(&b);
+	ck_assert_int_eq(release(&b), 1);
+	ck_assert_str_eq(mock_override(b.m, b.device), "\n");
+	ck_assert_str_eq(probed(&b), "0000:00:03.0");
+	ck_assert(!mock_record(b.m, b.device, &b.record));
+	ck_assert_int_eq(release(&b), 0);
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(release_leaves_what_is_not_ours)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	mock_attr(b.m, b.device, "driver_override", "foreign\n");
+	watch(&b);
+	ck_assert_int_eq(release(&b), 0);
+	ck_assert(!was_written(&b));
+	ck_assert_str_eq(probed(&b), "");
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(release_leaves_a_bound_driver)
+{
+	struct bench b = bench_new(VFIO);
+
+	apply(&b);
+	mock_bind(b.m, b.device, "vfio-pci");
+	ck_assert_int_eq(release(&b), 1);
+	ck_assert_str_eq(probed(&b), "");
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(stuck_device_keeps_what_was_set)
+{
+	struct bench b = bench_new(VFIO);
+	struct sysfs sysfs;
+	struct sysfs_device *d;
+
+	apply(&b);
+	sysfs_init(&sysfs, &b.m->settings);
+	d = mock_device(&sysfs, b.device);
+	apply_stuck(d, "reading driver_override of pci 0000:00:03.0");
+	sysfs_device_free(d);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_str_eq(b.record.state, "stuck");
+	ck_assert_str_eq(b.record.set, "vfio-pci");
+	ck_assert_ptr_nonnull(strstr(b.record.reason, "driver_override"));
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(present_list_never_changes)
+{
+	struct bench b = bench_new("");
+	struct sysfs sysfs;
+	struct sysfs_device *first, *second;
+
+	sysfs_init(&sysfs, &b.m->settings);
+	first = mock_device(&sysfs, b.device);
+	ck_assert_int_lt(first->device.ops->was_present(&first->device), 0);
+	ck_assert_int_eq(present_write(b.m->state, &first, 1), 1);
+
+	second = mock_device(&sysfs, mock_platform_add(b.m, "later", NULL));
+	ck_assert_int_eq(present_write(b.m->state, &second, 1), 0);
+	ck_assert_int_eq(first->device.ops->was_present(&first->device), 1);
+	ck_assert_int_eq(second->device.ops->was_present(&second->device), 0);
+	sysfs_device_free(first);
+	sysfs_device_free(second);
+	sysfs_done(&sysfs);
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(present_list_of_another_boot_counts_for_nothing)
+{
+	struct bench b = bench_new("");
+	struct present_list list = {};
+	char path[PATH_MAX];
+
+	ck_assert_int_eq(present_path(b.m->state, path, sizeof(path)), 0);
+	make_dirs(b.m->state);
+	make_file(path, "00000000-0000-0000-0000-000000000000\n1\n", 39);
+	ck_assert_int_eq(present_has(&list, b.m->state, 1), -ENODATA);
+	ck_assert_int_eq(present_write(b.m->state, NULL, 0), 1);
+	ck_assert_int_eq(present_has(&list, b.m->state, 1), 0);
+	present_done(&list);
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(names_are_escaped_for_files)
+{
+	char buf[64];
+
+	ck_assert_int_eq(name_escape("0000:03:00.0_-A", buf, sizeof(buf)), 0);
+	ck_assert_str_eq(buf, "0000:03:00.0_-A");
+	ck_assert_int_eq(name_escape("a/b c\\", buf, sizeof(buf)), 0);
+	ck_assert_str_eq(buf, "a\\x2fb\\x20c\\x5c");
+	ck_assert_int_eq(name_escape("..", buf, sizeof(buf)), 0);
+	ck_assert_str_eq(buf, "\\x2e.");
+	ck_assert_int_eq(name_escape("\xc3", buf, sizeof(buf)), 0);
+	ck_assert_str_eq(buf, "\\xc3");
+	ck_assert_int_eq(name_escape("abc", buf, 4), 0);
+	ck_assert_int_eq(name_escape("abcd", buf, 4), -ENAMETOOLONG);
+	ck_assert_int_eq(name_escape("/", buf, 5), 0);
+	ck_assert_int_eq(name_escape("/", buf, 4), -ENAMETOOLONG);
+}
+END_TEST
+
+START_TEST(kernel_command_line_turns_off)
+{
+	ck_assert(cmdline_turns_off("driver_overrides=off"));
+	ck_assert(cmdline_turns_off("quiet driver_overrides=off ro\n"));
+	ck_assert(!cmdline_turns_off("driver_overrides=on"));
+	ck_assert(!cmdline_turns_off("driver_overrides=offf"));
+	ck_assert(!cmdline_turns_off("xdriver_overrides=off"));
+	ck_assert(!cmdline_turns_off("driver_overrides=off driver_overrides=on"));
+	ck_assert(cmdline_turns_off("driver_overrides=on driver_overrides=off"));
+	ck_assert(!cmdline_turns_off("ro -- driver_overrides=off"));
+	ck_assert(!cmdline_turns_off(""));
+}
+END_TEST
+
+START_TEST(given_directories_replace_all_three)
+{
+	struct settings s;
+
+	settings_init(&s);
+	ck_assert_uint_eq(s.n_conf_dirs, 3);
+	ck_assert_str_eq(s.conf_dirs[0], "/etc/driver-overrides.d");
+	ck_assert_str_eq(s.conf_dirs[1], "/run/driver-overrides.d");
+	ck_assert_str_eq(s.conf_dirs[2], "/usr/lib/driver-overrides.d");
+	ck_assert_int_eq(settings_option(&s, OPTION_CONF_DIR, "/a"), 1);
+	ck_assert_int_eq(settings_option(&s, OPTION_CONF_DIR, "/b"), 1);
+	ck_assert_uint_eq(s.n_conf_dirs, 2);
+	ck_assert_str_eq(s.conf_dirs[0], "/a");
+	ck_assert_int_eq(settings_option(&s, OPTION_SYSFS, ""), -EINVAL);
+	ck_assert_int_eq(settings_option(&s, 'x', "y"), 0);
+	for (size_t i = 2; i < CONF_DIRS_MAX; i++)
+		ck_assert_int_eq(settings_option(&s, OPTION_CONF_DIR, "/c"), 1);
+	ck_assert_int_eq(settings_option(&s, OPTION_CONF_DIR, "/d"), -E2BIG);
+}
+END_TEST
+
+START_TEST(running_kernel_is_asked_only_for_its_own_tree)
+{
+	struct bench b = bench_new("");
+	struct settings s;
+
+	ck_assert(!settings_turned_off(&b.m->settings));
+	settings_init(&s);
+	ck_assert_int_eq(settings_turned_off(&s), cmdline_turns_off(mock_read(b.m, "/proc/cmdline")));
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(lists_of_strings_grow)
+{
+	struct strings l = {};
+	char names[100][8];
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "%zu", i);
+		ck_assert_int_eq(strings_add(&l, names[i]), 0);
+	}
+	ck_assert_uint_eq(l.n, ELEMENTSOF(names));
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		ck_assert_ptr_eq(l.v[i], names[i]);
+	strings_done(&l);
+	ck_assert_uint_eq(l.n, 0);
+}
+END_TEST
+
+START_TEST(arena_gives_zeroed_memory_of_any_size)
+{
+	static const size_t sizes[] = { 1, 16, 31, 100, 40000, 3, 5000000, 8 };
+	struct arena a = {};
+	char *p[ELEMENTSOF(sizes)];
+
+	arena_reserve(&a, 100000);
+	for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+		p[i] = arena_alloc(&a, sizes[i]);
+		ck_assert_ptr_nonnull(p[i]);
+		ck_assert_uint_eq((uintptr_t)p[i] % _Alignof(uint64_t), 0);
+		/* All bytes are the first one, and that is 0. */
+		ck_assert(p[i][0] == 0 && memcmp(p[i], p[i] + 1, sizes[i] - 1) == 0);
+		memset(p[i], (int)i + 1, sizes[i]);
+	}
+	for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
+		ck_assert(p[i][0] == (char)(i + 1) && p[i][sizes[i] - 1] == (char)(i + 1));
+	ck_assert_ptr_null(arena_alloc(&a, SIZE_MAX - 8));
+	ck_assert_str_eq(arena_printf(&a, "%s-%d", "a", 7), "a-7");
+	arena_done(&a);
+}
+END_TEST
+
+START_TEST(arena_that_is_reset_keeps_its_oldest_block)
+{
+	struct arena a = {};
+	char *first, *again;
+
+	arena_reset(&a); /* nothing to do */
+	first = arena_alloc(&a, 2000);
+	arena_reset(&a);
+	for (int round = 0; round < 3; round++) {
+		again = arena_alloc(&a, 500);
+		ck_assert_ptr_eq(again, first);
+		for (size_t i = 0; i < 500; i++)
+			ck_assert_int_eq(again[i], 0);
+		memset(again, 0xff, 500);
+		if (round == 1) /* does not fit any more: further blocks, which go */
+			memset(arena_alloc(&a, 100000), 0xff, 100000);
+		arena_reset(&a);
+	}
+	arena_done(&a);
+}
+END_TEST
+
+START_TEST(names_in_a_folder)
+{
+	struct mock *m = mock_new();
+	struct dir_reader dir;
+	bool seen[200] = {};
+	const char *name;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ELEMENTSOF(seen); i++) /* more than fits into its buffer */
+		mock_attr(m, "/devices/folder", mock_printf(m, "with-a-name-of-some-length-%u", i), "");
+	mock_attr(m, "/devices/folder", ".hidden", "");
+	ck_assert_int_eq(dir_open(&dir, mock_path(m, "/devices/folder", ".")), 0);
+	for (; (name = dir_next(&dir)); n++)
+		seen[number_of(startswith(name, "with-a-name-of-some-length-"))] = true;
+	dir_close(&dir);
+	ck_assert_uint_eq(n, ELEMENTSOF(seen));
+	for (unsigned i = 0; i < ELEMENTSOF(seen); i++)
+		ck_assert(seen[i]);
+	ck_assert_int_eq(dir_open(&dir, mock_path(m, "/devices/none", ".")), -ENOENT);
+	dir_close(&dir);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(files_are_read_to_a_limit)
+{
+	struct bench b = bench_new("");
+	const char *path = mock_printf(b.m, "%s/file", b.m->root);
+	static const size_t guesses[] = { 0, 1, 99, 100, 101, 5000 };
+	char text[101], *got;
+	size_t size;
+
+	memset(text, 'x', sizeof(text));
+	make_file(path, text, 100);
+	for (size_t i = 0; i < ELEMENTSOF(guesses); i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		ck_assert_int_eq(read_full(fd, guesses[i], 100, &got, &size), 0);
+		ck_assert_uint_eq(size, 100);
+		ck_assert_int_eq(got[100], 0);
+		free(got);
+		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+		ck_assert_int_eq(read_full(fd, guesses[i], 99, &got, &size), -EFBIG);
+		(void)close(fd);
+	}
+	bench_done(&b);
+}
+END_TEST
+
+START_TEST(first_probe_is_refined_and_never_raised)
+{
+	static const char *const all[] = { "", "unknown", "won", "guaranteed", "lost" };
+	/* The claim of before is the row, the one that comes is the column. */
+	static const char *const expected[5][5] = {
+		{ "", "unknown", "won", "guaranteed", "lost" },
+		{ "unknown", "unknown", "unknown", "guaranteed", "lost" },
+		{ "won", "won", "won", "guaranteed", "lost" },
+		{ "guaranteed", "guaranteed", "guaranteed", "guaranteed", "lost" },
+		{ "lost", "lost", "lost", "lost", "lost" },
+	};
+	struct bench b = bench_new(VFIO);
+	struct sysfs_device *d;
+	struct record record;
+	struct sysfs sysfs;
+
+	sysfs_init(&sysfs, &b.m->settings);
+	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &d), 0);
+	for (size_t i = 0; i < ELEMENTSOF(all); i++) {
+		for (size_t k = 0; k < ELEMENTSOF(all); k++) {
+			ck_assert_str_eq(first_probe_merge(all[i], all[k]), expected[i][k]);
+			for (int alone = 0; alone < 2; alone++) {
+				record = (struct record){ .inode = d->inode };
+				ck_assert_int_eq(record_remove(b.m->state, d), 0);
+				(void)strcpy(record.first_probe, all[i]);
+				ck_assert_int_eq(record_write(b.m->state, d, &record), 0);
+				(void)strcpy(record.first_probe, all[k]);
+				ck_assert_int_eq(alone ? record_set_first_probe(b.m->state, d, all[k])
+						       : record_write(b.m->state, d, &record),
+					0);
+				ck_assert(mock_record(b.m, b.device, &record));
+				ck_assert_str_eq(record.first_probe, expected[i][k]);
+			}
+		}
+	}
+	sysfs_device_free(d);
+	bench_done(&b);
+}
+END_TEST
+
+SUITE_MAIN("state", 20, first_probe_is_refined_and_never_raised, fields_of_a_record,
+	unknown_keys_are_passed_over, record_of_another_boot_is_void, record_of_another_version_is_void,
+	record_of_another_device_under_the_name_is_void, who_is_late_leaves_the_record_of_a_successor_alone,
+	empty_or_cut_record_is_void, record_longer_than_any_is_void,
+	what_does_not_change_is_not_written_again, release_clears_what_is_ours,
+	release_leaves_what_is_not_ours, release_leaves_a_bound_driver, stuck_device_keeps_what_was_set,
+	present_list_never_changes, present_list_of_another_boot_counts_for_nothing,
+	names_are_escaped_for_files, kernel_command_line_turns_off, given_directories_replace_all_three,
+	running_kernel_is_asked_only_for_its_own_tree, lists_of_strings_grow,
+	arena_gives_zeroed_memory_of_any_size, arena_that_is_reset_keeps_its_oldest_block, names_in_a_folder,
+	files_are_read_to_a_limit)
