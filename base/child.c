@@ -57,7 +57,7 @@ run(void *userdata)
 	_exit(r < 0 && r > -125 ? -r : r < 0 ? EIO : 0);
 }
 
-int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void *userdata), void *userdata)
+int child_start(struct child *b, enum child_memory memory, int (*fn)(void *userdata), void *userdata)
 {
 	/* Static, for in shared memory they must outlive this call; one at a time is all that anybody needs.
 	 */
@@ -65,10 +65,10 @@ int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void 
 	static struct task task;
 
 	task = (struct task){ fn, userdata };
-	*b = (struct bounded){ .pidfd = -EBADF };
+	*b = (struct child){ .pidfd = -EBADF };
 
 	switch (memory) {
-	case BOUNDED_COPY:
+	case CHILD_COPY:
 		b->pid = fork();
 		if (b->pid == 0)
 			run(&task);
@@ -76,20 +76,20 @@ int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void 
 			return negative_errno();
 		b->pidfd = pidfd_open(b->pid, 0);
 		return b->pidfd < 0 ? negative_errno() : 0;
-	case BOUNDED_SHARED:
+	case CHILD_SHARED:
 		b->pid = clone(run, stack + STACK_SIZE, CLONE_VM | CLONE_PIDFD | SIGCHLD, &task, &b->pidfd);
 		return b->pid < 0 ? negative_errno() : 0;
 	}
 	return -EINVAL;
 }
 
-static void forget(struct bounded *b)
+static void forget(struct child *b)
 {
 	(void)close(b->pidfd);
-	*b = (struct bounded){ .pidfd = -EBADF };
+	*b = (struct child){ .pidfd = -EBADF };
 }
 
-int bounded_wait(struct bounded *b, uint64_t usec, int *ret_result)
+int child_wait(struct child *b, uint64_t usec, int *ret_result)
 {
 	struct pollfd p = { .fd = b->pidfd, .events = POLLIN };
 	uint64_t end = now_usec() + usec, now = end - usec;
@@ -113,9 +113,9 @@ int bounded_wait(struct bounded *b, uint64_t usec, int *ret_result)
 	return 0;
 }
 
-void bounded_give_up(struct bounded *b)
+void child_abandon(struct child *b)
 {
 	(void)kill(b->pid, SIGKILL);
 	(void)close(b->pidfd);
-	*b = (struct bounded){ .pidfd = -EBADF };
+	*b = (struct child){ .pidfd = -EBADF };
 }

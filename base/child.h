@@ -10,17 +10,17 @@
 
 #include <sys/types.h>
 
-enum bounded_memory {
+enum child_memory {
 	/* A copy of the parent's: what the child does to it is lost, whenever it ends. */
-	BOUNDED_COPY,
+	CHILD_COPY,
 	/*
 	 * The parent's own, which makes the start four times as fast. After a time-out the parent may only
 	 * read what the child has marked as written, and exit: the child may hold any lock.
 	 */
-	BOUNDED_SHARED,
+	CHILD_SHARED,
 };
 
-struct bounded {
+struct child {
 	pid_t pid;
 	int pidfd;
 };
@@ -29,16 +29,16 @@ struct bounded {
  * Starts fn(userdata) in a process of its own, without stdin and stdout (nobody who waits for the end of a
  * pipe shall wait for it). What fn returns, 0 or negative errno, becomes its result. 0 or negative errno.
  */
-int bounded_start(struct bounded *b, enum bounded_memory memory, int (*fn)(void *userdata), void *userdata);
+int child_start(struct child *b, enum child_memory memory, int (*fn)(void *userdata), void *userdata);
 
 /*
  * Waits for the end, usec microseconds at most. 0: ended, with fn's result in *ret_result (-ECANCELED: it
  * was killed or crashed); -ETIMEDOUT: not ended, wait on or give up; other negative errno.
  */
-int bounded_wait(struct bounded *b, uint64_t usec, int *ret_result);
+int child_wait(struct child *b, uint64_t usec, int *ret_result);
 
 /* Kills the process, which works once it comes back from the kernel, and waits no longer. */
-void bounded_give_up(struct bounded *b);
+void child_abandon(struct child *b);
 
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t now_usec(void);

@@ -30,7 +30,7 @@ size_t utf8_prefix(const char *s, size_t most)
 	return n;
 }
 
-void text_put_utf8(FILE *f, const char *s)
+void utf8_write(FILE *f, const char *s)
 {
 	while (*s) {
 		size_t n = (unsigned char)*s < ' ' ? 0 : utf8_length(s);
@@ -43,7 +43,7 @@ void text_put_utf8(FILE *f, const char *s)
 	}
 }
 
-char *text_utf8(const char *s, size_t n)
+char *utf8_from_bytes(const char *s, size_t n)
 {
 	_cleanup_(freep) char *copy = strndup(s, n);
 	char *text = NULL;
@@ -52,7 +52,7 @@ char *text_utf8(const char *s, size_t n)
 
 	if (!f)
 		return NULL;
-	text_put_utf8(f, copy);
+	utf8_write(f, copy);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;

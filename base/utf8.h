@@ -11,7 +11,7 @@ size_t utf8_length(const char *s) _pure_;
 size_t utf8_prefix(const char *s, size_t most) _pure_;
 
 /* Writes a text; bytes that are no UTF-8, and control characters, as \xHH. */
-void text_put_utf8(FILE *f, const char *s);
+void utf8_write(FILE *f, const char *s);
 
 /* The first n bytes of s likewise, malloc()ed; NULL when out of memory. */
-char *text_utf8(const char *s, size_t n);
+char *utf8_from_bytes(const char *s, size_t n);

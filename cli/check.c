@@ -35,7 +35,7 @@ static struct json_object *json_messages(const struct policy_error *v, size_t n)
 	return list;
 }
 
-static void print_json(const struct policy *policy, const struct warnings *warnings)
+static void print_json(const struct policy *policy, const struct lint *warnings)
 {
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array();
 
@@ -63,7 +63,7 @@ static void print_message(const struct policy_error *e, const char *kind)
 		printf("%s: %s: %s\n", e->file, kind, e->text);
 }
 
-static void print_text(const struct cli *cli, const struct policy *policy, const struct warnings *warnings)
+static void print_text(const struct cli *cli, const struct policy *policy, const struct lint *warnings)
 {
 	for (size_t i = 0; i < policy->n_errors; i++)
 		print_message(&policy->errors[i], "error");
@@ -81,21 +81,21 @@ static void print_text(const struct cli *cli, const struct policy *policy, const
 int verb_check(const struct cli *cli, char *const *args, size_t n)
 {
 	_cleanup_(policy_freep) struct policy *policy = NULL;
-	struct warnings warnings = {};
+	struct lint warnings = {};
 	int r;
 
 	r = n > 0 ? policy_load_files((const char *const *)args, n, &policy)
 		  : policy_load(&cli->settings, &policy);
 	if (r >= 0)
-		r = warnings_find(&warnings, &cli->settings, policy);
+		r = lint_find(&warnings, &cli->settings, policy);
 	if (r < 0) {
-		warnings_done(&warnings);
+		lint_done(&warnings);
 		return cli_fail("reading the policy: %s", strerror(-r));
 	}
 	if (cli->json)
 		print_json(policy, &warnings);
 	else
 		print_text(cli, policy, &warnings);
-	warnings_done(&warnings);
+	lint_done(&warnings);
 	return policy->n_errors > 0 ? 1 : 0;
 }

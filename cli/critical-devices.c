@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-static int add_devpath(struct precious *p, struct strings *list, const char *root, const char *path)
+static int add_devpath(struct critical_devices *p, struct strings *list, const char *root, const char *path)
 {
 	_cleanup_(freep) char *real = realpath(path, NULL);
 	const char *devpath = real ? startswith(real, root) : NULL;
@@ -21,7 +21,7 @@ static int add_devpath(struct precious *p, struct strings *list, const char *roo
 
 /* The head of a multipath NVMe disk is below no controller; its subsystem's folder has links to all of them.
  */
-static int add_nvme_controllers(struct precious *p, const char *root, const char *path)
+static int add_nvme_controllers(struct critical_devices *p, const char *root, const char *path)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char subsystem[PATH_MAX], controller[PATH_MAX];
@@ -39,7 +39,7 @@ static int add_nvme_controllers(struct precious *p, const char *root, const char
 }
 
 /* A block device and, where it is made of others (dm, md), those, all the way down. */
-static int add_disk(struct precious *p, const char *root, const char *path, unsigned depth)
+static int add_disk(struct critical_devices *p, const char *root, const char *path, unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char below[PATH_MAX];
@@ -78,7 +78,7 @@ static dev_t root_device(void)
 	return dev;
 }
 
-int precious_find(struct precious *p, const struct settings *settings)
+int critical_devices_find(struct critical_devices *p, const struct settings *settings)
 {
 	_cleanup_(freep) char *root = realpath(settings->sysfs, NULL);
 	_cleanup_(closedirp) DIR *dir = NULL;
@@ -107,7 +107,7 @@ int precious_find(struct precious *p, const struct settings *settings)
 	return r;
 }
 
-void precious_done(struct precious *p)
+void critical_devices_done(struct critical_devices *p)
 {
 	strings_done(&p->disks);
 	strings_done(&p->cards);
@@ -125,12 +125,12 @@ static bool is_above_one(const struct strings *list, const char *devpath)
 	return false;
 }
 
-bool precious_is_root_disk(const struct precious *p, const char *devpath)
+bool critical_devices_has_root_disk(const struct critical_devices *p, const char *devpath)
 {
 	return is_above_one(&p->disks, devpath);
 }
 
-bool precious_is_network(const struct precious *p, const char *devpath)
+bool critical_devices_has_network(const struct critical_devices *p, const char *devpath)
 {
 	/* The device of the interface itself: a bridge above ten of them is not the only card. */
 	for (size_t i = 0; i < p->cards.n; i++) {

@@ -5,15 +5,15 @@
 #include "policy/settings.h"
 #include "base/util.h"
 
-struct precious {
+struct critical_devices {
 	struct strings disks; /* devpaths of the block devices that the root file system lies on */
 	struct strings cards; /* devpaths of the network interfaces that belong to a device */
 	struct arena arena;
 };
 
 /* Looks at the mounts of the calling process and at sysfs. 0 or negative errno. */
-int precious_find(struct precious *precious, const struct settings *settings);
-void precious_done(struct precious *precious);
+int critical_devices_find(struct critical_devices *critical_devices, const struct settings *settings);
+void critical_devices_done(struct critical_devices *critical_devices);
 
-bool precious_is_root_disk(const struct precious *precious, const char *devpath);
-bool precious_is_network(const struct precious *precious, const char *devpath);
+bool critical_devices_has_root_disk(const struct critical_devices *critical_devices, const char *devpath);
+bool critical_devices_has_network(const struct critical_devices *critical_devices, const char *devpath);

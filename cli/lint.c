@@ -11,7 +11,7 @@
 #include <libkmod.h>
 
 struct context {
-	struct warnings *warnings;
+	struct lint *warnings;
 	const struct policy *policy;
 	struct sysfs sysfs;
 	struct sysfs_device **devices;
@@ -21,7 +21,7 @@ struct context {
 
 static void warn(struct context *c, const struct rule *rule, const char *text)
 {
-	struct warnings *w = c->warnings;
+	struct lint *w = c->warnings;
 
 	if (text && w->n == w->allocated) {
 		size_t want = w->allocated ? 2 * w->allocated : 16;
@@ -179,11 +179,11 @@ static bool is_taken_away(const struct sysfs_device *d, const struct decision *d
 
 static void precious_devices(struct context *c, const struct settings *settings)
 {
-	_cleanup_(precious_done) struct precious precious = {};
+	_cleanup_(critical_devices_done) struct critical_devices critical_devices = {};
 	size_t cards = 0, caught = 0;
 	const struct rule *last = NULL;
 
-	if (precious_find(&precious, settings) < 0)
+	if (critical_devices_find(&critical_devices, settings) < 0)
 		return; /* a machine without a root disk or a network, a mock tree: nothing to lose */
 
 	for (size_t i = 0; i < c->n_devices; i++) {
@@ -197,13 +197,13 @@ static void precious_devices(struct context *c, const struct settings *settings)
 		}
 		taken = is_taken_away(d, &decision);
 		decision_done(&decision);
-		if (taken && precious_is_root_disk(&precious, d->devpath))
+		if (taken && critical_devices_has_root_disk(&critical_devices, d->devpath))
 			warn(c, decision.rule,
 				arena_printf(&c->warnings->arena,
 					"[device %s] takes %s %s away from its driver, and the root file "
 					"system is on it",
 					decision.rule->label, d->bus, d->name));
-		if (precious_is_network(&precious, d->devpath)) {
+		if (critical_devices_has_network(&critical_devices, d->devpath)) {
 			cards++;
 			caught += taken;
 			last = taken ? decision.rule : last;
@@ -245,7 +245,7 @@ static void without_iommu(struct context *c)
 	}
 }
 
-int warnings_find(struct warnings *warnings, const struct settings *settings, const struct policy *policy)
+int lint_find(struct lint *warnings, const struct settings *settings, const struct policy *policy)
 {
 	struct context c = { .warnings = warnings, .policy = policy };
 
@@ -263,9 +263,9 @@ int warnings_find(struct warnings *warnings, const struct settings *settings, co
 	return c.r;
 }
 
-void warnings_done(struct warnings *warnings)
+void lint_done(struct lint *warnings)
 {
 	free(warnings->v);
 	arena_done(&warnings->arena);
-	*warnings = (struct warnings){};
+	*warnings = (struct lint){};
 }

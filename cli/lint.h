@@ -5,7 +5,7 @@
 #include "policy/policy.h"
 #include "policy/settings.h"
 
-struct warnings {
+struct lint {
 	struct policy_error *v;
 	size_t n, allocated;
 	struct arena arena;
@@ -15,5 +15,5 @@ struct warnings {
  * Drivers that neither the kernel nor a module has, rules that no device reaches because earlier ones match
  * all of theirs, rules that take the root disk or the only network card away. 0 or -ENOMEM.
  */
-int warnings_find(struct warnings *warnings, const struct settings *settings, const struct policy *policy);
-void warnings_done(struct warnings *warnings);
+int lint_find(struct lint *warnings, const struct settings *settings, const struct policy *policy);
+void lint_done(struct lint *warnings);

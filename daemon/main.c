@@ -26,7 +26,7 @@
 
 struct program {
 	struct service service;
-	struct uevents *uevents;
+	struct watch_udev *uevents;
 	sd_event_source *idle;
 	const char *fifo;
 	uint64_t idle_usec;
@@ -54,7 +54,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static bool is_busy(const struct service *s)
 {
-	return operations_busy(s) || rebindings_busy(s) || explaining_busy() || surveys_awaited(s);
+	return operations_busy(s) || rebind_queue_is_busy(s) || bus_explain_is_busy() || refreshes_awaited(s);
 }
 
 /*
@@ -93,7 +93,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	if (failure || sd_bus_message_read(m, "u", &result) < 0 || result != 1) {
-		say(LOG_ERR, "cannot have the name %s: %s", BUS_NAME,
+		log_service(LOG_ERR, "cannot have the name %s: %s", BUS_NAME,
 			failure ? failure->message : "another service has it");
 		return sd_event_exit(p->service.event, EXIT_FAILURE);
 	}
@@ -114,7 +114,7 @@ static void first_survey_done(void *userdata)
 	(void)malloc_trim(0);
 	r = sd_bus_request_name_async(p->service.bus, NULL, BUS_NAME, 0, on_name, p);
 	if (r < 0) {
-		say(LOG_ERR, "cannot ask for the name %s: %s", BUS_NAME, strerror(-r));
+		log_service(LOG_ERR, "cannot ask for the name %s: %s", BUS_NAME, strerror(-r));
 		(void)sd_event_exit(p->service.event, EXIT_FAILURE);
 	}
 }
@@ -124,11 +124,11 @@ static int connect_bus(struct service *s)
 	int r = sd_bus_default_system(&s->bus);
 
 	if (r < 0) {
-		say(LOG_ERR, "cannot connect to the system bus: %s", strerror(-r));
+		log_service(LOG_ERR, "cannot connect to the system bus: %s", strerror(-r));
 		return r;
 	}
 	(void)sd_bus_set_exit_on_disconnect(s->bus, true);
-	r = sd_bus_add_filter(s->bus, NULL, authorize_filter, s);
+	r = sd_bus_add_filter(s->bus, NULL, polkit_filter, s);
 	if (r >= 0)
 		r = sd_bus_add_filter(s->bus, NULL, on_message, s);
 	if (r >= 0)
@@ -170,29 +170,29 @@ static int start(struct program *p)
 	if (r >= 0)
 		r = groups_new(s);
 	if (r >= 0)
-		r = surveys_new(s);
+		r = refreshes_new(s);
 	if (r >= 0)
-		r = rebindings_new(s);
+		r = rebind_queue_new(s);
 	if (r >= 0)
 		r = reconciler_new(s);
 	if (r >= 0)
-		r = owners_new(s);
+		r = watch_vfio_new(s);
 	if (r >= 0)
 		r = operations_new(s);
 	if (r < 0)
 		return r;
 	/* Who watches first misses nothing of what is read afterwards. */
-	r = watches_new(s);
+	r = watch_policy_new(s);
 	if (r >= 0)
-		r = overrides_new(s);
+		r = watch_override_new(s);
 	if (r >= 0)
-		r = uevents_new(s, p->fifo, &p->uevents);
+		r = watch_udev_new(s, p->fifo, &p->uevents);
 	if (r >= 0)
 		r = service_load_policy(s);
 	if (r >= 0)
 		r = connect_bus(s);
 	if (r >= 0)
-		r = survey_all_now(s, TRIGGER_AGAIN, first_survey_done, p, NULL);
+		r = refresh_all_now(s, REFRESH_AND_RETRY, first_survey_done, p, NULL);
 	s->last_used = now(s);
 	if (r >= 0)
 		r = sd_event_add_time_relative(
@@ -205,17 +205,17 @@ static void stop(struct program *p)
 	struct service *s = &p->service;
 
 	s->announced = false;
-	explaining_stop();
+	bus_explain_stop();
 	if (s->operations)
 		operations_free(s);
-	owners_free(s);
+	watch_vfio_free(s);
 	reconciler_free(s);
-	rebindings_free(s);
-	surveys_free(s);
+	rebind_queue_free(s);
+	refreshes_free(s);
 	recoveries_free(s);
-	watches_free(s);
-	overrides_free(s);
-	p->uevents = uevents_free(p->uevents);
+	watch_policy_free(s);
+	watch_override_free(s);
+	p->uevents = watch_udev_free(p->uevents);
 	groups_free(s);
 	devices_done(&s->devices);
 	(void)sd_event_source_disable_unref(p->idle);
@@ -277,7 +277,7 @@ int main(int argc, char **argv)
 	if (optind < argc || p.idle_usec == 0)
 		return usage(stderr, 2);
 	if (settings_turned_off(&settings)) {
-		say(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
+		log_service(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
 	(void)umask(022);
@@ -286,7 +286,7 @@ int main(int argc, char **argv)
 		r = sd_event_loop(p.service.event);
 	(void)sd_notify(0, "STOPPING=1");
 	if (r < 0)
-		say(LOG_ERR, "%s", strerror(-r));
+		log_service(LOG_ERR, "%s", strerror(-r));
 	stop(&p);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -11,7 +11,7 @@
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
 
-void say(int priority, const char *format, ...)
+void log_service(int priority, const char *format, ...)
 {
 	static int to_journal = -1;
 	char line[1024];
@@ -77,11 +77,11 @@ int service_load_policy(struct service *s)
 	if (!same) {
 		s->digest = d;
 		s->generation++;
-		announce_policy(s);
+		signal_policy_reloaded(s);
 	}
 	/* A module that was missing may have come. */
 	if (s->announced)
-		survey_want_all(s, same ? TRIGGER_AGAIN : TRIGGER_EVENT);
+		refresh_request_all(s, same ? REFRESH_AND_RETRY : REFRESH_AND_RECONCILE);
 	service_tell_status(s);
 	return 1;
 }

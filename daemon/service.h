@@ -26,13 +26,13 @@
 
 struct groups;
 struct operations;
-struct overrides;
-struct owners;
+struct watch_override;
+struct watch_vfio;
 struct reconciler;
-struct rebindings;
+struct rebind_queue;
 struct recovery;
-struct surveys;
-struct watches;
+struct refreshes;
+struct watch_policy;
 
 struct service {
 	sd_event *event;
@@ -44,23 +44,23 @@ struct service {
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;
 	struct groups *groups;
-	struct surveys *surveys;
-	struct watches *watches;
-	struct overrides *overrides;
-	struct rebindings *rebindings;
+	struct refreshes *surveys;
+	struct watch_policy *watches;
+	struct watch_override *overrides;
+	struct rebind_queue *rebind_queue;
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */
 	struct operations *operations;
-	struct owners *owners;
+	struct watch_vfio *owners;
 	bool announced; /* the first survey is through: objects may be seen, changes are signalled */
 	uint64_t last_used;
 };
 
 /* What makes us look at a device, and so how much may follow from it. */
-enum trigger {
-	TRIGGER_LOOK,  /* only what it is like now */
-	TRIGGER_EVENT, /* it changed, or policy did: a rule not tried yet is enforced */
-	TRIGGER_AGAIN, /* it is new, we are, or somebody asked for it: even if it was tried before */
+enum refresh_purpose {
+	REFRESH_ONLY,  /* only what it is like now */
+	REFRESH_AND_RECONCILE, /* it changed, or policy did: a rule not tried yet is enforced */
+	REFRESH_AND_RETRY, /* it is new, we are, or somebody asked for it: even if it was tried before */
 };
 
 /*
@@ -70,7 +70,7 @@ enum trigger {
 int service_load_policy(struct service *s);
 
 /* A line on stderr, which is the journal's; priority as in syslog(3). */
-void say(int priority, const char *format, ...) _printf_(2, 3);
+void log_service(int priority, const char *format, ...) _printf_(2, 3);
 
 /* The status line of `systemctl status`. */
 void service_tell_status(const struct service *s);

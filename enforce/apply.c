@@ -11,7 +11,7 @@
 
 #include <stdarg.h>
 
-const char *state_to_string(enum state state)
+const char *device_state_to_string(enum device_state state)
 {
 	switch (state) {
 	case STATE_UNMANAGED:
@@ -34,7 +34,7 @@ const char *state_to_string(enum state state)
 	return "";
 }
 
-static void _printf_(3, 4) become(struct outcome *o, enum state state, const char *format, ...)
+static void _printf_(3, 4) become(struct outcome *o, enum device_state state, const char *format, ...)
 {
 	va_list ap;
 
@@ -68,13 +68,13 @@ static void other_driver(struct outcome *o, const struct decision *decision, con
 		become(o, STATE_PENDING, "still bound to %s", driver);
 }
 
-enum state state_as_decided(const struct decision *decision)
+enum device_state state_as_decided(const struct decision *decision)
 {
 	return decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? STATE_HELD
 										 : STATE_ENFORCED;
 }
 
-void outcome_mind_iommu(const struct decision *decision, struct outcome *o)
+void outcome_add_iommu(const struct decision *decision, struct outcome *o)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	const size_t n = strlen(o->reason);
@@ -245,7 +245,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 		text_copy(before, sizeof(before), override);
 	(void)strcpy(record->set, want);
 	(void)strcpy(record->was, before);
-	(void)strcpy(record->state, state_to_string(STATE_PENDING));
+	(void)strcpy(record->state, device_state_to_string(STATE_PENDING));
 	r = save(d, old, record);
 	if (r < 0 && want[0]) {
 		become(o, STATE_FAILED, "recording the override before it is written: %s", strerror(-r));
@@ -335,7 +335,7 @@ static bool begin(const struct decision *decision, struct record *record, struct
 static void end(
 	const struct decision *decision, const struct record *old, struct record *record, struct outcome *o)
 {
-	(void)strcpy(record->state, state_to_string(o->state));
+	(void)strcpy(record->state, device_state_to_string(o->state));
 	(void)strcpy(record->reason, o->reason);
 	if (!record->first_probe[0])
 		(void)strcpy(record->first_probe, old->first_probe);
@@ -375,7 +375,7 @@ static void apply(
 			settle_driver(decision, d, ret);
 			look_again(d, decision, occasion, &old, &record);
 		}
-		outcome_mind_iommu(decision, ret);
+		outcome_add_iommu(decision, ret);
 	}
 	end(decision, &old, &record, ret);
 }
@@ -443,14 +443,14 @@ int apply_take_over(struct sysfs_device *d, const char *override)
 	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.set))
 		return -EINVAL;
 	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
-		(void)strcpy(record.state, state_to_string(STATE_FOREIGN));
+		(void)strcpy(record.state, device_state_to_string(STATE_FOREIGN));
 	record.inode = d->inode;
 	(void)strcpy(record.set, override);
 	record.was[0] = '\0';
 	return save(d, NULL, &record);
 }
 
-void apply_note(const struct decision *decision, const char *override, enum state state, const char *reason)
+void apply_note(const struct decision *decision, const char *override, enum device_state state, const char *reason)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record record = {};
@@ -463,7 +463,7 @@ void apply_note(const struct decision *decision, const char *override, enum stat
 	record.was[0] = '\0';
 	if (decision->rule)
 		record_describe(&record, decision);
-	(void)strcpy(record.state, state_to_string(state));
+	(void)strcpy(record.state, device_state_to_string(state));
 	text_copy(record.reason, sizeof(record.reason), reason);
 	(void)save(d, NULL, &record);
 }
@@ -476,7 +476,7 @@ void apply_stuck(struct sysfs_device *d, const char *doing)
 		return;
 	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		record.inode = d->inode;
-	(void)strcpy(record.state, state_to_string(STATE_STUCK));
+	(void)strcpy(record.state, device_state_to_string(STATE_STUCK));
 	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
 	(void)save(d, NULL, &record);
 }

@@ -10,7 +10,7 @@
 #include "state/record.h"
 #include "sysfs/sysfs.h"
 
-enum state {
+enum device_state {
 	STATE_UNMANAGED, /* no decision, no override */
 	STATE_FOREIGN,	 /* an override that is not ours, or that the kernel set */
 	STATE_ENFORCED,	 /* override and driver are as decided */
@@ -21,13 +21,13 @@ enum state {
 	STATE_STUCK,	 /* a process of ours has not come back from the kernel */
 };
 
-const char *state_to_string(enum state state);
+const char *device_state_to_string(enum device_state state);
 
 /* The state of a device that is as decided: held, where that is to have no driver for its group's sake. */
-enum state state_as_decided(const struct decision *decision);
+enum device_state state_as_decided(const struct decision *decision);
 
 struct outcome {
-	enum state state;
+	enum device_state state;
 	char reason[512];
 	bool wrote;	   /* the override was written (or cleared) */
 	bool needs_module; /* the decided driver is not registered with the bus yet */
@@ -37,7 +37,7 @@ struct outcome {
  * Adds to the reason what VFIO makes of a device that no IOMMU stands behind: that concerns whoever reads the
  * state, be it good or bad.
  */
-void outcome_mind_iommu(const struct decision *decision, struct outcome *o);
+void outcome_add_iommu(const struct decision *decision, struct outcome *o);
 
 /* When it is done: what can be told of the device's first probe depends on it. */
 enum occasion {
@@ -86,7 +86,7 @@ int apply_take_over(struct sysfs_device *d, const char *override);
  * Writes down a state and why, where nothing was done about a decision; override is what stands: it is ours,
  * or not, as it was before.
  */
-void apply_note(const struct decision *decision, const char *override, enum state state, const char *reason);
+void apply_note(const struct decision *decision, const char *override, enum device_state state, const char *reason);
 
 /* Writes a record of a device that did not come back. */
 void apply_stuck(struct sysfs_device *d, const char *doing);

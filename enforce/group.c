@@ -29,7 +29,7 @@ struct group {
 	struct slot *own;   /* the child's */
 	size_t first;	    /* step, where it begins */
 	size_t end;	    /* the number of steps: two for each member, or none, where it is enough to ask */
-	struct bounded *children;
+	struct child *children;
 	size_t n_overtaken; /* the first so many of them */
 };
 
@@ -139,7 +139,7 @@ static int work(void *userdata)
 }
 
 /* Ended: 0, with the result; -EAGAIN: it stands still; -ETIMEDOUT: the deadline; other negative errno. */
-static int watch(struct bounded *b, const struct slot *slot, uint64_t deadline, int *ret_result)
+static int watch(struct child *b, const struct slot *slot, uint64_t deadline, int *ret_result)
 {
 	for (;;) {
 		const struct sysfs_device *device = slot->progress.device;
@@ -149,7 +149,7 @@ static int watch(struct bounded *b, const struct slot *slot, uint64_t deadline, 
 
 		if (now >= deadline)
 			return -ETIMEDOUT;
-		r = bounded_wait(b, deadline - now < STEP_USEC ? deadline - now : STEP_USEC, ret_result);
+		r = child_wait(b, deadline - now < STEP_USEC ? deadline - now : STEP_USEC, ret_result);
 		if (r != -ETIMEDOUT)
 			return r;
 		if (now_usec() < deadline && atomic_load(&slot->done) == before &&
@@ -168,17 +168,17 @@ static struct sysfs_device *awaited(const struct group *g, const struct slot *sl
 }
 
 /* The last look at one that was overtaken: it has come back by now, or it is left behind. */
-static void part(const struct group *g, struct bounded *b, struct slot *slot, uint64_t deadline)
+static void part(const struct group *g, struct child *b, struct slot *slot, uint64_t deadline)
 {
 	struct sysfs_device *d = awaited(g, slot);
 	uint64_t now = now_usec();
 	char doing[256];
 	int result;
 
-	if (bounded_wait(b, now < deadline ? deadline - now : 0, &result) != -ETIMEDOUT)
+	if (child_wait(b, now < deadline ? deadline - now : 0, &result) != -ETIMEDOUT)
 		return;
 	progress_text(&slot->progress, doing, sizeof(doing));
-	bounded_give_up(b);
+	child_abandon(b);
 	if (d)
 		apply_stuck(d, doing);
 	log_line(LOG_WARNING, "%s did not come back; beside it the group of %s %s is done", doing,
@@ -196,12 +196,12 @@ static int run(struct group *g, uint64_t deadline)
 
 		g->own = &g->slots[k];
 		atomic_store(&g->own->done, g->first);
-		r = bounded_start(&g->children[k], BOUNDED_COPY, work, g);
+		r = child_start(&g->children[k], CHILD_COPY, work, g);
 		if (r >= 0)
 			r = watch(&g->children[k], g->own, deadline, &result);
 		if (r == -ETIMEDOUT) {
 			progress_text(&g->own->progress, doing, sizeof(doing));
-			bounded_give_up(&g->children[k]);
+			child_abandon(&g->children[k]);
 			log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
 				g->device->bus, g->device->name, doing);
 		}
@@ -247,7 +247,7 @@ static void group_close(struct group *g)
 	(void)munmap(g->slots, slots_size(g));
 }
 
-bool companions_are_there(struct sysfs_device *d)
+bool group_has_other_members(struct sysfs_device *d)
 {
 	struct device **members;
 	size_t n;
@@ -255,7 +255,7 @@ bool companions_are_there(struct sysfs_device *d)
 	return d->device.ops->group(&d->device, &members, &n) >= 0 && n > 1;
 }
 
-int companions_ask(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
+int group_ask_members(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
 {
 	struct group g;
 	int r = group_open(&g, policy, d);
@@ -264,12 +264,12 @@ int companions_ask(const struct policy *policy, struct sysfs_device *d, uint64_t
 		return r;
 	r = run(&g, deadline);
 	for (size_t i = 0; i < g.n_overtaken; i++)
-		bounded_give_up(&g.children[i]);
+		child_abandon(&g.children[i]);
 	group_close(&g);
 	return r;
 }
 
-int companions_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
+int group_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
 {
 	struct group g;
 	int r = group_open(&g, policy, d);
@@ -284,7 +284,7 @@ int companions_enforce(const struct policy *policy, struct sysfs_device *d, uint
 	return r;
 }
 
-bool companions_are_affected(const struct policy *policy, struct sysfs_device *d)
+bool group_is_affected(const struct policy *policy, struct sysfs_device *d)
 {
 	_cleanup_(freep) struct decision *decisions = NULL;
 	struct group g = { .policy = policy, .device = d };

@@ -6,7 +6,7 @@
 #include "sysfs/sysfs.h"
 
 /* Whether its group has other members that have a driver_override. */
-bool companions_are_there(struct sysfs_device *d);
+bool group_has_other_members(struct sysfs_device *d);
 
 /*
  * Enforces what the policy says about them, as apply_decision() does: nothing is unbound. What a decision for
@@ -14,16 +14,16 @@ bool companions_are_there(struct sysfs_device *d);
  * one that does not come back holds up no other member, and the member that it waits for is stuck. Ends
  * before `deadline` (now_usec()). 0 or negative errno.
  */
-int companions_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
+int group_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
 
 /*
  * Asks all members, in children, what the policy needs to know to decide about the group. One that does not
  * answer is unreadable from then on: a decision goes without it, as in a sweep. 0 or negative errno.
  */
-int companions_ask(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
+int group_ask_members(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
 
 /*
  * Whether there is anything to enforce about them. Asks members what the policy needs to know of them, which
  * may sleep unless they have been asked already.
  */
-bool companions_are_affected(const struct policy *policy, struct sysfs_device *d);
+bool group_is_affected(const struct policy *policy, struct sysfs_device *d);

@@ -36,7 +36,7 @@ static void unescape(char *s)
 }
 
 /* Whether a path of a mount's source or of a swap is this disk, under whichever name. */
-static bool is_disk(const struct inuse *u, const struct disk *disk, const char *path)
+static bool is_disk(const struct in_use *u, const struct disk *disk, const char *path)
 {
 	char full[PATH_MAX];
 	struct stat st;
@@ -53,9 +53,9 @@ static bool is_disk(const struct inuse *u, const struct disk *disk, const char *
  * disk is mounted, "" if nowhere. btrfs shows a device number of its own, so the source counts as well.
  */
 static void find_mount(
-	const struct inuse *u, const struct disk *disk, const char *file, char *buf, size_t size)
+	const struct in_use *u, const struct disk *disk, const char *file, char *buf, size_t size)
 {
-	_cleanup_(freep) char *text = inuse_read(u, file);
+	_cleanup_(freep) char *text = in_use_read_file(u, file);
 	char *line, *rest = text;
 
 	buf[0] = '\0';
@@ -80,9 +80,9 @@ static void find_mount(
 	}
 }
 
-static bool is_swap(const struct inuse *u, const struct disk *disk)
+static bool is_swap(const struct in_use *u, const struct disk *disk)
 {
-	_cleanup_(freep) char *text = inuse_read(u, "proc/swaps");
+	_cleanup_(freep) char *text = in_use_read_file(u, "proc/swaps");
 	char *line, *rest = text;
 
 	while (rest && (line = strsep(&rest, "\n"))) {
@@ -108,7 +108,7 @@ static bool find_holder(const struct disk *disk, char *buf, size_t size)
 	while (dir && (e = readdir(dir))) {
 		if (e->d_name[0] == '.' || path_join(holder, sizeof(holder), path, "/", e->d_name, NULL) < 0)
 			continue;
-		if (inuse_attr(holder, "dm/name", name, sizeof(name)) >= 0)
+		if (in_use_attr(holder, "dm/name", name, sizeof(name)) >= 0)
 			(void)snprintf(buf, size, "device-mapper %s (%.64s)", name, e->d_name);
 		else
 			(void)snprintf(buf, size, "%s", e->d_name);
@@ -118,7 +118,7 @@ static bool find_holder(const struct disk *disk, char *buf, size_t size)
 }
 
 struct elsewhere {
-	const struct inuse *u;
+	const struct in_use *u;
 	const struct disk *disk;
 	char where[PATH_MAX];
 	char ours[64];
@@ -129,11 +129,11 @@ struct elsewhere {
 static int look_in_namespace(const char *pid, void *userdata)
 {
 	struct elsewhere *e = userdata;
-	const struct inuse *u = e->u;
+	const struct in_use *u = e->u;
 	char path[PATH_MAX], ns[64], file[64], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, NULL) < 0 ||
-		inuse_link(path, "ns/mnt", ns, sizeof(ns)) < 0 || streq(ns, e->ours))
+		in_use_link(path, "ns/mnt", ns, sizeof(ns)) < 0 || streq(ns, e->ours))
 		return 0;
 	for (size_t i = 0; i < e->n; i++)
 		if (streq(e->seen[i], ns))
@@ -144,46 +144,46 @@ static int look_in_namespace(const char *pid, void *userdata)
 	find_mount(u, e->disk, file, e->where, sizeof(e->where));
 	if (!e->where[0])
 		return 0;
-	process_name(u->root, pid, who, sizeof(who));
-	return inuse_say(
+	fd_users_process_name(u->root, pid, who, sizeof(who));
+	return in_use_say(
 		u, "/dev/%s is mounted on %.200s in the mount namespace of %s", e->disk->node, e->where, who);
 }
 
-static int find_mount_elsewhere(const struct inuse *u, const struct disk *disk)
+static int find_mount_elsewhere(const struct in_use *u, const struct disk *disk)
 {
 	struct elsewhere e = { .u = u, .disk = disk };
 	char self[PATH_MAX];
 
 	if (path_join(self, sizeof(self), u->root, "/../proc/self", NULL) >= 0)
-		(void)inuse_link(self, "ns/mnt", e.ours, sizeof(e.ours));
-	return processes_each(u->root, look_in_namespace, &e);
+		(void)in_use_link(self, "ns/mnt", e.ours, sizeof(e.ours));
+	return fd_users_each_process(u->root, look_in_namespace, &e);
 }
 
 /* By what it is used, as well as can be found out; 0: nothing is to be seen. */
-static int find_user(const struct inuse *u, const struct disk *disk)
+static int find_user(const struct in_use *u, const struct disk *disk)
 {
 	char text[PATH_MAX];
 
 	find_mount(u, disk, "proc/self/mountinfo", text, sizeof(text));
 	if (text[0])
-		return inuse_say(u, "/dev/%s is mounted on %s", disk->node, text);
+		return in_use_say(u, "/dev/%s is mounted on %s", disk->node, text);
 	if (is_swap(u, disk))
-		return inuse_say(u, "/dev/%s is swap", disk->node);
+		return in_use_say(u, "/dev/%s is swap", disk->node);
 	if (find_holder(disk, text, sizeof(text)))
-		return inuse_say(u, "/dev/%s is used by %s", disk->node, text);
+		return in_use_say(u, "/dev/%s is used by %s", disk->node, text);
 	if (find_mount_elsewhere(u, disk) > 0)
 		return 1;
-	device_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
-	return text[0] ? inuse_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
+	fd_users_find_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
+	return text[0] ? in_use_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
 }
 
-int inuse_block(const struct inuse *u, const char *path, const char *name)
+int in_use_block(const struct in_use *u, const char *path, const char *name)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	struct disk disk = { .path = path };
 	char node[PATH_MAX];
 	struct stat st;
-	int r = inuse_number(path, disk.dev, &disk.major, &disk.minor);
+	int r = in_use_device_number(path, disk.dev, &disk.major, &disk.minor);
 
 	/* One path of a multipath disk has neither number nor node; its head has. */
 	if (r <= 0)
@@ -195,7 +195,7 @@ int inuse_block(const struct inuse *u, const char *path, const char *name)
 	if (path_join(node, sizeof(node), u->root, "/../dev/", disk.node, NULL) < 0)
 		return -ENAMETOOLONG;
 	if (stat(node, &st) < 0 || major(st.st_rdev) != disk.major || minor(st.st_rdev) != disk.minor)
-		return inuse_say(
+		return in_use_say(
 			u, "/dev/%s is not there, so nobody can tell whether it is in use", disk.node);
 
 	if (u->look_only)
@@ -205,10 +205,10 @@ int inuse_block(const struct inuse *u, const char *path, const char *name)
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)
 		return 0;
 	if (errno != EBUSY && errno != EAGAIN)
-		return inuse_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
+		return in_use_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
 			disk.node, strerror(errno));
 	r = find_user(u, &disk);
 	return r != 0 ? r
-		      : inuse_say(u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
+		      : in_use_say(u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
 				disk.node);
 }

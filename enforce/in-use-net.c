@@ -136,7 +136,7 @@ static size_t address_size(int family)
 }
 
 struct interface {
-	const struct inuse *u;
+	const struct in_use *u;
 	const char *name;
 	uint32_t index;
 };
@@ -158,7 +158,7 @@ static int look_at_address(const struct nlmsghdr *h, void *userdata)
 		return 0;
 	if (!inet_ntop(m->ifa_family, a.data[type], address, sizeof(address)))
 		return 0;
-	return inuse_say(i->u, "%s has the address %s", i->name, address);
+	return in_use_say(i->u, "%s has the address %s", i->name, address);
 }
 
 static bool route_uses(const struct attributes *a, uint32_t index)
@@ -196,11 +196,11 @@ static int look_at_route(const struct nlmsghdr *h, void *userdata)
 	if (table == RT_TABLE_LOCAL || !route_uses(&a, i->index))
 		return 0;
 	if (m->rtm_dst_len == 0)
-		return inuse_say(i->u, "%s has the default route", i->name);
+		return in_use_say(i->u, "%s has the default route", i->name);
 	if (a.size[RTA_DST] != address_size(m->rtm_family) || is_link_local(m->rtm_family, a.data[RTA_DST]) ||
 		!inet_ntop(m->rtm_family, a.data[RTA_DST], address, sizeof(address)))
 		return 0;
-	return inuse_say(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
+	return in_use_say(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
 }
 
 /* Bridges, bonds, teams, switches are `master` and upper; VLANs and the like are upper alone. */
@@ -210,26 +210,26 @@ static int look_at_uppers(const struct interface *i, const char *path)
 	char master[64] = "";
 	const struct dirent *e;
 
-	(void)inuse_link(path, "master", master, sizeof(master));
+	(void)in_use_link(path, "master", master, sizeof(master));
 	if (master[0])
-		return inuse_say(i->u, "%s is a port of %s", i->name, master);
+		return in_use_say(i->u, "%s is a port of %s", i->name, master);
 	while (dir && (e = readdir(dir))) {
 		const char *upper = startswith(e->d_name, "upper_");
 
 		if (upper)
-			return inuse_say(i->u, "%s carries %s", i->name, upper);
+			return in_use_say(i->u, "%s carries %s", i->name, upper);
 	}
 	return 0;
 }
 
-int inuse_net(const struct inuse *u, const char *path, const char *name)
+int in_use_net(const struct in_use *u, const char *path, const char *name)
 {
 	struct interface i = { u, name, 0 };
 	char index[16];
 	int r = look_at_uppers(&i, path);
 
 	if (r == 0)
-		r = inuse_attr(path, "ifindex", index, sizeof(index));
+		r = in_use_attr(path, "ifindex", index, sizeof(index));
 	if (r != 0)
 		return r == -ENOENT ? 0 : r;
 	i.index = (uint32_t)strtoul(index, NULL, 10);
@@ -241,7 +241,7 @@ int inuse_net(const struct inuse *u, const char *path, const char *name)
 
 /* An interface that is to be found in some other namespace, by the device above it. */
 struct search {
-	const struct inuse *u;
+	const struct in_use *u;
 	char device[128], bus[64];
 	char found[64];
 	ino_t ours;
@@ -282,14 +282,14 @@ static bool is_in_namespace(struct search *s, const char *path)
 static int look_in_process(const char *pid, void *userdata)
 {
 	struct search *s = userdata;
-	const struct inuse *u = s->u;
+	const struct in_use *u = s->u;
 	char path[PATH_MAX], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, "/ns/net", NULL) < 0 ||
 		!is_in_namespace(s, path))
 		return 0;
-	process_name(u->root, pid, who, sizeof(who));
-	return inuse_say(u, "%s is in the network namespace of %s", s->found, who);
+	fd_users_process_name(u->root, pid, who, sizeof(who));
+	return in_use_say(u, "%s is in the network namespace of %s", s->found, who);
 }
 
 /*
@@ -297,7 +297,7 @@ static int look_in_process(const char *pid, void *userdata)
  * own, and newer ones (that of forky) cut the folder off from /run, so that what is mounted there later is
  * not to be seen from a service that is running.
  */
-static DIR *open_named(const struct inuse *u, char *path, size_t size)
+static DIR *open_named(const struct in_use *u, char *path, size_t size)
 {
 	static const char *const folders[] = { "/../proc/1/root/run/netns", "/../run/netns" };
 	DIR *dir = NULL;
@@ -308,7 +308,7 @@ static DIR *open_named(const struct inuse *u, char *path, size_t size)
 	return dir;
 }
 
-static int look_in_named(const struct inuse *u, struct search *s)
+static int look_in_named(const struct in_use *u, struct search *s)
 {
 	char path[PATH_MAX], ns[PATH_MAX];
 	_cleanup_(closedirp) DIR *dir = open_named(u, path, sizeof(path));
@@ -317,11 +317,11 @@ static int look_in_named(const struct inuse *u, struct search *s)
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' && path_join(ns, sizeof(ns), path, "/", e->d_name, NULL) >= 0 &&
 			is_in_namespace(s, ns))
-			return inuse_say(u, "%s is in the network namespace %.64s", s->found, e->d_name);
+			return in_use_say(u, "%s is in the network namespace %.64s", s->found, e->d_name);
 	return 0;
 }
 
-static int find_elsewhere(const struct inuse *u, const char *above)
+static int find_elsewhere(const struct in_use *u, const char *above)
 {
 	struct search s = { .u = u, .back = -EBADF };
 	char path[PATH_MAX];
@@ -329,7 +329,7 @@ static int find_elsewhere(const struct inuse *u, const char *above)
 	int r = 0;
 
 	text_copy(s.device, sizeof(s.device), strrchr(above, '/') + 1);
-	(void)inuse_link(above, "subsystem", s.bus, sizeof(s.bus));
+	(void)in_use_link(above, "subsystem", s.bus, sizeof(s.bus));
 	if (path_join(path, sizeof(path), u->root, "/../proc/self/ns/net", NULL) < 0)
 		return 0;
 	s.back = open(path, O_RDONLY | O_CLOEXEC);
@@ -337,13 +337,13 @@ static int find_elsewhere(const struct inuse *u, const char *above)
 		s.ours = st.st_ino;
 		r = look_in_named(u, &s);
 		if (r == 0)
-			r = processes_each(u->root, look_in_process, &s);
+			r = fd_users_each_process(u->root, look_in_process, &s);
 	}
 	closep(&s.back);
 	return r;
 }
 
-int inuse_net_elsewhere(const struct inuse *u, const char *path)
+int in_use_net_elsewhere(const struct in_use *u, const char *path)
 {
 	_cleanup_(closedirp) DIR *dir = opendir(path);
 	const struct dirent *e;
@@ -365,5 +365,5 @@ int inuse_net_elsewhere(const struct inuse *u, const char *path)
 	*strrchr(above, '/') = '\0';
 	if (find_elsewhere(u, above) > 0)
 		return 1;
-	return inuse_say(u, "a network interface of it is in another network namespace");
+	return in_use_say(u, "a network interface of it is in another network namespace");
 }

@@ -7,21 +7,21 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-int inuse_open(const struct inuse *u, const char *path, const char *node)
+int in_use_node(const struct in_use *u, const char *path, const char *node)
 {
 	char dev[DEV_MAX], who[128];
 	unsigned major, minor;
-	int r = inuse_number(path, dev, &major, &minor);
+	int r = in_use_device_number(path, dev, &major, &minor);
 
 	/* Not everything of these classes has a device node. */
 	if (r <= 0)
 		return r;
-	device_opener(u->root, &(struct node){ S_IFCHR, major, minor }, 1, who, sizeof(who));
-	return who[0] ? inuse_say(u, "/dev/%s is open in %s", node, who) : 0;
+	fd_users_find_opener(u->root, &(struct node){ S_IFCHR, major, minor }, 1, who, sizeof(who));
+	return who[0] ? in_use_say(u, "/dev/%s is open in %s", node, who) : 0;
 }
 
 /* A group can be opened once only, by whoever uses any device of it. */
-int inuse_vfio_group(const struct inuse *u, const char *group)
+int in_use_vfio_group(const struct in_use *u, const char *group)
 {
 	static const char *const prefixes[] = { "", "noiommu-" };
 	_cleanup_(closep) int fd = -EBADF;
@@ -35,7 +35,7 @@ int inuse_vfio_group(const struct inuse *u, const char *group)
 			return -ENAMETOOLONG;
 		if (access(class, F_OK) < 0)
 			continue;
-		r = inuse_open(u, class, node);
+		r = in_use_node(u, class, node);
 		if (r != 0)
 			return r;
 		if (u->look_only)
@@ -50,10 +50,10 @@ int inuse_vfio_group(const struct inuse *u, const char *group)
 		if (errno == EPERM && prefixes[i][0])
 			return 0;
 		if (errno == EBUSY)
-			return inuse_say(
+			return in_use_say(
 				u, "/dev/%s is open in a process that cannot be seen from here", node);
 		/* To take a device from a guest that uses it would be worse than to ask for force in vain. */
-		return inuse_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
+		return in_use_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
 			node, strerror(errno));
 	}
 	return 0;

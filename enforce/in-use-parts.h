@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <sys/types.h>
 
-struct inuse {
+struct in_use {
 	const char *root; /* of the sysfs tree */
 	char *reason;
 	size_t size;
@@ -15,29 +15,29 @@ struct inuse {
 };
 
 /* Says who uses it; 1. */
-int inuse_say(const struct inuse *u, const char *format, ...) _printf_(2, 3);
+int in_use_say(const struct in_use *u, const char *format, ...) _printf_(2, 3);
 
 /* First line of the file PATH/attr, and the last part of where the link PATH/link points to. 0 or negative
  * errno. */
-int inuse_attr(const char *path, const char *attr, char *buf, size_t size);
-int inuse_link(const char *path, const char *link, char *buf, size_t size);
+int in_use_attr(const char *path, const char *attr, char *buf, size_t size);
+int in_use_link(const char *path, const char *link, char *buf, size_t size);
 
 /* The device number of a folder in sysfs, as text ("259:0") and in parts. 1; 0: it has none; negative errno.
  */
 #define DEV_MAX 32
-int inuse_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor);
+int in_use_device_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor);
 
 /* All of a file beside the sysfs tree ("proc/swaps"); malloc()ed. NULL: it cannot be read. */
-char *inuse_read(const struct inuse *u, const char *file);
+char *in_use_read_file(const struct in_use *u, const char *file);
 
 /* A path in sysfs: of a block device, of a network interface, of a character device that is /dev/NODE. */
-int inuse_block(const struct inuse *u, const char *path, const char *name);
-int inuse_net(const struct inuse *u, const char *path, const char *name);
-int inuse_open(const struct inuse *u, const char *path, const char *node);
+int in_use_block(const struct in_use *u, const char *path, const char *name);
+int in_use_net(const struct in_use *u, const char *path, const char *name);
+int in_use_node(const struct in_use *u, const char *path, const char *node);
 
 /* The folder `net` of a device: whether there are interfaces in it that this network namespace does not show.
  */
-int inuse_net_elsewhere(const struct inuse *u, const char *path);
+int in_use_net_elsewhere(const struct in_use *u, const char *path);
 
 /* The open group of a VFIO device. */
-int inuse_vfio_group(const struct inuse *u, const char *group);
+int in_use_vfio_group(const struct in_use *u, const char *group);

@@ -12,7 +12,7 @@
 /* Deeper than anything in sysfs. */
 #define DEPTH_MAX 40U
 
-int inuse_say(const struct inuse *u, const char *format, ...)
+int in_use_say(const struct in_use *u, const char *format, ...)
 {
 	va_list ap;
 
@@ -22,7 +22,7 @@ int inuse_say(const struct inuse *u, const char *format, ...)
 	return 1;
 }
 
-int inuse_attr(const char *path, const char *attr, char *buf, size_t size)
+int in_use_attr(const char *path, const char *attr, char *buf, size_t size)
 {
 	char full[PATH_MAX];
 	int r = path_join(full, sizeof(full), path, "/", attr, NULL);
@@ -32,7 +32,7 @@ int inuse_attr(const char *path, const char *attr, char *buf, size_t size)
 	return r < 0 ? r : 0;
 }
 
-int inuse_link(const char *path, const char *link, char *buf, size_t size)
+int in_use_link(const char *path, const char *link, char *buf, size_t size)
 {
 	char full[PATH_MAX];
 	int r = path_join(full, sizeof(full), path, "/", link, NULL);
@@ -40,16 +40,16 @@ int inuse_link(const char *path, const char *link, char *buf, size_t size)
 	return r < 0 ? r : read_link_name(full, buf, size);
 }
 
-int inuse_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor)
+int in_use_device_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor)
 {
-	int r = inuse_attr(path, "dev", dev, DEV_MAX);
+	int r = in_use_attr(path, "dev", dev, DEV_MAX);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	return sscanf(dev, "%u:%u", ret_major, ret_minor) == 2 ? 1 : -EBADMSG;
 }
 
-char *inuse_read(const struct inuse *u, const char *file)
+char *in_use_read_file(const struct in_use *u, const char *file)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX], *text;
@@ -61,13 +61,13 @@ char *inuse_read(const struct inuse *u, const char *file)
 	return fd >= 0 && read_full(fd, 4096, 16U * 1024U * 1024U, &text, &n) >= 0 ? text : NULL;
 }
 
-static int walk(const struct inuse *u, const char *path, unsigned depth);
+static int walk(const struct in_use *u, const char *path, unsigned depth);
 
 /*
  * With native multipath a namespace's disk is not below the controller, but in the folder of the NVMe
  * subsystem, which has links to all of its controllers.
  */
-static int look_at_nvme_heads(const struct inuse *u, const char *controller, unsigned depth)
+static int look_at_nvme_heads(const struct in_use *u, const char *controller, unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char class[PATH_MAX], path[PATH_MAX];
@@ -89,32 +89,32 @@ static int look_at_nvme_heads(const struct inuse *u, const char *controller, uns
 }
 
 /* A folder below the device, after all that is below it in turn: a partition is named before its disk. */
-static int look(const struct inuse *u, const char *path, unsigned depth)
+static int look(const struct in_use *u, const char *path, unsigned depth)
 {
 	const char *name = strrchr(path, '/') + 1;
 	char subsystem[64], node[PATH_MAX];
-	int r = inuse_link(path, "subsystem", subsystem, sizeof(subsystem));
+	int r = in_use_link(path, "subsystem", subsystem, sizeof(subsystem));
 
 	if (r == -ENOENT)
-		return streq(name, "net") ? inuse_net_elsewhere(u, path) : 0;
+		return streq(name, "net") ? in_use_net_elsewhere(u, path) : 0;
 	if (r < 0)
 		return r;
 	if (streq(subsystem, "block"))
-		return inuse_block(u, path, name);
+		return in_use_block(u, path, name);
 	if (streq(subsystem, "net"))
-		return inuse_net(u, path, name);
+		return in_use_net(u, path, name);
 	if (streq(subsystem, "nvme"))
 		return look_at_nvme_heads(u, name, depth);
 	if (streq(subsystem, "drm"))
-		return path_join(node, sizeof(node), "dri/", name, NULL) < 0 ? 0 : inuse_open(u, path, node);
+		return path_join(node, sizeof(node), "dri/", name, NULL) < 0 ? 0 : in_use_node(u, path, node);
 	if (streq(subsystem, "vfio-dev"))
 		return path_join(node, sizeof(node), "vfio/devices/", name, NULL) < 0
 			       ? 0
-			       : inuse_open(u, path, node);
+			       : in_use_node(u, path, node);
 	return 0;
 }
 
-static int walk(const struct inuse *u, const char *path, unsigned depth)
+static int walk(const struct in_use *u, const char *path, unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = opendir(path);
 	char below[PATH_MAX];
@@ -137,20 +137,20 @@ static int walk(const struct inuse *u, const char *path, unsigned depth)
 	return r;
 }
 
-static int look_for_bridge(struct sysfs_device *d, const struct inuse *u)
+static int look_for_bridge(struct sysfs_device *d, const struct in_use *u)
 {
 	struct values values;
 
 	if (device_fact(&d->device, FACT_CLASS, NULL, &values) < 0)
-		return inuse_say(u, "its class cannot be read, so it may be a PCI bridge");
+		return in_use_say(u, "its class cannot be read, so it may be a PCI bridge");
 	if (values.n > 0 && startswith(values.v[0].text, "06"))
-		return inuse_say(u, "it is a PCI bridge");
+		return in_use_say(u, "it is a PCI bridge");
 	return 0;
 }
 
-int inuse_check(struct sysfs_device *d, bool look_only, char *reason, size_t size)
+int in_use_check(struct sysfs_device *d, bool look_only, char *reason, size_t size)
 {
-	const struct inuse u = { d->sysfs->root, reason, size, look_only };
+	const struct in_use u = { d->sysfs->root, reason, size, look_only };
 	char path[PATH_MAX], driver[BOUND_MAX], group[64];
 	int r = look_for_bridge(d, &u);
 
@@ -159,7 +159,7 @@ int inuse_check(struct sysfs_device *d, bool look_only, char *reason, size_t siz
 	sysfs_progress(d, "looking for", "users");
 	bound_driver(d, driver, sizeof(driver));
 	if (driver_is_vfio(driver) && sysfs_device_link(d, "iommu_group", group, sizeof(group)) >= 0) {
-		r = inuse_vfio_group(&u, group);
+		r = in_use_vfio_group(&u, group);
 		if (r != 0)
 			return r;
 	}

@@ -15,4 +15,4 @@
  * look. look_only: nothing is opened exclusively, which might be in the way of somebody else for that moment;
  * then free means that no user can be seen. May sleep (bounded.h).
  */
-int inuse_check(struct sysfs_device *d, bool look_only, char *reason, size_t size);
+int in_use_check(struct sysfs_device *d, bool look_only, char *reason, size_t size);

@@ -11,7 +11,7 @@ struct move {
 	struct decision chosen;
 	const struct move_options *options;
 	struct sysfs_device *d;
-	struct moved *ret;
+	struct move_result *ret;
 	struct record record;
 	const char *driver;   /* bound before; "" if none */
 	const char *override; /* before; "" if none */
@@ -22,9 +22,9 @@ struct move {
 };
 
 /* What was said is also what the record says; nothing has been done about the decision. */
-void move_note(struct move *m);
+void move_save_record(struct move *m);
 
 bool move_driver_is_wrong(const struct move *m);
 
 /* A step has failed, and the reason is said: back to the override and to the driver of before. */
-void move_go_back(struct move *m);
+void move_roll_back(struct move *m);

@@ -17,7 +17,7 @@ static void claim(const struct move *m, const char *override)
 	/* Nor is what was enforced before the move to count as such when we end here. */
 	if (m->decision->rule)
 		record_describe(&record, m->decision);
-	(void)strcpy(record.state, state_to_string(STATE_FAILED));
+	(void)strcpy(record.state, device_state_to_string(STATE_FAILED));
 	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
 	text_copy(record.was, sizeof(record.was), override);
 	(void)record_write(m->d->sysfs->state_dir, m->d, &record);
@@ -58,7 +58,7 @@ static int override_back(struct move *m)
 	return override_write(m->d, m->override);
 }
 
-void move_go_back(struct move *m)
+void move_roll_back(struct move *m)
 {
 	size_t n;
 	int r = override_back(m), q = m->driver[0] ? bind_back(m) : 0;
@@ -74,5 +74,5 @@ void move_go_back(struct move *m)
 	else if (move_driver_is_wrong(m))
 		(void)snprintf(
 			m->ret->reason + n, sizeof(m->ret->reason) - n, "; it is back with %s", m->driver);
-	move_note(m);
+	move_save_record(m);
 }

@@ -38,7 +38,7 @@ const char *move_error_to_string(enum move_error error)
 	return "";
 }
 
-void moved_say(struct moved *m, enum state state, enum move_error error, const char *format, ...)
+void move_result_set(struct move_result *m, enum device_state state, enum move_error error, const char *format, ...)
 {
 	va_list ap;
 
@@ -53,7 +53,7 @@ void moved_say(struct moved *m, enum state state, enum move_error error, const c
 			*c = ' ';
 }
 
-void move_note(struct move *m)
+void move_save_record(struct move *m)
 {
 	if (!m->options->dry_run)
 		apply_note(m->decision, m->override, m->ret->state, m->ret->reason);
@@ -112,7 +112,7 @@ static void refuse_foreign(struct move *m)
 
 	if (!m->options->dry_run)
 		apply_decision(m->decision, OCCASION_LATER, &outcome);
-	moved_say(m->ret, STATE_FOREIGN, MOVE_FOREIGN, "driver_override is %.100s, which %s", m->override,
+	move_result_set(m->ret, STATE_FOREIGN, MOVE_FOREIGN, "driver_override is %.100s, which %s", m->override,
 		kernel_has_set_it(m) ? "the kernel has set" : "was not set by us");
 }
 
@@ -146,14 +146,14 @@ static bool driver_exists(struct move *m)
 		return true;
 
 	if (r < 0)
-		moved_say(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
+		move_result_set(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
 			"there is no driver %s on bus %s, and module %s cannot be loaded: %.200s",
 			decision->driver, m->d->bus, module ? module : decision->driver, why);
 	else
-		moved_say(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
+		move_result_set(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
 			"there is no driver %s on bus %s, not even with module %s loaded", decision->driver,
 			m->d->bus, module ? module : decision->driver);
-	move_note(m);
+	move_save_record(m);
 	return false;
 }
 
@@ -178,10 +178,10 @@ static void stay_bound(struct move *m)
 		apply_decision_over(m->decision, m->foreign ? m->override : "", &outcome);
 	m->ret->changed = m->options->dry_run ? !streq(m->override, m->decision->driver) : outcome.wrote;
 	if (outcome.state == STATE_FAILED || outcome.state == STATE_FOREIGN) {
-		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
+		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
 		return;
 	}
-	moved_say(m->ret, STATE_BLOCKED, MOVE_DONE, "stays with %s: %s", m->driver,
+	move_result_set(m->ret, STATE_BLOCKED, MOVE_DONE, "stays with %s: %s", m->driver,
 		m->options->rebind == REBIND_NO				      ? "nothing is to be unbound"
 		: m->decision->rule && m->decision->rule->rebind == REBIND_NO ? "Rebind=no"
 									      : "Group=hold unbinds nothing");
@@ -206,14 +206,14 @@ static bool may_unbind(struct move *m)
 	case REBIND_UNSET:
 		break;
 	}
-	r = inuse_check(m->d, m->options->dry_run && m->options->look_only, user, sizeof(user));
+	r = in_use_check(m->d, m->options->dry_run && m->options->look_only, user, sizeof(user));
 	if (r == 0)
 		return true;
 	if (r > 0)
-		moved_say(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %s", user);
+		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %s", user);
 	else
-		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s", strerror(-r));
-	move_note(m);
+		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s", strerror(-r));
+	move_save_record(m);
 	return false;
 }
 
@@ -253,19 +253,19 @@ static void give_back(struct move *m)
 	int r = apply_release(m->d, reason, sizeof(reason));
 
 	if (r < 0) {
-		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", reason);
-		move_go_back(m);
+		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "%s", reason);
+		move_roll_back(m);
 		return;
 	}
 	m->ret->changed = m->ret->changed || r > 0;
 	bound_driver(m->d, driver, sizeof(driver));
 	if (!driver[0] && device_probe(m->d) < 0 && refused(m, &outcome)) {
 		/* It has its own driver to come, so it is not forgotten. */
-		moved_say(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
+		move_result_set(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
 		apply_note(m->decision, "", STATE_HELD, outcome.reason);
 		return;
 	}
-	moved_say(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
+	move_result_set(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
 }
 
 /* The override, and the probe. */
@@ -293,17 +293,17 @@ static void settle(struct move *m)
 		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
 				decision->driver, strerror(-r));
-			outcome_mind_iommu(decision, &outcome);
+			outcome_add_iommu(decision, &outcome);
 		}
 	}
 	/* Nothing is worse than before for a device that had no driver: it gets one when its group is free.
 	 */
 	if (outcome.state == state_as_decided(decision) || (outcome.state == STATE_HELD && !m->driver[0])) {
-		moved_say(m->ret, outcome.state, MOVE_DONE, "%s", outcome.reason);
+		move_result_set(m->ret, outcome.state, MOVE_DONE, "%s", outcome.reason);
 		return;
 	}
-	moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
-	move_go_back(m);
+	move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
+	move_roll_back(m);
 }
 
 static void act(struct move *m)
@@ -319,16 +319,16 @@ static void act(struct move *m)
 	}
 	r = move_driver_is_wrong(m) ? unbind(m) : 0;
 	if (r < 0) {
-		moved_say(
+		move_result_set(
 			m->ret, STATE_FAILED, MOVE_FAILED, "unbinding from %s: %s", m->driver, strerror(-r));
-		move_note(m);
+		move_save_record(m);
 		return;
 	}
 	r = m->unrecorded ? apply_take_over(m->d, m->override) : 0;
 	if (r < 0) {
-		moved_say(m->ret, STATE_FAILED, MOVE_FAILED, "recording that the override is ours: %s",
+		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "recording that the override is ours: %s",
 			strerror(-r));
-		move_go_back(m);
+		move_roll_back(m);
 		return;
 	}
 	if (m->decision->kind == DECISION_NOTHING)
@@ -346,7 +346,7 @@ static void tell(struct move *m)
 	m->ret->changed = true;
 	if (move_driver_is_wrong(m))
 		(void)snprintf(text, sizeof(text), "unbind it from %.60s, ", m->driver);
-	moved_say(m->ret,
+	move_result_set(m->ret,
 		m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED : state_as_decided(m->decision),
 		MOVE_DONE, "would %s%s%s%s", text,
 		streq(m->override, want) ? "leave driver_override"
@@ -365,47 +365,47 @@ static bool is_to_be_done(struct move *m)
 	struct outcome outcome = { .state = state_as_decided(decision) };
 
 	if (decision->kind == DECISION_UNKNOWN) {
-		moved_say(m->ret, STATE_PENDING, MOVE_FAILED, "%s cannot be compared yet",
+		move_result_set(m->ret, STATE_PENDING, MOVE_FAILED, "%s cannot be compared yet",
 			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing));
 		return false;
 	}
 	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
 		!(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
-		moved_say(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s", "");
+		move_result_set(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s", "");
 		return false;
 	}
 	if (decision->kind != DECISION_NOTHING && is_as_decided(m)) {
 		if (!m->options->dry_run)
 			apply_decision(decision, OCCASION_LATER, &outcome);
-		moved_say(m->ret, outcome.state,
+		move_result_set(m->ret, outcome.state,
 			outcome.state == state_as_decided(decision) ? MOVE_DONE : MOVE_FAILED, "%s",
 			outcome.reason);
 		m->ret->changed = outcome.wrote;
 		return false;
 	}
 	if (m->options->only_if_changed && apply_was_enforced(decision)) {
-		moved_say(m->ret, STATE_PENDING, MOVE_DONE,
+		move_result_set(m->ret, STATE_PENDING, MOVE_DONE,
 			"was as decided, and has been changed by others since");
 		return false;
 	}
 	return true;
 }
 
-void move_device(const struct decision *decision, const struct move_options *options, struct moved *ret)
+void move_device(const struct decision *decision, const struct move_options *options, struct move_result *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct move m = { .chosen = *decision, .options = options, .d = d, .ret = ret };
 	int r;
 
 	m.decision = decision = &m.chosen;
-	*ret = (struct moved){ .state = STATE_UNMANAGED };
+	*ret = (struct move_result){ .state = STATE_UNMANAGED };
 	text_copy(ret->decision, sizeof(ret->decision), decision_text(decision));
 	bound_driver(d, m.driver_before, sizeof(m.driver_before));
 	m.driver = m.driver_before;
 	text_copy(ret->driver, sizeof(ret->driver), m.driver);
 	r = sysfs_device_override(d, m.override_before);
 	if (r < 0) {
-		moved_say(ret, STATE_FAILED, MOVE_FAILED, "reading driver_override: %s", strerror(-r));
+		move_result_set(ret, STATE_FAILED, MOVE_FAILED, "reading driver_override: %s", strerror(-r));
 		return;
 	}
 	m.override = m.override_before;

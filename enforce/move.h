@@ -36,8 +36,8 @@ struct move_options {
 };
 
 /* What came of it. Without pointers: it may lie in memory that parent and child share. */
-struct moved {
-	enum state state;
+struct move_result {
+	enum device_state state;
 	enum move_error error;
 	bool changed; /* sysfs was written, or would have been */
 	char reason[512];
@@ -47,8 +47,8 @@ struct moved {
 };
 
 /* Fills in *ret, of which the caller has set nothing. */
-void move_device(const struct decision *decision, const struct move_options *options, struct moved *ret);
+void move_device(const struct decision *decision, const struct move_options *options, struct move_result *ret);
 
 /* For the callers' own reasons. */
-void moved_say(struct moved *m, enum state state, enum move_error error, const char *format, ...)
+void move_result_set(struct move_result *m, enum device_state state, enum move_error error, const char *format, ...)
 	_printf_(4, 5);

@@ -33,7 +33,7 @@ struct event {
 	char source[PATH_MAX];
 	char modalias[DRIVER_NAME_MAX + 1];
 	/* from stage 2 */
-	enum state state;
+	enum device_state state;
 };
 
 enum {
@@ -102,7 +102,7 @@ static int work_on_group(void *userdata)
 {
 	const struct group_work *w = userdata;
 
-	return companions_enforce(w->policy, w->device, w->event->group_deadline);
+	return group_enforce(w->policy, w->device, w->event->group_deadline);
 }
 
 /*
@@ -112,20 +112,20 @@ static int work_on_group(void *userdata)
 static int apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
 {
 	struct group_work group = { e, policy, to_sysfs_device(own->device) };
-	struct bounded b;
+	struct child b;
 	int r, result;
 
 	tell_decision(e, own);
-	if (!companions_are_there(group.device)) {
+	if (!group_has_other_members(group.device)) {
 		apply_own(e, own);
 		return 0;
 	}
-	r = bounded_start(&b, BOUNDED_COPY, work_on_group, &group);
+	r = child_start(&b, CHILD_COPY, work_on_group, &group);
 	apply_own(e, own);
 	if (r < 0)
 		return work_on_group(&group);
 	/* Who waits for us stops waiting before that. */
-	r = bounded_wait(&b, 2U * EVENT_USEC, &result);
+	r = child_wait(&b, 2U * EVENT_USEC, &result);
 	return r < 0 ? r : result;
 }
 
@@ -150,7 +150,7 @@ static int work(void *userdata)
 	r = policy_load(e->settings, &policy);
 	if (r < 0)
 		return r;
-	store_policy(e->settings->state_dir, policy);
+	policy_copies_update(e->settings->state_dir, policy);
 	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
 		return 0;
 
@@ -167,8 +167,8 @@ static int work(void *userdata)
 	if (decision.rule)
 		return apply_own_and_group(e, policy, &decision);
 	/* The group decides, and one member that is slow to answer must not keep us from that. */
-	if (companions_are_there(d))
-		r = companions_ask(policy, d, e->group_deadline);
+	if (group_has_other_members(d))
+		r = group_ask_members(policy, d, e->group_deadline);
 	d->unreadable =
 		false; /* without it nothing can be decided: who waits for us says that it is pending */
 	if (r >= 0)
@@ -176,7 +176,7 @@ static int work(void *userdata)
 	if (r < 0)
 		return r;
 	apply_own(e, &decision);
-	return companions_are_affected(policy, d) ? companions_enforce(policy, d, e->group_deadline) : 0;
+	return group_is_affected(policy, d) ? group_enforce(policy, d, e->group_deadline) : 0;
 }
 
 /* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
@@ -200,7 +200,7 @@ static void print_properties(const struct event *e, int stage)
 		print_property("DRIVER_OVERRIDE_SOURCE", e->source);
 	}
 	if (stage == STAGE_DONE)
-		print_property("DRIVER_OVERRIDE_STATE", state_to_string(e->state));
+		print_property("DRIVER_OVERRIDE_STATE", device_state_to_string(e->state));
 	if (stage >= STAGE_DECIDED)
 		print_property("DRIVER_OVERRIDE_MODALIAS", e->modalias);
 }
@@ -209,7 +209,7 @@ int verb_event(const struct settings *settings, const char *device)
 {
 	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
 	static struct event e;	  /* too large for a stack, and a child that is left behind may write to it */
-	struct bounded b;
+	struct child b;
 	int r, result = 0, stage;
 	char doing[256];
 
@@ -232,13 +232,13 @@ int verb_event(const struct settings *settings, const char *device)
 	}
 
 	e.group_deadline = now_usec() + GROUP_USEC;
-	r = bounded_start(&b, BOUNDED_SHARED, work, &e);
+	r = child_start(&b, CHILD_SHARED, work, &e);
 	if (r >= 0)
-		r = bounded_wait(&b, EVENT_USEC, &result);
+		r = child_wait(&b, EVENT_USEC, &result);
 	stage = atomic_load(&e.stage);
 
 	if (r == -ETIMEDOUT) {
-		bounded_give_up(&b);
+		child_abandon(&b);
 		progress_text(&e.progress, doing, sizeof(doing));
 		if (stage == STAGE_DONE)
 			log_line(LOG_WARNING, "%s: its group takes longer than an event may", e.devpath);
@@ -247,7 +247,7 @@ int verb_event(const struct settings *settings, const char *device)
 				e.devpath, doing);
 		print_properties(&e, stage);
 		if (stage != STAGE_DONE)
-			print_property("DRIVER_OVERRIDE_STATE", state_to_string(STATE_PENDING));
+			print_property("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
 		return 0;
 	}
 	if (r >= 0)

@@ -26,7 +26,7 @@
 /* In memory that parent and child share. */
 struct report {
 	struct progress progress;
-	struct moved moved;
+	struct move_result moved;
 	_Atomic(bool) done;	  /* all is said in moved */
 	_Atomic(bool) has_groups; /* the policy */
 };
@@ -40,12 +40,12 @@ struct work {
 };
 
 /* A device that has gone meanwhile is no failure of a step. */
-static void see_whether_it_is_there(const struct sysfs_device *d, struct moved *m)
+static void see_whether_it_is_there(const struct sysfs_device *d, struct move_result *m)
 {
 	struct sysfs_device now = *d;
 
 	if (m->error == MOVE_FAILED && (sysfs_device_stat(&now) == -ENODEV || now.inode != d->inode))
-		moved_say(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "it has gone");
+		move_result_set(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "it has gone");
 }
 
 /* A directory that cannot be listed may have the rule that would have come first. */
@@ -55,7 +55,7 @@ static void refuse_policy(const struct work *w, const struct policy *policy)
 
 	while (e < policy->errors + policy->n_errors && !settings_is_conf_dir(w->settings, e->file))
 		e++;
-	moved_say(&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file, e->text);
+	move_result_set(&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file, e->text);
 	atomic_store(&w->report->done, true);
 }
 
@@ -63,7 +63,7 @@ static int work(void *userdata)
 {
 	const struct work *w = userdata;
 	struct sysfs_device *d = w->device;
-	struct moved *moved = &w->report->moved;
+	struct move_result *moved = &w->report->moved;
 	struct policy *policy;
 	struct decision decision;
 	int r;
@@ -77,7 +77,7 @@ static int work(void *userdata)
 		return 0;
 	}
 	if (!w->options->dry_run)
-		store_policy(w->settings->state_dir, policy);
+		policy_copies_update(w->settings->state_dir, policy);
 
 	/* The group is asked only where it decides: another member may be slow to answer. */
 	policy_decide_own(policy, &d->device, &decision);
@@ -100,7 +100,7 @@ static int work_on_group(void *userdata)
 	int r = policy_load(w->settings, &policy);
 
 	/* Nor here is anything freed. */
-	return r < 0 ? r : companions_enforce(policy, w->device, w->deadline - REST_USEC);
+	return r < 0 ? r : group_enforce(policy, w->device, w->deadline - REST_USEC);
 }
 
 /* An override is whatever somebody has written: it must not make a line of its own. */
@@ -112,9 +112,9 @@ static void print(const char *key, const char *value)
 	(void)putchar('\n');
 }
 
-static int answer(const struct moved *m)
+static int answer(const struct move_result *m)
 {
-	print("STATE", state_to_string(m->state));
+	print("STATE", device_state_to_string(m->state));
 	print("REASON", m->reason);
 	if (m->error != MOVE_DONE)
 		print("ERROR", move_error_to_string(m->error));
@@ -143,14 +143,14 @@ static struct sysfs_device *awaited(const struct work *w)
 
 /* The child did not come back: the parent says so for it, without asking the kernel anything that may sleep.
  */
-static void give_up(struct bounded *b, const struct work *w)
+static void give_up(struct child *b, const struct work *w)
 {
-	struct moved *m = &w->report->moved;
+	struct move_result *m = &w->report->moved;
 	char doing[256];
 
 	progress_text(&w->report->progress, doing, sizeof(doing));
-	bounded_give_up(b);
-	moved_say(m, STATE_STUCK, MOVE_STUCK, "%s did not come back", doing);
+	child_abandon(b);
+	move_result_set(m, STATE_STUCK, MOVE_STUCK, "%s did not come back", doing);
 	bound_driver(w->device, m->driver, sizeof(m->driver));
 	if (!w->options->dry_run)
 		apply_stuck(awaited(w), doing);
@@ -166,48 +166,48 @@ static uint64_t left_until(uint64_t deadline)
 /* False: the device itself could not be seen to. */
 static bool run_device(const struct work *w)
 {
-	struct moved *m = &w->report->moved;
+	struct move_result *m = &w->report->moved;
 	_cleanup_(closep) int lock = -EBADF;
-	struct bounded b;
+	struct child b;
 	int r, result = 0;
 
 	if (!w->options->dry_run) {
-		lock = store_lock_device(w->settings->state_dir, w->device, w->deadline);
+		lock = device_lock_acquire(w->settings->state_dir, w->device, w->deadline);
 		if (lock == -ETIMEDOUT) {
-			moved_say(m, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
+			move_result_set(m, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
 			return false;
 		}
 		if (lock < 0) {
-			moved_say(m, STATE_FAILED, MOVE_FAILED, "locking it under %s: %s",
+			move_result_set(m, STATE_FAILED, MOVE_FAILED, "locking it under %s: %s",
 				w->settings->state_dir, strerror(-lock));
 			return false;
 		}
 	}
-	r = bounded_start(&b, BOUNDED_COPY, work, (void *)(uintptr_t)w);
+	r = child_start(&b, CHILD_COPY, work, (void *)(uintptr_t)w);
 	if (r >= 0)
-		r = bounded_wait(&b, left_until(w->deadline), &result);
+		r = child_wait(&b, left_until(w->deadline), &result);
 	if (atomic_load(&w->report->done)) {
 		if (r == -ETIMEDOUT)
-			bounded_give_up(&b); /* on its way to its end */
+			child_abandon(&b); /* on its way to its end */
 		return true;
 	}
 	if (r == -ETIMEDOUT)
 		give_up(&b, w);
 	else
-		moved_say(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(r < 0 ? -r : -result));
+		move_result_set(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(r < 0 ? -r : -result));
 	return false;
 }
 
 static void run_group(const struct work *w)
 {
-	struct bounded b;
+	struct child b;
 	int r, result = 0;
 
-	r = bounded_start(&b, BOUNDED_COPY, work_on_group, (void *)(uintptr_t)w);
+	r = child_start(&b, CHILD_COPY, work_on_group, (void *)(uintptr_t)w);
 	if (r >= 0)
-		r = bounded_wait(&b, left_until(w->deadline), &result);
+		r = child_wait(&b, left_until(w->deadline), &result);
 	if (r == -ETIMEDOUT)
-		bounded_give_up(&b);
+		child_abandon(&b);
 	if (r < 0 || result < 0)
 		log_line(LOG_WARNING, "%s %s is done, but not its group: %s", w->device->bus, w->device->name,
 			strerror(r < 0 ? -r : -result));
@@ -216,7 +216,7 @@ static void run_group(const struct work *w)
 static void run(const struct work *w)
 {
 	if (run_device(w) && atomic_load(&w->report->has_groups) && !w->options->dry_run &&
-		w->report->moved.error != MOVE_NO_SUCH_DEVICE && companions_are_there(w->device))
+		w->report->moved.error != MOVE_NO_SUCH_DEVICE && group_has_other_members(w->device))
 		run_group(w);
 }
 
@@ -224,7 +224,7 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 	const char *name, struct report *report)
 {
 	struct work w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
-	struct moved *m = &report->moved;
+	struct move_result *m = &report->moved;
 	struct device **members;
 	struct sysfs sysfs;
 	size_t n;
@@ -238,13 +238,13 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 		sysfs.progress = &report->progress;
 	}
 	if (r < 0)
-		moved_say(m, STATE_FAILED,
+		move_result_set(m, STATE_FAILED,
 			r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
 			: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
 							   : MOVE_FAILED,
 			"%.256s: %s", name, sysfs_lookup_error(r));
 	else if (!sysfs_device_is_supported(w.device))
-		moved_say(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override", w.device->bus,
+		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override", w.device->bus,
 			w.device->name);
 	else
 		run(&w);
@@ -308,7 +308,7 @@ int verb_rebind(const struct settings *settings, const struct rebind_options *op
 		return 1;
 	}
 	if (settings_turned_off(settings))
-		moved_say(&report->moved, STATE_UNMANAGED, MOVE_DONE,
+		move_result_set(&report->moved, STATE_UNMANAGED, MOVE_DONE,
 			"turned off by driver_overrides=off on the kernel command line");
 	else
 		find_and_run(settings, options, device, report);

@@ -32,15 +32,15 @@ static int release_one(struct sysfs_device *d, struct progress *progress)
 {
 	struct release release = { d, progress };
 	char doing[256];
-	struct bounded b;
+	struct child b;
 	int r, result;
 
-	r = bounded_start(&b, BOUNDED_COPY, work, &release);
+	r = child_start(&b, CHILD_COPY, work, &release);
 	if (r < 0)
 		return r;
-	r = bounded_wait(&b, DEVICE_USEC, &result);
+	r = child_wait(&b, DEVICE_USEC, &result);
 	if (r == -ETIMEDOUT) {
-		bounded_give_up(&b);
+		child_abandon(&b);
 		progress_text(progress, doing, sizeof(doing));
 		log_line(LOG_ERR, "%s did not come back within %u s", doing, DEVICE_USEC / 1000000U);
 		apply_stuck(d, doing);

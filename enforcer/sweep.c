@@ -102,22 +102,22 @@ static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
 
 static int run(struct sweep *s)
 {
-	struct bounded b;
+	struct child b;
 	int r, result;
 
 	while (atomic_load(&s->report->next) < s->n) {
-		r = bounded_start(&b, BOUNDED_COPY, work, s);
+		r = child_start(&b, CHILD_COPY, work, s);
 		if (r < 0)
 			return r;
 		for (;;) {
 			size_t before = atomic_load(&s->report->next);
 			const struct sysfs_device *device = s->report->progress.device;
 
-			r = bounded_wait(&b, DEVICE_USEC, &result);
+			r = child_wait(&b, DEVICE_USEC, &result);
 			if (r != -ETIMEDOUT)
 				break;
 			if (atomic_load(&s->report->next) == before && s->report->progress.device == device) {
-				bounded_give_up(&b);
+				child_abandon(&b);
 				give_up_on(s, device);
 				break;
 			}
@@ -159,8 +159,8 @@ static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
 		return r;
 	(void)policy_build_index(policy);
 	s->policy = policy;
-	store_policy(settings->state_dir, policy);
-	store_clean(settings->state_dir, policy);
+	policy_copies_update(settings->state_dir, policy);
+	state_dir_clean(settings->state_dir, policy);
 	for (size_t i = 0; i < policy->n_errors; i++)
 		if (policy->errors[i].line == 0 && settings_is_conf_dir(settings, policy->errors[i].file))
 			log_line(LOG_ERR, "%s: %s", policy->errors[i].file, policy->errors[i].text);
@@ -168,7 +168,7 @@ static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
 	r = sysfs_enumerate(&sysfs, &s->v, &s->n);
 	if (r < 0)
 		return r;
-	r = present_write(settings->state_dir, s->v, s->n);
+	r = boot_devices_write(settings->state_dir, s->v, s->n);
 	/*
 	 * The first sweep may be any time after the boot, where the package came later: nothing is known of
 	 * first probes then. Only at boot all links are made; later a virtual function may be on its way

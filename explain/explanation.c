@@ -71,7 +71,7 @@ void explanation_done(struct explanation *e)
 static void add_string(struct json_object *o, const char *key, const char *value)
 {
 	/* Files and processes may be named in any bytes. */
-	_cleanup_(freep) char *text = text_utf8(value, strlen(value));
+	_cleanup_(freep) char *text = utf8_from_bytes(value, strlen(value));
 
 	(void)json_object_object_add(o, key, json_object_new_string(text ? text : ""));
 }

@@ -27,7 +27,7 @@ struct written {
 	bool stood_before_probe;  /* the override stood, and after that the hold had not ended */
 };
 
-static bool is_ours(const struct prepared *p, const char *bus)
+static bool is_ours(const struct policy_snapshot *p, const char *bus)
 {
 	for (size_t i = 0; i < p->buses.n; i++)
 		if (streq(p->buses.v[i], bus))
@@ -67,7 +67,7 @@ static int write_override(struct worker *w, struct written *done)
 	 */
 	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
 	if (intent_is_shared(w->guard->intents, done->intent))
-		(void)usleep(w->patience_usec);
+		(void)usleep(w->recheck_delay_usec);
 	n = read(w->fd, w->override, sizeof(w->override) - 1);
 	if (n < 0) {
 		r = negative_errno();
@@ -96,14 +96,14 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	const struct decision *decision = &done->decision;
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	const int stands = done->stands;
-	struct sighting sighting = { .devpath = d->devpath,
+	struct first_probe_observation first_probe_observation = { .devpath = d->devpath,
 		.bus = d->bus,
 		.name = d->name,
 		.stands = stands == 1,
 		.stood_before_probe = stands == 1 && done->stood_before_probe,
 		.seqnum = seqnum,
 		.ticket = done->ticket };
-	struct record *record = &sighting.record;
+	struct record *record = &first_probe_observation.record;
 	char driver[256];
 	struct outcome outcome;
 
@@ -117,12 +117,12 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 		apply_override(decision, OCCASION_LATER, &outcome);
 		return;
 	}
-	sighting.inode = d->inode;
+	first_probe_observation.inode = d->inode;
 	record_describe(record, decision);
 	record->inode = d->inode;
 	if (done->wrote)
 		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);
-	(void)strcpy(record->state, state_to_string(stands == 1	  ? STATE_PENDING
+	(void)strcpy(record->state, device_state_to_string(stands == 1	  ? STATE_PENDING
 						    : stands == 0 ? STATE_FOREIGN
 								  : STATE_FAILED));
 	if (stands < 0)
@@ -138,9 +138,9 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 		return;
 	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
 		driver[0] = '\0';
-	sighting.had_other_driver = driver[0] && !streq(driver, decision->driver);
-	sighting.had_driver = driver[0];
-	if (followups_add(w->guard->followups, &sighting) >= 0 && !atomic_exchange(&w->guard->settle, true))
+	first_probe_observation.had_other_driver = driver[0] && !streq(driver, decision->driver);
+	first_probe_observation.had_driver = driver[0];
+	if (first_probe_watch_add(w->guard->first_probe_watches, &first_probe_observation) >= 0 && !atomic_exchange(&w->guard->settle, true))
 		guard_wake_main(w->guard);
 }
 
@@ -235,7 +235,7 @@ static void look_at_buses_again(struct guard *g, const struct sysfs_device *d)
 }
 
 static void decide_and_write(
-	struct worker *w, const struct prepared *p, const struct uevent *e, struct written *own)
+	struct worker *w, const struct policy_snapshot *p, const struct uevent *e, struct written *own)
 {
 	struct guard *g = w->guard;
 	struct sysfs_device *d = &w->device;
@@ -263,7 +263,7 @@ static void decide_and_write(
 	}
 	let_go(w, own);
 	/* Who stands by shall be there for the next one. */
-	if (!w->stands_by)
+	if (!w->is_standby)
 		write_idle_companions(w, companions, n);
 	close_override(w);
 	if (own->stands == -ENOENT)
@@ -276,10 +276,10 @@ static void decide_and_write(
 			afterwards(w, &companions[i], e->seqnum);
 }
 
-void worker_add(struct worker *w, const struct uevent *e)
+void worker_add_device(struct worker *w, const struct uevent *e)
 {
 	struct guard *g = w->guard;
-	struct prepared *p = prepared_use(g);
+	struct policy_snapshot *p = policy_snapshot_ref(g);
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
 	struct written own = { .first_probe_to_come = true };
@@ -287,7 +287,7 @@ void worker_add(struct worker *w, const struct uevent *e)
 	own.ticket = hold_ticket(g->hold, e->subsystem, name);
 	if (!p || !is_ours(p, e->subsystem)) {
 		let_go(w, &own);
-		prepared_done(p);
+		policy_snapshot_unref(p);
 		return;
 	}
 	/*
@@ -301,5 +301,5 @@ void worker_add(struct worker *w, const struct uevent *e)
 	close_override(w);
 	sysfs_device_reset(d);
 	arena_reset(&w->arena);
-	prepared_done(p);
+	policy_snapshot_unref(p);
 }

@@ -11,8 +11,8 @@
 /* A hold that has not ended by then has been lost sight of. */
 #define AWAIT_USEC 10000000U
 
-struct followup {
-	struct followup *next;
+struct first_probe_watch {
+	struct first_probe_watch *next;
 	char *devpath, *bus, *name;
 	uint64_t inode;
 	uint64_t noted, added; /* when it was noted; since when it is to be left alone for a while */
@@ -26,22 +26,22 @@ struct followup {
 struct bind {
 	uint64_t seqnum;
 	uint64_t devpath; /* hashed */
-	char driver[sizeof(((struct followup *)NULL)->first_driver)];
+	char driver[sizeof(((struct first_probe_watch *)NULL)->first_driver)];
 };
 
 #define BINDS 32
 
-struct followups {
+struct first_probe_watches {
 	pthread_mutex_t lock;
-	struct followup *list;
+	struct first_probe_watch *list;
 	struct bind binds[BINDS]; /* the latest ones, oldest overwritten */
 	unsigned next_bind;
 	struct sysfs *sysfs;
 	struct hold *hold;
-	struct followup_counters counters;
+	struct first_probe_counters counters;
 };
 
-int lock_init(pthread_mutex_t *lock)
+int priority_lock_init(pthread_mutex_t *lock)
 {
 	pthread_mutexattr_t attr;
 	int r = -pthread_mutexattr_init(&attr);
@@ -54,13 +54,13 @@ int lock_init(pthread_mutex_t *lock)
 	return r;
 }
 
-struct followups *followups_new(struct sysfs *sysfs, struct hold *hold)
+struct first_probe_watches *first_probe_watches_new(struct sysfs *sysfs, struct hold *hold)
 {
-	struct followups *f = calloc(1, sizeof(*f));
+	struct first_probe_watches *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
-	if (lock_init(&f->lock) < 0) {
+	if (priority_lock_init(&f->lock) < 0) {
 		free(f);
 		return NULL;
 	}
@@ -69,7 +69,7 @@ struct followups *followups_new(struct sysfs *sysfs, struct hold *hold)
 	return f;
 }
 
-static void followup_free(struct followup *u)
+static void first_probe_watch_free(struct first_probe_watch *u)
 {
 	if (!u)
 		return;
@@ -79,15 +79,15 @@ static void followup_free(struct followup *u)
 	free(u);
 }
 
-struct followups *followups_free(struct followups *f)
+struct first_probe_watches *first_probe_watches_free(struct first_probe_watches *f)
 {
 	if (!f)
 		return NULL;
 	while (f->list) {
-		struct followup *u = f->list;
+		struct first_probe_watch *u = f->list;
 
 		f->list = u->next;
-		followup_free(u);
+		first_probe_watch_free(u);
 	}
 	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -95,9 +95,9 @@ struct followups *followups_free(struct followups *f)
 }
 
 /* With the lock held. */
-static struct followup **find(struct followups *f, const char *devpath)
+static struct first_probe_watch **find(struct first_probe_watches *f, const char *devpath)
 {
-	struct followup **at = &f->list;
+	struct first_probe_watch **at = &f->list;
 
 	while (*at && !streq((*at)->devpath, devpath))
 		at = &(*at)->next;
@@ -114,7 +114,7 @@ static uint64_t hash_devpath(const char *s)
 }
 
 /* With the lock held: the first bind of this device that was heard before it was noted here. */
-static void recall_bind(const struct followups *f, struct followup *u)
+static void recall_bind(const struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	const uint64_t devpath = hash_devpath(u->devpath);
 	uint64_t first = UINT64_MAX;
@@ -130,9 +130,9 @@ static void recall_bind(const struct followups *f, struct followup *u)
 }
 
 /* With the lock held: out of the list; NULL: there is none. */
-static struct followup *take(struct followups *f, const char *devpath)
+static struct first_probe_watch *take(struct first_probe_watches *f, const char *devpath)
 {
-	struct followup **at = find(f, devpath), *u = *at;
+	struct first_probe_watch **at = find(f, devpath), *u = *at;
 
 	if (u)
 		*at = u->next;
@@ -140,7 +140,7 @@ static struct followup *take(struct followups *f, const char *devpath)
 }
 
 /* Two threads had the same device in hand; who came first saw more of it. */
-static void unite(struct followup *u, const struct followup *before)
+static void first_probe_merge_watches(struct first_probe_watch *u, const struct first_probe_watch *before)
 {
 	if (before->seqnum < u->seqnum)
 		u->seqnum = before->seqnum;
@@ -154,9 +154,9 @@ static void unite(struct followup *u, const struct followup *before)
 	}
 }
 
-int followups_add(struct followups *f, const struct sighting *s)
+int first_probe_watch_add(struct first_probe_watches *f, const struct first_probe_observation *s)
 {
-	struct followup *u = calloc(1, sizeof(*u)), *before;
+	struct first_probe_watch *u = calloc(1, sizeof(*u)), *before;
 
 	if (u) {
 		u->devpath = strdup(s->devpath);
@@ -164,7 +164,7 @@ int followups_add(struct followups *f, const struct sighting *s)
 		u->name = strdup(s->name);
 	}
 	if (!u || !u->devpath || !u->bus || !u->name) {
-		followup_free(u);
+		first_probe_watch_free(u);
 		return -ENOMEM;
 	}
 	u->inode = s->inode;
@@ -180,18 +180,18 @@ int followups_add(struct followups *f, const struct sighting *s)
 	(void)pthread_mutex_lock(&f->lock);
 	before = take(f, s->devpath);
 	if (before && before->inode == u->inode)
-		unite(u, before);
+		first_probe_merge_watches(u, before);
 	recall_bind(f, u);
 	u->next = f->list;
 	f->list = u;
 	(void)pthread_mutex_unlock(&f->lock);
-	followup_free(before);
+	first_probe_watch_free(before);
 	return 0;
 }
 
-void followups_bind(struct followups *f, const char *devpath, const char *driver, uint64_t seqnum)
+void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, const char *driver, uint64_t seqnum)
 {
-	struct followup *u;
+	struct first_probe_watch *u;
 	struct bind *b;
 
 	(void)pthread_mutex_lock(&f->lock);
@@ -204,20 +204,20 @@ void followups_bind(struct followups *f, const char *devpath, const char *driver
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
-static void forget(struct followups *f, const char *devpath)
+static void forget(struct first_probe_watches *f, const char *devpath)
 {
-	struct followup *u;
+	struct first_probe_watch *u;
 
 	(void)pthread_mutex_lock(&f->lock);
 	u = take(f, devpath);
 	(void)pthread_mutex_unlock(&f->lock);
-	followup_free(u);
+	first_probe_watch_free(u);
 }
 
-void followups_remove(struct followups *f, const char *devpath)
+void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath)
 {
 	struct sysfs_device d;
-	const struct followup *u;
+	const struct first_probe_watch *u;
 	bool stays;
 
 	/* An old message may speak of the predecessor of a device that is here now. */
@@ -232,7 +232,7 @@ void followups_remove(struct followups *f, const char *devpath)
 }
 
 /* Never more than was observed: the hold's own account first, then who bound first. */
-static const char *judge(struct followups *f, const struct followup *u, int held)
+static const char *first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u, int held)
 {
 	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
 	const bool was_held = held == HOLD_PASSED && u->stood_before_probe;
@@ -241,7 +241,7 @@ static const char *judge(struct followups *f, const struct followup *u, int held
 		f->counters.lost++;
 		return "lost";
 	}
-	if (!u->stands || held == HOLD_RACED || (u->had_driver && !was_held)) {
+	if (!u->stands || held == HOLD_PROBED_EARLY || (u->had_driver && !was_held)) {
 		f->counters.unknown++;
 		return "unknown";
 	}
@@ -254,7 +254,7 @@ static const char *judge(struct followups *f, const struct followup *u, int held
 }
 
 /* False: its first probe is still to come. */
-static bool settle(struct followups *f, struct followup *u)
+static bool settle(struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	struct sysfs_device d;
 	int held;
@@ -269,7 +269,7 @@ static bool settle(struct followups *f, struct followup *u)
 	held = hold_outcome(f->hold, u->bus, u->ticket);
 	if (held == -EAGAIN && now_usec() - u->noted < AWAIT_USEC)
 		return false;
-	(void)strcpy(u->record.first_probe, judge(f, u, held));
+	(void)strcpy(u->record.first_probe, first_probe_classify(f, u, held));
 	if (streq(u->record.first_probe, "lost"))
 		log_line(LOG_WARNING, "%s %s: %s bound it before its override %s stood", u->bus, u->name,
 			u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
@@ -279,12 +279,12 @@ static bool settle(struct followups *f, struct followup *u)
 	return true;
 }
 
-static void put_back(struct followups *f, struct followup *u)
+static void put_back(struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	(void)pthread_mutex_lock(&f->lock);
 	if (*find(f, u->devpath)) { /* the next device of that name */
 		(void)pthread_mutex_unlock(&f->lock);
-		followup_free(u);
+		first_probe_watch_free(u);
 		return;
 	}
 	u->added = now_usec();
@@ -294,10 +294,10 @@ static void put_back(struct followups *f, struct followup *u)
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
-uint64_t followups_settle(struct followups *f)
+uint64_t first_probe_watches_settle(struct first_probe_watches *f)
 {
 	for (;;) {
-		struct followup **at, *u = NULL, **oldest = NULL;
+		struct first_probe_watch **at, *u = NULL, **oldest = NULL;
 		uint64_t now = now_usec(), left = 0;
 
 		(void)pthread_mutex_lock(&f->lock);
@@ -314,13 +314,13 @@ uint64_t followups_settle(struct followups *f)
 		if (!u || left > 0)
 			return left;
 		if (settle(f, u))
-			followup_free(u);
+			first_probe_watch_free(u);
 		else
 			put_back(f, u);
 	}
 }
 
-void followups_count(struct followups *f, struct followup_counters *ret)
+void first_probe_watches_count(struct first_probe_watches *f, struct first_probe_counters *ret)
 {
 	(void)pthread_mutex_lock(&f->lock);
 	*ret = f->counters;

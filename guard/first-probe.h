@@ -12,17 +12,17 @@
 
 #include <pthread.h>
 
-struct followups;
+struct first_probe_watches;
 
 /* A lock between threads of unequal priority: who holds it is lent that of the one who waits. 0 or negative
  * errno. */
-int lock_init(pthread_mutex_t *lock);
+int priority_lock_init(pthread_mutex_t *lock);
 
-struct followups *followups_new(struct sysfs *sysfs, struct hold *hold);
-struct followups *followups_free(struct followups *f);
+struct first_probe_watches *first_probe_watches_new(struct sysfs *sysfs, struct hold *hold);
+struct first_probe_watches *first_probe_watches_free(struct first_probe_watches *f);
 
 /* What was seen when a device's decision was made and its override stood. */
-struct sighting {
+struct first_probe_observation {
 	const char *devpath, *bus, *name;
 	uint64_t inode;
 	struct record record;	 /* without first_probe */
@@ -35,23 +35,23 @@ struct sighting {
 };
 
 /* Notes one. 0 or -ENOMEM. */
-int followups_add(struct followups *f, const struct sighting *s);
+int first_probe_watch_add(struct first_probe_watches *f, const struct first_probe_observation *s);
 
 /* The first `bind` after the `add` says who won; it may be heard before the `add` was dealt with. */
-void followups_bind(struct followups *f, const char *devpath, const char *driver, uint64_t seqnum);
+void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, const char *driver, uint64_t seqnum);
 
 /* A `remove` was heard: what is noted about the device that has gone is forgotten. */
-void followups_remove(struct followups *f, const char *devpath);
+void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath);
 
 /*
  * Settles those that are older than the delay: writes their records, logs those that were lost. Returns in
  * how many microseconds it wants to be called again; 0: not before the next followups_add(). May sleep on
  * sysfs: call it from a thread that nobody waits for.
  */
-uint64_t followups_settle(struct followups *f);
+uint64_t first_probe_watches_settle(struct first_probe_watches *f);
 
 /* For the status text: devices settled with each result since the start. */
-struct followup_counters {
+struct first_probe_counters {
 	unsigned guaranteed, won, lost, unknown;
 };
-void followups_count(struct followups *f, struct followup_counters *ret);
+void first_probe_watches_count(struct first_probe_watches *f, struct first_probe_counters *ret);

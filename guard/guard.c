@@ -11,22 +11,22 @@
 #define REARM_MAX 5U
 #define REARM_FORGET_USEC (15U * 60U * 1000000U)
 
-struct prepared *prepared_load(const struct settings *settings)
+struct policy_snapshot *policy_snapshot_load(const struct settings *settings)
 {
-	struct prepared *p = calloc(1, sizeof(*p));
+	struct policy_snapshot *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->users = 1;
 	if (policy_load(settings, &p->policy) < 0 || policy_build_index(p->policy) < 0 ||
 		buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM) {
-		prepared_done(p);
+		policy_snapshot_unref(p);
 		return NULL;
 	}
 	return p;
 }
 
-void prepared_done(struct prepared *p)
+void policy_snapshot_unref(struct policy_snapshot *p)
 {
 	if (!p || atomic_fetch_sub(&p->users, 1) > 1)
 		return;
@@ -36,33 +36,33 @@ void prepared_done(struct prepared *p)
 	free(p);
 }
 
-struct prepared *prepared_use(struct guard *g)
+struct policy_snapshot *policy_snapshot_ref(struct guard *g)
 {
-	struct prepared *p;
+	struct policy_snapshot *p;
 
 	(void)pthread_mutex_lock(g->policy_lock);
-	p = g->prepared;
+	p = g->policy_snapshot;
 	if (p)
 		atomic_fetch_add(&p->users, 1);
 	(void)pthread_mutex_unlock(g->policy_lock);
 	return p;
 }
 
-void guard_set_policy(struct guard *g, struct prepared *p)
+void guard_set_policy(struct guard *g, struct policy_snapshot *p)
 {
-	struct prepared *old;
+	struct policy_snapshot *old;
 
 	(void)pthread_mutex_lock(g->policy_lock);
-	old = g->prepared;
-	g->prepared = p;
+	old = g->policy_snapshot;
+	g->policy_snapshot = p;
 	(void)pthread_mutex_unlock(g->policy_lock);
-	prepared_done(old);
+	policy_snapshot_unref(old);
 	guard_hold(g);
 }
 
 void guard_hold(struct guard *g)
 {
-	hold_set_buses(g->hold, g->prepared->buses.v, g->prepared->buses.n);
+	hold_set_buses(g->hold, g->policy_snapshot->buses.v, g->policy_snapshot->buses.n);
 }
 
 void guard_wake_main(struct guard *g)
@@ -70,7 +70,7 @@ void guard_wake_main(struct guard *g)
 	(void)eventfd_write(g->wake, 1);
 }
 
-void guard_take_up_holding(struct guard *g)
+void guard_rearm_hold(struct guard *g)
 {
 	const unsigned long long now = now_usec();
 

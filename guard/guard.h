@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 /* A policy with what is derived from it; replaced as a whole when files change. */
-struct prepared {
+struct policy_snapshot {
 	atomic_int users;
 	struct policy *policy;
 	struct arena arena;
@@ -28,8 +28,8 @@ struct guard {
 	int socket;
 	struct hold *hold;
 	struct intents *intents; /* NULL: the file could not be made */
-	struct followups *followups;
-	struct prepared *prepared; /* under policy_lock */
+	struct first_probe_watches *first_probe_watches;
+	struct policy_snapshot *policy_snapshot; /* under policy_lock */
 	void *policy_lock;
 	int wake;	      /* eventfd: the main thread is wanted */
 	atomic_bool draining; /* messages were lost; the queue is not at its end yet */
@@ -46,12 +46,12 @@ struct guard {
 };
 
 /* Reads the policy and prepares it. NULL without memory. */
-struct prepared *prepared_load(const struct settings *settings);
-struct prepared *prepared_use(struct guard *g);
-void prepared_done(struct prepared *p);
+struct policy_snapshot *policy_snapshot_load(const struct settings *settings);
+struct policy_snapshot *policy_snapshot_ref(struct guard *g);
+void policy_snapshot_unref(struct policy_snapshot *p);
 
 /* From now on this policy decides; takes it over. */
-void guard_set_policy(struct guard *g, struct prepared *p);
+void guard_set_policy(struct guard *g, struct policy_snapshot *p);
 
 /* Has the kernel wait for devices of the buses that the policy can match; once there are threads to answer.
  */
@@ -68,23 +68,23 @@ void guard_wake_main(struct guard *g);
  * else than a stopped guard is the matter, and each try would cost the machine as many holds as it took to
  * give up.
  */
-void guard_take_up_holding(struct guard *g);
+void guard_rearm_hold(struct guard *g);
 
 /* Starts the first threads. 0 or negative errno. */
 int guard_start(struct guard *g);
 
 /* What a thread has for itself, made before its first event. NULL without memory. */
 struct worker;
-struct worker *guard_worker_new(struct guard *g);
-struct worker *guard_worker_free(struct worker *w);
+struct worker *worker_new(struct guard *g);
+struct worker *worker_free(struct worker *w);
 
 /* What a thread does again and again: waits for one message, and does all that follows from it. 0; negative
  * errno: there will be no more. */
-int guard_turn(struct worker *w);
+int worker_process_event(struct worker *w);
 
 /*
  * Tells other programs how the guard is doing: STATE_DIR/guard, `KEY=value` lines, among them HOLD=
  * ("active", or why not) and the counters. 0 or negative errno.
  */
 int guard_write_record(
-	const struct guard *g, const struct hold_counters *c, const struct followup_counters *f);
+	const struct guard *g, const struct hold_counters *c, const struct first_probe_counters *f);

@@ -261,10 +261,10 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 	case HOLD_PASSED:
 		/* That no driver had come before it nobody would have noticed; on PCI none can. */
 		return (h->without & WITHOUT_REALLY_PROBE) && !streq(bus, "pci") ? -ENOENT : HOLD_PASSED;
-	case HOLD_LET_GO:
-		return HOLD_LET_GO;
-	case HOLD_RACED:
-		return HOLD_RACED;
+	case HOLD_EXPIRED:
+		return HOLD_EXPIRED;
+	case HOLD_PROBED_EARLY:
+		return HOLD_PROBED_EARLY;
 	}
 	return -ENOENT;
 }

@@ -77,11 +77,11 @@ static void _printf_(1, 2) notify(const char *format, ...)
 
 static void tell_status(struct loop *l)
 {
-	struct followup_counters f;
+	struct first_probe_counters f;
 	struct hold_counters c;
 
 	hold_count(l->guard.hold, &c);
-	followups_count(l->guard.followups, &f);
+	first_probe_watches_count(l->guard.first_probe_watches, &f);
 	notify("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: %u "
 	       "guaranteed, %u won, "
 	       "%u lost; %u events, %u synthetic",
@@ -141,14 +141,14 @@ static void sweep_ended(struct loop *l)
 /* Whatever happened there, the policy is read again; the copies and the log are enforce/'s business. */
 static void policy_changed(struct loop *l)
 {
-	struct prepared *p;
+	struct policy_snapshot *p;
 
-	p = prepared_load(l->guard.settings);
+	p = policy_snapshot_load(l->guard.settings);
 	if (!p) {
 		log_line(LOG_ERR, "cannot read the policy again; the one before stays in force");
 		return;
 	}
-	store_policy(l->guard.settings->state_dir, p->policy);
+	policy_copies_update(l->guard.settings->state_dir, p->policy);
 	guard_set_policy(&l->guard, p);
 	l->guard.loaded++;
 }
@@ -200,7 +200,7 @@ static int run(struct loop *l)
 			sweep(l);
 		}
 		atomic_store(&g->settle, false);
-		next = followups_settle(g->followups);
+		next = first_probe_watches_settle(g->first_probe_watches);
 		timeout = next ? (int)(next / 1000) + 1 : -1;
 		if (!next) {
 			check_hold(l);
@@ -214,7 +214,7 @@ static int start(struct loop *l, uint64_t limit_usec)
 	static pthread_mutex_t policy_lock;
 	static struct sysfs sysfs;
 	struct guard *g = &l->guard;
-	struct prepared *p;
+	struct policy_snapshot *p;
 	sigset_t mask;
 	int r;
 
@@ -225,7 +225,7 @@ static int start(struct loop *l, uint64_t limit_usec)
 	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
 	l->signals = signalfd(-1, &mask, SFD_CLOEXEC);
 	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (lock_init(&policy_lock) < 0)
+	if (priority_lock_init(&policy_lock) < 0)
 		return -ENOMEM;
 	g->policy_lock = &policy_lock;
 	(void)boot_id(); /* kept from now on; not to be read by two threads at once */
@@ -247,8 +247,8 @@ static int start(struct loop *l, uint64_t limit_usec)
 			"be taken for another's",
 			g->settings->state_dir, strerror(-r));
 	sysfs_init(&sysfs, g->settings);
-	g->followups = g->hold ? followups_new(&sysfs, g->hold) : NULL;
-	p = g->followups ? prepared_load(g->settings) : NULL;
+	g->first_probe_watches = g->hold ? first_probe_watches_new(&sysfs, g->hold) : NULL;
+	p = g->first_probe_watches ? policy_snapshot_load(g->settings) : NULL;
 	if (!p)
 		return -ENOMEM;
 	/* All threads allocate from one arena: each of their own would be 132 KiB, locked, for next to
@@ -256,7 +256,7 @@ static int start(struct loop *l, uint64_t limit_usec)
 	(void)mallopt(M_ARENA_MAX, 1);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_line(LOG_DEBUG, "memory is not locked: %m");
-	g->prepared = p;
+	g->policy_snapshot = p;
 	g->loaded = 1;
 	/*
 	 * The threads inherit the real-time class, which this one then gives up, never to be in their way.

@@ -5,7 +5,7 @@
 #include "state/store.h"
 
 int guard_write_record(
-	const struct guard *g, const struct hold_counters *c, const struct followup_counters *f)
+	const struct guard *g, const struct hold_counters *c, const struct first_probe_counters *f)
 {
 	char text[1024];
 	int r;

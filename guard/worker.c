@@ -35,17 +35,17 @@ static void handle(struct worker *w, const struct uevent *e)
 			atomic_store(&g->new_bus, true);
 			guard_wake_main(g);
 		} else if (e->subsystem) {
-			worker_add(w, e);
-			guard_take_up_holding(g);
+			worker_add_device(w, e);
+			guard_rearm_hold(g);
 		}
 		break;
 	case UEVENT_BIND:
 		if (e->driver && !e->synthetic)
-			followups_bind(g->followups, e->devpath, e->driver, e->seqnum);
+			first_probe_watch_bind(g->first_probe_watches, e->devpath, e->driver, e->seqnum);
 		break;
 	case UEVENT_REMOVE:
 		if (!e->synthetic) {
-			followups_remove(g->followups, e->devpath);
+			first_probe_watch_remove(g->first_probe_watches, e->devpath);
 			if (e->subsystem)
 				intents_forget(g->intents, e->subsystem, strrchr(e->devpath, '/') + 1);
 		}
@@ -57,7 +57,7 @@ static void handle(struct worker *w, const struct uevent *e)
 	}
 }
 
-int guard_turn(struct worker *w)
+int worker_process_event(struct worker *w)
 {
 	struct guard *g = w->guard;
 	struct uevent e;
@@ -108,21 +108,21 @@ static void *run(void *userdata)
 
 	own_files(w->guard);
 	do
-		r = guard_turn(w);
+		r = worker_process_event(w);
 	while (r == 0);
 	/* Deaf: systemd shall start another. */
 	log_line(LOG_ERR, "reading the kernel's events: %s", strerror(-r));
 	_exit(EXIT_FAILURE);
 }
 
-struct worker *guard_worker_new(struct guard *g)
+struct worker *worker_new(struct guard *g)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (w) {
 		w->guard = g;
 		w->fd = -EBADF;
-		w->patience_usec = PATIENCE_USEC;
+		w->recheck_delay_usec = PATIENCE_USEC;
 		sysfs_init(&w->sysfs, g->settings);
 		sysfs_prepare(&w->sysfs);
 		(void)arena_alloc(&w->arena, WORKER_MEMORY);
@@ -131,7 +131,7 @@ struct worker *guard_worker_new(struct guard *g)
 	return w;
 }
 
-struct worker *guard_worker_free(struct worker *w)
+struct worker *worker_free(struct worker *w)
 {
 	if (w) {
 		sysfs_done(&w->sysfs);
@@ -166,7 +166,7 @@ static int spawn(struct guard *g)
 		atomic_fetch_sub(&g->threads, 1);
 		return -EAGAIN;
 	}
-	w = guard_worker_new(g);
+	w = worker_new(g);
 	if (!w) {
 		atomic_fetch_sub(&g->threads, 1);
 		return -ENOMEM;
@@ -174,7 +174,7 @@ static int spawn(struct guard *g)
 	r = start_thread(run, w, NULL, 0);
 	if (r < 0) {
 		atomic_fetch_sub(&g->threads, 1);
-		guard_worker_free(w);
+		worker_free(w);
 	}
 	return r;
 }
@@ -201,7 +201,7 @@ static void *make_more(void *userdata)
 struct standby {
 	struct guard *guard;
 	struct hold_late *late;
-	unsigned patience_usec;
+	unsigned recheck_delay_usec;
 };
 
 /* The device by the name that the kernel waits for, as an event would tell of it. 1; 0: it is not there. */
@@ -230,15 +230,15 @@ static int find_late(
 static void *stand_by(void *userdata)
 {
 	struct standby *s = userdata;
-	struct worker *w = guard_worker_new(s->guard);
+	struct worker *w = worker_new(s->guard);
 	char path[PATH_MAX];
 	struct hold_key key;
 	struct uevent e;
 	int r = w ? 0 : -ENOMEM;
 
 	if (w) {
-		w->patience_usec = s->patience_usec;
-		w->stands_by = true;
+		w->recheck_delay_usec = s->recheck_delay_usec;
+		w->is_standby = true;
 	}
 	own_files(s->guard);
 	while (r >= 0) {
@@ -246,21 +246,21 @@ static void *stand_by(void *userdata)
 		if (r == 1 && hold_ticket(s->guard->hold, key.bus.name, key.name) &&
 			find_late(w, &key, path, &e)) {
 			atomic_fetch_add(&s->guard->late, 1);
-			worker_add(w, &e);
+			worker_add_device(w, &e);
 		}
 	}
 	log_line(LOG_WARNING, "nobody stands by for late holds: %s", strerror(-r));
 	return NULL;
 }
 
-static bool start_one_standby(struct guard *g, unsigned patience_usec, const cpu_set_t *cpus, size_t size)
+static bool start_one_standby(struct guard *g, unsigned recheck_delay_usec, const cpu_set_t *cpus, size_t size)
 {
 	struct standby *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return false;
 	s->guard = g;
-	s->patience_usec = patience_usec;
+	s->recheck_delay_usec = recheck_delay_usec;
 	s->late = hold_late_new(g->hold);
 	if (!s->late || start_thread(stand_by, s, cpus, size) < 0) {
 		free(s);

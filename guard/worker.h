@@ -17,8 +17,8 @@ struct worker {
 	char buf[UEVENT_SIZE];
 	char override[OVERRIDE_MAX];
 	/* How long one waits who finds that another thread has the same device in hand. */
-	unsigned patience_usec;
-	bool stands_by; /* for devices whose hold takes too long */
+	unsigned recheck_delay_usec;
+	bool is_standby; /* for devices whose hold takes too long */
 	int fd; /* of the driver_override that was open last: closing it can wait, the kernel cannot */
 };
 
@@ -26,4 +26,4 @@ struct worker {
  * All that follows from a device's `add`: decides, writes, lets the device go, and then whatever can wait.
  * The event's strings must stay until it returns.
  */
-void worker_add(struct worker *w, const struct uevent *e);
+void worker_add_device(struct worker *w, const struct uevent *e);

@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-static void _printf_(3, 4) become(struct verdict *v, const char *state, const char *format, ...)
+static void _printf_(3, 4) become(struct device_evaluation *v, const char *state, const char *format, ...)
 {
 	va_list ap;
 
@@ -14,53 +14,53 @@ static void _printf_(3, 4) become(struct verdict *v, const char *state, const ch
 	va_end(ap);
 }
 
-static bool is_ours(const struct seen *s)
+static bool is_ours(const struct device_observation *s)
 {
 	return s->record && record_owns(s->record, s->override);
 }
 
 /* Bound by an override of ours, and would not be by itself. */
-static bool is_given(const struct seen *s)
+static bool is_given(const struct device_observation *s)
 {
 	return s->record && record_gave(s->record, s->driver);
 }
 
-static bool recorded_as(const struct seen *s, const char *state)
+static bool recorded_as(const struct device_observation *s, const char *state)
 {
 	return s->record && streq(s->record->state, state);
 }
 
 /* The kernel has refused it its driver when it was tried last. */
-static bool is_refused(const struct seen *s)
+static bool is_refused(const struct device_observation *s)
 {
 	return s->record && record_is_refused(s->record) && !s->driver[0];
 }
 
 /* Of one that is kept off or refused: as it is now, or as it was found then. */
-static const char *refusal(const struct seen *s)
+static const char *refusal(const struct device_observation *s)
 {
 	return s->kept_off[0] ? s->kept_off : s->record->reason;
 }
 
 /* This very decision was in force at some time since the device was added: what differs, others did since. */
-static bool was_enforced(const struct seen *s)
+static bool was_enforced(const struct device_observation *s)
 {
 	return s->record && record_was_enforced(s->record, s->decision);
 }
 
 /* Nothing is decided: what stands there is ours from before, somebody else's, or nothing. */
-static void without_decision(const struct seen *s, struct verdict *v)
+static void without_decision(const struct device_observation *s, struct device_evaluation *v)
 {
 	if (is_ours(s) || (s->record && s->record->given[0] && streq(s->driver, s->record->given))) {
 		become(v, recorded_as(s, "blocked") ? "blocked" : "pending",
 			"its rule is gone; to be given back to its own driver%s%s",
 			s->record->reason[0] ? ": " : "", s->record->reason);
-		v->advice = ADVICE_GIVE_BACK;
+		v->advice = ACTION_GIVE_BACK;
 	} else if (s->override[0])
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
 	else if (is_refused(s)) {
 		become(v, s->kept_off[0] ? "held" : "pending", "%s", refusal(s));
-		v->advice = ADVICE_GIVE_BACK;
+		v->advice = ACTION_GIVE_BACK;
 	} else if (s->kept_off[0])
 		become(v, "held", "%s", s->kept_off);
 	else if (s->decision->group_unknown && !s->driver[0])
@@ -70,7 +70,7 @@ static void without_decision(const struct seen *s, struct verdict *v)
 		become(v, "unmanaged", "%s", "");
 }
 
-static bool is_as_decided(const struct seen *s)
+static bool is_as_decided(const struct device_observation *s)
 {
 	switch (s->decision->kind) {
 	case DECISION_NONE:
@@ -89,18 +89,18 @@ static bool is_as_decided(const struct seen *s)
 }
 
 /* Decided, and not so. What the enforcer wrote down about it is said as long as it is about this decision. */
-static void not_as_decided(const struct seen *s, struct verdict *v)
+static void not_as_decided(const struct device_observation *s, struct device_evaluation *v)
 {
 	const struct decision *d = s->decision;
 	const char *want = decision_text(d);
 	bool same = s->record && streq(s->record->decision, want) && s->record->rule_id == rule_id(d->rule);
 
-	v->advice = was_enforced(s) ? ADVICE_NONE : ADVICE_REBIND;
+	v->advice = was_enforced(s) ? ACTION_NONE : ACTION_REBIND;
 	if (recorded_as(s, "stuck"))
 		become(v, "stuck", "%s", s->record->reason);
 	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
-		v->advice = ADVICE_NONE;
+		v->advice = ACTION_NONE;
 	} else if (s->kept_off[0] || (same && is_refused(s)))
 		become(v, "held", "%s", refusal(s));
 	else if (was_enforced(s))
@@ -116,7 +116,7 @@ static void not_as_decided(const struct seen *s, struct verdict *v)
 }
 
 /* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
-static void mind_iommu(const struct seen *s, struct verdict *v)
+static void mind_iommu(const struct device_observation *s, struct device_evaluation *v)
 {
 	const char *text = s->unreadable ? NULL : iommu_consequence(s->iommu);
 	const size_t n = strlen(v->reason);
@@ -125,11 +125,11 @@ static void mind_iommu(const struct seen *s, struct verdict *v)
 		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", text);
 }
 
-static void reach(const struct seen *s, struct verdict *v)
+static void reach(const struct device_observation *s, struct device_evaluation *v)
 {
 	const struct decision *d = s->decision;
 
-	*v = (struct verdict){ .state = "unmanaged" };
+	*v = (struct device_evaluation){ .state = "unmanaged" };
 	if (s->unreadable) {
 		become(v, "stuck", "reading its files in sysfs did not come back");
 		return;
@@ -154,10 +154,10 @@ static void reach(const struct seen *s, struct verdict *v)
 	}
 	v->state = d->kind == DECISION_NONE && d->cause == CAUSE_GROUP ? "held" : "enforced";
 	if (!was_enforced(s))
-		v->advice = ADVICE_RECORD;
+		v->advice = ACTION_RECORD;
 }
 
-void verdict_reach(const struct seen *s, struct verdict *v)
+void device_state_evaluate(const struct device_observation *s, struct device_evaluation *v)
 {
 	reach(s, v);
 	mind_iommu(s, v);

@@ -9,14 +9,14 @@
 #include "sysfs/iommu.h"
 #include "state/record.h"
 
-enum advice {
-	ADVICE_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
-	ADVICE_REBIND,	  /* not yet as decided since it was added or its rule changed */
-	ADVICE_GIVE_BACK, /* what we set is left over from a rule that is no more */
-	ADVICE_RECORD,	  /* as decided, and nobody has noted it yet */
+enum pending_action {
+	ACTION_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
+	ACTION_REBIND,	  /* not yet as decided since it was added or its rule changed */
+	ACTION_GIVE_BACK, /* what we set is left over from a rule that is no more */
+	ACTION_RECORD,	  /* as decided, and nobody has noted it yet */
 };
 
-struct seen {
+struct device_observation {
 	const struct decision *decision;
 	const struct record *record; /* NULL: there is none */
 	const char *driver;	     /* "": none */
@@ -26,10 +26,10 @@ struct seen {
 	enum iommu iommu;	     /* with a decision for a VFIO driver, else IOMMU_GROUP */
 };
 
-struct verdict {
+struct device_evaluation {
 	const char *state;
-	enum advice advice;
+	enum pending_action advice;
 	char reason[640];
 };
 
-void verdict_reach(const struct seen *seen, struct verdict *ret);
+void device_state_evaluate(const struct device_observation *seen, struct device_evaluation *ret);

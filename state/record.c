@@ -109,7 +109,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 	return 0;
 }
 
-int present_path(const char *state_dir, char *buf, size_t size)
+int boot_devices_path(const char *state_dir, char *buf, size_t size)
 {
 	return path_printf(buf, size, "%s/present", state_dir);
 }
@@ -185,13 +185,13 @@ static int compare_inodes(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static int present_load(struct present_list *list, const char *state_dir)
+static int present_load(struct boot_devices *list, const char *state_dir)
 {
 	_cleanup_(freep) char *text = NULL;
 	char path[PATH_MAX];
 	size_t n, lines = 0;
 
-	if (present_path(state_dir, path, sizeof(path)) < 0 || read_state_file(path, &text) < 0)
+	if (boot_devices_path(state_dir, path, sizeof(path)) < 0 || read_state_file(path, &text) < 0)
 		return -ENODATA;
 	n = strcspn(text, "\n");
 	if (n == 0 || !startswith(text, boot_id()) || n != strlen(boot_id()))
@@ -211,15 +211,15 @@ static int present_load(struct present_list *list, const char *state_dir)
 	return 0;
 }
 
-int present_has(struct present_list *list, const char *state_dir, uint64_t inode)
+int boot_devices_has(struct boot_devices *list, const char *state_dir, uint64_t inode)
 {
 	if (!list->known && present_load(list, state_dir) < 0)
 		return -ENODATA;
 	return bsearch(&inode, list->inodes, list->n, sizeof(*list->inodes), compare_inodes) != NULL;
 }
 
-void present_done(struct present_list *list)
+void boot_devices_done(struct boot_devices *list)
 {
 	free(list->inodes);
-	*list = (struct present_list){};
+	*list = (struct boot_devices){};
 }

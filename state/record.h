@@ -88,7 +88,7 @@ uint64_t record_decision_id(const struct record *record);
 bool record_was_enforced(const struct record *record, const struct decision *decision);
 
 /* The devices that were there at the boot's first sweep; it never changes once it is there. */
-struct present_list {
+struct boot_devices {
 	uint64_t *inodes; /* sorted */
 	size_t n;
 	bool known;
@@ -98,8 +98,8 @@ struct present_list {
  * Whether a device was there at the boot's first sweep; reads the list when it is not known. 1; 0;
  * -ENODATA: no sweep of this boot has left its list, so nobody can tell.
  */
-int present_has(struct present_list *list, const char *state_dir, uint64_t inode);
-void present_done(struct present_list *list);
+int boot_devices_has(struct boot_devices *list, const char *state_dir, uint64_t inode);
+void boot_devices_done(struct boot_devices *list);
 
 /* STATE_DIR/present: the list, first line the boot id, then an inode a line. */
-int present_path(const char *state_dir, char *buf, size_t size);
+int boot_devices_path(const char *state_dir, char *buf, size_t size);

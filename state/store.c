@@ -109,7 +109,7 @@ static int lock_records(const char *state_dir)
 	return fd;
 }
 
-int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline)
+int device_lock_acquire(const char *state_dir, const struct sysfs_device *d, uint64_t deadline)
 {
 	const struct timespec wait = { .tv_nsec = 20000000 };
 	char path[PATH_MAX];
@@ -268,23 +268,23 @@ int record_remove(const char *state_dir, const struct sysfs_device *d)
 	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
-int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n)
+int boot_devices_write(const char *state_dir, struct sysfs_device *const *v, size_t n)
 {
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(fclosep) FILE *f = NULL;
 	_cleanup_(closep) int lock = lock_records(state_dir);
-	struct present_list list = {};
+	struct boot_devices list = {};
 	char path[PATH_MAX];
 	size_t size;
 	int r;
 
 	if (lock < 0)
 		return lock;
-	r = present_path(state_dir, path, sizeof(path));
+	r = boot_devices_path(state_dir, path, sizeof(path));
 	if (r < 0)
 		return r;
-	r = present_has(&list, state_dir, 0);
-	present_done(&list);
+	r = boot_devices_has(&list, state_dir, 0);
+	boot_devices_done(&list);
 	if (r != -ENODATA)
 		return 0;
 
@@ -460,7 +460,7 @@ static void forget_copies_of_gone_files(const char *state_dir, const struct poli
 			(void)unlinkat(dir.fd, name, 0);
 }
 
-void store_policy(const char *state_dir, const struct policy *policy)
+void policy_copies_update(const char *state_dir, const struct policy *policy)
 {
 	for (size_t i = 0; i < policy->n_files; i++) {
 		const struct policy_file *file = &policy->files[i];
@@ -514,7 +514,7 @@ static void clean_temporary(const char *state_dir)
 			(void)unlinkat(dirfd(dir), e->d_name, 0);
 }
 
-void store_clean(const char *state_dir, const struct policy *policy)
+void state_dir_clean(const char *state_dir, const struct policy *policy)
 {
 	if (!policy->incomplete) {
 		clean(state_dir, "policy", policy);

@@ -30,7 +30,7 @@ int record_remove(const char *state_dir, const struct sysfs_device *d);
  * Locks a device against other rebinds until the file descriptor is closed, here and in every child. Waits
  * until `deadline` (now_usec()). A file descriptor; -ETIMEDOUT; other negative errno.
  */
-int store_lock_device(const char *state_dir, const struct sysfs_device *d, uint64_t deadline);
+int device_lock_acquire(const char *state_dir, const struct sysfs_device *d, uint64_t deadline);
 
 /* Puts text into STATE_DIR/name, at once and whole. 0 or negative errno. */
 int state_write(const char *state_dir, const char *name, const char *text);
@@ -40,7 +40,7 @@ int state_remove(const char *state_dir, const char *name);
 
 /* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno.
  */
-int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n);
+int boot_devices_write(const char *state_dir, struct sysfs_device *const *v, size_t n);
 
 /*
  * Keeps a copy of each file that is good and not yet kept in this version, forgets those of files that have
@@ -48,7 +48,7 @@ int present_write(const char *state_dir, struct sysfs_device *const *v, size_t n
  * of its versions, whoever comes by. Trouble here is logged, never returned: a full /run must not stop
  * enforcement.
  */
-void store_policy(const char *state_dir, const struct policy *policy);
+void policy_copies_update(const char *state_dir, const struct policy *policy);
 
 /* Removes the copies of files that no longer exist, and what a killed program left a minute ago or before. */
-void store_clean(const char *state_dir, const struct policy *policy);
+void state_dir_clean(const char *state_dir, const struct policy *policy);

@@ -339,7 +339,7 @@ static int was_present(struct device *device)
 	struct sysfs_device *d = to_sysfs_device(device);
 
 	return d->sysfs->state_dir && know_inode(d)
-		       ? present_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
+		       ? boot_devices_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
 		       : -ENODATA;
 }
 

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-int processes_each(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata)
+int fd_users_each_process(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX];
@@ -23,7 +23,7 @@ int processes_each(const char *sysfs, int (*each)(const char *pid, void *userdat
 	return r;
 }
 
-void process_name(const char *sysfs, const char *pid, char *buf, size_t size)
+void fd_users_process_name(const char *sysfs, const char *pid, char *buf, size_t size)
 {
 	char path[PATH_MAX], comm[64];
 
@@ -61,17 +61,17 @@ static int look_at_files(const char *pid, void *userdata)
 		for (size_t i = 0; i < w->n; i++)
 			if ((st.stx_mode & S_IFMT) == w->v[i].type && st.stx_rdev_major == w->v[i].major &&
 				st.stx_rdev_minor == w->v[i].minor) {
-				process_name(w->sysfs, pid, w->buf, w->size);
+				fd_users_process_name(w->sysfs, pid, w->buf, w->size);
 				return 1;
 			}
 	}
 	return 0;
 }
 
-void device_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size)
+void fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size)
 {
 	struct wanted w = { sysfs, v, n, buf, size };
 
 	buf[0] = '\0';
-	(void)processes_each(sysfs, look_at_files, &w);
+	(void)fd_users_each_process(sysfs, look_at_files, &w);
 }

@@ -10,10 +10,10 @@
 #include <sys/types.h>
 
 /* Calls for each process, until that returns other than 0, which is returned. `pid` is its folder's name. */
-int processes_each(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata);
+int fd_users_each_process(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata);
 
 /* "Xorg (process 4711)" */
-void process_name(const char *sysfs, const char *pid, char *buf, size_t size);
+void fd_users_process_name(const char *sysfs, const char *pid, char *buf, size_t size);
 
 /* A device node. */
 struct node {
@@ -23,4 +23,4 @@ struct node {
 
 /* The first process that has one of these open, as process_name(); "" when there is none. Looks at each once.
  */
-void device_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size);
+void fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size);

@@ -20,12 +20,12 @@ void sysfs_prepare(struct sysfs *sysfs)
 	if (path_join(path, sizeof(path), sysfs->root, "/kernel/uevent_seqnum", NULL) >= 0)
 		sysfs->seqnum_fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (sysfs->state_dir)
-		(void)present_has(&sysfs->present, sysfs->state_dir, 0);
+		(void)boot_devices_has(&sysfs->present, sysfs->state_dir, 0);
 }
 
 void sysfs_done(struct sysfs *sysfs)
 {
-	present_done(&sysfs->present);
+	boot_devices_done(&sysfs->present);
 	closep(&sysfs->seqnum_fd);
 	sysfs->seqnum_fd = -EBADF;
 }

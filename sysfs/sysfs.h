@@ -34,7 +34,7 @@ struct sysfs {
 	/* All links of devices are made: a device without `physfn` is no virtual function. */
 	bool settled;
 	int seqnum_fd; /* of kernel/uevent_seqnum, for sysfs_device_announced(); -EBADF: not open */
-	struct present_list present;
+	struct boot_devices present;
 };
 
 struct sysfs_device {

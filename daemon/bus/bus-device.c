@@ -38,7 +38,7 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 	if (!v)
 		return -ENOMEM;
 	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));) {
-		v[n] = device_path(e);
+		v[n] = device_object_path(e);
 		if (v[n])
 			n++;
 	}
@@ -89,7 +89,7 @@ static int get_group(sd_bus *bus, const char *path, const char *interface, const
 	(void)error;
 	if (!e->field[FIELD_GROUP][0])
 		return sd_bus_message_append(reply, "o", "/");
-	group = group_path(e->field[FIELD_GROUP]);
+	group = group_object_path(e->field[FIELD_GROUP]);
 	return group ? sd_bus_message_append(reply, "o", group) : -ENOMEM;
 }
 

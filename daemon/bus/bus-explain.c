@@ -13,8 +13,8 @@
 /* Everybody may ask. */
 #define EXPLAINING_MAX 16U
 
-struct explaining {
-	struct explaining *next;
+struct bus_explain {
+	struct bus_explain *next;
 	struct service *service;
 	sd_bus_message *call;
 	char *bus, *name;
@@ -22,12 +22,12 @@ struct explaining {
 };
 
 /* Under way. */
-static struct explaining *all;
+static struct bus_explain *all;
 static unsigned running;
 
-static void free_explaining(struct explaining *x)
+static void free_explaining(struct bus_explain *x)
 {
-	struct explaining **at = &all;
+	struct bus_explain **at = &all;
 
 	while (*at && *at != x)
 		at = &(*at)->next;
@@ -45,13 +45,13 @@ static void free_explaining(struct explaining *x)
 static int work(FILE *out, struct task_note *note, void *arg)
 {
 	static struct explanation e; /* too large for a stack */
-	const struct explaining *x = arg;
-	struct surveying s;
+	const struct bus_explain *x = arg;
+	struct refresh_worker s;
 	struct sysfs_device *d;
-	int r = surveying_begin(&s, x->service, out, note);
+	int r = refresh_worker_begin(&s, x->service, out, note);
 
 	if (r >= 0)
-		r = surveying_find(&s, x->bus, x->name, &d);
+		r = refresh_worker_find_device(&s, x->bus, x->name, &d);
 	if (r >= 0)
 		r = explanation_make(&e, x->service->policy, d);
 	if (r >= 0)
@@ -63,7 +63,7 @@ static int work(FILE *out, struct task_note *note, void *arg)
 
 static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
-	struct explaining *x = userdata;
+	struct bus_explain *x = userdata;
 
 	(void)size;
 	(void)note;
@@ -81,9 +81,9 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	free_explaining(x);
 }
 
-int explaining_start(struct service *s, sd_bus_message *call, const char *bus, const char *name)
+int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, const char *name)
 {
-	struct explaining *x;
+	struct bus_explain *x;
 	int r = -ENOMEM;
 
 	if (running >= EXPLAINING_MAX)
@@ -107,12 +107,12 @@ int explaining_start(struct service *s, sd_bus_message *call, const char *bus, c
 	return 1;
 }
 
-bool explaining_busy(void)
+bool bus_explain_is_busy(void)
 {
 	return running > 0;
 }
 
-void explaining_stop(void)
+void bus_explain_stop(void)
 {
 	while (all)
 		free_explaining(all);

@@ -5,8 +5,8 @@
 #include "daemon/service.h"
 
 /* 1: the answer comes later; negative errno. */
-int explaining_start(struct service *s, sd_bus_message *call, const char *bus, const char *name);
+int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, const char *name);
 
-bool explaining_busy(void);
+bool bus_explain_is_busy(void);
 /* Those that are under way get no answer. */
-void explaining_stop(void);
+void bus_explain_stop(void);

@@ -35,7 +35,7 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		v[k] = group_path(group_id(groups_at(userdata, i)));
+		v[k] = group_object_path(group_id(groups_at(userdata, i)));
 		if (v[k])
 			k++;
 	}
@@ -52,7 +52,7 @@ static int append_members(sd_bus_message *reply, const struct group *g, bool blo
 
 		if (blockers && !group_is_blocked_by(g->members[i]))
 			continue;
-		path = device_path(g->members[i]);
+		path = device_object_path(g->members[i]);
 		r = path ? sd_bus_message_append(reply, "o", path) : -ENOMEM;
 	}
 	return r < 0 ? r : sd_bus_message_close_container(reply);

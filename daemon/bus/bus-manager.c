@@ -27,7 +27,7 @@ static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *
 	if (r >= 0)
 		r = sd_bus_message_open_container(reply, 'a', "(sssssso)");
 	for (size_t i = 0; r >= 0 && v[i]; i++) {
-		_cleanup_(freep) char *path = device_path(v[i]);
+		_cleanup_(freep) char *path = device_object_path(v[i]);
 		const char *const *f = v[i]->field;
 
 		r = !path ? -ENOMEM
@@ -53,7 +53,7 @@ struct question {
 static int answer_with_path(const struct question *q, sd_bus_error *error)
 {
 	const struct device_entry *e = devices_find(&q->service->devices, q->bus, q->name);
-	_cleanup_(freep) char *path = e ? device_path(e) : NULL;
+	_cleanup_(freep) char *path = e ? device_object_path(e) : NULL;
 
 	if (!e)
 		return sd_bus_error_setf(
@@ -90,7 +90,7 @@ static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *er
 		return -ENOMEM;
 	*q = own;
 	(void)sd_bus_message_ref(m);
-	r = survey_now(q->service, q->bus, q->name, looked, q, NULL);
+	r = refresh_device_now(q->service, q->bus, q->name, looked, q, NULL);
 	if (r < 0) {
 		(void)sd_bus_message_unref(m);
 		free(q);
@@ -109,7 +109,7 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
 	r = bus_check_device(userdata, bus, name, error);
 	if (r < 0)
 		return r;
-	return explaining_start(userdata, m, bus, name);
+	return bus_explain_start(userdata, m, bus, name);
 }
 
 static int act_on_one(sd_bus_message *m, void *userdata, enum operation_kind kind, sd_bus_error *error)
@@ -148,8 +148,8 @@ static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 /* File names may be of any bytes, and so may what is quoted from files. */
 static int append_error(sd_bus_message *m, const struct policy_error *e)
 {
-	_cleanup_(freep) char *file = text_utf8(e->file, strlen(e->file)),
-			      *text = text_utf8(e->text, strlen(e->text));
+	_cleanup_(freep) char *file = utf8_from_bytes(e->file, strlen(e->file)),
+			      *text = utf8_from_bytes(e->text, strlen(e->text));
 
 	return file && text ? sd_bus_message_append(m, "(sus)", file, (uint32_t)e->line, text) : -ENOMEM;
 }
@@ -211,7 +211,7 @@ static int append_hold(sd_bus_message *reply, const struct service *s)
 	line = line_of(text, "HOLD");
 	if (!line)
 		line = "the guard does not say";
-	hold = text_utf8(line, strcspn(line, "\n"));
+	hold = utf8_from_bytes(line, strcspn(line, "\n"));
 	return hold ? sd_bus_message_append(reply, "s", hold) : -ENOMEM;
 }
 

@@ -23,7 +23,7 @@ static const char *const properties[FIELD_COUNT] = {
 	[FIELD_GROUP] = "Group",
 };
 
-char *device_path(const struct device_entry *e)
+char *device_object_path(const struct device_entry *e)
 {
 	char *path;
 
@@ -32,7 +32,7 @@ char *device_path(const struct device_entry *e)
 	return path;
 }
 
-char *group_path(const char *group)
+char *group_object_path(const char *group)
 {
 	char *path;
 
@@ -43,7 +43,7 @@ char *group_path(const char *group)
 static void failed(int r)
 {
 	if (r < 0)
-		say(LOG_WARNING, "cannot signal a change: %s", strerror(-r));
+		log_service(LOG_WARNING, "cannot signal a change: %s", strerror(-r));
 }
 
 /* What depends on the decision, and on who won the first probe, is worth a signal of its own. */
@@ -59,17 +59,17 @@ static void announce_bus(struct service *s, const char *bus, unsigned others)
 	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
 		if (streq(e->field[FIELD_BUS], bus) && others-- == 0)
 			return;
-	announce_manager(s, "Buses");
+	signal_manager_changed(s, "Buses");
 }
 
-void announce_added(struct service *s, const struct device_entry *e)
+void signal_device_added(struct service *s, const struct device_entry *e)
 {
 	_cleanup_(freep) char *path = NULL;
 
 	groups_touch(s, e->field[FIELD_GROUP], true);
 	if (!s->announced)
 		return;
-	path = device_path(e);
+	path = device_object_path(e);
 	if (!path)
 		return;
 	failed(sd_bus_emit_object_added(s->bus, path));
@@ -78,7 +78,7 @@ void announce_added(struct service *s, const struct device_entry *e)
 		announce_decided(s, e, path);
 }
 
-void announce_changed(struct service *s, const struct device_entry *e, uint32_t changed, const char *group)
+void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed, const char *group)
 {
 	_cleanup_(freep) char *path = NULL;
 	const char *names[FIELD_COUNT + 1] = {};
@@ -95,7 +95,7 @@ void announce_changed(struct service *s, const struct device_entry *e, uint32_t 
 			names[n++] = properties[i];
 	if (!s->announced || n == 0)
 		return;
-	path = device_path(e);
+	path = device_object_path(e);
 	if (!path)
 		return;
 	failed(sd_bus_emit_properties_changed_strv(
@@ -105,10 +105,10 @@ void announce_changed(struct service *s, const struct device_entry *e, uint32_t 
 		announce_decided(s, e, path);
 }
 
-void announce_removed(struct service *s, struct device_entry *e)
+void signal_device_removed(struct service *s, struct device_entry *e)
 {
 	/* Not of one that nobody was told of, since nothing but its name was ever known. */
-	_cleanup_(freep) char *path = s->announced && e->seq > 0 ? device_path(e) : NULL;
+	_cleanup_(freep) char *path = s->announced && e->seq > 0 ? device_object_path(e) : NULL;
 	char group[32], bus[64];
 
 	/* While it can still be found: what is removed is looked up. */
@@ -116,7 +116,7 @@ void announce_removed(struct service *s, struct device_entry *e)
 		failed(sd_bus_emit_object_removed(s->bus, path));
 	text_copy(group, sizeof(group), e->field[FIELD_GROUP]);
 	text_copy(bus, sizeof(bus), e->field[FIELD_BUS]);
-	overrides_forget(s, e);
+	watch_override_remove(s, e);
 	devices_remove(&s->devices, e);
 	groups_touch(s, group, true);
 	if (s->announced)
@@ -125,7 +125,7 @@ void announce_removed(struct service *s, struct device_entry *e)
 
 static void announce_group(struct service *s, const char *id, bool existed, bool exists, bool members)
 {
-	_cleanup_(freep) char *path = s->announced ? group_path(id) : NULL;
+	_cleanup_(freep) char *path = s->announced ? group_object_path(id) : NULL;
 
 	if (!path)
 		return;
@@ -142,12 +142,12 @@ static void announce_group(struct service *s, const char *id, bool existed, bool
 			"org.freedesktop.DBus.Peer", NULL));
 }
 
-void announce_groups(struct service *s)
+void signal_groups_changed(struct service *s)
 {
 	groups_touched(s, announce_group);
 }
 
-void announce_policy(struct service *s)
+void signal_policy_reloaded(struct service *s)
 {
 	if (!s->announced)
 		return;
@@ -157,7 +157,7 @@ void announce_policy(struct service *s)
 		(uint32_t)s->policy->n_errors));
 }
 
-void announce_manager(struct service *s, const char *property)
+void signal_manager_changed(struct service *s, const char *property)
 {
 	if (s->announced)
 		failed(sd_bus_emit_properties_changed(s->bus, BUS_PATH, MANAGER_INTERFACE, property, NULL));

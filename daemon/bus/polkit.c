@@ -43,7 +43,7 @@ static const struct listed {
 	{ "org.freedesktop.DBus.Peer", "GetMachineId", OPEN },
 };
 
-struct authorization {
+struct polkit_authorization {
 	struct service *service;
 	sd_bus_message *call;
 	char *bus, *name, *driver;
@@ -65,7 +65,7 @@ static const struct listed *find(sd_bus_message *m)
 	return NULL;
 }
 
-int authorize_filter(sd_bus_message *m, void *userdata, sd_bus_error *error)
+int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	const char *interface = sd_bus_message_get_interface(m);
 
@@ -80,7 +80,7 @@ int authorize_filter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		interface ? interface : "(no interface)", sd_bus_message_get_member(m));
 }
 
-struct authorization *authorization_free(struct authorization *a)
+struct polkit_authorization *polkit_authorization_free(struct polkit_authorization *a)
 {
 	if (!a)
 		return NULL;
@@ -94,7 +94,7 @@ struct authorization *authorization_free(struct authorization *a)
 }
 
 /* The last thing that happens to an authorization. */
-static void answer(struct authorization *a, const sd_bus_error *error)
+static void answer(struct polkit_authorization *a, const sd_bus_error *error)
 {
 	void (*done)(void *userdata, const sd_bus_error *error) = a->done;
 	void *userdata = a->userdata;
@@ -103,7 +103,7 @@ static void answer(struct authorization *a, const sd_bus_error *error)
 	done(userdata, error);
 }
 
-static void _printf_(3, 4) refuse(struct authorization *a, const char *name, const char *format, ...)
+static void _printf_(3, 4) refuse(struct polkit_authorization *a, const char *name, const char *format, ...)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	va_list ap;
@@ -116,7 +116,7 @@ static void _printf_(3, 4) refuse(struct authorization *a, const char *name, con
 }
 
 /* Rules of polkit's compare strings, so each is always there. */
-static int append_details(sd_bus_message *m, const struct authorization *a)
+static int append_details(sd_bus_message *m, const struct polkit_authorization *a)
 {
 	bool is_force = streq(a->action, ACTION_FORCE);
 	int r = sd_bus_message_append(m, "{ss}{ss}{ss}", "bus", a->bus ? a->bus : "", "name",
@@ -133,7 +133,7 @@ static int append_details(sd_bus_message *m, const struct authorization *a)
 
 static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
-static int ask_polkit(struct authorization *a, const char *action)
+static int ask_polkit(struct polkit_authorization *a, const char *action)
 {
 	bool interactive = sd_bus_message_get_allow_interactive_authorization(a->call) > 0;
 	sd_bus_message *m = NULL;
@@ -165,14 +165,14 @@ static int ask_polkit(struct authorization *a, const char *action)
 
 static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct authorization *a = userdata;
+	struct polkit_authorization *a = userdata;
 	const sd_bus_error *failure = sd_bus_message_get_error(m);
 	int authorized, challenge, r;
 
 	(void)error;
 	if (failure) {
 		/* There is none, or it cannot tell: only root may, and this is not root. */
-		say(LOG_DEBUG, "polkit: %s: %s", failure->name, failure->message);
+		log_service(LOG_DEBUG, "polkit: %s: %s", failure->name, failure->message);
 		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "only root may do this: polkit cannot be asked (%s)",
 			failure->message ? failure->message : failure->name);
 		return 1;
@@ -199,7 +199,7 @@ static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct authorization *a = userdata;
+	struct polkit_authorization *a = userdata;
 	uint32_t uid;
 
 	(void)error;
@@ -211,7 +211,7 @@ static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 1;
 }
 
-void authorization_ask(struct authorization *a)
+void polkit_authorization_ask(struct polkit_authorization *a)
 {
 	int r = ask_polkit(a, find(a->call)->action);
 
@@ -225,12 +225,12 @@ static int copy(const char *s, char **ret)
 	return s && !*ret ? -ENOMEM : 0;
 }
 
-int authorize_start(struct service *s, sd_bus_message *call, const struct authorization_details *details,
+int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
 	void (*done)(void *userdata, const sd_bus_error *error),
-	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct authorization **ret)
+	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct polkit_authorization **ret)
 {
 	const struct listed *listed = find(call);
-	struct authorization *a;
+	struct polkit_authorization *a;
 	int r;
 
 	/* Nobody asks for what needs no leave: that would be a mistake in the list. */
@@ -255,7 +255,7 @@ int authorize_start(struct service *s, sd_bus_message *call, const struct author
 			"/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser", on_uid, a,
 			"s", sd_bus_message_get_sender(call));
 	if (r < 0) {
-		authorization_free(a);
+		polkit_authorization_free(a);
 		return r;
 	}
 	*ret = a;

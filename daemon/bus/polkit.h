@@ -10,11 +10,11 @@
 /*
  * For sd_bus_add_filter(): a call of a method of ours that is not in the list goes no further.
  */
-int authorize_filter(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
-struct authorization;
+struct polkit_authorization;
 
-struct authorization_details {
+struct polkit_details {
 	const char *bus, *name, *driver; /* NULL: the call is about no such thing */
 	bool force;			 /* .force is asked for, too */
 };
@@ -23,15 +23,15 @@ struct authorization_details {
  * Who sends this call? known(userdata, uid, is_root); then authorization_ask() is next, or
  * authorization_free(). done(userdata, error): nobody can tell, so no.
  */
-int authorize_start(struct service *s, sd_bus_message *call, const struct authorization_details *details,
+int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
 	void (*done)(void *userdata, const sd_bus_error *error),
-	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct authorization **ret);
+	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct polkit_authorization **ret);
 
 /*
  * May somebody who is not root make the call? done(userdata, NULL): yes; else the error is the answer.
  * Without polkit on the bus the answer is no. A person may be asked for a password, if the call allows it.
  */
-void authorization_ask(struct authorization *a);
+void polkit_authorization_ask(struct polkit_authorization *a);
 
 /* done is not called any more. NULL is fine. */
-struct authorization *authorization_free(struct authorization *a);
+struct polkit_authorization *polkit_authorization_free(struct polkit_authorization *a);

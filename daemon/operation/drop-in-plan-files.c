@@ -6,16 +6,16 @@
 #include <sys/stat.h>
 
 /* The name, path or id by which rules of a kind know the device; NULL: it has no such thing. */
-static const char *value_of(struct work *w, enum by by)
+static const char *value_of(struct work *w, enum drop_in_key by)
 {
 	struct device *d = &w->device->device;
 
 	switch (by) {
-	case BY_NAME:
+	case KEY_NAME:
 		return w->device->name;
-	case BY_PATH:
+	case KEY_PATH:
 		return device_text(d, FACT_PATH);
-	case BY_ID:
+	case KEY_ID:
 		return device_text(d, FACT_ID);
 	case BY_COUNT:
 		break;
@@ -24,9 +24,9 @@ static const char *value_of(struct work *w, enum by by)
 }
 
 /* Where the file of a kind is, or would be: 0; -ENOENT: nowhere; -ENAMETOOLONG. */
-static int path_of(struct work *w, enum by by, bool runtime, char path[PATH_MAX])
+static int path_of(struct work *w, enum drop_in_key by, bool runtime, char path[PATH_MAX])
 {
-	const struct planning *p = w->planning;
+	const struct drop_in_plan_work *p = w->planning;
 	const char *value = value_of(w, by), *dir = drop_in_dir(p->service->settings, runtime);
 
 	path[0] = '\0';
@@ -37,9 +37,9 @@ static int path_of(struct work *w, enum by by, bool runtime, char path[PATH_MAX]
  * Takes the file of a kind into the plan, with what it is to be; NULL: it is to go. 1: in the plan; 0: there
  * is none that could go; -EEXIST: what is at the path is not a file of set's; other negative errno.
  */
-static int add(struct work *w, enum by by, bool runtime, char *after, char path[PATH_MAX])
+static int add(struct work *w, enum drop_in_key by, bool runtime, char *after, char path[PATH_MAX])
 {
-	struct plan_file f = { .after = after };
+	struct drop_in_plan_file f = { .after = after };
 	int r = path_of(w, by, runtime, path);
 
 	if (r >= 0)
@@ -62,16 +62,16 @@ static int add(struct work *w, enum by by, bool runtime, char *after, char path[
  * also those until the next boot, when it is to last. One for an id may be about other devices; it goes only
  * if the new one is about the same.
  */
-static int add_superseded(struct work *w, enum by by)
+static int add_superseded(struct work *w, enum drop_in_key by)
 {
 	const bool lasts = !w->planning->options->runtime;
 	char path[PATH_MAX];
 
 	for (unsigned runtime = !lasts; runtime <= 1; runtime++)
-		for (enum by other = BY_NAME; other < BY_COUNT; other++) {
+		for (enum drop_in_key other = KEY_NAME; other < BY_COUNT; other++) {
 			int r;
 
-			if ((other == by && runtime == !lasts) || (other == BY_ID && by != BY_ID))
+			if ((other == by && runtime == !lasts) || (other == KEY_ID && by != KEY_ID))
 				continue;
 			r = add(w, other, runtime, NULL, path);
 			/* What is not ours stays, and should it beat the new rule, the check says so. */
@@ -95,7 +95,7 @@ static int check_hidden(struct work *w, const char *path)
 		if (streq(other, path))
 			return 0;
 		if (lstat(other, &st) >= 0)
-			return planning_refuse(w, ERROR_SHADOWED,
+			return drop_in_plan_refuse(w, ERROR_SHADOWED,
 				"%s hides %s, which the rule would be written to; remove it first", other,
 				path);
 	}
@@ -104,16 +104,16 @@ static int check_hidden(struct work *w, const char *path)
 
 static int refuse_file(struct work *w, const char *path)
 {
-	return planning_refuse(w, ERROR_POLICY_INVALID,
+	return drop_in_plan_refuse(w, ERROR_POLICY_INVALID,
 		"%s is not a file that set has written; give it another name, or remove it", path);
 }
 
-bool planning_is_of_set(struct work *w, const char *file, enum by *ret_by, bool *ret_runtime)
+bool drop_in_plan_is_of_set(struct work *w, const char *file, enum drop_in_key *ret_by, bool *ret_runtime)
 {
 	char path[PATH_MAX];
 
 	for (unsigned runtime = 0; runtime <= 1; runtime++)
-		for (enum by by = BY_NAME; by < BY_COUNT; by++) {
+		for (enum drop_in_key by = KEY_NAME; by < BY_COUNT; by++) {
 			_cleanup_(freep) char *text = NULL;
 
 			if (path_of(w, by, runtime, path) < 0 || !streq(path, file))
@@ -147,24 +147,24 @@ static int other_with_id(struct work *w, char *buf, size_t size)
 	return 0;
 }
 
-int planning_set(struct work *w)
+int drop_in_plan_set(struct work *w)
 {
-	const struct planning *p = w->planning;
-	enum by by = p->options->by;
+	const struct drop_in_plan_work *p = w->planning;
+	enum drop_in_key by = p->options->by;
 	const char *value = value_of(w, by);
 	char *text, other[512], path[PATH_MAX];
 	int r;
 
 	if (!value)
-		return planning_refuse(w, ERROR_INVALID,
+		return drop_in_plan_refuse(w, ERROR_INVALID,
 			"%s %s cannot be named by its %s: only PCI devices can", p->bus, p->name,
-			by == BY_ID ? "id" : "path");
-	if (by == BY_ID && !p->options->force) {
+			by == KEY_ID ? "id" : "path");
+	if (by == KEY_ID && !p->options->force) {
 		r = other_with_id(w, other, sizeof(other));
 		if (r < 0)
 			return r;
 		if (r > 0)
-			return planning_refuse(w, ERROR_INVALID,
+			return drop_in_plan_refuse(w, ERROR_INVALID,
 				"a rule for the id of %s %s catches %s, too; that needs force", p->bus,
 				p->name, other);
 	}
@@ -173,7 +173,7 @@ int planning_set(struct work *w)
 		return -ENOMEM;
 	r = add(w, by, p->options->runtime, text, path);
 	if (r == -ENAMETOOLONG)
-		return planning_refuse(
+		return drop_in_plan_refuse(
 			w, ERROR_INVALID, "the name of %s %s is too long for a policy file", p->bus, p->name);
 	if (r == -EEXIST)
 		return refuse_file(w, path);
@@ -182,12 +182,12 @@ int planning_set(struct work *w)
 	return r != 0 ? r : add_superseded(w, by);
 }
 
-int planning_clear(struct work *w)
+int drop_in_plan_clear(struct work *w)
 {
-	const struct planning *p = w->planning;
+	const struct drop_in_plan_work *p = w->planning;
 	char other[512], path[PATH_MAX], not_ours[PATH_MAX] = "";
 
-	for (enum by by = BY_NAME; by < BY_COUNT; by++) {
+	for (enum drop_in_key by = KEY_NAME; by < BY_COUNT; by++) {
 		int r;
 
 		if ((p->options->given & OPTION_BY) && by != p->options->by)
@@ -197,13 +197,13 @@ int planning_clear(struct work *w)
 			text_copy(not_ours, sizeof(not_ours), path);
 		else if (r < 0 && r != -ENAMETOOLONG)
 			return r;
-		if (r <= 0 || by != BY_ID || p->options->force)
+		if (r <= 0 || by != KEY_ID || p->options->force)
 			continue;
 		r = other_with_id(w, other, sizeof(other));
 		if (r < 0)
 			return r;
 		if (r > 0)
-			return planning_refuse(
+			return drop_in_plan_refuse(
 				w, ERROR_INVALID, "%s is for %s, too; that needs force", path, other);
 	}
 	return w->plan.n == 0 && not_ours[0] ? refuse_file(w, not_ours) : 0;

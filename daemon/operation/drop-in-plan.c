@@ -8,7 +8,7 @@
 
 #include <stdarg.h>
 
-int planning_refuse(struct work *w, const char *name, const char *format, ...)
+int drop_in_plan_refuse(struct work *w, const char *name, const char *format, ...)
 {
 	_cleanup_(freep) char *text = NULL;
 	va_list ap;
@@ -19,7 +19,7 @@ int planning_refuse(struct work *w, const char *name, const char *format, ...)
 	va_end(ap);
 	(void)fputs(name, w->out);
 	(void)fputc('\0', w->out);
-	text_put_utf8(w->out, text ? text : name);
+	utf8_write(w->out, text ? text : name);
 	(void)fputc('\0', w->out);
 	return 1;
 }
@@ -39,12 +39,12 @@ static int load_staged(struct work *w, const char *dir, struct policy **ret)
 /* The parser has the last word on what was written, and has to have understood what was meant. */
 static int check_text(struct work *w, const struct policy *policy, const char *path)
 {
-	const struct planning *p = w->planning;
+	const struct drop_in_plan_work *p = w->planning;
 	const struct rule *rule = NULL;
 
 	for (size_t i = 0; i < policy->n_errors; i++)
 		if (streq(policy->errors[i].file, path))
-			return planning_refuse(w, ERROR_INVALID, "%s", policy->errors[i].text);
+			return drop_in_plan_refuse(w, ERROR_INVALID, "%s", policy->errors[i].text);
 	for (size_t i = 0; i < policy->n_rules && !rule; i++)
 		if (streq(policy->rules[i]->file, path))
 			rule = policy->rules[i];
@@ -53,7 +53,7 @@ static int check_text(struct work *w, const struct policy *policy, const char *p
 			!(rule->module && streq(rule->module, p->options->module))) ||
 		(rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED &&
 			!streq(rule->group_driver.name, p->options->group)))
-		return planning_refuse(
+		return drop_in_plan_refuse(
 			w, ERROR_INVALID, "%s cannot be written down in a policy file", p->driver);
 	return 0;
 }
@@ -62,11 +62,11 @@ static int check_text(struct work *w, const struct policy *policy, const char *p
 static bool way_out(struct work *w, const char *file, char *buf, size_t size)
 {
 	bool runtime;
-	enum by by;
+	enum drop_in_key by;
 
-	if (!planning_is_of_set(w, file, &by, &runtime))
+	if (!drop_in_plan_is_of_set(w, file, &by, &runtime))
 		return false;
-	(void)snprintf(buf, size, "set wrote, too; clear with by=%s%s removes it", by_to_string(by),
+	(void)snprintf(buf, size, "set wrote, too; clear with by=%s%s removes it", drop_in_key_to_string(by),
 		runtime ? " and runtime" : "");
 	return true;
 }
@@ -74,7 +74,7 @@ static bool way_out(struct work *w, const char *file, char *buf, size_t size)
 /* With the plan in force: does the new rule decide, or what does? */
 static int check_decision(struct work *w, const char *dir)
 {
-	const struct planning *p = w->planning;
+	const struct drop_in_plan_work *p = w->planning;
 	struct decision decision;
 	struct policy *policy;
 	char path[PATH_MAX], way[128] = "";
@@ -84,8 +84,8 @@ static int check_decision(struct work *w, const char *dir)
 		return r;
 	policy_decide_own(policy, &w->device->device, &decision);
 	if (!p->driver) {
-		if (plan_is_empty(&w->plan) && decision.rule)
-			return planning_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] decides, which %s",
+		if (drop_in_plan_is_empty(&w->plan) && decision.rule)
+			return drop_in_plan_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] decides, which %s",
 				decision.rule->file, decision.rule->line, decision.rule->label,
 				way_out(w, decision.rule->file, way, sizeof(way))
 					? way
@@ -98,9 +98,9 @@ static int check_decision(struct work *w, const char *dir)
 	if (r != 0)
 		return r;
 	if (!decision.rule)
-		return planning_refuse(w, ERROR_INVALID, "the rule would not match %s %s", p->bus, p->name);
+		return drop_in_plan_refuse(w, ERROR_INVALID, "the rule would not match %s %s", p->bus, p->name);
 	if (!streq(decision.rule->file, path))
-		return planning_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] comes first%s%s%s",
+		return drop_in_plan_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] comes first%s%s%s",
 			decision.rule->file, decision.rule->line, decision.rule->label,
 			decision.kind == DECISION_UNKNOWN ? ", and may match once the device can be read"
 							  : "",
@@ -112,28 +112,28 @@ static void put_plan(struct work *w)
 {
 	(void)fputc('\0', w->out);
 	for (size_t i = 0; i < w->plan.n; i++) {
-		const struct plan_file *f = &w->plan.files[i];
+		const struct drop_in_plan_file *f = &w->plan.files[i];
 
 		(void)fprintf(w->out, "%s%c%c%s%c%c%s%c", f->path, 0, f->before ? '+' : '-',
 			f->before ? f->before : "", 0, f->after ? '+' : '-', f->after ? f->after : "", 0);
 	}
 }
 
-int planning_work(FILE *out, struct task_note *note, void *arg)
+int drop_in_plan_work(FILE *out, struct task_note *note, void *arg)
 {
-	const struct planning *p = arg;
+	const struct drop_in_plan_work *p = arg;
 	struct work w = { .planning = p, .out = out };
 	char dir[PATH_MAX];
-	int r = surveying_begin(&w.surveying, p->service, out, note);
+	int r = refresh_worker_begin(&w.surveying, p->service, out, note);
 
 	if (r >= 0)
-		r = surveying_find(&w.surveying, p->bus, p->name, &w.device);
+		r = refresh_worker_find_device(&w.surveying, p->bus, p->name, &w.device);
 	if (r == -ENODEV)
-		r = planning_refuse(&w, ERROR_NO_SUCH_DEVICE, "%s %s has gone", p->bus, p->name);
+		r = drop_in_plan_refuse(&w, ERROR_NO_SUCH_DEVICE, "%s %s has gone", p->bus, p->name);
 	else if (r >= 0)
-		r = p->driver ? planning_set(&w) : planning_clear(&w);
+		r = p->driver ? drop_in_plan_set(&w) : drop_in_plan_clear(&w);
 	if (r == 0 && p->driver && w.plan.n == 0)
-		r = planning_refuse(&w, ERROR_INVALID, "there is no directory for such rules");
+		r = drop_in_plan_refuse(&w, ERROR_INVALID, "there is no directory for such rules");
 	if (r != 0)
 		return r < 0 ? r : 0;
 
@@ -144,7 +144,7 @@ int planning_work(FILE *out, struct task_note *note, void *arg)
 		r = path_printf(dir, sizeof(dir), "%s/staging/look-%d", p->service->settings->state_dir,
 			(int)getpid());
 	if (r >= 0)
-		r = plan_stage(&w.plan, p->service->settings, dir);
+		r = drop_in_plan_stage(&w.plan, p->service->settings, dir);
 	if (r >= 0)
 		r = check_decision(&w, dir);
 	if (!p->staging || r != 0)
@@ -171,10 +171,10 @@ static int take(const char **at, const char *end, char **ret, bool optional)
 	return 0;
 }
 
-int planning_read(const char *out, size_t size, struct plan *ret, sd_bus_error *error)
+int drop_in_plan_read(const char *out, size_t size, struct drop_in_plan *ret, sd_bus_error *error)
 {
 	const char *at = out, *end = out + size;
-	struct plan plan = {};
+	struct drop_in_plan plan = {};
 	int r = 0;
 
 	if (size == 0 || !memchr(out, '\0', size))
@@ -182,7 +182,7 @@ int planning_read(const char *out, size_t size, struct plan *ret, sd_bus_error *
 	if (*out)
 		return sd_bus_error_set(error, out, out + strlen(out) + 1);
 	for (at++; r >= 0 && at < end && plan.n < PLAN_FILES_MAX; plan.n++) {
-		struct plan_file *f = &plan.files[plan.n];
+		struct drop_in_plan_file *f = &plan.files[plan.n];
 
 		r = take(&at, end, &f->path, false);
 		if (r >= 0)
@@ -191,7 +191,7 @@ int planning_read(const char *out, size_t size, struct plan *ret, sd_bus_error *
 			r = take(&at, end, &f->after, true);
 	}
 	if (r < 0) {
-		plan_done(&plan);
+		drop_in_plan_done(&plan);
 		return r;
 	}
 	*ret = plan;

@@ -8,7 +8,7 @@
 #include "daemon/operation/drop-in.h"
 #include "daemon/task.h"
 
-struct planning {
+struct drop_in_plan_work {
 	const struct service *service;
 	const char *bus, *name;
 	const char *driver; /* NULL: clear */
@@ -17,7 +17,7 @@ struct planning {
 };
 
 /* For task_fork(), with a struct planning as argument. */
-int planning_work(FILE *out, struct task_note *note, void *arg);
+int drop_in_plan_work(FILE *out, struct task_note *note, void *arg);
 
 /* What it wrote: 0 and the plan, or negative errno and the error. */
-int planning_read(const char *out, size_t size, struct plan *ret, sd_bus_error *error);
+int drop_in_plan_read(const char *out, size_t size, struct drop_in_plan *ret, sd_bus_error *error);

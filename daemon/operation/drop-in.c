@@ -16,14 +16,14 @@
 #define TEMPORARY_PREFIX ".set-"
 #define TEMPORARY TEMPORARY_PREFIX "XXXXXX"
 
-void plan_done(struct plan *plan)
+void drop_in_plan_done(struct drop_in_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
 		free(plan->files[i].path);
 		free(plan->files[i].before);
 		free(plan->files[i].after);
 	}
-	*plan = (struct plan){};
+	*plan = (struct drop_in_plan){};
 }
 
 static bool same(const char *a, const char *b)
@@ -31,7 +31,7 @@ static bool same(const char *a, const char *b)
 	return a && b ? streq(a, b) : a == b;
 }
 
-bool plan_is_empty(const struct plan *plan)
+bool drop_in_plan_is_empty(const struct drop_in_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++)
 		if (!same(plan->files[i].before, plan->files[i].after))
@@ -39,7 +39,7 @@ bool plan_is_empty(const struct plan *plan)
 	return true;
 }
 
-bool plans_meet(const struct plan *a, const struct plan *b)
+bool drop_in_plans_meet(const struct drop_in_plan *a, const struct drop_in_plan *b)
 {
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < b->n; k++)
@@ -48,7 +48,7 @@ bool plans_meet(const struct plan *a, const struct plan *b)
 	return false;
 }
 
-void plan_reverse(struct plan *plan)
+void drop_in_plan_reverse(struct drop_in_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
 		char *before = plan->files[i].before;
@@ -104,7 +104,7 @@ static int put(const char *path, const char *text)
 	return r < 0 ? r : sync_dir(path);
 }
 
-static int carry_out(const struct plan_file *f)
+static int carry_out(const struct drop_in_plan_file *f)
 {
 	char dir[PATH_MAX];
 
@@ -144,7 +144,7 @@ static int wait_for_writers(const char *state_dir, uint64_t usec)
 	return 0; /* with the file open until the process ends */
 }
 
-int plan_carry_out(const struct plan *plan, const struct settings *settings, uint64_t usec)
+int drop_in_plan_carry_out(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec)
 {
 	int r = wait_for_writers(settings->state_dir, usec);
 
@@ -156,7 +156,7 @@ int plan_carry_out(const struct plan *plan, const struct settings *settings, uin
 			continue;
 		/* As it was; the one that failed may have got half-way. */
 		for (size_t k = 0; k <= i; k++) {
-			const struct plan_file back = { .path = plan->files[k].path,
+			const struct drop_in_plan_file back = { .path = plan->files[k].path,
 				.before = plan->files[k].after,
 				.after = plan->files[k].before };
 
@@ -182,7 +182,7 @@ static int stage_removal(const struct settings *settings, const char *path, cons
 	return symlink(next ? next : "/dev/null", staged) < 0 ? negative_errno() : 0;
 }
 
-int plan_stage(const struct plan *plan, const struct settings *settings, const char *dir)
+int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir)
 {
 	char path[PATH_MAX], parent[PATH_MAX];
 
@@ -191,7 +191,7 @@ int plan_stage(const struct plan *plan, const struct settings *settings, const c
 	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) || mkdir(dir, 0700) < 0)
 		return negative_errno();
 	for (size_t i = 0; i < plan->n; i++) {
-		const struct plan_file *f = &plan->files[i];
+		const struct drop_in_plan_file *f = &plan->files[i];
 		_cleanup_(closep) int fd = -EBADF;
 		int r;
 
@@ -268,9 +268,9 @@ const char *drop_in_dir(const struct settings *settings, bool runtime)
 }
 
 int drop_in_path(
-	const char *dir, bool runtime, enum by by, const char *bus, const char *value, char *buf, size_t size)
+	const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value, char *buf, size_t size)
 {
-	static const char *const kind[] = { [BY_NAME] = "", [BY_PATH] = "path-", [BY_ID] = "id-" };
+	static const char *const kind[] = { [KEY_NAME] = "", [KEY_PATH] = "path-", [KEY_ID] = "id-" };
 	char b[256], v[256], name[PATH_MAX];
 
 	if (name_escape(bus, b, sizeof(b)) < 0 || name_escape(value, v, sizeof(v)) < 0 ||
@@ -333,9 +333,9 @@ static void put_label(FILE *f, const char *text)
 }
 
 char *drop_in_text(
-	const char *bus, enum by by, const char *value, const char *driver, const struct options *o)
+	const char *bus, enum drop_in_key by, const char *value, const char *driver, const struct options *o)
 {
-	static const char *const key[] = { [BY_NAME] = "Name", [BY_PATH] = "Path", [BY_ID] = "Id" };
+	static const char *const key[] = { [KEY_NAME] = "Name", [KEY_PATH] = "Path", [KEY_ID] = "Id" };
 	char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);

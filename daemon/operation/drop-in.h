@@ -11,32 +11,32 @@
 /* A file of each kind, lasting and until the next boot. */
 #define PLAN_FILES_MAX (2 * BY_COUNT)
 
-struct plan_file {
+struct drop_in_plan_file {
 	char *path;
 	char *before; /* NULL: it is not there */
 	char *after;  /* NULL: it shall not be there */
 };
 
-struct plan {
-	struct plan_file files[PLAN_FILES_MAX];
+struct drop_in_plan {
+	struct drop_in_plan_file files[PLAN_FILES_MAX];
 	size_t n;
 };
 
-void plan_done(struct plan *plan);
-bool plan_is_empty(const struct plan *plan) _pure_;
+void drop_in_plan_done(struct drop_in_plan *plan);
+bool drop_in_plan_is_empty(const struct drop_in_plan *plan) _pure_;
 /* Some file is in both. */
-bool plans_meet(const struct plan *a, const struct plan *b) _pure_;
+bool drop_in_plans_meet(const struct drop_in_plan *a, const struct drop_in_plan *b) _pure_;
 /* The way back. */
-void plan_reverse(struct plan *plan);
+void drop_in_plan_reverse(struct drop_in_plan *plan);
 
 /*
  * Writes and removes, new files first, each at once and for good, once no other writer is left, for which it
  * waits that long: 0 or negative errno, and nothing is changed. For a process that ends afterwards.
  */
-int plan_carry_out(const struct plan *plan, const struct settings *settings, uint64_t usec);
+int drop_in_plan_carry_out(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec);
 
 /* The plan as files of a directory that is put before those of the settings. 0 or negative errno. */
-int plan_stage(const struct plan *plan, const struct settings *settings, const char *dir);
+int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir);
 /* Removes a staging directory. */
 void staging_remove(const char *dir);
 
@@ -49,7 +49,7 @@ const char *drop_in_dir(const struct settings *settings, bool runtime);
 /*
  * DIR/NN-set-BUS-KEY.conf, for a device's name, path or id. 0 or -ENAMETOOLONG.
  */
-int drop_in_path(const char *dir, bool runtime, enum by by, const char *bus, const char *value, char *buf,
+int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value, char *buf,
 	size_t size);
 
 /*
@@ -60,4 +60,4 @@ int drop_in_read(const char *path, char **ret);
 
 /* The text of the rule; malloc()ed. NULL when out of memory. */
 char *drop_in_text(
-	const char *bus, enum by by, const char *value, const char *driver, const struct options *o);
+	const char *bus, enum drop_in_key by, const char *value, const char *driver, const struct options *o);

@@ -4,25 +4,25 @@
 #include "daemon/operation/operation-steps.h"
 
 /* One of the devices of ApplyAll. */
-struct one {
+struct bulk_item {
 	struct operation *operation;
 	char *bus, *name;
-	struct rebinding *rebinding;
+	struct rebind_job *rebind_job;
 	char state[16];
 };
 
-struct all {
-	struct one *v;
+struct bulk_operation {
+	struct bulk_item *v;
 	size_t n, begun, done;
 };
 
 /* Questions of one call that are asked at once: others' have their turn in between. */
 #define QUESTIONS_MAX 4U
 
-void applying_free(struct all *all)
+void bulk_operation_free(struct bulk_operation *all)
 {
 	for (size_t i = 0; all && i < all->n; i++) {
-		all->v[i].rebinding = rebinding_forget(all->v[i].rebinding);
+		all->v[i].rebind_job = rebind_job_forget(all->v[i].rebind_job);
 		free(all->v[i].bus);
 		free(all->v[i].name);
 	}
@@ -56,16 +56,16 @@ static void answer_all(struct operation *o)
 
 static int start_more(struct operation *o);
 
-static void one_done(void *userdata, const struct rebinding_result *result)
+static void one_done(void *userdata, const struct rebind_result *result)
 {
-	struct one *one = userdata;
+	struct bulk_item *one = userdata;
 	struct operation *o = one->operation;
 	int r = 0;
 
-	one->rebinding = NULL;
+	one->rebind_job = NULL;
 	text_copy(one->state, sizeof(one->state), result->state[0] ? result->state : "failed");
 	if (!o->options.dry_run)
-		survey_want(o->service, one->bus, one->name, TRIGGER_LOOK);
+		refresh_request(o->service, one->bus, one->name, REFRESH_ONLY);
 	if (++o->all->done == o->all->n)
 		answer_all(o);
 	else
@@ -74,20 +74,20 @@ static void one_done(void *userdata, const struct rebinding_result *result)
 		operation_fail_errno(o, r, "starting");
 }
 
-static int start_one(struct operation *o, struct one *one)
+static int start_one(struct operation *o, struct bulk_item *one)
 {
-	struct rebinding_order order = operation_order(o, one->bus, one->name);
+	struct rebind_request order = operation_order(o, one->bus, one->name);
 
 	order.dry_run = o->options.dry_run;
 	/* A machine has more devices than can be moved before the call is answered: the others go on after
 	 * that. */
 	order.patient = !order.dry_run;
-	return rebinding_start(o->service, &order, one_done, one, &one->rebinding);
+	return rebind_job_start(o->service, &order, one_done, one, &one->rebind_job);
 }
 
 static int start_more(struct operation *o)
 {
-	struct all *all = o->all;
+	struct bulk_operation *all = o->all;
 	int r = 0;
 
 	while (r >= 0 && all->begun < all->n &&
@@ -104,7 +104,7 @@ static bool is_to_be_applied(const struct device_entry *e)
 static int list_all(struct operation *o)
 {
 	_cleanup_(freep) struct device_entry **v = devices_sorted(&o->service->devices);
-	struct all *all = o->all = calloc(1, sizeof(*o->all));
+	struct bulk_operation *all = o->all = calloc(1, sizeof(*o->all));
 
 	if (!v || !all)
 		return -ENOMEM;
@@ -112,7 +112,7 @@ static int list_all(struct operation *o)
 	if (!all->v)
 		return -ENOMEM;
 	for (size_t i = 0; v[i]; i++) {
-		struct one *one = &all->v[all->n];
+		struct bulk_item *one = &all->v[all->n];
 
 		if (!is_to_be_applied(v[i]))
 			continue;
@@ -166,7 +166,7 @@ static bool is_its_turn(const struct operation *o)
 	return true;
 }
 
-void applying_run_waiting(struct service *s)
+void bulk_operations_run_waiting(struct service *s)
 {
 	for (struct operation *o = s->operations->first; o; o = o->next)
 		if (o->kind == OPERATION_APPLY_ALL && o->phase == PHASE_WAIT && is_its_turn(o)) {
@@ -176,7 +176,7 @@ void applying_run_waiting(struct service *s)
 		}
 }
 
-int applying_all(struct operation *o)
+int bulk_operation_start(struct operation *o)
 {
 	int r = sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - RESERVE_USEC,
 		10000, on_all_late, o);
@@ -216,19 +216,19 @@ static int on_reload_late(sd_event_source *source, uint64_t usec, void *userdata
 
 	(void)source;
 	(void)usec;
-	o->survey = survey_forget(o->survey);
+	o->survey = refresh_forget(o->survey);
 	reloaded(o);
 	return 0;
 }
 
-int applying_reload(struct operation *o)
+int reload_operation_start(struct operation *o)
 {
 	struct service *s = o->service;
 	int r = service_load_policy(s);
 
-	o->phase = PHASE_LOOK;
+	o->phase = PHASE_REFRESH;
 	if (r >= 0)
-		r = survey_all_now(s, TRIGGER_AGAIN, reloaded, o, &o->survey);
+		r = refresh_all_now(s, REFRESH_AND_RETRY, reloaded, o, &o->survey);
 	if (r < 0)
 		return r;
 	return sd_event_add_time(s->event, &o->timer, CLOCK_MONOTONIC, o->deadline, 10000, on_reload_late, o);

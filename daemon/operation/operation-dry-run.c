@@ -10,23 +10,23 @@
 /* Comes before whatever people call their files. */
 #define FIRST_FILE "/!.conf"
 
-void trying_leave_staging(struct operation *o)
+void dry_run_leave_staging(struct operation *o)
 {
 	if (o->staging)
 		staging_remove(o->staging);
 	free(TAKE_PTR(o->staging));
 }
 
-static int try(struct operation *o, void (*done)(void *userdata, const struct rebinding_result *result))
+static int try(struct operation *o, void (*done)(void *userdata, const struct rebind_result *result))
 {
-	struct rebinding_order order = operation_order(o, o->bus, o->name);
+	struct rebind_request order = operation_order(o, o->bus, o->name);
 
-	o->phase = PHASE_TRY;
+	o->phase = PHASE_DRY_RUN;
 	order.dry_run = true;
 	if (order.usec > TRY_USEC)
 		order.usec = TRY_USEC;
 	order.staging = o->staging;
-	return rebinding_start(o->service, &order, done, o, &o->rebinding);
+	return rebind_job_start(o->service, &order, done, o, &o->rebind_job);
 }
 
 static void go_on(struct operation *o)
@@ -34,7 +34,7 @@ static void go_on(struct operation *o)
 	if (o->options.dry_run)
 		operation_answer_state(o);
 	else
-		changing_write(o);
+		set_operation_write(o);
 }
 
 /* On whatever bus: a companion may be on another. */
@@ -69,12 +69,12 @@ static bool has_group_driver_to_try(const struct operation *o)
 	return !driver_is_registered(o->service, o->options.group);
 }
 
-static void group_tried(void *userdata, const struct rebinding_result *result)
+static void group_tried(void *userdata, const struct rebind_result *result)
 {
 	struct operation *o = userdata;
 
-	o->rebinding = NULL;
-	trying_leave_staging(o);
+	o->rebind_job = NULL;
+	dry_run_leave_staging(o);
 	/* Nothing else matters: it is not this device that gets the driver. */
 	if (streq(result->error, "NoSuchDriver"))
 		operation_fail(o, ERROR_NO_SUCH_DRIVER, "option group: %s", result->reason);
@@ -86,13 +86,13 @@ static void group_tried(void *userdata, const struct rebinding_result *result)
 static int try_group_driver(struct operation *o)
 {
 	const struct options none = {};
-	_cleanup_(freep) char *text = drop_in_text(o->bus, BY_NAME, o->name, o->options.group, &none);
+	_cleanup_(freep) char *text = drop_in_text(o->bus, KEY_NAME, o->name, o->options.group, &none);
 	char path[] = FIRST_FILE;
-	const struct plan plan = { .files = { { .path = path, .after = text } }, .n = 1 };
-	int r = text ? changing_name_staging(o) : -ENOMEM;
+	const struct drop_in_plan plan = { .files = { { .path = path, .after = text } }, .n = 1 };
+	int r = text ? operation_alloc_staging_path(o) : -ENOMEM;
 
 	if (r >= 0)
-		r = plan_stage(&plan, o->service->settings, o->staging);
+		r = drop_in_plan_stage(&plan, o->service->settings, o->staging);
 	return r < 0 ? r : try(o, group_tried);
 }
 
@@ -100,7 +100,7 @@ static void plan_tried(struct operation *o)
 {
 	int r;
 
-	trying_leave_staging(o);
+	dry_run_leave_staging(o);
 	if (!has_group_driver_to_try(o)) {
 		go_on(o);
 		return;
@@ -110,14 +110,14 @@ static void plan_tried(struct operation *o)
 		operation_fail_errno(o, r, "trying the driver for its group");
 }
 
-static void tried(void *userdata, const struct rebinding_result *result)
+static void tried(void *userdata, const struct rebind_result *result)
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 
-	o->rebinding = NULL;
+	o->rebind_job = NULL;
 	o->result = *result;
-	if (rebinding_error(result, &error) < 0)
+	if (rebind_result_error(result, &error) < 0)
 		operation_fail_with(o, &error);
 	else
 		plan_tried(o);
@@ -137,7 +137,7 @@ static bool needs_no_trial(const struct operation *o)
 	       !streq(e->field[FIELD_STATE], "stuck");
 }
 
-void trying_begin(struct operation *o)
+void dry_run_start(struct operation *o)
 {
 	int r;
 

@@ -18,9 +18,9 @@ static const struct known {
 	{ "dry-run", "b", OPTION_DRY_RUN },
 };
 
-const char *by_to_string(enum by by)
+const char *drop_in_key_to_string(enum drop_in_key by)
 {
-	static const char *const text[] = { [BY_NAME] = "name", [BY_PATH] = "path", [BY_ID] = "id" };
+	static const char *const text[] = { [KEY_NAME] = "name", [KEY_PATH] = "path", [KEY_ID] = "id" };
 
 	return text[by];
 }
@@ -62,8 +62,8 @@ static int take_text(struct options *o, const struct known *k, const char *value
 			}
 		return invalid(error, k->name, "no, safe or force");
 	case OPTION_BY:
-		for (enum by i = BY_NAME; i < BY_COUNT; i++)
-			if (streq(value, by_to_string(i))) {
+		for (enum drop_in_key i = KEY_NAME; i < BY_COUNT; i++)
+			if (streq(value, drop_in_key_to_string(i))) {
 				o->by = i;
 				return 0;
 			}

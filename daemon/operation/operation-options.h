@@ -6,10 +6,10 @@
 
 #include "policy/rule.h"
 
-enum by {
-	BY_NAME,
-	BY_PATH,
-	BY_ID,
+enum drop_in_key {
+	KEY_NAME,
+	KEY_PATH,
+	KEY_ID,
 	BY_COUNT,
 };
 
@@ -27,14 +27,14 @@ struct options {
 	unsigned given; /* enum call_option */
 	bool runtime, force, dry_run;
 	enum rebind rebind; /* REBIND_UNSET: not given */
-	enum by by;
+	enum drop_in_key by;
 	char group[DRIVER_NAME_MAX + 1], module[DRIVER_NAME_MAX + 1];
 };
 
 /* allowed: those that the method knows. 0, or negative errno with the error set. */
 int options_read(sd_bus_message *m, unsigned allowed, struct options *ret, sd_bus_error *error);
 
-const char *by_to_string(enum by by);
+const char *drop_in_key_to_string(enum drop_in_key by);
 
 /* May stand in a policy file as a value of one line: printable, with no blank at either end. */
 bool is_value(const char *s) _pure_;

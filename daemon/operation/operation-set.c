@@ -44,7 +44,7 @@ static void looked(void *userdata)
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 
 	o->survey = NULL;
-	if (rebinding_error(&o->result, &error) < 0)
+	if (rebind_result_error(&o->result, &error) < 0)
 		operation_fail_with(o, &error);
 	else
 		operation_answer_state(o);
@@ -55,10 +55,10 @@ static void look(struct operation *o)
 {
 	int r;
 
-	o->phase = PHASE_LOOK;
+	o->phase = PHASE_REFRESH;
 	r = arm(o, o->deadline);
 	if (r >= 0)
-		r = survey_now(o->service, o->bus, o->name, looked, o, &o->survey);
+		r = refresh_device_now(o->service, o->bus, o->name, looked, o, &o->survey);
 	if (r < 0)
 		looked(o);
 }
@@ -71,7 +71,7 @@ static int write_work(FILE *out, struct task_note *note, void *arg)
 
 	(void)out;
 	(void)note;
-	return plan_carry_out(&o->plan, o->service->settings, o->write_usec / 2);
+	return drop_in_plan_carry_out(&o->plan, o->service->settings, o->write_usec / 2);
 }
 
 static int start_writer(struct operation *o, uint64_t usec, task_done_t done)
@@ -85,7 +85,7 @@ static void load_policy(struct operation *o)
 	int r = service_load_policy(o->service);
 
 	if (r < 0)
-		say(LOG_ERR, "cannot read the policy again: %s", strerror(-r));
+		log_service(LOG_ERR, "cannot read the policy again: %s", strerror(-r));
 }
 
 static void restored(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
@@ -99,7 +99,7 @@ static void restored(void *userdata, int result, const char *out, size_t size, c
 	if (result != 0) {
 		size_t n = strlen(o->result.reason);
 
-		say(LOG_ERR, "%s: cannot be put back: %s", o->plan.files[0].path,
+		log_service(LOG_ERR, "%s: cannot be put back: %s", o->plan.files[0].path,
 			strerror(result > 0 ? result : -result));
 		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
 			"; and the policy file %s could not be put back", o->plan.files[0].path);
@@ -113,39 +113,39 @@ static void restore(struct operation *o)
 	int r;
 
 	o->phase = PHASE_RESTORE;
-	plan_reverse(&o->plan);
+	drop_in_plan_reverse(&o->plan);
 	r = start_writer(o, within(o, WRITE_USEC, RESERVE_USEC), restored);
 	if (r < 0)
 		restored(o, r, "", 0, NULL);
 }
 
-static void rebound(void *userdata, const struct rebinding_result *result)
+static void rebound(void *userdata, const struct rebind_result *result)
 {
 	struct operation *o = userdata;
 
-	o->rebinding = NULL;
+	o->rebind_job = NULL;
 	o->result = *result;
-	if (result->error[0] && !plan_is_empty(&o->plan))
+	if (result->error[0] && !drop_in_plan_is_empty(&o->plan))
 		restore(o);
 	else
 		look(o);
 }
 
-void changing_rebind(struct operation *o)
+void set_operation_rebind(struct operation *o)
 {
-	struct rebinding_order order = operation_order(o, o->bus, o->name);
-	struct rebinding_result failed = { .error = "Failed", .reason = "starting the enforcer failed" };
+	struct rebind_request order = operation_order(o, o->bus, o->name);
+	struct rebind_result failed = { .error = "Failed", .reason = "starting the enforcer failed" };
 	int r;
 
 	o->phase = PHASE_REBIND;
 	order.dry_run = o->options.dry_run;
-	if (!plan_is_empty(&o->plan))
+	if (!drop_in_plan_is_empty(&o->plan))
 		order.usec = operation_left(o, RESERVE_USEC + RESTORE_USEC);
-	r = rebinding_start(o->service, &order, rebound, o, &o->rebinding);
+	r = rebind_job_start(o->service, &order, rebound, o, &o->rebind_job);
 	if (r < 0)
 		rebound(o, &failed);
 	else
-		changing_run_waiting(o->service);
+		set_operations_run_waiting(o->service);
 }
 
 /* Writing. */
@@ -160,7 +160,7 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 	o->task = NULL;
 	if (result < 0) {
 		/* It was ended while it wrote: what it had done by then is taken back. */
-		o->result = (struct rebinding_result){ .error = "Stuck" };
+		o->result = (struct rebind_result){ .error = "Stuck" };
 		if (result != -ETIMEDOUT)
 			text_copy(o->result.error, sizeof(o->result.error), "Failed");
 		(void)snprintf(o->result.reason, sizeof(o->result.reason), "writing %s: %s",
@@ -179,7 +179,7 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 		return;
 	}
 	load_policy(o);
-	changing_rebind(o);
+	set_operation_rebind(o);
 }
 
 static void fail_late(struct operation *o)
@@ -187,13 +187,13 @@ static void fail_late(struct operation *o)
 	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
-void changing_write(struct operation *o)
+void set_operation_write(struct operation *o)
 {
 	int r;
 
 	o->phase = PHASE_WRITE;
-	if (plan_is_empty(&o->plan)) {
-		changing_rebind(o);
+	if (drop_in_plan_is_empty(&o->plan)) {
+		set_operation_rebind(o);
 		return;
 	}
 	if (operation_left(o, RESERVE_USEC + RESTORE_USEC) < WRITE_LEAST_USEC) {
@@ -219,7 +219,7 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 		operation_task_failed(o, result, "reading the device's files");
 		return;
 	}
-	r = planning_read(out, size, &o->plan, &error);
+	r = drop_in_plan_read(out, size, &o->plan, &error);
 	if (r < 0) {
 		if (sd_bus_error_is_set(&error))
 			operation_fail_with(o, &error);
@@ -231,18 +231,18 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 	/* A rule for several devices: whoever is about to write it, or has, is to be through with it first.
 	 */
 	for (other = o->service->operations->first; other && !o->options.dry_run; other = other->next)
-		if (other != o && !other->options.dry_run && plans_meet(&other->plan, &o->plan)) {
-			plan_done(&o->plan);
-			trying_leave_staging(o);
+		if (other != o && !other->options.dry_run && drop_in_plans_meet(&other->plan, &o->plan)) {
+			drop_in_plan_done(&o->plan);
+			dry_run_leave_staging(o);
 			o->phase = PHASE_WAIT;
 			if (operation_left(o, 0) < LEAST_USEC) /* its timer has fired */
 				fail_late(o);
 			return;
 		}
-	trying_begin(o);
+	dry_run_start(o);
 }
 
-int changing_name_staging(struct operation *o)
+int operation_alloc_staging_path(struct operation *o)
 {
 	struct service *s = o->service;
 
@@ -253,20 +253,20 @@ int changing_name_staging(struct operation *o)
 	return -ENOMEM;
 }
 
-int changing_plan(struct operation *o, bool to_do, task_done_t done)
+int set_operation_plan(struct operation *o, bool to_do, task_done_t done)
 {
 	struct service *s = o->service;
 
-	if (to_do && changing_name_staging(o) < 0)
+	if (to_do && operation_alloc_staging_path(o) < 0)
 		return -ENOMEM;
-	o->planning = (struct planning){ .service = s,
+	o->planning = (struct drop_in_plan_work){ .service = s,
 		.bus = o->bus,
 		.name = o->name,
 		.driver = o->driver,
 		.options = &o->options,
 		.staging = o->staging };
 	return task_fork(
-		s->event, planning_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done, o, &o->task);
+		s->event, drop_in_plan_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done, o, &o->task);
 }
 
 /*
@@ -303,7 +303,7 @@ static bool is_its_turn(const struct operation *o)
 	return true;
 }
 
-void changing_run_waiting(struct service *s)
+void set_operations_run_waiting(struct service *s)
 {
 	for (struct operation *o = s->operations->first, *next; o; o = next) {
 		int r;
@@ -314,7 +314,7 @@ void changing_run_waiting(struct service *s)
 		if (operation_left(o, 0) < LEAST_USEC)
 			continue; /* its timer is about to fire */
 		o->phase = PHASE_PLAN;
-		r = changing_plan(o, true, planned);
+		r = set_operation_plan(o, true, planned);
 		if (r >= 0)
 			continue;
 		o->phase = PHASE_WAIT;
@@ -331,14 +331,14 @@ static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)usec;
 	if (o->phase == PHASE_WAIT)
 		fail_late(o);
-	else if (o->phase == PHASE_LOOK) {
-		o->survey = survey_forget(o->survey);
+	else if (o->phase == PHASE_REFRESH) {
+		o->survey = refresh_forget(o->survey);
 		looked(o); /* the look goes on, and who asks after it is told */
 	}
 	return 0;
 }
 
-void changing_wait(struct operation *o)
+void set_operation_wait(struct operation *o)
 {
 	int r;
 
@@ -347,5 +347,5 @@ void changing_wait(struct operation *o)
 	if (r < 0)
 		operation_fail_errno(o, r, "waiting");
 	else
-		changing_run_waiting(o->service);
+		set_operations_run_waiting(o->service);
 }

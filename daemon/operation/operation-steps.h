@@ -17,15 +17,15 @@
 #define RESTORE_USEC (1U * UINT64_C(1000000))
 
 enum phase {
-	PHASE_WHO,	 /* sends it */
+	PHASE_GET_SENDER,	 /* sends it */
 	PHASE_AUTHORIZE, /* him who is not root */
 	PHASE_WAIT,	 /* for its turn */
 	PHASE_PLAN,
-	PHASE_TRY,
+	PHASE_DRY_RUN,
 	PHASE_WRITE,
 	PHASE_REBIND,
 	PHASE_RESTORE,
-	PHASE_LOOK,
+	PHASE_REFRESH,
 };
 
 struct operation {
@@ -38,18 +38,18 @@ struct operation {
 	char *bus, *name, *driver;
 	struct options options;
 	char *staging;
-	struct plan plan;
-	struct planning planning;
-	struct rebinding_result result;
-	struct authorization *authorization;
+	struct drop_in_plan plan;
+	struct drop_in_plan_work planning;
+	struct rebind_result result;
+	struct polkit_authorization *polkit_authorization;
 	struct task *task;
 	uint64_t write_usec; /* for the writer, which waits for others itself */
-	struct rebinding *rebinding;
-	struct survey *survey;
+	struct rebind_job *rebind_job;
+	struct refresh *survey;
 	uint64_t deadline; /* for its answer */
 	uint64_t asked;	   /* since when a person may be typing a password; 0: nobody is asked */
 	sd_event_source *timer;
-	struct all *all; /* OPERATION_APPLY_ALL */
+	struct bulk_operation *all; /* OPERATION_APPLY_ALL */
 };
 
 struct operations {
@@ -72,24 +72,24 @@ void operation_answer_state(struct operation *o);
 void operation_task_failed(struct operation *o, int result, const char *doing);
 
 /* What the caller's options mean for the enforcer. */
-struct rebinding_order operation_order(const struct operation *o, const char *bus, const char *name);
+struct rebind_request operation_order(const struct operation *o, const char *bus, const char *name);
 
 /* changing.c: a call that writes policy, or has one device rebound. */
 bool operation_changes_policy(const struct operation *o);
-int changing_plan(struct operation *o, bool to_do, task_done_t done);
+int set_operation_plan(struct operation *o, bool to_do, task_done_t done);
 /* Gives it a staging directory of its own, by name. */
-int changing_name_staging(struct operation *o);
-void changing_write(struct operation *o);
-void changing_wait(struct operation *o);
-void changing_run_waiting(struct service *s);
-void changing_rebind(struct operation *o);
+int operation_alloc_staging_path(struct operation *o);
+void set_operation_write(struct operation *o);
+void set_operation_wait(struct operation *o);
+void set_operations_run_waiting(struct service *s);
+void set_operation_rebind(struct operation *o);
 
 /* trying.c: a planned change, before changing_write() */
-void trying_begin(struct operation *o);
-void trying_leave_staging(struct operation *o);
+void dry_run_start(struct operation *o);
+void dry_run_leave_staging(struct operation *o);
 
 /* applying.c: calls that are about all devices. 0: under way, or ended; negative errno. */
-int applying_all(struct operation *o);
-void applying_run_waiting(struct service *s);
-void applying_free(struct all *all);
-int applying_reload(struct operation *o);
+int bulk_operation_start(struct operation *o);
+void bulk_operations_run_waiting(struct service *s);
+void bulk_operation_free(struct bulk_operation *all);
+int reload_operation_start(struct operation *o);

@@ -46,13 +46,13 @@ static void free_operation(struct operation *o)
 	}
 	if (o->staging)
 		staging_remove(o->staging);
-	o->authorization = authorization_free(o->authorization);
+	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
 	o->task = task_forget(o->task);
-	o->rebinding = rebinding_forget(o->rebinding);
-	o->survey = survey_forget(o->survey);
+	o->rebind_job = rebind_job_forget(o->rebind_job);
+	o->survey = refresh_forget(o->survey);
 	o->timer = sd_event_source_disable_unref(o->timer);
-	applying_free(o->all);
-	plan_done(&o->plan);
+	bulk_operation_free(o->all);
+	drop_in_plan_done(&o->plan);
 	(void)sd_bus_message_unref(o->call);
 	free(o->bus);
 	free(o->name);
@@ -70,10 +70,10 @@ void operation_finish(struct operation *o)
 	/* What the device needed meanwhile was left to this call, and it has not got that far. */
 	if (operation_changes_policy(o) && !o->options.dry_run && o->phase >= PHASE_PLAN &&
 		o->phase < PHASE_REBIND)
-		survey_want(s, o->bus, o->name, TRIGGER_EVENT);
+		refresh_request(s, o->bus, o->name, REFRESH_AND_RECONCILE);
 	free_operation(o);
-	changing_run_waiting(s);
-	applying_run_waiting(s);
+	set_operations_run_waiting(s);
+	bulk_operations_run_waiting(s);
 }
 
 void operation_fail_with(struct operation *o, const sd_bus_error *error)
@@ -119,9 +119,9 @@ void operation_task_failed(struct operation *o, int result, const char *doing)
 }
 
 /* What the caller's options mean for the enforcer. */
-struct rebinding_order operation_order(const struct operation *o, const char *bus, const char *name)
+struct rebind_request operation_order(const struct operation *o, const char *bus, const char *name)
 {
-	return (struct rebinding_order){ .bus = bus,
+	return (struct rebind_request){ .bus = bus,
 		.name = name,
 		.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
 			  : o->options.force		    ? REBIND_FORCE
@@ -142,16 +142,16 @@ static void go(struct operation *o)
 	switch (o->kind) {
 	case OPERATION_SET:
 	case OPERATION_CLEAR:
-		changing_wait(o);
+		set_operation_wait(o);
 		return;
 	case OPERATION_APPLY:
-		changing_rebind(o);
+		set_operation_rebind(o);
 		return;
 	case OPERATION_APPLY_ALL:
-		r = applying_all(o);
+		r = bulk_operation_start(o);
 		break;
 	case OPERATION_RELOAD:
-		r = applying_reload(o);
+		r = reload_operation_start(o);
 		break;
 	}
 	if (r < 0)
@@ -166,7 +166,7 @@ static void authorized(void *userdata, const sd_bus_error *error)
 		operation_fail_with(o, error);
 		return;
 	}
-	o->authorization = authorization_free(o->authorization);
+	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
 	if (o->asked)
 		o->deadline += operation_now(o->service) - o->asked;
 	go(o);
@@ -176,7 +176,7 @@ static void ask(struct operation *o)
 {
 	if (sd_bus_message_get_allow_interactive_authorization(o->call) > 0)
 		o->asked = operation_now(o->service);
-	authorization_ask(o->authorization);
+	polkit_authorization_ask(o->polkit_authorization);
 }
 
 static void seen_to_work(
@@ -184,13 +184,13 @@ static void seen_to_work(
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	struct plan unused = {};
+	struct drop_in_plan unused = {};
 	int r;
 
 	(void)note;
 	o->task = NULL;
-	r = result != 0 ? 0 : planning_read(out, size, &unused, &error);
-	plan_done(&unused);
+	r = result != 0 ? 0 : drop_in_plan_read(out, size, &unused, &error);
+	drop_in_plan_done(&unused);
 	if (result != 0)
 		operation_task_failed(o, result, "reading the device's files");
 	else if (sd_bus_error_is_set(&error))
@@ -209,7 +209,7 @@ static size_t count(const struct operation *o, bool dry_run, size_t *ret_same)
 
 	*ret_same = 0;
 	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
-		if (x->phase == PHASE_WHO || x->options.dry_run != dry_run ||
+		if (x->phase == PHASE_GET_SENDER || x->options.dry_run != dry_run ||
 			(!dry_run && x->phase != PHASE_AUTHORIZE))
 			continue;
 		n++;
@@ -239,7 +239,7 @@ static void begin_to_authorize(struct operation *o)
 	else if (!operation_changes_policy(o))
 		ask(o);
 	else {
-		r = changing_plan(o, false, seen_to_work);
+		r = set_operation_plan(o, false, seen_to_work);
 		if (r < 0)
 			operation_fail_errno(o, r, "planning");
 	}
@@ -261,12 +261,12 @@ static void known(void *userdata, uid_t uid, bool is_root)
 
 static int authorize(struct operation *o)
 {
-	const struct authorization_details details = { .bus = o->bus,
+	const struct polkit_details details = { .bus = o->bus,
 		.name = o->name,
 		.driver = o->driver,
 		.force = o->options.force || o->options.rebind == REBIND_FORCE };
 
-	return authorize_start(o->service, o->call, &details, authorized, known, o, &o->authorization);
+	return polkit_authorization_start(o->service, o->call, &details, authorized, known, o, &o->polkit_authorization);
 }
 
 static int read_arguments(struct operation *o, sd_bus_error *error)

@@ -26,8 +26,8 @@ static const unsigned running_max[LANE_COUNT] = {
 /* Between the enforcer's own limit and ours, for its start and its end. */
 #define MARGIN_USEC 1500000U
 
-struct rebinding {
-	struct rebinding *next;
+struct rebind_job {
+	struct rebind_job *next;
 	struct service *service;
 	char *bus, *name, *staging;
 	enum rebind rebind;
@@ -37,18 +37,18 @@ struct rebinding {
 	sd_event_source *timer;	 /* while it waits */
 	struct task *task;	 /* while it runs */
 	bool began;
-	void (*done)(void *userdata, const struct rebinding_result *result);
+	void (*done)(void *userdata, const struct rebind_result *result);
 	void (*destroy)(void *userdata);
 	void *userdata;
 };
 
-struct rebindings {
-	struct rebinding *first, **end; /* in the order in which they were asked for */
+struct rebind_queue {
+	struct rebind_job *first, **end; /* in the order in which they were asked for */
 	sd_event_source *start;		/* soon: some may begin */
 	unsigned running[LANE_COUNT];
 };
 
-static void free_rebinding(struct rebinding *r)
+static void free_rebinding(struct rebind_job *r)
 {
 	r->timer = sd_event_source_disable_unref(r->timer);
 	r->task = task_forget(r->task);
@@ -62,10 +62,10 @@ static void free_rebinding(struct rebinding *r)
 
 static void run_next(struct service *s);
 
-static void take_off(struct rebinding *r)
+static void take_off(struct rebind_job *r)
 {
-	struct rebindings *u = r->service->rebindings;
-	struct rebinding **at = &u->first;
+	struct rebind_queue *u = r->service->rebind_queue;
+	struct rebind_job **at = &u->first;
 
 	while (*at != r)
 		at = &(*at)->next;
@@ -75,22 +75,22 @@ static void take_off(struct rebinding *r)
 }
 
 /* Takes it off the list and says what came of it. */
-static void end(struct rebinding *r, const struct rebinding_result *result)
+static void end(struct rebind_job *r, const struct rebind_result *result)
 {
 	struct service *s = r->service;
 
 	take_off(r);
 	if (r->began)
-		s->rebindings->running[r->lane]--;
+		s->rebind_queue->running[r->lane]--;
 	if (r->done)
 		r->done(r->userdata, result);
 	free_rebinding(r);
 	run_next(s);
 }
 
-static void _printf_(3, 4) end_with(struct rebinding *r, const char *error, const char *format, ...)
+static void _printf_(3, 4) end_with(struct rebind_job *r, const char *error, const char *format, ...)
 {
-	struct rebinding_result result = {};
+	struct rebind_result result = {};
 	va_list ap;
 
 	text_copy(result.error, sizeof(result.error), error);
@@ -112,7 +112,7 @@ static void take(const char *line, size_t n, const char *key, char *buf, size_t 
 }
 
 /* What a mount point or a process is called need not be UTF-8; a cut may have made it none. */
-static void take_reason(const char *line, size_t n, struct rebinding_result *said)
+static void take_reason(const char *line, size_t n, struct rebind_result *said)
 {
 	char raw[sizeof(said->reason)] = "";
 	char *text;
@@ -120,7 +120,7 @@ static void take_reason(const char *line, size_t n, struct rebinding_result *sai
 	take(line, n, "REASON=", raw, sizeof(raw));
 	if (!raw[0])
 		return;
-	text = text_utf8(raw, strlen(raw));
+	text = utf8_from_bytes(raw, strlen(raw));
 	(void)snprintf(said->reason, sizeof(said->reason), "%.*s",
 		text ? (int)utf8_prefix(text, sizeof(said->reason) - 1) : 0, text ? text : "");
 	free(text);
@@ -128,8 +128,8 @@ static void take_reason(const char *line, size_t n, struct rebinding_result *sai
 
 static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
-	struct rebinding *r = userdata;
-	struct rebinding_result said = {};
+	struct rebind_job *r = userdata;
+	struct rebind_result said = {};
 
 	(void)note;
 	(void)size;
@@ -165,7 +165,7 @@ static uint64_t now(const struct service *s)
 	return usec;
 }
 
-static int run(struct rebinding *r)
+static int run(struct rebind_job *r)
 {
 	const struct service *s = r->service;
 	const struct settings *settings = s->settings;
@@ -210,13 +210,13 @@ static int run(struct rebinding *r)
 
 /* Nobody is at work on the same device, nor waits for that before it; but a patient one lets others pass. A
  * question changes nothing, and is nobody's business. */
-static bool is_its_turn(const struct rebinding *r)
+static bool is_its_turn(const struct rebind_job *r)
 {
 	bool before = true;
 
 	if (r->lane == LANE_QUESTION)
 		return true;
-	for (const struct rebinding *other = r->service->rebindings->first; other; other = other->next)
+	for (const struct rebind_job *other = r->service->rebind_queue->first; other; other = other->next)
 		if (other == r)
 			before = false;
 		else if (other->lane != LANE_QUESTION &&
@@ -229,20 +229,20 @@ static bool is_its_turn(const struct rebinding *r)
 
 static void run_next(struct service *s)
 {
-	for (struct rebinding *r = s->rebindings->first, *next; r; r = next) {
+	for (struct rebind_job *r = s->rebind_queue->first, *next; r; r = next) {
 		int k;
 
 		next = r->next;
-		if (r->began || s->rebindings->running[r->lane] >= running_max[r->lane] || !is_its_turn(r))
+		if (r->began || s->rebind_queue->running[r->lane] >= running_max[r->lane] || !is_its_turn(r))
 			continue;
 		r->began = true;
-		s->rebindings->running[r->lane]++;
+		s->rebind_queue->running[r->lane]++;
 		if (r->lane == LANE_PATIENT)
 			r->deadline = now(s) + r->usec;
 		r->timer = sd_event_source_disable_unref(r->timer);
 		k = run(r);
 		if (k < 0) {
-			say(LOG_ERR, "cannot start %s: %s", s->enforcer, strerror(-k));
+			log_service(LOG_ERR, "cannot start %s: %s", s->enforcer, strerror(-k));
 			end_with(r, "Failed", "starting the enforcer: %s", strerror(-k));
 			return; /* end_with() has gone through the list itself */
 		}
@@ -265,16 +265,16 @@ static int on_start(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-int rebinding_start(struct service *s, const struct rebinding_order *order,
-	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
-	struct rebinding **ret)
+int rebind_job_start(struct service *s, const struct rebind_request *order,
+	void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
+	struct rebind_job **ret)
 {
-	struct rebinding *r = calloc(1, sizeof(*r));
+	struct rebind_job *r = calloc(1, sizeof(*r));
 	int k = -ENOMEM;
 
 	if (!r)
 		return -ENOMEM;
-	*r = (struct rebinding){ .service = s,
+	*r = (struct rebind_job){ .service = s,
 		.bus = strdup(order->bus),
 		.name = strdup(order->name),
 		.staging = order->staging ? strdup(order->staging) : NULL,
@@ -294,20 +294,20 @@ int rebinding_start(struct service *s, const struct rebinding_order *order,
 					    : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
 						      r->deadline, 10000, on_timer, r);
 	if (k >= 0)
-		k = sd_event_source_set_enabled(s->rebindings->start, SD_EVENT_ONESHOT);
+		k = sd_event_source_set_enabled(s->rebind_queue->start, SD_EVENT_ONESHOT);
 	if (k < 0) {
 		free_rebinding(r);
 		return k;
 	}
-	*s->rebindings->end = r;
-	s->rebindings->end = &r->next;
+	*s->rebind_queue->end = r;
+	s->rebind_queue->end = &r->next;
 	r->destroy = order->destroy;
 	if (ret)
 		*ret = r;
 	return 0;
 }
 
-struct rebinding *rebinding_forget(struct rebinding *r)
+struct rebind_job *rebind_job_forget(struct rebind_job *r)
 {
 	if (r)
 		r->done = NULL;
@@ -319,7 +319,7 @@ struct rebinding *rebinding_forget(struct rebinding *r)
 	return NULL;
 }
 
-int rebinding_error(const struct rebinding_result *result, sd_bus_error *error)
+int rebind_result_error(const struct rebind_result *result, sd_bus_error *error)
 {
 	static const char *const names[] = { ERROR_NO_SUCH_DEVICE, ERROR_NOT_SUPPORTED, ERROR_NO_SUCH_DRIVER,
 		ERROR_IN_USE, ERROR_STUCK, ERROR_INVALID, ERROR_POLICY_INVALID, ERROR_FOREIGN };
@@ -332,22 +332,22 @@ int rebinding_error(const struct rebinding_result *result, sd_bus_error *error)
 	return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "%s", result->reason);
 }
 
-bool rebinding_is_about(const struct service *s, const char *bus, const char *name)
+bool rebind_queue_is_about(const struct service *s, const char *bus, const char *name)
 {
-	for (const struct rebinding *r = s->rebindings->first; r; r = r->next)
+	for (const struct rebind_job *r = s->rebind_queue->first; r; r = r->next)
 		if (r->began && !r->dry_run && r->done && streq(r->bus, bus) && streq(r->name, name))
 			return true;
 	return false;
 }
 
-bool rebindings_busy(const struct service *s)
+bool rebind_queue_is_busy(const struct service *s)
 {
-	return s->rebindings->first != NULL;
+	return s->rebind_queue->first != NULL;
 }
 
-int rebindings_new(struct service *s)
+int rebind_queue_new(struct service *s)
 {
-	struct rebindings *u = s->rebindings = calloc(1, sizeof(*u));
+	struct rebind_queue *u = s->rebind_queue = calloc(1, sizeof(*u));
 	int r;
 
 	if (!u)
@@ -357,16 +357,16 @@ int rebindings_new(struct service *s)
 	return r < 0 ? r : sd_event_source_set_enabled(u->start, SD_EVENT_OFF);
 }
 
-void rebindings_free(struct service *s)
+void rebind_queue_free(struct service *s)
 {
-	if (!s->rebindings)
+	if (!s->rebind_queue)
 		return;
-	while (s->rebindings->first) {
-		struct rebinding *r = s->rebindings->first;
+	while (s->rebind_queue->first) {
+		struct rebind_job *r = s->rebind_queue->first;
 
-		s->rebindings->first = r->next;
+		s->rebind_queue->first = r->next;
 		free_rebinding(r);
 	}
-	(void)sd_event_source_disable_unref(s->rebindings->start);
-	free(TAKE_PTR(s->rebindings));
+	(void)sd_event_source_disable_unref(s->rebind_queue->start);
+	free(TAKE_PTR(s->rebind_queue));
 }

@@ -9,9 +9,9 @@
 
 #include "policy/rule.h"
 
-struct rebinding;
+struct rebind_job;
 
-struct rebinding_order {
+struct rebind_request {
 	const char *bus, *name;
 	enum rebind rebind; /* REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* an override that is not ours, too */
@@ -25,27 +25,27 @@ struct rebinding_order {
 };
 
 /* What it said at its end. */
-struct rebinding_result {
+struct rebind_result {
 	char state[16];
 	char error[32]; /* "": none; else the last part of an error's name, or "Failed" */
 	char reason[640];
 };
 
-int rebindings_new(struct service *s);
-void rebindings_free(struct service *s);
+int rebind_queue_new(struct service *s);
+void rebind_queue_free(struct service *s);
 /* Somebody still works or waits. */
-bool rebindings_busy(const struct service *s);
+bool rebind_queue_is_busy(const struct service *s);
 
 /* The enforcer is at work on this device, and somebody waits for its end, who looks at the device then. */
-bool rebinding_is_about(const struct service *s, const char *bus, const char *name);
+bool rebind_queue_is_about(const struct service *s, const char *bus, const char *name);
 
-int rebinding_start(struct service *s, const struct rebinding_order *order,
-	void (*done)(void *userdata, const struct rebinding_result *result), void *userdata,
-	struct rebinding **ret);
+int rebind_job_start(struct service *s, const struct rebind_request *order,
+	void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
+	struct rebind_job **ret);
 
 /* done is not called any more; what has begun goes on, and a question that has not is dropped. NULL is fine.
  */
-struct rebinding *rebinding_forget(struct rebinding *r);
+struct rebind_job *rebind_job_forget(struct rebind_job *r);
 
 /* The error that a caller gets for a result, or what was wrong with it. */
-int rebinding_error(const struct rebinding_result *result, sd_bus_error *error);
+int rebind_result_error(const struct rebind_result *result, sd_bus_error *error);

@@ -21,7 +21,7 @@ struct reconciler {
 struct move {
 	struct service *service;
 	char *bus, *name;
-	enum advice advice;
+	enum pending_action advice;
 };
 
 static void free_move(void *userdata)
@@ -33,29 +33,29 @@ static void free_move(void *userdata)
 	free(m);
 }
 
-static void moved(void *userdata, const struct rebinding_result *result)
+static void moved(void *userdata, const struct rebind_result *result)
 {
 	struct move *m = userdata;
 	struct service *s = m->service;
 
 	if (result->error[0]) {
 		s->reconciler->failed++;
-		say(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
+		log_service(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
 			result->state[0] ? ": " : "", result->reason);
 		if (streq(result->state, "stuck"))
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
-		say(m->advice == ADVICE_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus, m->name,
+		log_service(m->advice == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus, m->name,
 			result->state, result->reason[0] ? ": " : "", result->reason);
 	}
-	survey_want(s, m->bus, m->name, TRIGGER_LOOK);
+	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }
 
-static int move(struct service *s, const struct device_entry *e, enum advice advice)
+static int move(struct service *s, const struct device_entry *e, enum pending_action advice)
 {
 	struct move *m = calloc(1, sizeof(*m));
-	struct rebinding_order order;
+	struct rebind_request order;
 	int r = -ENOMEM;
 
 	if (!m)
@@ -65,23 +65,23 @@ static int move(struct service *s, const struct device_entry *e, enum advice adv
 	m->bus = strdup(e->field[FIELD_BUS]);
 	m->name = strdup(e->field[FIELD_NAME]);
 	if (m->bus && m->name) {
-		order = (struct rebinding_order){ .bus = m->bus,
+		order = (struct rebind_request){ .bus = m->bus,
 			.name = m->name,
 			/* It only has to be noted that all is as it should be. */
-			.rebind = advice == ADVICE_RECORD ? REBIND_NO : REBIND_UNSET,
+			.rebind = advice == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
 			.destroy = free_move,
 			.patient = true,
 			.usec = REBIND_USEC };
-		r = rebinding_start(s, &order, moved, m, NULL);
+		r = rebind_job_start(s, &order, moved, m, NULL);
 	}
 	if (r < 0)
 		free_move(m);
 	return r;
 }
 
-void reconcile_consider(struct service *s, struct device_entry *e, enum trigger trigger)
+void reconcile_consider(struct service *s, struct device_entry *e, enum refresh_purpose trigger)
 {
-	enum advice advice = (enum advice)strtoul(e->field[FIELD_ADVICE], NULL, 16);
+	enum pending_action advice = (enum pending_action)strtoul(e->field[FIELD_ADVICE], NULL, 16);
 	uint64_t rule = strtoull(e->field[FIELD_RULE_ID], NULL, 16);
 	int r = 0;
 
@@ -91,28 +91,28 @@ void reconcile_consider(struct service *s, struct device_entry *e, enum trigger 
 	if (!rule)
 		rule = NO_RULE;
 	switch (trigger) {
-	case TRIGGER_LOOK:
+	case REFRESH_ONLY:
 		return;
-	case TRIGGER_EVENT:
+	case REFRESH_AND_RECONCILE:
 		if (e->tried_rule == rule)
 			return;
 		break;
-	case TRIGGER_AGAIN:
+	case REFRESH_AND_RETRY:
 		break;
 	}
 	switch (advice) {
-	case ADVICE_NONE:
+	case ACTION_NONE:
 		return;
-	case ADVICE_REBIND:
-	case ADVICE_GIVE_BACK:
-	case ADVICE_RECORD:
+	case ACTION_REBIND:
+	case ACTION_GIVE_BACK:
+	case ACTION_RECORD:
 		r = move(s, e, advice);
 		break;
 	}
 	if (r < 0)
-		say(LOG_ERR, "%s %s: cannot be moved: %s", e->field[FIELD_BUS], e->field[FIELD_NAME],
+		log_service(LOG_ERR, "%s %s: cannot be moved: %s", e->field[FIELD_BUS], e->field[FIELD_NAME],
 			strerror(-r));
-	else if (advice != ADVICE_RECORD)
+	else if (advice != ACTION_RECORD)
 		e->tried_rule = rule;
 }
 

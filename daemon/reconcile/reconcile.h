@@ -12,4 +12,4 @@ int reconciler_new(struct service *s);
 void reconciler_free(struct service *s);
 
 /* A survey has just looked at this device. */
-void reconcile_consider(struct service *s, struct device_entry *e, enum trigger trigger);
+void reconcile_consider(struct service *s, struct device_entry *e, enum refresh_purpose trigger);

@@ -59,15 +59,15 @@ static int work(FILE *out, struct task_note *note, void *arg)
 	struct device_entry *e = devices_find(&v->service->devices, v->bus, v->name);
 	char override[OVERRIDE_MAX], why[512];
 	struct sysfs_device *d;
-	struct surveying s;
+	struct refresh_worker s;
 	int r = wait_for_lock(v);
 
 	if (e)
 		e->hangs = false; /* in this copy of the service: otherwise nothing of it is read */
 	if (r >= 0)
-		r = surveying_begin(&s, v->service, out, note);
+		r = refresh_worker_begin(&s, v->service, out, note);
 	if (r >= 0)
-		r = surveying_find(&s, v->bus, v->name, &d);
+		r = refresh_worker_find_device(&s, v->bus, v->name, &d);
 	if (r >= 0)
 		(void)sysfs_device_override(d, override);
 	if (r >= 0)
@@ -84,12 +84,12 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	(void)note;
 	v->task = NULL;
 	if (result == 0)
-		say(LOG_NOTICE, "%s %s has come back; looking at it again", v->bus, v->name);
+		log_service(LOG_NOTICE, "%s %s has come back; looking at it again", v->bus, v->name);
 	else
-		say(LOG_ERR, "%s %s: cannot wait until it comes back: %s", v->bus, v->name,
+		log_service(LOG_ERR, "%s %s: cannot wait until it comes back: %s", v->bus, v->name,
 			strerror(result < 0 ? -result : result));
-	survey_want_unread(v->service);
-	survey_want(v->service, v->bus, v->name, result == 0 ? TRIGGER_AGAIN : TRIGGER_LOOK);
+	refresh_request_unread(v->service);
+	refresh_request(v->service, v->bus, v->name, result == 0 ? REFRESH_AND_RETRY : REFRESH_ONLY);
 	free_recovery(v);
 }
 
@@ -111,7 +111,7 @@ void recovery_await(struct service *s, const char *bus, const char *name)
 			free_recovery(v);
 	}
 	if (r < 0)
-		say(LOG_ERR, "%s %s: cannot wait until it comes back: %s", bus, name, strerror(-r));
+		log_service(LOG_ERR, "%s %s: cannot wait until it comes back: %s", bus, name, strerror(-r));
 }
 
 void recoveries_free(struct service *s)

@@ -7,16 +7,16 @@
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
 
-int surveying_begin(struct surveying *s, const struct service *service, FILE *out, struct task_note *note)
+int refresh_worker_begin(struct refresh_worker *s, const struct service *service, FILE *out, struct task_note *note)
 {
-	*s = (struct surveying){ .service = service, .out = out, .note = note };
+	*s = (struct refresh_worker){ .service = service, .out = out, .note = note };
 	sysfs_init(&s->sysfs, service->settings);
 	/* udev, which tells us of a device, comes long after the kernel has made its links. */
 	s->sysfs.settled = true;
 	return 0;
 }
 
-static void note(struct surveying *s, const struct sysfs_device *d)
+static void note(struct refresh_worker *s, const struct sysfs_device *d)
 {
 	s->note->name[0] = '\0';
 	text_copy(s->note->bus, sizeof(s->note->bus), d->bus);
@@ -24,7 +24,7 @@ static void note(struct surveying *s, const struct sysfs_device *d)
 }
 
 /* Has the device asked for whatever the policy wants to know, under its own name. */
-static void ask(struct surveying *s, struct sysfs_device *d, bool grouped)
+static void ask(struct refresh_worker *s, struct sysfs_device *d, bool grouped)
 {
 	const struct device_entry *known = devices_find(&s->service->devices, d->bus, d->name);
 	struct decision own;
@@ -37,19 +37,19 @@ static void ask(struct surveying *s, struct sysfs_device *d, bool grouped)
 		(void)device_text(&d->device, FACT_CLASS); /* bridges are no companions */
 }
 
-static void put(struct surveying *s, const char *text)
+static void put(struct refresh_worker *s, const char *text)
 {
-	text_put_utf8(s->out, text);
+	utf8_write(s->out, text);
 	(void)fputc('\0', s->out);
 }
 
-static void put_number(struct surveying *s, uint64_t n)
+static void put_number(struct refresh_worker *s, uint64_t n)
 {
 	(void)fprintf(s->out, "%jx", (uintmax_t)n);
 	(void)fputc('\0', s->out);
 }
 
-static void put_gone(struct surveying *s, const char *bus, const char *name)
+static void put_gone(struct refresh_worker *s, const char *bus, const char *name)
 {
 	put(s, bus);
 	put(s, name);
@@ -61,7 +61,7 @@ static void put_gone(struct surveying *s, const char *bus, const char *name)
  * Why the kernel keeps drivers off it, where one is to come that it would keep off; "": it does not. Members
  * of a group follow one another, and all processes are looked at for the first only.
  */
-static void look_for_owner(struct surveying *s, const struct sysfs_device *d, const struct decision *decision,
+static void look_for_owner(struct refresh_worker *s, const struct sysfs_device *d, const struct decision *decision,
 	const char *driver, char *buf, size_t size)
 {
 	char group[sizeof(s->owned_group)];
@@ -78,11 +78,11 @@ static void look_for_owner(struct surveying *s, const struct sysfs_device *d, co
 	text_copy(buf, size, s->owned);
 }
 
-static void put_device(struct surveying *s, struct sysfs_device *d, const struct decision *decision)
+static void put_device(struct refresh_worker *s, struct sysfs_device *d, const struct decision *decision)
 {
 	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
 	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
-	struct verdict verdict;
+	struct device_evaluation verdict;
 	struct record record;
 	const char *path;
 	enum iommu iommu = IOMMU_GROUP;
@@ -104,7 +104,7 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 	look_for_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
 	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
 		iommu = sysfs_device_iommu(d);
-	verdict_reach(&(struct seen){ .decision = decision,
+	device_state_evaluate(&(struct device_observation){ .decision = decision,
 			      .record = recorded ? &record : NULL,
 			      .driver = driver,
 			      .override = override,
@@ -132,7 +132,7 @@ static void put_device(struct surveying *s, struct sysfs_device *d, const struct
 	put_number(s, d->inode);
 }
 
-int surveying_find(struct surveying *s, const char *bus, const char *name, struct sysfs_device **ret)
+int refresh_worker_find_device(struct refresh_worker *s, const char *bus, const char *name, struct sysfs_device **ret)
 {
 	struct sysfs_device *d;
 	int r = sysfs_device_find(&s->sysfs, bus, name, &d);
@@ -146,7 +146,7 @@ int surveying_find(struct surveying *s, const char *bus, const char *name, struc
 	return 0;
 }
 
-int surveying_one(struct surveying *s, const char *bus, const char *name)
+int refresh_worker_read_device(struct refresh_worker *s, const char *bus, const char *name)
 {
 	const struct policy *policy = s->service->policy;
 	struct decision decision;
@@ -155,7 +155,7 @@ int surveying_one(struct surveying *s, const char *bus, const char *name)
 	size_t n;
 	int r;
 
-	r = surveying_find(s, bus, name, &d);
+	r = refresh_worker_find_device(s, bus, name, &d);
 	if (r == -ENODEV) {
 		put_gone(s, bus, name);
 		return 0;
@@ -174,7 +174,7 @@ int surveying_one(struct surveying *s, const char *bus, const char *name)
 }
 
 /* Groups stand together in the list, and are decided together; see sysfs_enumerate(). */
-static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
+static int survey_group(struct refresh_worker *s, struct sysfs_device **v, size_t n)
 {
 	_cleanup_(freep) struct decision *decisions = calloc(n, sizeof(*decisions));
 	struct device *alone[] = { &v[0]->device };
@@ -189,7 +189,7 @@ static int survey_group(struct surveying *s, struct sysfs_device **v, size_t n)
 	return s->at_once && fflush(s->out) != 0 ? negative_errno() : 0;
 }
 
-int surveying_all(struct surveying *s)
+int refresh_worker_read_all(struct refresh_worker *s)
 {
 	struct sysfs_device **v;
 	size_t n;

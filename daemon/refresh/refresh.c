@@ -25,18 +25,18 @@
 
 struct item {
 	struct item *next;
-	enum trigger trigger;
+	enum refresh_purpose trigger;
 	const char *name;
 	char bus[]; /* and behind its NUL the name */
 };
 
-struct survey {
-	struct survey *next;
+struct refresh {
+	struct refresh *next;
 	struct service *service;
 	uint64_t seq;
 	bool all;
 	bool again;	      /* with all: of some, what was written since is not known */
-	enum trigger trigger; /* with all */
+	enum refresh_purpose trigger; /* with all */
 	struct item *items;
 	unsigned tries;
 	bool blind;		  /* there were too many tries: nothing is read any more */
@@ -46,13 +46,13 @@ struct survey {
 	void *userdata;
 };
 
-struct surveys {
+struct refreshes {
 	uint64_t seq;
-	struct survey *running;
+	struct refresh *running;
 	struct item *wanted;
 	bool unread; /* there are devices that were not looked at, since others hung */
 	bool wanted_all;
-	enum trigger wanted_trigger;
+	enum refresh_purpose wanted_trigger;
 	sd_event_source *soon, *later;
 };
 
@@ -66,9 +66,9 @@ static void free_items(struct item *i)
 	}
 }
 
-static void free_survey(struct survey *v)
+static void free_survey(struct refresh *v)
 {
-	struct survey **at = &v->service->surveys->running;
+	struct refresh **at = &v->service->surveys->running;
 
 	while (*at && *at != v)
 		at = &(*at)->next;
@@ -79,7 +79,7 @@ static void free_survey(struct survey *v)
 	free(v);
 }
 
-static struct item *new_item(const char *bus, const char *name, enum trigger trigger)
+static struct item *new_item(const char *bus, const char *name, enum refresh_purpose trigger)
 {
 	size_t b = strlen(bus) + 1, n = strlen(name) + 1;
 	struct item *i = calloc(1, sizeof(*i) + b + n);
@@ -95,22 +95,22 @@ static struct item *new_item(const char *bus, const char *name, enum trigger tri
 
 static int work(FILE *out, struct task_note *note, void *arg)
 {
-	const struct survey *v = arg;
-	struct surveying s;
-	int r = surveying_begin(&s, v->service, out, note);
+	const struct refresh *v = arg;
+	struct refresh_worker s;
+	int r = refresh_worker_begin(&s, v->service, out, note);
 
 	if (r < 0)
 		return r;
 	s.blind = v->blind;
 	s.at_once = v->tries > 0;
 	if (v->all)
-		return surveying_all(&s);
+		return refresh_worker_read_all(&s);
 	for (const struct item *i = v->items; i && r >= 0; i = i->next)
-		r = surveying_one(&s, i->bus, i->name);
+		r = refresh_worker_read_device(&s, i->bus, i->name);
 	return r;
 }
 
-static enum trigger trigger_of(const struct survey *v, const struct device_entry *e)
+static enum refresh_purpose trigger_of(const struct refresh *v, const struct device_entry *e)
 {
 	for (const struct item *i = v->items; i; i = i->next)
 		if (streq(i->name, e->field[FIELD_NAME]) && streq(i->bus, e->field[FIELD_BUS]))
@@ -119,7 +119,7 @@ static enum trigger trigger_of(const struct survey *v, const struct device_entry
 }
 
 /* One device's texts. */
-static void take(struct survey *v, const char *text, size_t size, const char *const *field)
+static void take(struct refresh *v, const char *text, size_t size, const char *const *field)
 {
 	struct service *s = v->service;
 	struct device_entry *e = devices_find(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
@@ -131,7 +131,7 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		return;
 	if (gone) {
 		if (e && e->seq < v->seq)
-			announce_removed(s, e);
+			signal_device_removed(s, e);
 		return;
 	}
 	if (e && e->seq > v->seq) {
@@ -148,10 +148,10 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 		e->seq = v->seq;
 		if (device_update(e, text, size, field, &changed) < 0)
 			return;
-		announce_added(s, e);
+		signal_device_added(s, e);
 		/* It may have gone while the others were looked at. */
 		if (v->all && s->announced)
-			survey_want(s, e->field[FIELD_BUS], e->field[FIELD_NAME], TRIGGER_LOOK);
+			refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_ONLY);
 	} else {
 		char group[32];
 
@@ -164,28 +164,28 @@ static void take(struct survey *v, const char *text, size_t size, const char *co
 				      UINT32_C(1) << FIELD_DECISION))
 			e->tried_rule = 0;
 		if (changed & (UINT32_C(1) << FIELD_INODE))
-			overrides_forget(s, e);
-		announce_changed(s, e, changed, group);
+			watch_override_remove(s, e);
+		signal_device_changed(s, e, changed, group);
 		/* A group that was not known before decides about all its members, and they have no event. */
 		if (changed & (UINT32_C(1) << FIELD_GROUP) && e->field[FIELD_GROUP][0])
-			survey_want_all(s, TRIGGER_EVENT);
+			refresh_request_all(s, REFRESH_AND_RECONCILE);
 	}
 	if (v->blind && !e->hangs)
 		s->surveys->unread = true; /* a process for each, to wait for it, would be too many */
 	else if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) &&
 		 streq(e->field[FIELD_STATE], "stuck"))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
-	owners_consider(s, e);
-	if (overrides_watch(s, e)) {
+	watch_vfio_consider(s, e);
+	if (watch_override_add(s, e)) {
 		if (v->all)
 			v->again = true;
 		else
-			survey_want(s, e->field[FIELD_BUS], e->field[FIELD_NAME], TRIGGER_LOOK);
+			refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_ONLY);
 	}
 	reconcile_consider(s, e, trigger_of(v, e));
 }
 
-static void take_all(struct survey *v, const char *out, size_t size)
+static void take_all(struct refresh *v, const char *out, size_t size)
 {
 	const char *end = out + size;
 
@@ -205,28 +205,28 @@ static void take_all(struct survey *v, const char *out, size_t size)
 	}
 }
 
-static void remove_others(struct survey *v)
+static void remove_others(struct refresh *v)
 {
 	struct service *s = v->service;
 	struct device_entry **all = devices_sorted(&s->devices);
 
 	for (struct device_entry **e = all; e && *e; e++)
 		if ((*e)->seq < v->seq)
-			announce_removed(s, *e);
+			signal_device_removed(s, *e);
 	free(all);
 }
 
-static int start(struct survey *v);
+static int start(struct refresh *v);
 
 /* True: that device is marked and the survey goes on without it. */
-static bool go_on_without(struct survey *v, const struct task_note *note)
+static bool go_on_without(struct refresh *v, const struct task_note *note)
 {
 	struct service *s = v->service;
 	struct device_entry *e;
 
 	if (!note->name[0])
 		return false;
-	say(LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus, note->name);
+	log_service(LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus, note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
@@ -236,7 +236,7 @@ static bool go_on_without(struct survey *v, const struct task_note *note)
 	v->without = *note;
 	e->hangs = true;
 	if (++v->tries > TRIES) {
-		say(LOG_ERR,
+		log_service(LOG_ERR,
 			"too many devices do not come back; the others are looked at when one of them does");
 		v->blind = true;
 	}
@@ -245,7 +245,7 @@ static bool go_on_without(struct survey *v, const struct task_note *note)
 
 static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
-	struct survey *v = userdata;
+	struct refresh *v = userdata;
 	struct service *s = v->service;
 	void (*done)(void *userdata) = v->done;
 	void *done_userdata = v->userdata;
@@ -260,28 +260,28 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 		if (v->all)
 			remove_others(v);
 		if (v->again)
-			survey_want_all(s, TRIGGER_LOOK);
+			refresh_request_all(s, REFRESH_ONLY);
 	} else
-		say(LOG_ERR, "looking at devices failed: %s",
+		log_service(LOG_ERR, "looking at devices failed: %s",
 			result > 0 ? strerror(result) : strerror(-result));
 	free_survey(v);
-	announce_groups(s);
+	signal_groups_changed(s);
 	service_tell_status(s);
 	if (done)
 		done(done_userdata);
 }
 
-static int start(struct survey *v)
+static int start(struct refresh *v)
 {
 	return task_fork(
 		v->service->event, work, v, v->tries > 0 ? NEXT_USEC : SURVEY_USEC, finished, v, &v->task);
 }
 
 /* Takes the items. */
-static int begin(struct service *s, bool all, enum trigger trigger, struct item *items,
-	void (*done)(void *userdata), void *userdata, struct survey **ret)
+static int begin(struct service *s, bool all, enum refresh_purpose trigger, struct item *items,
+	void (*done)(void *userdata), void *userdata, struct refresh **ret)
 {
-	struct survey *v = calloc(1, sizeof(*v));
+	struct refresh *v = calloc(1, sizeof(*v));
 	int r;
 
 	if (!v) {
@@ -298,7 +298,7 @@ static int begin(struct service *s, bool all, enum trigger trigger, struct item 
 	v->next = s->surveys->running;
 	s->surveys->running = v;
 	/* It shall be seen whether they answer now. */
-	if (all && trigger == TRIGGER_AGAIN)
+	if (all && trigger == REFRESH_AND_RETRY)
 		for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
 			e->hangs = false;
 	r = start(v);
@@ -314,32 +314,32 @@ static int begin(struct service *s, bool all, enum trigger trigger, struct item 
 static int on_soon(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
-	struct surveys *u = s->surveys;
+	struct refreshes *u = s->surveys;
 	int r = 0;
 
 	(void)usec;
 	(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	if (u->wanted)
-		r = begin(s, false, TRIGGER_LOOK, TAKE_PTR(u->wanted), NULL, NULL, NULL);
+		r = begin(s, false, REFRESH_ONLY, TAKE_PTR(u->wanted), NULL, NULL, NULL);
 	if (r < 0)
-		say(LOG_ERR, "cannot look at devices: %s", strerror(-r));
+		log_service(LOG_ERR, "cannot look at devices: %s", strerror(-r));
 	return 0;
 }
 
 static int on_later(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
-	struct surveys *u = s->surveys;
-	enum trigger trigger = u->wanted_trigger;
+	struct refreshes *u = s->surveys;
+	enum refresh_purpose trigger = u->wanted_trigger;
 	int r;
 
 	(void)usec;
 	(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	u->wanted_all = false;
-	u->wanted_trigger = TRIGGER_LOOK;
+	u->wanted_trigger = REFRESH_ONLY;
 	r = begin(s, true, trigger, NULL, NULL, NULL, NULL);
 	if (r < 0)
-		say(LOG_ERR, "cannot look at all devices: %s", strerror(-r));
+		log_service(LOG_ERR, "cannot look at all devices: %s", strerror(-r));
 	return 0;
 }
 
@@ -349,13 +349,13 @@ static void arm(sd_event_source *source, uint64_t usec)
 	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-void survey_want(struct service *s, const char *bus, const char *name, enum trigger trigger)
+void refresh_request(struct service *s, const char *bus, const char *name, enum refresh_purpose trigger)
 {
-	struct surveys *u = s->surveys;
+	struct refreshes *u = s->surveys;
 	struct device_entry *e = devices_find(&s->devices, bus, name);
 	struct item *i;
 
-	if (e && trigger > TRIGGER_LOOK)
+	if (e && trigger > REFRESH_ONLY)
 		e->hangs = false;
 	for (i = u->wanted; i; i = i->next)
 		if (streq(i->name, name) && streq(i->bus, bus)) {
@@ -365,7 +365,7 @@ void survey_want(struct service *s, const char *bus, const char *name, enum trig
 		}
 	i = new_item(bus, name, trigger);
 	if (!i) {
-		survey_want_all(s, trigger);
+		refresh_request_all(s, trigger);
 		return;
 	}
 	if (!u->wanted)
@@ -374,9 +374,9 @@ void survey_want(struct service *s, const char *bus, const char *name, enum trig
 	u->wanted = i;
 }
 
-void survey_want_all(struct service *s, enum trigger trigger)
+void refresh_request_all(struct service *s, enum refresh_purpose trigger)
 {
-	struct surveys *u = s->surveys;
+	struct refreshes *u = s->surveys;
 
 	if (trigger > u->wanted_trigger)
 		u->wanted_trigger = trigger;
@@ -385,48 +385,48 @@ void survey_want_all(struct service *s, enum trigger trigger)
 	u->wanted_all = true;
 }
 
-int survey_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
-	void *userdata, struct survey **ret)
+int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
+	void *userdata, struct refresh **ret)
 {
-	struct item *i = new_item(bus, name, TRIGGER_LOOK);
+	struct item *i = new_item(bus, name, REFRESH_ONLY);
 	struct device_entry *e = devices_find(&s->devices, bus, name);
 
 	if (e)
 		e->hangs = false;
-	return i ? begin(s, false, TRIGGER_LOOK, i, done, userdata, ret) : -ENOMEM;
+	return i ? begin(s, false, REFRESH_ONLY, i, done, userdata, ret) : -ENOMEM;
 }
 
-int survey_all_now(struct service *s, enum trigger trigger, void (*done)(void *userdata), void *userdata,
-	struct survey **ret)
+int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata), void *userdata,
+	struct refresh **ret)
 {
 	return begin(s, true, trigger, NULL, done, userdata, ret);
 }
 
-void survey_want_unread(struct service *s)
+void refresh_request_unread(struct service *s)
 {
 	if (s->surveys->unread)
-		survey_want_all(s, TRIGGER_AGAIN);
+		refresh_request_all(s, REFRESH_AND_RETRY);
 	s->surveys->unread = false;
 }
 
-bool surveys_awaited(const struct service *s)
+bool refreshes_awaited(const struct service *s)
 {
-	for (const struct survey *v = s->surveys->running; v; v = v->next)
+	for (const struct refresh *v = s->surveys->running; v; v = v->next)
 		if (v->done)
 			return true;
 	return false;
 }
 
-struct survey *survey_forget(struct survey *survey)
+struct refresh *refresh_forget(struct refresh *survey)
 {
 	if (survey)
 		survey->done = NULL;
 	return NULL;
 }
 
-int surveys_new(struct service *s)
+int refreshes_new(struct service *s)
 {
-	struct surveys *u = calloc(1, sizeof(*u));
+	struct refreshes *u = calloc(1, sizeof(*u));
 	int r;
 
 	if (!u)
@@ -442,9 +442,9 @@ int surveys_new(struct service *s)
 	return 0;
 }
 
-void surveys_free(struct service *s)
+void refreshes_free(struct service *s)
 {
-	struct surveys *u = s->surveys;
+	struct refreshes *u = s->surveys;
 
 	if (!u)
 		return;

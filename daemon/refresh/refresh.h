@@ -7,29 +7,29 @@
 
 #include "daemon/service.h"
 
-struct survey;
+struct refresh;
 
-int surveys_new(struct service *s);
-void surveys_free(struct service *s);
+int refreshes_new(struct service *s);
+void refreshes_free(struct service *s);
 
 /*
  * Soon: with all others that are wanted by then. Whoever wants it again before that gets one for both.
  */
-void survey_want(struct service *s, const char *bus, const char *name, enum trigger trigger);
-void survey_want_all(struct service *s, enum trigger trigger);
+void refresh_request(struct service *s, const char *bus, const char *name, enum refresh_purpose trigger);
+void refresh_request_all(struct service *s, enum refresh_purpose trigger);
 
 /* All, if some were not looked at because too many others hung: one of those has come back. */
-void survey_want_unread(struct service *s);
+void refresh_request_unread(struct service *s);
 
 /* At once, one device, and then done(userdata). */
-int survey_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
-	void *userdata, struct survey **ret);
+int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
+	void *userdata, struct refresh **ret);
 /* The same for all devices, with whatever follows from the trigger. */
-int survey_all_now(struct service *s, enum trigger trigger, void (*done)(void *userdata), void *userdata,
-	struct survey **ret);
+int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata), void *userdata,
+	struct refresh **ret);
 
 /* Somebody waits for one. */
-bool surveys_awaited(const struct service *s);
+bool refreshes_awaited(const struct service *s);
 
 /* done is not called any more. */
-struct survey *survey_forget(struct survey *survey);
+struct refresh *refresh_forget(struct refresh *survey);

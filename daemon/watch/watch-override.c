@@ -13,7 +13,7 @@ struct watched {
 	struct device_entry *entry;
 };
 
-struct overrides {
+struct watch_override {
 	sd_event_source *source;
 	int fd;
 	/* By wd. The kernel counts up, so mostly a new one comes last. */
@@ -23,7 +23,7 @@ struct overrides {
 };
 
 /* Where it is, or would be. */
-static size_t position(const struct overrides *u, int wd)
+static size_t position(const struct watch_override *u, int wd)
 {
 	size_t low = 0, high = u->n;
 
@@ -38,19 +38,19 @@ static size_t position(const struct overrides *u, int wd)
 	return low;
 }
 
-static bool is_there(const struct overrides *u, size_t at, int wd)
+static bool is_there(const struct watch_override *u, size_t at, int wd)
 {
 	return at < u->n && u->v[at].wd == wd;
 }
 
-static void take_out(struct overrides *u, size_t at)
+static void take_out(struct watch_override *u, size_t at)
 {
 	u->v[at].entry->watch = 0;
 	u->n--;
 	memmove(&u->v[at], &u->v[at + 1], (u->n - at) * sizeof(*u->v));
 }
 
-static int put_in(struct overrides *u, int wd, struct device_entry *e)
+static int put_in(struct watch_override *u, int wd, struct device_entry *e)
 {
 	size_t at = position(u, wd);
 
@@ -72,9 +72,9 @@ static int put_in(struct overrides *u, int wd, struct device_entry *e)
 	return 0;
 }
 
-void overrides_forget(struct service *s, struct device_entry *e)
+void watch_override_remove(struct service *s, struct device_entry *e)
 {
-	struct overrides *u = s->overrides;
+	struct watch_override *u = s->overrides;
 	size_t at;
 
 	if (!e->watch)
@@ -85,14 +85,14 @@ void overrides_forget(struct service *s, struct device_entry *e)
 		take_out(u, at);
 }
 
-bool overrides_watch(struct service *s, struct device_entry *e)
+bool watch_override_add(struct service *s, struct device_entry *e)
 {
-	struct overrides *u = s->overrides;
+	struct watch_override *u = s->overrides;
 	char path[PATH_MAX];
 	int wd;
 
 	if (!e->field[FIELD_DECISION][0] && !e->field[FIELD_OVERRIDE][0]) {
-		overrides_forget(s, e);
+		watch_override_remove(s, e);
 		return false;
 	}
 	if (e->watch || path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override",
@@ -103,7 +103,7 @@ bool overrides_watch(struct service *s, struct device_entry *e)
 	if (wd < 0) {
 		if (errno != ENOENT && !u->complained) {
 			u->complained = true;
-			say(LOG_WARNING,
+			log_service(LOG_WARNING,
 				"%s: cannot be watched, so that others write it will not be noticed: %s%s",
 				path, strerror(errno),
 				errno == ENOSPC ? "; sysctl fs.inotify.max_user_watches is the limit" : "");
@@ -119,15 +119,15 @@ static void look_at(struct service *s, const struct device_entry *e)
 {
 	const char *bus = e->field[FIELD_BUS], *name = e->field[FIELD_NAME];
 
-	if (!rebinding_is_about(s, bus, name))
-		survey_want(s, bus, name, TRIGGER_LOOK);
+	if (!rebind_queue_is_about(s, bus, name))
+		refresh_request(s, bus, name, REFRESH_ONLY);
 }
 
 static int on_written(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	_Alignas(struct inotify_event) char buffer[16384];
 	struct service *s = userdata;
-	struct overrides *u = s->overrides;
+	struct watch_override *u = s->overrides;
 	ssize_t n;
 
 	(void)source;
@@ -139,7 +139,7 @@ static int on_written(sd_event_source *source, int fd, uint32_t revents, void *u
 
 			at += sizeof(*e) + e->len;
 			if (e->mask & IN_Q_OVERFLOW)
-				survey_want_all(s, TRIGGER_LOOK);
+				refresh_request_all(s, REFRESH_ONLY);
 			if (!is_there(u, i, e->wd))
 				continue;
 			look_at(s, u->v[i].entry);
@@ -149,9 +149,9 @@ static int on_written(sd_event_source *source, int fd, uint32_t revents, void *u
 	return 0;
 }
 
-int overrides_new(struct service *s)
+int watch_override_new(struct service *s)
 {
-	struct overrides *u = s->overrides = calloc(1, sizeof(*u));
+	struct watch_override *u = s->overrides = calloc(1, sizeof(*u));
 	int r;
 
 	if (!u)
@@ -163,9 +163,9 @@ int overrides_new(struct service *s)
 	return r < 0 ? r : sd_event_source_set_io_fd_own(u->source, true);
 }
 
-void overrides_free(struct service *s)
+void watch_override_free(struct service *s)
 {
-	struct overrides *u = s->overrides;
+	struct watch_override *u = s->overrides;
 
 	if (!u)
 		return;

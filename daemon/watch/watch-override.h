@@ -8,11 +8,11 @@
 
 #include "daemon/service.h"
 
-int overrides_new(struct service *s);
-void overrides_free(struct service *s);
+int watch_override_new(struct service *s);
+void watch_override_free(struct service *s);
 
 /* A survey has looked at the device. True: it was not watched before, so what was written since is not known.
  */
-bool overrides_watch(struct service *s, struct device_entry *e);
+bool watch_override_add(struct service *s, struct device_entry *e);
 /* It is gone, or is another one. */
-void overrides_forget(struct service *s, struct device_entry *e);
+void watch_override_remove(struct service *s, struct device_entry *e);

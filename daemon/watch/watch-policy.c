@@ -14,7 +14,7 @@
 /* A package brings its files one after the other. */
 #define POLICY_USEC 50000U
 
-struct watches {
+struct watch_policy {
 	struct policy_watch *policy_watch;
 	sd_event_source *policy, *policy_timer;
 	sd_event_source *records;
@@ -41,7 +41,7 @@ static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdat
 	(void)source;
 	(void)usec;
 	if (r < 0)
-		say(LOG_ERR, "cannot read the policy again; the one before stays in force: %s", strerror(-r));
+		log_service(LOG_ERR, "cannot read the policy again; the one before stays in force: %s", strerror(-r));
 	return 0;
 }
 
@@ -90,7 +90,7 @@ static void record_changed(struct service *s, const char *file)
 		return;
 	*name++ = '\0';
 	if (unescape(bus) && unescape(name))
-		survey_want(s, bus, name, TRIGGER_LOOK);
+		refresh_request(s, bus, name, REFRESH_ONLY);
 }
 
 static int on_records(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -106,11 +106,11 @@ static int on_records(sd_event_source *source, int fd, uint32_t revents, void *u
 			const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
 
 			if (e->mask & IN_Q_OVERFLOW)
-				survey_want_all(s, TRIGGER_LOOK);
+				refresh_request_all(s, REFRESH_ONLY);
 			else if (e->len > 0 && e->wd == s->watches->devices)
 				record_changed(s, e->name);
 			else if (e->len > 0 && streq(e->name, "guard"))
-				announce_manager(s, "Hold");
+				signal_manager_changed(s, "Hold");
 			at += sizeof(*e) + e->len;
 		}
 	return 0;
@@ -130,7 +130,7 @@ static int watch_records(struct service *s)
 		(mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(devices, 0755) < 0 && errno != EEXIST)) {
 		r = negative_errno();
 		(void)close(fd);
-		say(LOG_ERR, "%s: %s", dir, strerror(-r));
+		log_service(LOG_ERR, "%s: %s", dir, strerror(-r));
 		return r;
 	}
 	(void)inotify_add_watch(fd, dir, IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
@@ -143,7 +143,7 @@ static int watch_records(struct service *s)
 	return r;
 }
 
-int watches_new(struct service *s)
+int watch_policy_new(struct service *s)
 {
 	int r;
 
@@ -159,9 +159,9 @@ int watches_new(struct service *s)
 	return r < 0 ? r : watch_policy(s);
 }
 
-void watches_free(struct service *s)
+void watch_policy_free(struct service *s)
 {
-	struct watches *w = s->watches;
+	struct watch_policy *w = s->watches;
 
 	if (!w)
 		return;

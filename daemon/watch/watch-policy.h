@@ -7,5 +7,5 @@
 
 #include "daemon/service.h"
 
-int watches_new(struct service *s);
-void watches_free(struct service *s);
+int watch_policy_new(struct service *s);
+void watch_policy_free(struct service *s);

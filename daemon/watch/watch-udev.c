@@ -14,7 +14,7 @@
 /* A coldplug of all devices in one go. */
 #define BUFFER_SIZE (16U * 1024U * 1024U)
 
-struct uevents {
+struct watch_udev {
 	struct service *service;
 	sd_device_monitor *monitor;
 	sd_event_source *fifo;
@@ -37,24 +37,24 @@ static bool is_ours(const struct service *s, const char *bus, const char *name)
 
 static void take(struct service *s, const char *action, const char *bus, const char *name)
 {
-	enum trigger trigger = TRIGGER_LOOK;
+	enum refresh_purpose trigger = REFRESH_ONLY;
 
 	/* Its old name is nowhere to be seen in it. */
 	if (streq(action, "move")) {
-		survey_want_all(s, TRIGGER_LOOK);
+		refresh_request_all(s, REFRESH_ONLY);
 		return;
 	}
 	if (!is_ours(s, bus, name))
 		return;
 	if (streq(action, "add"))
-		trigger = TRIGGER_AGAIN;
+		trigger = REFRESH_AND_RETRY;
 	else if (streq(action, "bind"))
-		trigger = TRIGGER_EVENT;
-	survey_want(s, bus, name, trigger);
+		trigger = REFRESH_AND_RECONCILE;
+	refresh_request(s, bus, name, trigger);
 }
 
 /* The kernel counts what it had to drop; then nothing helps but to look at everything. */
-static void check_lost(struct uevents *u)
+static void check_lost(struct watch_udev *u)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {};
 	socklen_t size = sizeof(info);
@@ -64,8 +64,8 @@ static void check_lost(struct uevents *u)
 		info[SK_MEMINFO_DROPS] == u->lost)
 		return;
 	u->lost = info[SK_MEMINFO_DROPS];
-	say(LOG_WARNING, "events came faster than they were read; looking at all devices");
-	survey_want_all(u->service, TRIGGER_EVENT);
+	log_service(LOG_WARNING, "events came faster than they were read; looking at all devices");
+	refresh_request_all(u->service, REFRESH_AND_RECONCILE);
 }
 
 static int on_device(sd_device_monitor *m, sd_device *d, void *userdata)
@@ -80,7 +80,7 @@ static int on_device(sd_device_monitor *m, sd_device *d, void *userdata)
 		[SD_DEVICE_BIND] = "bind",
 		[SD_DEVICE_UNBIND] = "unbind",
 	};
-	struct uevents *u = userdata;
+	struct watch_udev *u = userdata;
 	sd_device_action_t action;
 	const char *bus, *name;
 
@@ -104,7 +104,7 @@ static void take_line(struct service *s, char *line)
 
 static int on_fifo(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-	struct uevents *u = userdata;
+	struct watch_udev *u = userdata;
 	ssize_t n;
 
 	(void)source;
@@ -126,7 +126,7 @@ static int on_fifo(sd_event_source *source, int fd, uint32_t revents, void *user
 	return 0;
 }
 
-static int open_fifo(struct uevents *u, const char *path)
+static int open_fifo(struct watch_udev *u, const char *path)
 {
 	/* Open for writing as well, so that it does not end when a writer does. */
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK), r;
@@ -141,7 +141,7 @@ static int open_fifo(struct uevents *u, const char *path)
 	return r;
 }
 
-static int open_monitor(struct uevents *u)
+static int open_monitor(struct watch_udev *u)
 {
 	int r = sd_device_monitor_new(&u->monitor);
 
@@ -154,9 +154,9 @@ static int open_monitor(struct uevents *u)
 	return sd_device_monitor_start(u->monitor, on_device, u);
 }
 
-int uevents_new(struct service *s, const char *fifo, struct uevents **ret)
+int watch_udev_new(struct service *s, const char *fifo, struct watch_udev **ret)
 {
-	struct uevents *u = calloc(1, sizeof(*u));
+	struct watch_udev *u = calloc(1, sizeof(*u));
 	int r;
 
 	if (!u)
@@ -164,14 +164,14 @@ int uevents_new(struct service *s, const char *fifo, struct uevents **ret)
 	u->service = s;
 	r = fifo ? open_fifo(u, fifo) : open_monitor(u);
 	if (r < 0) {
-		uevents_free(u);
+		watch_udev_free(u);
 		return r;
 	}
 	*ret = u;
 	return 0;
 }
 
-struct uevents *uevents_free(struct uevents *u)
+struct watch_udev *watch_udev_free(struct watch_udev *u)
 {
 	if (!u)
 		return NULL;

@@ -7,8 +7,8 @@
 
 #include "daemon/service.h"
 
-struct uevents;
+struct watch_udev;
 
 /* fifo: NULL: udev's own. */
-int uevents_new(struct service *s, const char *fifo, struct uevents **ret);
-struct uevents *uevents_free(struct uevents *u);
+int watch_udev_new(struct service *s, const char *fifo, struct watch_udev **ret);
+struct watch_udev *watch_udev_free(struct watch_udev *u);

@@ -16,7 +16,7 @@
  */
 static const uint64_t looks[] = { 300000, 1000000, 5000000, 30000000 };
 
-struct owners {
+struct watch_vfio {
 	sd_event_source *folders[2]; /* /dev/vfio, and devices in it; NULL: not there yet */
 	sd_event_source *timer;
 	size_t look;
@@ -63,7 +63,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		if (is_concerned(s, e)) {
 			/* Somebody has a driver for it, whatever is said of it meanwhile. */
 			more = more || e->field[FIELD_DECISION][0] || !streq(e->field[FIELD_ADVICE], "0");
-			survey_want(s, e->field[FIELD_BUS], e->field[FIELD_NAME], TRIGGER_AGAIN);
+			refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_AND_RETRY);
 		}
 	if (more && s->owners->look + 1 < ELEMENTSOF(looks))
 		look_soon(s, s->owners->look + 1);
@@ -88,7 +88,7 @@ static int on_node(sd_event_source *source, const struct inotify_event *event, v
 	return 0;
 }
 
-void owners_consider(struct service *s, const struct device_entry *e)
+void watch_vfio_consider(struct service *s, const struct device_entry *e)
 {
 	static const char *const names[] = { "vfio", "vfio/devices" };
 
@@ -104,7 +104,7 @@ void owners_consider(struct service *s, const struct device_entry *e)
 		r = sd_event_add_inotify(
 			s->event, &s->owners->folders[i], path, IN_OPEN | IN_CLOSE | IN_ONLYDIR, on_node, s);
 		if (r < 0 && r != -ENOENT)
-			say(LOG_WARNING,
+			log_service(LOG_WARNING,
 				"%s cannot be watched, so it is not noticed when a group is free: %s", path,
 				strerror(-r));
 		if (r >= 0)
@@ -112,7 +112,7 @@ void owners_consider(struct service *s, const struct device_entry *e)
 	}
 }
 
-int owners_new(struct service *s)
+int watch_vfio_new(struct service *s)
 {
 	int r;
 
@@ -123,7 +123,7 @@ int owners_new(struct service *s)
 	return r < 0 ? r : sd_event_source_set_enabled(s->owners->timer, SD_EVENT_OFF);
 }
 
-void owners_free(struct service *s)
+void watch_vfio_free(struct service *s)
 {
 	if (!s->owners)
 		return;

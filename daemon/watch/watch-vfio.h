@@ -9,7 +9,7 @@
 #include "daemon/service.h"
 
 /* Begins to listen once a device has a VFIO driver: then there are nodes. */
-void owners_consider(struct service *s, const struct device_entry *e);
+void watch_vfio_consider(struct service *s, const struct device_entry *e);
 
-int owners_new(struct service *s);
-void owners_free(struct service *s);
+int watch_vfio_new(struct service *s);
+void watch_vfio_free(struct service *s);

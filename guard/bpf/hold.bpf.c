@@ -137,9 +137,9 @@ static __always_inline __u32 mark_of(__u64 number)
 	__u64 word = words[number % HOLD_TICKETS_MAX];
 
 	if (word == HOLD_WORD(number, HOLD_WAITS))
-		return number <= released ? HOLD_LET_GO : HOLD_WAITS;
+		return number <= released ? HOLD_EXPIRED : HOLD_WAITS;
 	/* Of another: so many came in the meantime that nobody knows any more. */
-	return HOLD_NUMBER(word) == number ? HOLD_MARK(word) : HOLD_LET_GO;
+	return HOLD_NUMBER(word) == number ? HOLD_MARK(word) : HOLD_EXPIRED;
 }
 
 /* True: it was `from`. */
@@ -233,7 +233,7 @@ static __always_inline void hold(struct device *dev, bool pci)
 	}
 	/* One that lost a race stays so. */
 	if (!change_mark(w.number, HOLD_DECIDED, HOLD_PASSED))
-		change_mark(w.number, HOLD_WAITS, HOLD_LET_GO);
+		change_mark(w.number, HOLD_WAITS, HOLD_EXPIRED);
 	take_back(&key);
 }
 
@@ -301,8 +301,8 @@ HOLD_ON_PCI(3)
 		if (waiting <= 0 || make_key(dev, &key) <= 0)                                                \
 			return 0;                                                                            \
 		number = ticket_of(&key);                                                                    \
-		if (number && !change_mark(number, HOLD_WAITS, HOLD_RACED))                                  \
-			change_mark(number, HOLD_DECIDED, HOLD_RACED);                                       \
+		if (number && !change_mark(number, HOLD_WAITS, HOLD_PROBED_EARLY))                                  \
+			change_mark(number, HOLD_DECIDED, HOLD_PROBED_EARLY);                                       \
 		return 0;                                                                                    \
 	}
 

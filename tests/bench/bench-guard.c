@@ -36,10 +36,10 @@
 
 /* How the policy's last rule, the only one that matches, names the devices. */
 enum last_rule {
-	BY_ID,
-	BY_NAME,
+	KEY_ID,
+	KEY_NAME,
 	BY_CLASS,
-	BY_PATH,
+	KEY_PATH,
 	BY_PHYSFN,
 	BY_MEMBER, /* not at all: it gives a driver to the group of the device beside it */
 };
@@ -61,12 +61,12 @@ struct row {
 
 /* First what most rules say; below, where more files have to be looked at before the device may go on. */
 static const struct row rows[] = {
-	{ "Id=", BY_ID, "leave", false, {} },
-	{ "Name=", BY_NAME, "leave", false, {} },
+	{ "Id=", KEY_ID, "leave", false, {} },
+	{ "Name=", KEY_NAME, "leave", false, {} },
 	{ "Class=", BY_CLASS, "leave", false, {} },
-	{ "Id=, Group=hold", BY_ID, "hold", false, {} },
-	{ "Id=, not the latest event", BY_ID, "leave", true, { { false, "modalias" } } },
-	{ "Path=", BY_PATH, "leave", false, { { false, "../" } } },
+	{ "Id=, Group=hold", KEY_ID, "hold", false, {} },
+	{ "Id=, not the latest event", KEY_ID, "leave", true, { { false, "modalias" } } },
+	{ "Path=", KEY_PATH, "leave", false, { { false, "../" } } },
 	{ "PhysFn=", BY_PHYSFN, "leave", false,
 		{ { false, "../" }, { false, "physfn" }, { false, "sriov_totalvfs" },
 			{ true, "sriov_totalvfs" }, { true, "sriov_offset" }, { true, "sriov_stride" },
@@ -217,19 +217,19 @@ static void add_last_rule(FILE *f, const struct row *row)
 {
 	(void)fprintf(f, "[device ours]\nDriver=" DRIVER "\nGroup=%s\n", row->group);
 	first_slot = row->last == BY_PHYSFN || row->last == BY_MEMBER ? DEVICES : 0;
-	n_slots = row->last == BY_ID || row->last == BY_CLASS ? DEVICES : FEW;
+	n_slots = row->last == KEY_ID || row->last == BY_CLASS ? DEVICES : FEW;
 	for (unsigned i = first_slot; i < first_slot + n_slots; i++)
 		switch (row->last) {
-		case BY_ID:
+		case KEY_ID:
 			(void)fprintf(f, "%s", i == 0 ? "Id=8086:10d3\n" : "");
 			break;
 		case BY_CLASS:
 			(void)fprintf(f, "%s", i == 0 ? "Class=0200\n" : "");
 			break;
-		case BY_NAME:
+		case KEY_NAME:
 			(void)fprintf(f, "Name=%s\n", slots[i].name);
 			break;
-		case BY_PATH:
+		case KEY_PATH:
 			(void)fprintf(f, "Path=pci0000:00/%s/00.0\n", slots[i].port + strlen("0000:00:"));
 			break;
 		case BY_PHYSFN:
@@ -329,7 +329,7 @@ static void loop_once(const char *sysfs, const struct need *needs)
 static void guard_once(struct worker *w, const struct slot *s)
 {
 	prepare(s);
-	if (guard_turn(w) < 0)
+	if (worker_process_event(w) < 0)
 		die("guard_turn");
 	check(s);
 }
@@ -354,7 +354,7 @@ static unsigned long run_guard(struct worker *w, struct times *write, struct tim
 		prepare(s);
 		watch_start();
 		start = clock_usec();
-		if (guard_turn(w) < 0)
+		if (worker_process_event(w) < 0)
 			die("guard_turn");
 		after->v[after->n++] = clock_usec() - let_go_usec;
 		path->v[path->n++] = let_go_usec - start;
@@ -394,17 +394,17 @@ static void start_guard(struct guard *g, const struct settings *settings)
 	*g = (struct guard){
 		.settings = settings, .socket = pair[1], .policy_lock = &policy_lock, .more = -1
 	};
-	(void)lock_init(&policy_lock);
+	(void)priority_lock_init(&policy_lock);
 	sysfs_init(&sysfs, settings);
 	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->hold = hold_new(1000);
 	if (intents_open(settings->state_dir, &g->intents) < 0)
 		die("intents_open");
-	g->followups = g->hold ? followups_new(&sysfs, g->hold) : NULL;
-	g->prepared = prepared_load(settings);
+	g->first_probe_watches = g->hold ? first_probe_watches_new(&sysfs, g->hold) : NULL;
+	g->policy_snapshot = policy_snapshot_load(settings);
 	/* As if another thread waited: none is started, the clock is for one. */
 	atomic_store(&g->idle, 1);
-	if (g->wake < 0 || !g->followups || !g->prepared)
+	if (g->wake < 0 || !g->first_probe_watches || !g->policy_snapshot)
 		die("preparing the guard");
 }
 
@@ -419,9 +419,9 @@ static unsigned long bench(
 
 	make_policy(row, rules);
 	start_guard(&g, settings);
-	if (g.prepared->policy->n_rules != rules)
+	if (g.policy_snapshot->policy->n_rules != rules)
 		die("the policy has errors");
-	w = guard_worker_new(&g);
+	w = worker_new(&g);
 	if (!w)
 		die("guard_worker_new");
 	written.n = path.n = after.n = loop.n = looking.n = 0;
@@ -435,9 +435,9 @@ static unsigned long bench(
 	printf("%-26s %6u %8.2f %8.2f %6.2f %8.2f %6.2f %8.2f %6.2f %8.2f %8.2f\n", row->text, rules, base,
 		median(&written), median(&written) / base, median(&path), median(&path) / base, more,
 		median(&path) / more, median(&after), (double)allocated / (rounds * BLOCK));
-	guard_worker_free(w);
-	prepared_done(g.prepared);
-	followups_free(g.followups);
+	worker_free(w);
+	policy_snapshot_unref(g.policy_snapshot);
+	first_probe_watches_free(g.first_probe_watches);
 	hold_free(g.hold);
 	(void)close(g.wake);
 	return allocated;

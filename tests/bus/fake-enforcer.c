@@ -50,7 +50,7 @@ static const char *fault(const char *what, char *buf, size_t size)
 	return NULL;
 }
 
-static int say(const char *state, const char *error, const char *reason, const struct decision *d)
+static int log_service(const char *state, const char *error, const char *reason, const struct decision *d)
 {
 	printf("STATE=%s\nREASON=%s\n", state, reason);
 	if (*error)
@@ -128,9 +128,9 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 	(void)sysfs_device_override(d, override);
 	if (override[0] && !streq(override, decision->driver) && !(recorded && streq(override, record.set)) &&
 		!overwrite)
-		return say("foreign", "Foreign", "driver_override is somebody else's", decision);
+		return log_service("foreign", "Foreign", "driver_override is somebody else's", decision);
 	if (decision->kind == DECISION_DRIVER && !driver_is_there(d, decision->driver))
-		return say("pending", "NoSuchDriver", "no such driver", decision);
+		return log_service("pending", "NoSuchDriver", "no such driver", decision);
 	if (streq(rebind_option, "no") ||
 		(!*rebind_option && decision->rule && decision->rule->rebind == REBIND_NO)) {
 		if (decision->kind != DECISION_NOTHING && driver[0] && !streq(driver, decision->driver)) {
@@ -138,11 +138,11 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 				write_override(d, decision->driver);
 				keep_record(d, decision, "blocked", "Rebind=no");
 			}
-			return say("blocked", "", "Rebind=no", decision);
+			return log_service("blocked", "", "Rebind=no", decision);
 		}
 	}
 	if (dry_run)
-		return say(state, "", "", decision);
+		return log_service(state, "", "", decision);
 	if (fault("half-way", text, sizeof(text)))
 		write_override(d, "");
 	while (fault("half-way", text, sizeof(text)))
@@ -155,7 +155,7 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 		bind_to(d, decision->kind == DECISION_NONE ? "" : decision->driver);
 	}
 	keep_record(d, decision, state, "");
-	return say(state, "", "", decision);
+	return log_service(state, "", "", decision);
 }
 
 static int rebind(void)
@@ -179,7 +179,7 @@ static int rebind(void)
 	note_call();
 	sysfs_init(&sysfs, &settings);
 	if (sysfs_device_lookup(&sysfs, device, &d) < 0)
-		return say("", "NoSuchDevice", "no such device", NULL);
+		return log_service("", "NoSuchDevice", "no such device", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;
 	while ((!dry_run && fault("wait", text, sizeof(text))) || fault("slow", text, sizeof(text)))
@@ -195,13 +195,13 @@ static int rebind(void)
 			continue;
 		if (!dry_run)
 			keep_record(d, &decision, errors[i].state, s);
-		return say(errors[i].state, name, s, &decision);
+		return log_service(errors[i].state, name, s, &decision);
 	}
 	s = fault("Held", text, sizeof(text));
 	if (s && !dry_run) { /* the kernel has refused it its driver */
 		write_override(d, decision.driver);
 		keep_record(d, &decision, "held", s);
-		return say("held", "", s, &decision);
+		return log_service("held", "", s, &decision);
 	}
 	return act(d, &decision);
 }

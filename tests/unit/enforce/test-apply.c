@@ -272,7 +272,7 @@ START_TEST(driver_that_came_by_our_override_stays_with_rebind_no)
 	new_policy(&b, "[device gpu]\nName=0000:00:03.0\nDriver=default\nRebind=no\n");
 	apply(&b);
 	ck_assert_str_eq(mock_override(b.m, b.device), "\n");
-	ck_assert_str_eq(state_to_string(b.outcome.state), "blocked");
+	ck_assert_str_eq(device_state_to_string(b.outcome.state), "blocked");
 	bench_done(&b);
 }
 END_TEST
@@ -445,7 +445,7 @@ START_TEST(after_a_failed_write_ours_is_still_ours)
 	mock_attr_remove(b.m, b.device, "driver_override");
 	mock_attr(b.m, b.device, "driver_override", "vfio-pci\n");
 	apply(&b);
-	ck_assert_str_eq(state_to_string(b.outcome.state), "enforced");
+	ck_assert_str_eq(device_state_to_string(b.outcome.state), "enforced");
 	ck_assert_str_eq(mock_override(b.m, b.device), "none");
 	bench_done(&b);
 }
@@ -461,7 +461,7 @@ START_TEST(after_a_failed_write_what_another_writes_is_not_ours)
 	mock_attr(b.m, b.device, "driver_override", "vfio-pci\n"); /* the kernel's own, say */
 	new_policy(&b, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
 	apply(&b);
-	ck_assert_str_eq(state_to_string(b.outcome.state), "foreign");
+	ck_assert_str_eq(device_state_to_string(b.outcome.state), "foreign");
 	ck_assert_str_eq(mock_override(b.m, b.device), "vfio-pci\n");
 	bench_done(&b);
 }

@@ -26,7 +26,7 @@ static void first_sweep(struct bench *b, const char *const *devpaths, size_t n)
 	sysfs_init(&sysfs, &b->m->settings);
 	for (size_t i = 0; i < n; i++)
 		v[i] = mock_device(&sysfs, devpaths[i]);
-	ck_assert_int_eq(present_write(b->m->state, v, n), 1);
+	ck_assert_int_eq(boot_devices_write(b->m->state, v, n), 1);
 	for (size_t i = 0; i < n; i++)
 		sysfs_device_free(v[i]);
 }

@@ -38,7 +38,7 @@ static int check(struct stage *s)
 	sysfs_init(&sysfs, &s->m->settings);
 	d = mock_device(&sysfs, s->device);
 	s->reason[0] = '\0';
-	r = inuse_check(d, s->look_only, s->reason, sizeof(s->reason));
+	r = in_use_check(d, s->look_only, s->reason, sizeof(s->reason));
 	sysfs_device_free(d);
 	sysfs_done(&sysfs);
 	return r;

@@ -367,17 +367,17 @@ START_TEST(copy_stays_where_its_file_may_be_there)
 	policy = mock_load(m);
 	ck_assert_int_eq(policy_copy_path(m->state, first, of_first, sizeof(of_first)), 0);
 	ck_assert_int_eq(policy_copy_path(m->state, second, of_second, sizeof(of_second)), 0);
-	store_policy(m->state, policy);
+	policy_copies_update(m->state, policy);
 	/* Who has read the policy before the second file came knows nothing of that. */
-	store_policy(m->state, early);
+	policy_copies_update(m->state, early);
 	ck_assert_int_eq(access(of_second, F_OK), 0);
 	/* Who could not list a directory does not know what is in there. */
 	ck_assert_int_eq(unlink(second), 0);
 	early->incomplete = true;
-	store_policy(m->state, early);
+	policy_copies_update(m->state, early);
 	ck_assert_int_eq(access(of_second, F_OK), 0);
 	early->incomplete = false;
-	store_policy(m->state, early);
+	policy_copies_update(m->state, early);
 	ck_assert_int_ne(access(of_second, F_OK), 0);
 	ck_assert_int_eq(access(of_first, F_OK), 0);
 	policy_free(early);

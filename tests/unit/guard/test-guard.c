@@ -89,7 +89,7 @@ START_TEST(only_buses_that_a_rule_can_match)
 END_TEST
 
 /* What was seen of a device around its `add`, whose number is 10. */
-struct seen {
+struct device_observation {
 	bool stands, other, bound_before;
 	bool held, raced,
 		passed_before; /* it had a ticket; and it went on before the override was seen to stand */
@@ -101,7 +101,7 @@ struct seen {
 };
 
 /* What FirstProbe becomes of a device that was seen like that. */
-static void judged(const struct seen *seen, const char *expected)
+static void judged(const struct device_observation *seen, const char *expected)
 {
 	const uint64_t bind_seqnum = seen->bind_seqnum ? seen->bind_seqnum : 11;
 	struct mock *m = mock_new();
@@ -109,9 +109,9 @@ static void judged(const struct seen *seen, const char *expected)
 	struct sysfs_device *d;
 	struct sysfs sysfs;
 	struct hold *hold = hold_new(1000);
-	struct followups *f;
+	struct first_probe_watches *f;
 	struct record record;
-	struct sighting s = { .bus = "pci",
+	struct first_probe_observation s = { .bus = "pci",
 		.name = "0000:00:03.0",
 		.stands = seen->stands,
 		.had_other_driver = seen->other,
@@ -120,7 +120,7 @@ static void judged(const struct seen *seen, const char *expected)
 	uint64_t wait, ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
 
 	sysfs_init(&sysfs, &m->settings);
-	f = followups_new(&sysfs, hold);
+	f = first_probe_watches_new(&sysfs, hold);
 	ck_assert_int_eq(sysfs_device_new(&sysfs, devpath, "pci", &d), 0);
 	s.devpath = d->devpath;
 	s.inode = d->inode;
@@ -131,32 +131,32 @@ static void judged(const struct seen *seen, const char *expected)
 	s.ticket = ticket;
 	s.stood_before_probe = hold_release(hold, ticket);
 	if (seen->bind && seen->bind_heard_first)
-		followups_bind(f, d->devpath, seen->bind, bind_seqnum);
-	ck_assert_int_eq(followups_add(f, &s), 0);
+		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
+	ck_assert_int_eq(first_probe_watch_add(f, &s), 0);
 	if (seen->raced)
 		fake_hold_race(hold, ticket);
 	if (ticket)
 		fake_hold_end(hold, ticket);
 	if (seen->twice) {
-		struct sighting second = s;
+		struct first_probe_observation second = s;
 
 		second.ticket = 0;
 		second.stood_before_probe = false;
 		second.had_driver = true;
 		second.seqnum = 20;
-		ck_assert_int_eq(followups_add(f, &second), 0);
+		ck_assert_int_eq(first_probe_watch_add(f, &second), 0);
 	}
 	if (seen->bind && !seen->bind_heard_first)
-		followups_bind(f, d->devpath, seen->bind, bind_seqnum);
+		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
 	if (seen->driver)
 		mock_bind(m, devpath, seen->driver);
 	/* A remove of its predecessor, read late: the device is there, so it is not meant. */
-	followups_remove(f, d->devpath);
-	while ((wait = followups_settle(f)) > 0)
+	first_probe_watch_remove(f, d->devpath);
+	while ((wait = first_probe_watches_settle(f)) > 0)
 		(void)usleep((useconds_t)wait);
 	ck_assert_int_eq(record_read(m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
 	ck_assert_str_eq(record.first_probe, expected);
-	followups_free(f);
+	first_probe_watches_free(f);
 	hold_free(hold);
 	sysfs_device_free(d);
 	sysfs_done(&sysfs);
@@ -165,46 +165,46 @@ static void judged(const struct seen *seen, const char *expected)
 
 START_TEST(first_probe_is_what_was_seen)
 {
-	judged(&(struct seen){ .stands = true }, "won");
-	judged(&(struct seen){ .stands = true, .bind = "vfio-pci" }, "won");
-	judged(&(struct seen){ .stands = true, .bind = "e1000e" }, "lost");
-	judged(&(struct seen){ .stands = true, .other = true }, "lost");
-	judged(&(struct seen){ .stands = true, .bound_before = true }, "unknown");
-	judged(&(struct seen){}, "unknown");
+	judged(&(struct device_observation){ .stands = true }, "won");
+	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci" }, "won");
+	judged(&(struct device_observation){ .stands = true, .bind = "e1000e" }, "lost");
+	judged(&(struct device_observation){ .stands = true, .other = true }, "lost");
+	judged(&(struct device_observation){ .stands = true, .bound_before = true }, "unknown");
+	judged(&(struct device_observation){}, "unknown");
 }
 END_TEST
 
 START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
 {
-	judged(&(struct seen){ .held = true, .stands = true }, "guaranteed");
-	judged(&(struct seen){ .held = true, .stands = true, .bound_before = true }, "guaranteed");
-	judged(&(struct seen){ .held = true, .stands = true, .bind = "vfio-pci", .twice = true },
+	judged(&(struct device_observation){ .held = true, .stands = true }, "guaranteed");
+	judged(&(struct device_observation){ .held = true, .stands = true, .bound_before = true }, "guaranteed");
+	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "vfio-pci", .twice = true },
 		"guaranteed");
-	judged(&(struct seen){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
-	judged(&(struct seen){ .held = true, .stands = true, .bind = "e1000e", .twice = true }, "lost");
-	judged(&(struct seen){ .held = true, .stands = true, .raced = true }, "unknown");
-	judged(&(struct seen){ .held = true, .stands = true, .passed_before = true }, "won");
-	judged(&(struct seen){ .held = true, .stands = true, .passed_before = true, .bound_before = true },
+	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
+	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e", .twice = true }, "lost");
+	judged(&(struct device_observation){ .held = true, .stands = true, .raced = true }, "unknown");
+	judged(&(struct device_observation){ .held = true, .stands = true, .passed_before = true }, "won");
+	judged(&(struct device_observation){ .held = true, .stands = true, .passed_before = true, .bound_before = true },
 		"unknown");
-	judged(&(struct seen){ .held = true }, "unknown");
+	judged(&(struct device_observation){ .held = true }, "unknown");
 }
 END_TEST
 
 START_TEST(a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts)
 {
-	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_heard_first = true }, "lost");
-	judged(&(struct seen){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true }, "won");
+	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true }, "lost");
+	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true }, "won");
 	/* The predecessor's, before this add. */
-	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
+	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
 		"won");
-	judged(&(struct seen){ .stands = true, .bind = "e1000e", .bind_seqnum = 9 }, "won");
+	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_seqnum = 9 }, "won");
 }
 END_TEST
 
 START_TEST(a_driver_that_is_still_probing_was_first)
 {
-	judged(&(struct seen){ .stands = true, .driver = "e1000e" }, "lost");
-	judged(&(struct seen){ .stands = true, .driver = "vfio-pci" }, "won");
+	judged(&(struct device_observation){ .stands = true, .driver = "e1000e" }, "lost");
+	judged(&(struct device_observation){ .stands = true, .driver = "vfio-pci" }, "won");
 }
 END_TEST
 

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 
 #define NAME "0000:00:03.0"
-#define BY_ID "[device card]\nId=8086:10d3\nDriver=pci-stub\n"
+#define KEY_ID "[device card]\nId=8086:10d3\nDriver=pci-stub\n"
 
 struct turn {
 	struct mock *m;
@@ -70,23 +70,23 @@ static void turn_new(struct turn *t, const char *policy)
 		.wake = eventfd(0, EFD_CLOEXEC),
 		.more = -1,
 		.hold = hold_new(1000),
-		.prepared = prepared_load(&t->m->settings) };
-	ck_assert_int_eq(lock_init(&t->lock), 0);
+		.policy_snapshot = policy_snapshot_load(&t->m->settings) };
+	ck_assert_int_eq(priority_lock_init(&t->lock), 0);
 	sysfs_init(&t->sysfs, &t->m->settings);
-	t->g.followups = followups_new(&t->sysfs, t->g.hold);
+	t->g.first_probe_watches = first_probe_watches_new(&t->sysfs, t->g.hold);
 	ck_assert_int_eq(intents_open(t->m->settings.state_dir, &t->g.intents), 0);
 	/* As if another one waited, so that none is started. */
 	atomic_store(&t->g.idle, 1);
-	t->w = guard_worker_new(&t->g);
-	ck_assert(t->w && t->g.prepared && t->g.followups);
+	t->w = worker_new(&t->g);
+	ck_assert(t->w && t->g.policy_snapshot && t->g.first_probe_watches);
 }
 
 static void turn_done(struct turn *t)
 {
-	guard_worker_free(t->w);
-	followups_free(t->g.followups);
+	worker_free(t->w);
+	first_probe_watches_free(t->g.first_probe_watches);
 	hold_free(t->g.hold);
-	prepared_done(t->g.prepared);
+	policy_snapshot_unref(t->g.policy_snapshot);
 	(void)close(t->g.wake);
 	(void)close(t->g.socket);
 	(void)close(t->kernel);
@@ -107,7 +107,7 @@ static void tell(struct turn *t, const char *devpath, const char *modalias, unsi
 static const char *announce(struct turn *t, const char *devpath, const char *modalias, unsigned seqnum)
 {
 	tell(t, devpath, modalias, seqnum);
-	ck_assert_int_eq(guard_turn(t->w), 0);
+	ck_assert_int_eq(worker_process_event(t->w), 0);
 	return mock_override(t->m, devpath);
 }
 
@@ -119,7 +119,7 @@ START_TEST(override_is_written_and_recorded)
 	struct record record;
 	struct turn t;
 
-	turn_new(&t, BY_ID);
+	turn_new(&t, KEY_ID);
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
 	ck_assert(mock_record(t.m, t.device, &record));
 	ck_assert_str_eq(record.set, "pci-stub");
@@ -143,7 +143,7 @@ START_TEST(override_of_the_kernel_stays)
 {
 	struct turn t;
 
-	turn_new(&t, BY_ID);
+	turn_new(&t, KEY_ID);
 	mock_attr(t.m, t.device, "driver_override", "vfio-pci\n");
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "vfio-pci\n");
 	turn_done(&t);
@@ -155,7 +155,7 @@ START_TEST(old_event_is_not_believed)
 {
 	struct turn t;
 
-	turn_new(&t, BY_ID);
+	turn_new(&t, KEY_ID);
 	ck_assert_str_eq(announce(&t, t.device, another, 6), "pci-stub");
 	turn_done(&t);
 	turn_new(&t, "[device gone]\nId=1234:5678\nDriver=pci-stub\n");
@@ -259,13 +259,13 @@ START_TEST(device_without_the_file_is_let_go)
 	ck_assert_int_eq(unlink(mock_path(t.m, devpath, "driver_override")), 0);
 	ticket = fake_hold_issue(t.g.hold, "pci", "0000:00:04.0");
 	tell(&t, devpath, card, 6);
-	ck_assert_int_eq(guard_turn(t.w), 0);
+	ck_assert_int_eq(worker_process_event(t.w), 0);
 	ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_DECIDED);
 	/* Others of this bus have the file. */
 	ck_assert(!atomic_load(&t.g.new_bus));
 	ck_assert_int_eq(unlink(mock_path(t.m, t.device, "driver_override")), 0);
 	tell(&t, devpath, card, 6);
-	ck_assert_int_eq(guard_turn(t.w), 0);
+	ck_assert_int_eq(worker_process_event(t.w), 0);
 	ck_assert(atomic_load(&t.g.new_bus));
 	turn_done(&t);
 }
@@ -346,8 +346,8 @@ START_TEST(who_finds_another_at_the_device_lets_him)
 	struct record record;
 	pthread_t thread;
 
-	turn_new(&t, BY_ID);
-	t.w->patience_usec = 500000;
+	turn_new(&t, KEY_ID);
+	t.w->recheck_delay_usec = 500000;
 	other = intent_begin(t.g.intents, "pci", NAME, "pci-stub");
 	ck_assert_int_eq(pthread_create(&thread, NULL, write_a_little_later, &t), 0);
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
@@ -356,7 +356,7 @@ START_TEST(who_finds_another_at_the_device_lets_him)
 	ck_assert_str_eq(record.set, ""); /* that is for the other to say */
 	mock_attr(t.m, t.device, "driver_override", "");
 	/* One who is stuck is not waited for. */
-	t.w->patience_usec = 1000;
+	t.w->recheck_delay_usec = 1000;
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
 	ck_assert(mock_record(t.m, t.device, &record));
 	ck_assert_str_eq(record.set, "pci-stub");

@@ -113,7 +113,7 @@ START_TEST(masked_file_is_not_replaced_by_its_copy)
 	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "x"));
 	struct policy *policy = mock_load(m);
 
-	store_policy(m->state, policy);
+	policy_copies_update(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_int_eq(symlink("/dev/null", path), 0);
@@ -256,7 +256,7 @@ START_TEST(last_good_copy_stays_in_force)
 	struct policy *policy = mock_load(m);
 	uint64_t id = rule_id(policy->rules[1]);
 
-	store_policy(m->state, policy);
+	policy_copies_update(m->state, policy);
 	policy_free(policy);
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "new") "Drivr=x\n");
@@ -269,7 +269,7 @@ START_TEST(last_good_copy_stays_in_force)
 	ck_assert_uint_eq(policy->n_errors, 1);
 	ck_assert_uint_eq(policy->errors[0].line, 4);
 	ck_assert_int_eq(policy->files[0].status, POLICY_FILE_COPY);
-	store_policy(m->state, policy); /* must not keep what is bad */
+	policy_copies_update(m->state, policy); /* must not keep what is bad */
 	policy_free(policy);
 
 	policy = mock_load(m);
@@ -293,7 +293,7 @@ START_TEST(copy_is_used_when_mode_or_type_is_wrong)
 	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "x"));
 	struct policy *policy = mock_load(m);
 
-	store_policy(m->state, policy);
+	policy_copies_update(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(chmod(path, 0666), 0);
 	ck_assert_str_eq(labels(m), "a");
@@ -319,7 +319,7 @@ START_TEST(copy_is_the_last_good_version_also_of_equal_size_and_time)
 
 		ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
 		policy = mock_load(m);
-		store_policy(m->state, policy);
+		policy_copies_update(m->state, policy);
 		policy_free(policy);
 	}
 	mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
@@ -337,15 +337,15 @@ static void copy_comes_and_goes(const char *name)
 	struct policy *policy = mock_load(m);
 	char copy[PATH_MAX];
 
-	store_policy(m->state, policy);
-	store_clean(m->state, policy);
+	policy_copies_update(m->state, policy);
+	state_dir_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(policy_copy_path(m->state, path, copy, sizeof(copy)), 0);
 	ck_assert_int_eq(access(copy, F_OK), 0);
 
 	ck_assert_int_eq(unlink(path), 0);
 	policy = mock_load(m);
-	store_clean(m->state, policy);
+	state_dir_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_ne(access(copy, F_OK), 0);
 	mock_free(m);
@@ -369,7 +369,7 @@ START_TEST(copies_stay_when_their_directory_cannot_be_listed)
 	struct policy *policy = mock_load(m);
 	char copy[PATH_MAX];
 
-	store_policy(m->state, policy);
+	policy_copies_update(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(policy_copy_path(m->state, path, copy, sizeof(copy)), 0);
 
@@ -378,7 +378,7 @@ START_TEST(copies_stay_when_their_directory_cannot_be_listed)
 	ck_assert_int_eq(symlink(m->conf[MOCK_ETC], m->conf[MOCK_ETC]), 0);
 	policy = mock_load(m);
 	ck_assert_uint_eq(policy->n_errors, 1);
-	store_clean(m->state, policy);
+	state_dir_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(access(copy, F_OK), 0);
 	mock_free(m);
@@ -393,7 +393,7 @@ START_TEST(named_files_in_their_order_without_copies)
 		mock_printf(m, "%s/none.conf", m->root) };
 	struct policy *policy = mock_load(m);
 
-	store_policy(m->state, policy);
+	policy_copies_update(m->state, policy);
 	policy_free(policy);
 	mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
 	ck_assert_int_eq(policy_load_files(paths, ELEMENTSOF(paths), &policy), 0);

@@ -38,7 +38,7 @@ START_TEST(fields_of_a_record)
 	ck_assert_str_eq(b.record.rule, "my gpu");
 	ck_assert_uint_eq(b.record.rule_id, rule_id(b.policy->rules[0]));
 	ck_assert_str_eq(b.record.source, mock_printf(b.m, "%s/10-a.conf:1", b.m->conf[MOCK_ETC]));
-	ck_assert_str_eq(b.record.state, state_to_string(b.outcome.state));
+	ck_assert_str_eq(b.record.state, device_state_to_string(b.outcome.state));
 	ck_assert_str_eq(b.record.reason, b.outcome.reason);
 
 	text = mock_read(b.m, record_file(&b));
@@ -261,10 +261,10 @@ START_TEST(present_list_never_changes)
 	sysfs_init(&sysfs, &b.m->settings);
 	first = mock_device(&sysfs, b.device);
 	ck_assert_int_lt(first->device.ops->was_present(&first->device), 0);
-	ck_assert_int_eq(present_write(b.m->state, &first, 1), 1);
+	ck_assert_int_eq(boot_devices_write(b.m->state, &first, 1), 1);
 
 	second = mock_device(&sysfs, mock_platform_add(b.m, "later", NULL));
-	ck_assert_int_eq(present_write(b.m->state, &second, 1), 0);
+	ck_assert_int_eq(boot_devices_write(b.m->state, &second, 1), 0);
 	ck_assert_int_eq(first->device.ops->was_present(&first->device), 1);
 	ck_assert_int_eq(second->device.ops->was_present(&second->device), 0);
 	sysfs_device_free(first);
@@ -277,16 +277,16 @@ END_TEST
 START_TEST(present_list_of_another_boot_counts_for_nothing)
 {
 	struct bench b = bench_new("");
-	struct present_list list = {};
+	struct boot_devices list = {};
 	char path[PATH_MAX];
 
-	ck_assert_int_eq(present_path(b.m->state, path, sizeof(path)), 0);
+	ck_assert_int_eq(boot_devices_path(b.m->state, path, sizeof(path)), 0);
 	make_dirs(b.m->state);
 	make_file(path, "00000000-0000-0000-0000-000000000000\n1\n", 39);
-	ck_assert_int_eq(present_has(&list, b.m->state, 1), -ENODATA);
-	ck_assert_int_eq(present_write(b.m->state, NULL, 0), 1);
-	ck_assert_int_eq(present_has(&list, b.m->state, 1), 0);
-	present_done(&list);
+	ck_assert_int_eq(boot_devices_has(&list, b.m->state, 1), -ENODATA);
+	ck_assert_int_eq(boot_devices_write(b.m->state, NULL, 0), 1);
+	ck_assert_int_eq(boot_devices_has(&list, b.m->state, 1), 0);
+	boot_devices_done(&list);
 	bench_done(&b);
 }
 END_TEST

@@ -46,7 +46,7 @@ START_TEST(a_driver_that_the_kernel_refuses_is_for_later)
 	struct stage s = owned(OWN);
 
 	event(&s);
-	ck_assert_str_eq(state_to_string(s.b.outcome.state), "held");
+	ck_assert_str_eq(device_state_to_string(s.b.outcome.state), "held");
 	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
 	assert_held(&s);
 	move(&s);
@@ -66,7 +66,7 @@ START_TEST(its_own_driver_is_for_later_as_well)
 	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=default\n");
 
 	event(&s);
-	ck_assert_str_eq(state_to_string(s.b.outcome.state), "held");
+	ck_assert_str_eq(device_state_to_string(s.b.outcome.state), "held");
 	assert_held(&s);
 	let_go(&s);
 	move(&s);
@@ -101,7 +101,7 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 		mock_group_close(s.m);
 		for (int again = 0; again < 2; again++) {
 			move(&s);
-			ck_assert_str_eq(state_to_string(s.moved.state), "held");
+			ck_assert_str_eq(device_state_to_string(s.moved.state), "held");
 			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
 							 "kernel lets no other driver in");
 			ck_assert_str_eq(record_of(&s)->state, "held");
@@ -110,7 +110,7 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 		}
 		kernel_refuses("bind nvme", 0);
 		move(&s);
-		ck_assert_str_eq(state_to_string(s.moved.state), "enforced");
+		ck_assert_str_eq(device_state_to_string(s.moved.state), "enforced");
 		ck_assert_str_eq(s.moved.driver, "nvme");
 		stage_done(&s);
 	}
@@ -124,7 +124,7 @@ START_TEST(a_refused_device_keeps_its_override_as_ours)
 
 	mock_group_close(s.m);
 	move(&s);
-	ck_assert_str_eq(state_to_string(s.moved.state), "held");
+	ck_assert_str_eq(device_state_to_string(s.moved.state), "held");
 	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
 	ck_assert_str_eq(record_of(&s)->set, "nvme");
 	new_policy(&s.b, "");
@@ -172,7 +172,7 @@ START_TEST(vfio_s_own_drivers_are_not_kept_off)
 	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=vfio-pci\n");
 
 	event(&s);
-	ck_assert_str_eq(state_to_string(s.b.outcome.state), "enforced");
+	ck_assert_str_eq(device_state_to_string(s.b.outcome.state), "enforced");
 	stage_done(&s);
 }
 END_TEST
@@ -248,7 +248,7 @@ START_TEST(without_an_iommu_it_is_said_what_that_means)
 	mock_group(s.m, 9, s.device, NULL);
 	make_file(mock_printf(s.m, "%s/kernel/iommu_groups/9/name", s.m->sysfs), "vfio-noiommu\n", 13);
 	move(&s);
-	ck_assert_str_eq(state_to_string(s.moved.state), "enforced");
+	ck_assert_str_eq(device_state_to_string(s.moved.state), "enforced");
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, "can read and write all of the machine's memory"));
 	ck_assert_ptr_nonnull(strstr(record_of(&s)->reason, "vfio-noiommu"));
 	stage_done(&s);
