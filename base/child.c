@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Runs what can sleep in the kernel in a process that can be left behind; see bounded.h. */
+/* Runs what can sleep in the kernel in a process that can be left behind; see child.h. */
 #include "base/child.h"
 #include "base/log.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Texts as UTF-8; see text.h. */
+/* Texts as UTF-8; see utf8.h. */
 #include "base/utf8.h"
 
 size_t utf8_length(const char *s)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Finds what a machine cannot do without; see precious.h. */
+/* Finds what a machine cannot do without; see critical-devices.h. */
 #include "cli/critical-devices.h"
 
 #include <limits.h>

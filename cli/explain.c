@@ -44,7 +44,7 @@ static void print_text(const struct explanation *e)
 		if (i == 0)
 			puts("  Companions in its group:");
 		printf("    %s %s: %s\n", companion->bus, companion->name,
-			m->left ? "left alone, was there at boot" : decision_text(m));
+			m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
 	}
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is no error in a policy, but probably not meant; see warnings.h. */
+/* What is no error in a policy, but probably not meant; see lint.h. */
 #include "cli/lint.h"
 #include "cli/critical-devices.h"
 

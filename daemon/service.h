@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The service: one event loop, which never waits for the kernel. It reads the policy and the records, lets
- * surveys (survey.h) find out about devices, and starts the enforcer for whatever is to be done to one.
+ * surveys (refresh.h) find out about devices, and starts the enforcer for whatever is to be done to one.
  */
 #pragma once
 
@@ -58,9 +58,9 @@ struct service {
 
 /* What makes us look at a device, and so how much may follow from it. */
 enum refresh_purpose {
-	REFRESH_ONLY,  /* only what it is like now */
+	REFRESH_ONLY,	       /* only what it is like now */
 	REFRESH_AND_RECONCILE, /* it changed, or policy did: a rule not tried yet is enforced */
-	REFRESH_AND_RETRY, /* it is new, we are, or somebody asked for it: even if it was tried before */
+	REFRESH_AND_RETRY,     /* it is new, we are, or somebody asked for it: even if it was tried before */
 };
 
 /*

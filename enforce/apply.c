@@ -179,8 +179,8 @@ static bool is_being_written(const struct sysfs_device *d, const char *override)
 
 bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
 {
-	return override[0] &&
-	       (record_owns(record, override) || (!record->set[0] && is_being_written(d, override)));
+	return override[0] && (record_owns(record, override) ||
+				      (!record->owned_override[0] && is_being_written(d, override)));
 }
 
 /* A driver that is bound already when an override comes to name it has not come by that. */
@@ -190,8 +190,9 @@ static void keep(
 	char driver[BOUND_MAX];
 
 	bound_driver(d, driver, sizeof(driver));
-	if (driver[0] && (streq(driver, old->kept) || (streq(driver, want) && !record_gave(old, driver))))
-		text_copy(record->kept, sizeof(record->kept), driver);
+	if (driver[0] && (streq(driver, old->driver_before_override) ||
+				 (streq(driver, want) && !record_gave(old, driver))))
+		text_copy(record->driver_before_override, sizeof(record->driver_before_override), driver);
 }
 
 /* Nothing is to be written over an override: it is what is wanted, or somebody else's, which o says. */
@@ -215,7 +216,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX], now[OVERRIDE_MAX];
-	char before[sizeof(record->set)] = "";
+	char before[sizeof(record->owned_override)] = "";
 	bool ours, is_known;
 	int r;
 
@@ -227,24 +228,24 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	if (r < 0) {
 		become(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
 		/* Whatever stands there, what was ours still is. */
-		(void)strcpy(record->set, old->set);
-		(void)strcpy(record->was, old->was);
-		(void)strcpy(record->given, old->given);
+		(void)strcpy(record->owned_override, old->owned_override);
+		(void)strcpy(record->previous_override, old->previous_override);
+		(void)strcpy(record->driver_by_override, old->driver_by_override);
 		return false;
 	}
 	ours = apply_owns(d, old, override);
 
 	if (is_to_stay(override, want, ours || streq(override, foreign), o)) {
 		if (ours)
-			(void)strcpy(record->set, want);
+			(void)strcpy(record->owned_override, want);
 		return o->state != STATE_FOREIGN;
 	}
 
 	/* Both values are named until one is known to stand: whoever dies in between leaves no doubt. */
 	if (ours)
 		text_copy(before, sizeof(before), override);
-	(void)strcpy(record->set, want);
-	(void)strcpy(record->was, before);
+	(void)strcpy(record->owned_override, want);
+	(void)strcpy(record->previous_override, before);
 	(void)strcpy(record->state, device_state_to_string(STATE_PENDING));
 	r = save(d, old, record);
 	if (r < 0 && want[0]) {
@@ -253,7 +254,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	}
 	is_known = old->first_probe[0];
 	*old = *record;
-	record->was[0] = '\0';
+	record->previous_override[0] = '\0';
 
 	/*
 	 * Another may have written since it was read: the guard mostly, which cannot wait for us. One who
@@ -262,12 +263,12 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	if (sysfs_device_override(d, now) >= 0 &&
 		is_to_stay(now, want, streq(now, override) || is_being_written(d, now), o)) {
 		if (o->state == STATE_FOREIGN)
-			record->set[0] = '\0';
+			record->owned_override[0] = '\0';
 		return o->state != STATE_FOREIGN;
 	}
 	r = override_write(d, want);
 	if (r < 0) {
-		(void)strcpy(record->set, before);
+		(void)strcpy(record->owned_override, before);
 		become(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
 			strerror(-r));
 		return false;
@@ -300,7 +301,7 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 	}
 	/* It came by our override and would not have come by itself. */
 	if (record_gave(old, driver)) {
-		text_copy(record->given, sizeof(record->given), driver);
+		text_copy(record->driver_by_override, sizeof(record->driver_by_override), driver);
 		if (decision->rule->rebind == REBIND_NO)
 			other_driver(o, decision, driver);
 		else
@@ -399,7 +400,7 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 
 	if (!state_dir || record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
 		return 0;
-	if (record.set[0] || record.was[0]) {
+	if (record.owned_override[0] || record.previous_override[0]) {
 		r = sysfs_device_override(d, override);
 		if (r < 0) {
 			(void)snprintf(ret_reason, size, "reading driver_override: %s", strerror(-r));
@@ -440,17 +441,18 @@ int apply_take_over(struct sysfs_device *d, const char *override)
 {
 	struct record record = {};
 
-	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.set))
+	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.owned_override))
 		return -EINVAL;
 	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		(void)strcpy(record.state, device_state_to_string(STATE_FOREIGN));
 	record.inode = d->inode;
-	(void)strcpy(record.set, override);
-	record.was[0] = '\0';
+	(void)strcpy(record.owned_override, override);
+	record.previous_override[0] = '\0';
 	return save(d, NULL, &record);
 }
 
-void apply_note(const struct decision *decision, const char *override, enum device_state state, const char *reason)
+void apply_note(
+	const struct decision *decision, const char *override, enum device_state state, const char *reason)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record record = {};
@@ -459,8 +461,9 @@ void apply_note(const struct decision *decision, const char *override, enum devi
 		return;
 	(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
 	record.inode = d->inode;
-	text_copy(record.set, sizeof(record.set), apply_owns(d, &record, override) ? override : "");
-	record.was[0] = '\0';
+	text_copy(record.owned_override, sizeof(record.owned_override),
+		apply_owns(d, &record, override) ? override : "");
+	record.previous_override[0] = '\0';
 	if (decision->rule)
 		record_describe(&record, decision);
 	(void)strcpy(record.state, device_state_to_string(state));

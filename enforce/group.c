@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Companions in a group; see companions.h. */
+/* Companions in a group; see group.h. */
 #include "enforce/group.h"
 #include "enforce/apply.h"
 #include "base/child.h"
@@ -69,7 +69,7 @@ static bool is_to_be_released(const struct policy *policy, const struct decision
 	/* What could not be read may have the rule. */
 	return companion->kind == DECISION_NOTHING && !policy->incomplete && d->sysfs->state_dir &&
 	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
-	       streq(record.cause, "group") && (record.set[0] || record.was[0]);
+	       streq(record.cause, "group") && (record.owned_override[0] || record.previous_override[0]);
 }
 
 static bool is_companion(const struct group *g, size_t i)

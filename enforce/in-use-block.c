@@ -173,7 +173,8 @@ static int find_user(const struct in_use *u, const struct disk *disk)
 		return in_use_say(u, "/dev/%s is used by %s", disk->node, text);
 	if (find_mount_elsewhere(u, disk) > 0)
 		return 1;
-	fd_users_find_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
+	fd_users_find_opener(
+		u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
 	return text[0] ? in_use_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Device nodes that somebody has open; see inuse.h. */
+/* Device nodes that somebody has open; see in-use.h. */
 #include "enforce/in-use-parts.h"
 
 #include "sysfs/fd-users.h"

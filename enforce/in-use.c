@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Looks for users of a device in all that is below it in sysfs; see inuse.h. */
+/* Looks for users of a device in all that is below it in sysfs; see in-use.h. */
 #include "enforce/in-use.h"
 #include "sysfs/binding.h"
 #include "enforce/in-use-parts.h"

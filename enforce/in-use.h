@@ -13,6 +13,6 @@
 /*
  * 1: in use, and reason says by what ("/dev/sda1 is mounted on /mnt"); 0: free; negative errno: could not
  * look. look_only: nothing is opened exclusively, which might be in the way of somebody else for that moment;
- * then free means that no user can be seen. May sleep (bounded.h).
+ * then free means that no user can be seen. May sleep (child.h).
  */
 int in_use_check(struct sysfs_device *d, bool look_only, char *reason, size_t size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the way there (move.c) and the way back (move-back.c) have in common. */
+/* What the way there (move.c) and the way back (move-rollback.c) have in common. */
 #pragma once
 
 #include "sysfs/binding.h"

@@ -18,8 +18,8 @@ static void claim(const struct move *m, const char *override)
 	if (m->decision->rule)
 		record_describe(&record, m->decision);
 	(void)strcpy(record.state, device_state_to_string(STATE_FAILED));
-	text_copy(record.set, sizeof(record.set), m->ours ? m->override : "");
-	text_copy(record.was, sizeof(record.was), override);
+	text_copy(record.owned_override, sizeof(record.owned_override), m->ours ? m->override : "");
+	text_copy(record.previous_override, sizeof(record.previous_override), override);
 	(void)record_write(m->d->sysfs->state_dir, m->d, &record);
 }
 

@@ -38,7 +38,8 @@ const char *move_error_to_string(enum move_error error)
 	return "";
 }
 
-void move_result_set(struct move_result *m, enum device_state state, enum move_error error, const char *format, ...)
+void move_result_set(
+	struct move_result *m, enum device_state state, enum move_error error, const char *format, ...)
 {
 	va_list ap;
 
@@ -112,8 +113,8 @@ static void refuse_foreign(struct move *m)
 
 	if (!m->options->dry_run)
 		apply_decision(m->decision, OCCASION_LATER, &outcome);
-	move_result_set(m->ret, STATE_FOREIGN, MOVE_FOREIGN, "driver_override is %.100s, which %s", m->override,
-		kernel_has_set_it(m) ? "the kernel has set" : "was not set by us");
+	move_result_set(m->ret, STATE_FOREIGN, MOVE_FOREIGN, "driver_override is %.100s, which %s",
+		m->override, kernel_has_set_it(m) ? "the kernel has set" : "was not set by us");
 }
 
 /* The driver that was decided is there, or was brought by its module. */
@@ -212,7 +213,8 @@ static bool may_unbind(struct move *m)
 	if (r > 0)
 		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %s", user);
 	else
-		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s", strerror(-r));
+		move_result_set(
+			m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s", strerror(-r));
 	move_save_record(m);
 	return false;
 }
@@ -371,7 +373,8 @@ static bool is_to_be_done(struct move *m)
 	}
 	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
 		!(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
-		move_result_set(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s", "");
+		move_result_set(
+			m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s", "");
 		return false;
 	}
 	if (decision->kind != DECISION_NOTHING && is_as_decided(m)) {
@@ -415,7 +418,7 @@ void move_device(const struct decision *decision, const struct move_options *opt
 	m.ours = apply_owns(d, &m.record, m.override);
 	m.unrecorded = m.ours && !record_owns(&m.record, m.override);
 	if (m.unrecorded)
-		text_copy(m.record.set, sizeof(m.record.set), m.override);
+		text_copy(m.record.owned_override, sizeof(m.record.owned_override), m.override);
 	m.foreign = m.override[0] && !m.ours && !streq(m.override, decision->driver);
 
 	if (!is_to_be_done(&m))

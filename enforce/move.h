@@ -2,7 +2,7 @@
 /*
  * Moves a device from the driver that it has to what was decided, which may mean to unbind it: module first,
  * then whether the driver exists, whether the device is in use, unbind, override, probe, look. A step that
- * fails puts the device back to where it was. Everything here may sleep in the kernel (bounded.h).
+ * fails puts the device back to where it was. Everything here may sleep in the kernel (child.h).
  */
 #pragma once
 
@@ -29,7 +29,7 @@ struct move_options {
 	enum rebind rebind; /* instead of the rule's own; REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* a foreign override is replaced, too, but for one that the kernel set */
 	bool dry_run;	    /* change nothing, and tell what would come of it */
-	bool look_only;	    /* and open nothing exclusively to find out: see inuse.h */
+	bool look_only;	    /* and open nothing exclusively to find out: see in-use.h */
 	/* What was enforced already, since the device was added and its rule changed, is left as it is now.
 	 */
 	bool only_if_changed;
@@ -47,8 +47,9 @@ struct move_result {
 };
 
 /* Fills in *ret, of which the caller has set nothing. */
-void move_device(const struct decision *decision, const struct move_options *options, struct move_result *ret);
+void move_device(
+	const struct decision *decision, const struct move_options *options, struct move_result *ret);
 
 /* For the callers' own reasons. */
-void move_result_set(struct move_result *m, enum device_state state, enum move_error error, const char *format, ...)
-	_printf_(4, 5);
+void move_result_set(struct move_result *m, enum device_state state, enum move_error error,
+	const char *format, ...) _printf_(4, 5);

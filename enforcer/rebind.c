@@ -55,7 +55,8 @@ static void refuse_policy(const struct work *w, const struct policy *policy)
 
 	while (e < policy->errors + policy->n_errors && !settings_is_conf_dir(w->settings, e->file))
 		e++;
-	move_result_set(&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file, e->text);
+	move_result_set(
+		&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file, e->text);
 	atomic_store(&w->report->done, true);
 }
 
@@ -244,8 +245,8 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 							   : MOVE_FAILED,
 			"%.256s: %s", name, sysfs_lookup_error(r));
 	else if (!sysfs_device_is_supported(w.device))
-		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override", w.device->bus,
-			w.device->name);
+		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override",
+			w.device->bus, w.device->name);
 	else
 		run(&w);
 	sysfs_device_free(w.device);

@@ -11,7 +11,7 @@ static void why(struct explanation *e)
 	const struct rule *r = d->rule;
 	const char *bus = e->device->bus;
 
-	if (d->left)
+	if (d->left_at_boot)
 		(void)snprintf(e->why, sizeof(e->why),
 			"%s:%u [device %s] holds its IOMMU group, but the device was there at the boot's "
 			"first sweep "
@@ -127,7 +127,7 @@ struct json_object *explanation_json(const struct explanation *e)
 		add_string(companion, "bus", to_sysfs_device(m->device)->bus);
 		add_string(companion, "name", to_sysfs_device(m->device)->name);
 		add_string(companion, "decision", decision_text(m));
-		(void)json_object_object_add(companion, "left", json_object_new_boolean(m->left));
+		(void)json_object_object_add(companion, "left", json_object_new_boolean(m->left_at_boot));
 		(void)json_object_array_add(companions, companion);
 	}
 	(void)json_object_object_add(o, "companions", companions);

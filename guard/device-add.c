@@ -121,10 +121,11 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	record_describe(record, decision);
 	record->inode = d->inode;
 	if (done->wrote)
-		(void)snprintf(record->set, sizeof(record->set), "%s", decision->driver);
-	(void)strcpy(record->state, device_state_to_string(stands == 1	  ? STATE_PENDING
-						    : stands == 0 ? STATE_FOREIGN
-								  : STATE_FAILED));
+		(void)snprintf(
+			record->owned_override, sizeof(record->owned_override), "%s", decision->driver);
+	(void)strcpy(record->state, device_state_to_string(stands == 1	 ? STATE_PENDING
+							   : stands == 0 ? STATE_FOREIGN
+									 : STATE_FAILED));
 	if (stands < 0)
 		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
 			decision->driver, strerror(-stands));
@@ -140,7 +141,8 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 		driver[0] = '\0';
 	first_probe_observation.had_other_driver = driver[0] && !streq(driver, decision->driver);
 	first_probe_observation.had_driver = driver[0];
-	if (first_probe_watch_add(w->guard->first_probe_watches, &first_probe_observation) >= 0 && !atomic_exchange(&w->guard->settle, true))
+	if (first_probe_watch_add(w->guard->first_probe_watches, &first_probe_observation) >= 0 &&
+		!atomic_exchange(&w->guard->settle, true))
 		guard_wake_main(w->guard);
 }
 
@@ -295,7 +297,7 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	 * the device another one under the same name, which had better be decided about as what it is.
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
-	d->device.lent = &w->arena;
+	d->device.scratch = &w->arena;
 	if (sysfs_device_announced(d, e->modalias, e->seqnum) || is_whole(d))
 		decide_and_write(w, p, e, &own);
 	close_override(w);

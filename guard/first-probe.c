@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What became of devices that were added a moment ago; see followup.h. */
+/* What became of devices that were added a moment ago; see first-probe.h. */
 #include "guard/first-probe.h"
 
 #include "base/child.h"
@@ -189,7 +189,8 @@ int first_probe_watch_add(struct first_probe_watches *f, const struct first_prob
 	return 0;
 }
 
-void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, const char *driver, uint64_t seqnum)
+void first_probe_watch_bind(
+	struct first_probe_watches *f, const char *devpath, const char *driver, uint64_t seqnum)
 {
 	struct first_probe_watch *u;
 	struct bind *b;
@@ -232,7 +233,8 @@ void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath
 }
 
 /* Never more than was observed: the hold's own account first, then who bound first. */
-static const char *first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u, int held)
+static const char *first_probe_classify(
+	struct first_probe_watches *f, const struct first_probe_watch *u, int held)
 {
 	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
 	const bool was_held = held == HOLD_PASSED && u->stood_before_probe;

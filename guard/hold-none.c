@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* In place of holding.c where clang, bpftool or libbpf were missing when this was built: no hold. */
+/* In place of hold.c where clang, bpftool or libbpf were missing when this was built: no hold. */
 #include "guard/hold.h"
 #include "base/util.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Loads the hold and talks to it through its maps; see holding.h, and hold.bpf.c for what it does. */
+/* Loads the hold and talks to it through its maps; see hold.h, and hold.bpf.c for what it does. */
 #include "guard/hold.h"
 #include "base/util.h"
 

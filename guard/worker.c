@@ -253,7 +253,8 @@ static void *stand_by(void *userdata)
 	return NULL;
 }
 
-static bool start_one_standby(struct guard *g, unsigned recheck_delay_usec, const cpu_set_t *cpus, size_t size)
+static bool start_one_standby(
+	struct guard *g, unsigned recheck_delay_usec, const cpu_set_t *cpus, size_t size)
 {
 	struct standby *s = calloc(1, sizeof(*s));
 

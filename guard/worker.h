@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the guard's threads share among themselves: one device's addition (add.c), and who deals with it
- * (threads.c). */
+/* What the guard's threads share among themselves: one device's addition (device-add.c), and who deals with
+ * it (worker.c). */
 #pragma once
 
 #include "guard/guard.h"

@@ -39,11 +39,11 @@ static int own_rule(
 		device->own_policy = policy;
 		device->own_serial = policy->serial;
 		device->own = first_match(policy, device, &match, &device->own_unknown);
-		device->own_r = device->own && match == MATCH_UNKNOWN ? -EAGAIN : 0;
+		device->own_rule_result = device->own && match == MATCH_UNKNOWN ? -EAGAIN : 0;
 	}
 	*ret = device->own;
 	*ret_missing = device->own_unknown;
-	return device->own_r;
+	return device->own_rule_result;
 }
 
 static bool is_bridge(struct device *device)
@@ -95,7 +95,7 @@ static void decide_companion(const struct policy *policy, struct decision *d, co
 		/* Who cannot tell leaves alone: taking a running disk away is worse than a group not viable.
 		 */
 		if (d->device->ops->was_present(d->device) != 0)
-			d->left = true;
+			d->left_at_boot = true;
 		else
 			choose(policy, d, &none);
 		break;
@@ -188,7 +188,7 @@ int policy_decide(const struct policy *policy, struct device *device, struct dec
 		policy_decide_group(policy, members, n, ret);
 		return 0;
 	}
-	all = device->lent ? arena_alloc(device->lent, n * sizeof(*all)) : calloc(n, sizeof(*all));
+	all = device->scratch ? arena_alloc(device->scratch, n * sizeof(*all)) : calloc(n, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	policy_decide_group(policy, members, n, all);
@@ -209,7 +209,7 @@ int policy_decide(const struct policy *policy, struct device *device, struct dec
 
 void decision_done(struct decision *decision)
 {
-	if (decision->members && !decision->device->lent)
+	if (decision->members && !decision->device->scratch)
 		free(decision->members);
 	decision->members = NULL;
 	decision->n_members = 0;

@@ -29,10 +29,10 @@ struct decision {
 	enum decision_kind kind;
 	enum decision_cause cause;
 	const struct rule *rule; /* whence; NULL with DECISION_NOTHING, but see left */
-	bool left; /* DECISION_NOTHING although the group is held: the device was there at the boot's first
-		      sweep */
-	bool group_unknown;		  /* the group is not known yet: the group may still decide */
-	enum fact missing;		  /* with DECISION_UNKNOWN; FACT_COUNT: the group */
+	bool left_at_boot;  /* DECISION_NOTHING although the group is held: the device was there at the boot's
+		       first  sweep */
+	bool group_unknown; /* the group is not known yet: the group may still decide */
+	enum fact missing;  /* with DECISION_UNKNOWN; FACT_COUNT: the group */
 	char driver[DRIVER_NAME_MAX + 1]; /* what to write: a driver's name, "none", or "" */
 	const char *module; /* that has the driver; NULL: found from aliases and the driver's name */
 	/* Companions in the group that the same policy decides about; each has no members of its own. */

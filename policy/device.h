@@ -68,8 +68,8 @@ struct device_ops {
 
 struct device {
 	const struct device_ops *ops;
-	struct arena arena; /* for answers and whatever lives as long as the device */
-	struct arena *lent; /* in its place, of somebody who takes it back as a whole; NULL: none */
+	struct arena arena;    /* for answers and whatever lives as long as the device */
+	struct arena *scratch; /* in its place, of somebody who takes it back as a whole; NULL: none */
 	struct {
 		struct values values;
 		int r;
@@ -81,7 +81,7 @@ struct device {
 	const struct policy *own_policy;
 	unsigned long own_serial;
 	enum fact own_unknown;
-	int own_r;
+	int own_rule_result;
 };
 
 /* Case-insensitive, so that one hash serves both ways of comparing. */
@@ -105,7 +105,7 @@ static inline uint32_t value_hash(const char *s, size_t n)
 
 static inline struct arena *device_arena(struct device *d)
 {
-	return d->lent ? d->lent : &d->arena;
+	return d->scratch ? d->scratch : &d->arena;
 }
 
 /* For device_ops.fact: one more value, copied. 0 or -ENOMEM. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* inotify on the policy directories, and on their parents for those that are not there yet; see watch.h. */
+/* inotify on the policy directories, and on their parents for those that are not there yet; see
+ * policy-watch.h. */
 #include "policy/policy-watch.h"
 #include "base/util.h"
 #include "policy/vfio-driver.h"

@@ -57,7 +57,7 @@ struct policy {
 	size_t n_files;
 	struct policy_error *errors;
 	size_t n_errors;
-	struct policy_index *index; /* NULL: rules are compared one by one; see index.h */
+	struct policy_index *index; /* NULL: rules are compared one by one; see rule-index.h */
 	const uint64_t *ids;	    /* of the rules, with the index */
 	unsigned long serial;	    /* tells a policy from a freed one at the same address */
 	struct vfio_drivers *vfio;  /* what `vfio` means; NULL: of each bus the plain driver */

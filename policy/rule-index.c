@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which rules can match a device; see index.h.
+ * Which rules can match a device; see rule-index.h.
  *
  * A rule is indexed by one of its conditions, if that is of a kind below and each of its values is literal or
  * a glob with a literal head ("0000:03:" of 0000:03:00.*): unless the device has one of these values or heads

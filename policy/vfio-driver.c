@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* VFIO drivers as the kernel's modules offer them; see vfio.h. */
+/* VFIO drivers as the kernel's modules offer them; see vfio-driver.h. */
 #include "policy/vfio-driver.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* State and Reason of a device; see verdict.h. The words are the contract's. */
+/* State and Reason of a device; see evaluate.h. The words are the contract's. */
 #include "state/evaluate.h"
 
 #include <stdarg.h>
@@ -51,7 +51,8 @@ static bool was_enforced(const struct device_observation *s)
 /* Nothing is decided: what stands there is ours from before, somebody else's, or nothing. */
 static void without_decision(const struct device_observation *s, struct device_evaluation *v)
 {
-	if (is_ours(s) || (s->record && s->record->given[0] && streq(s->driver, s->record->given))) {
+	if (is_ours(s) || (s->record && s->record->driver_by_override[0] &&
+				  streq(s->driver, s->record->driver_by_override))) {
 		become(v, recorded_as(s, "blocked") ? "blocked" : "pending",
 			"its rule is gone; to be given back to its own driver%s%s",
 			s->record->reason[0] ? ": " : "", s->record->reason);

@@ -85,10 +85,10 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		take(line, n, "VERSION=", version, sizeof(version));
 		take(line, n, "BOOT_ID=", boot, sizeof(boot));
 		take(line, n, "INODE=", number, sizeof(number));
-		take(line, n, "SET=", record.set, sizeof(record.set));
-		take(line, n, "WAS=", record.was, sizeof(record.was));
-		take(line, n, "GIVEN=", record.given, sizeof(record.given));
-		take(line, n, "KEPT=", record.kept, sizeof(record.kept));
+		take(line, n, "SET=", record.owned_override, sizeof(record.owned_override));
+		take(line, n, "WAS=", record.previous_override, sizeof(record.previous_override));
+		take(line, n, "GIVEN=", record.driver_by_override, sizeof(record.driver_by_override));
+		take(line, n, "KEPT=", record.driver_before_override, sizeof(record.driver_before_override));
 		take(line, n, "DECISION=", record.decision, sizeof(record.decision));
 		take(line, n, "CAUSE=", record.cause, sizeof(record.cause));
 		take(line, n, "RULE=", record.rule, sizeof(record.rule));
@@ -117,7 +117,9 @@ int boot_devices_path(const char *state_dir, char *buf, size_t size)
 bool record_equal(const struct record *a, const struct record *b)
 {
 	return a->inode == b->inode && a->rule_id == b->rule_id && a->enforced == b->enforced &&
-	       streq(a->set, b->set) && streq(a->given, b->given) && streq(a->kept, b->kept) &&
+	       streq(a->owned_override, b->owned_override) &&
+	       streq(a->driver_by_override, b->driver_by_override) &&
+	       streq(a->driver_before_override, b->driver_before_override) &&
 	       streq(a->decision, b->decision) && streq(a->cause, b->cause) && streq(a->rule, b->rule) &&
 	       streq(a->source, b->source) && streq(a->state, b->state) && streq(a->reason, b->reason) &&
 	       streq(a->first_probe, b->first_probe);
@@ -141,13 +143,15 @@ bool record_is_refused(const struct record *record)
 
 bool record_owns(const struct record *record, const char *override)
 {
-	return override[0] && (streq(override, record->set) || streq(override, record->was));
+	return override[0] &&
+	       (streq(override, record->owned_override) || streq(override, record->previous_override));
 }
 
 bool record_gave(const struct record *record, const char *driver)
 {
-	return driver[0] && !streq(driver, record->kept) &&
-	       (streq(driver, record->set) || streq(driver, record->was) || streq(driver, record->given));
+	return driver[0] && !streq(driver, record->driver_before_override) &&
+	       (streq(driver, record->owned_override) || streq(driver, record->previous_override) ||
+		       streq(driver, record->driver_by_override));
 }
 
 void record_describe(struct record *record, const struct decision *decision)

@@ -29,10 +29,10 @@ struct record {
 	uint64_t inode;
 	uint64_t rule_id;
 	uint64_t enforced;
-	char set[128];
-	char was[128];
-	char given[128];
-	char kept[128];
+	char owned_override[128];
+	char previous_override[128];
+	char driver_by_override[128];
+	char driver_before_override[128];
 	char decision[128];
 	char cause[8];
 	char rule[256];

@@ -150,14 +150,14 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 		return -ENOMEM;
 	(void)fprintf(
 		f, "VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n", RECORD_VERSION, boot_id(), (uintmax_t)d->inode);
-	if (record->set[0])
-		(void)fprintf(f, "SET=%s\n", record->set);
-	if (record->was[0])
-		(void)fprintf(f, "WAS=%s\n", record->was);
-	if (record->given[0])
-		(void)fprintf(f, "GIVEN=%s\n", record->given);
-	if (record->kept[0])
-		(void)fprintf(f, "KEPT=%s\n", record->kept);
+	if (record->owned_override[0])
+		(void)fprintf(f, "SET=%s\n", record->owned_override);
+	if (record->previous_override[0])
+		(void)fprintf(f, "WAS=%s\n", record->previous_override);
+	if (record->driver_by_override[0])
+		(void)fprintf(f, "GIVEN=%s\n", record->driver_by_override);
+	if (record->driver_before_override[0])
+		(void)fprintf(f, "KEPT=%s\n", record->driver_before_override);
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
 		record->decision, record->cause, record->rule, (uintmax_t)record->rule_id, record->source,
 		record->state, record->reason);
@@ -203,9 +203,10 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 		 * Written by another of our programs since we looked, and the very value that was decided
 		 * here; not when we have just seen that it does not stand.
 		 */
-		if (!merged.set[0] && now.set[0] && streq(now.set, merged.decision) &&
-			!streq(merged.state, "foreign") && !streq(merged.state, "failed"))
-			(void)strcpy(merged.set, now.set);
+		if (!merged.owned_override[0] && now.owned_override[0] &&
+			streq(now.owned_override, merged.decision) && !streq(merged.state, "foreign") &&
+			!streq(merged.state, "failed"))
+			(void)strcpy(merged.owned_override, now.owned_override);
 	}
 	/* That another decision was enforced before counts for nothing: what differs since, we did. */
 	if (streq(merged.state, "stuck") || record_is_refused(&merged) ||

@@ -2,7 +2,7 @@
 /*
  * Writes the state directory: records, last good copies of policy files, the list of what was present at
  * the boot's first sweep. Everything is written whole to a temporary file and renamed; it lives on a tmpfs
- * and dies with the boot, so nothing is synced. The forms are in policy/record.h.
+ * and dies with the boot, so nothing is synced. The forms are in state/record.h.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Processes that have a device open, by name; see openers.h. */
+/* Processes that have a device open, by name; see fd-users.h. */
 #include "sysfs/fd-users.h"
 
 #include <dirent.h>

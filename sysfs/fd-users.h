@@ -21,6 +21,7 @@ struct node {
 	unsigned major, minor;
 };
 
-/* The first process that has one of these open, as process_name(); "" when there is none. Looks at each once.
+/* The first process that has one of these open, as fd_users_process_name(); "" when there is none. Looks at
+ * each once.
  */
 void fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size);

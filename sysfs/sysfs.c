@@ -135,7 +135,7 @@ static int device_new(struct sysfs *sysfs, struct arena *lent, const char *devpa
 	if (!d)
 		return -ENOMEM;
 	sysfs_device_init(d, sysfs, devpath, bus);
-	d->device.lent = lent;
+	d->device.scratch = lent;
 	d->devpath = arena_strdup(device_arena(&d->device), devpath);
 	if (!d->devpath)
 		return -ENOMEM;
@@ -210,7 +210,7 @@ int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, st
 
 void sysfs_device_reset(struct sysfs_device *d)
 {
-	if (!d->members_borrowed && !d->device.lent) {
+	if (!d->members_borrowed && !d->device.scratch) {
 		for (size_t i = 0; i < d->n_members; i++)
 			if (d->members[i] != &d->device)
 				sysfs_device_free(to_sysfs_device(d->members[i]));
@@ -224,7 +224,7 @@ struct sysfs_device *sysfs_device_free(struct sysfs_device *d)
 	if (!d)
 		return NULL;
 	sysfs_device_reset(d);
-	if (!d->device.lent)
+	if (!d->device.scratch)
 		free(d);
 	return NULL;
 }
@@ -256,11 +256,11 @@ int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
 	if ((d->n_members & (d->n_members - 1)) == 0) {
 		const size_t room = (d->n_members ? 2 * d->n_members : 1) * sizeof(struct device *);
 		struct device **v =
-			d->device.lent ? arena_alloc(d->device.lent, room) : realloc(d->members, room);
+			d->device.scratch ? arena_alloc(d->device.scratch, room) : realloc(d->members, room);
 
 		if (!v)
 			return -ENOMEM;
-		if (d->device.lent && d->n_members)
+		if (d->device.scratch && d->n_members)
 			memcpy(v, d->members, d->n_members * sizeof(struct device *));
 		d->members = v;
 	}
@@ -288,7 +288,7 @@ int sysfs_device_find_members(struct sysfs_device *d)
 		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0 ||
 			follow(member, target, sizeof(target), &devpath) < 0 || streq(devpath, d->devpath))
 			continue;
-		r = device_new(d->sysfs, d->device.lent, devpath, NULL, &other);
+		r = device_new(d->sysfs, d->device.scratch, devpath, NULL, &other);
 		if (r == -ENOMEM)
 			break;
 		r = 0; /* one that has just gone is no member any more */

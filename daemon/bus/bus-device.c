@@ -121,7 +121,7 @@ static int method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
-/* Who may call what is decided in authorize.c, for all methods alike. */
+/* Who may call what is decided in polkit.c, for all methods alike. */
 #define METHOD SD_BUS_VTABLE_UNPRIVILEGED
 
 static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),

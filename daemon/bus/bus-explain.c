@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The Explain method; see explaining.h. */
+/* The Explain method; see bus-explain.h. */
 #include "daemon/bus/bus.h"
 #include "daemon/bus/bus-explain.h"
 #include "daemon/refresh/refresh-worker.h"

@@ -238,7 +238,7 @@ static int get(sd_bus *bus, const char *path, const char *interface, const char 
 }
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-/* Who may call what is decided in authorize.c, for all methods alike. */
+/* Who may call what is decided in polkit.c, for all methods alike. */
 #define METHOD SD_BUS_VTABLE_UNPRIVILEGED
 #define DEVICE_ARGS SD_BUS_PARAM(bus) SD_BUS_PARAM(name)
 

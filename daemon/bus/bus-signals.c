@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signals; see announce.h. */
+/* Signals; see bus-signals.h. */
 #include "daemon/bus/bus-signals.h"
 #include "daemon/table/group-table.h"
 #include "daemon/watch/watch-override.h"
@@ -78,7 +78,8 @@ void signal_device_added(struct service *s, const struct device_entry *e)
 		announce_decided(s, e, path);
 }
 
-void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed, const char *group)
+void signal_device_changed(
+	struct service *s, const struct device_entry *e, uint32_t changed, const char *group)
 {
 	_cleanup_(freep) char *path = NULL;
 	const char *names[FIELD_COUNT + 1] = {};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who may do what; see authorize.h. The caller's uid comes from the bus, polkit's verdict from polkit; both
+ * Who may do what; see polkit.h. The caller's uid comes from the bus, polkit's verdict from polkit; both
  * by messages whose answers the loop brings, so that a password dialog holds up nobody else.
  */
 #include "daemon/bus/polkit.h"
@@ -227,7 +227,8 @@ static int copy(const char *s, char **ret)
 
 int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
 	void (*done)(void *userdata, const sd_bus_error *error),
-	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct polkit_authorization **ret)
+	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
+	struct polkit_authorization **ret)
 {
 	const struct listed *listed = find(call);
 	struct polkit_authorization *a;

@@ -20,12 +20,13 @@ struct polkit_details {
 };
 
 /*
- * Who sends this call? known(userdata, uid, is_root); then authorization_ask() is next, or
- * authorization_free(). done(userdata, error): nobody can tell, so no.
+ * Who sends this call? known(userdata, uid, is_root); then polkit_authorization_ask() is next, or
+ * polkit_authorization_free(). done(userdata, error): nobody can tell, so no.
  */
 int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
 	void (*done)(void *userdata, const sd_bus_error *error),
-	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata, struct polkit_authorization **ret);
+	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
+	struct polkit_authorization **ret);
 
 /*
  * May somebody who is not root make the call? done(userdata, NULL): yes; else the error is the answer.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which policy files a call is about; see planning-parts.h. Files that set has not written are left alone. */
+/* Which policy files a call is about; see drop-in-plan-parts.h. Files that set has not written are left
+ * alone. */
 #include "daemon/bus/bus.h"
 #include "daemon/operation/drop-in-plan-parts.h"
 

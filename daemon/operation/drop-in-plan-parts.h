@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between planning.c and planning-files.c only: the plan while it is made, in its own process. */
+/* Between drop-in-plan.c and drop-in-plan-files.c only: the plan while it is made, in its own process. */
 #pragma once
 
 #include "daemon/operation/drop-in-plan.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a call means for the policy files; see planning.h. */
+/* What a call means for the policy files; see drop-in-plan.h. */
 #include "daemon/bus/bus.h"
 #include "daemon/operation/drop-in-plan-parts.h"
 
@@ -98,7 +98,8 @@ static int check_decision(struct work *w, const char *dir)
 	if (r != 0)
 		return r;
 	if (!decision.rule)
-		return drop_in_plan_refuse(w, ERROR_INVALID, "the rule would not match %s %s", p->bus, p->name);
+		return drop_in_plan_refuse(
+			w, ERROR_INVALID, "the rule would not match %s %s", p->bus, p->name);
 	if (!streq(decision.rule->file, path))
 		return drop_in_plan_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] comes first%s%s%s",
 			decision.rule->file, decision.rule->line, decision.rule->label,

@@ -267,8 +267,8 @@ const char *drop_in_dir(const struct settings *settings, bool runtime)
 	return settings->n_conf_dirs > (size_t)runtime ? settings->conf_dirs[runtime] : NULL;
 }
 
-int drop_in_path(
-	const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value, char *buf, size_t size)
+int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value,
+	char *buf, size_t size)
 {
 	static const char *const kind[] = { [KEY_NAME] = "", [KEY_PATH] = "path-", [KEY_ID] = "id-" };
 	char b[256], v[256], name[PATH_MAX];

@@ -49,8 +49,8 @@ const char *drop_in_dir(const struct settings *settings, bool runtime);
 /*
  * DIR/NN-set-BUS-KEY.conf, for a device's name, path or id. 0 or -ENAMETOOLONG.
  */
-int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value, char *buf,
-	size_t size);
+int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value,
+	char *buf, size_t size);
 
 /*
  * The text of a file that set has written, which a person may have changed since, but not made another one

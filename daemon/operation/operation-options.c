@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The a{sv} of the methods; see options.h. */
+/* The a{sv} of the methods; see operation-options.h. */
 #include "daemon/bus/bus.h"
 #include "daemon/operation/operation-options.h"
 

@@ -265,8 +265,8 @@ int set_operation_plan(struct operation *o, bool to_do, task_done_t done)
 		.driver = o->driver,
 		.options = &o->options,
 		.staging = o->staging };
-	return task_fork(
-		s->event, drop_in_plan_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done, o, &o->task);
+	return task_fork(s->event, drop_in_plan_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done,
+		o, &o->task);
 }
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between operation.c, changing.c, trying.c and applying.c only: a call on its way, and the steps that all
- * share. */
+/* Between operation.c, operation-set.c, operation-dry-run.c and operation-bulk.c only: a call on its way, and
+ * the steps that all share. */
 #pragma once
 
 #include "daemon/bus/polkit.h"
@@ -17,9 +17,9 @@
 #define RESTORE_USEC (1U * UINT64_C(1000000))
 
 enum phase {
-	PHASE_GET_SENDER,	 /* sends it */
-	PHASE_AUTHORIZE, /* him who is not root */
-	PHASE_WAIT,	 /* for its turn */
+	PHASE_GET_SENDER, /* sends it */
+	PHASE_AUTHORIZE,  /* him who is not root */
+	PHASE_WAIT,	  /* for its turn */
 	PHASE_PLAN,
 	PHASE_DRY_RUN,
 	PHASE_WRITE,
@@ -74,7 +74,7 @@ void operation_task_failed(struct operation *o, int result, const char *doing);
 /* What the caller's options mean for the enforcer. */
 struct rebind_request operation_order(const struct operation *o, const char *bus, const char *name);
 
-/* changing.c: a call that writes policy, or has one device rebound. */
+/* operation-set.c: a call that writes policy, or has one device rebound. */
 bool operation_changes_policy(const struct operation *o);
 int set_operation_plan(struct operation *o, bool to_do, task_done_t done);
 /* Gives it a staging directory of its own, by name. */
@@ -84,11 +84,11 @@ void set_operation_wait(struct operation *o);
 void set_operations_run_waiting(struct service *s);
 void set_operation_rebind(struct operation *o);
 
-/* trying.c: a planned change, before changing_write() */
+/* operation-dry-run.c: a planned change, before set_operation_write() */
 void dry_run_start(struct operation *o);
 void dry_run_leave_staging(struct operation *o);
 
-/* applying.c: calls that are about all devices. 0: under way, or ended; negative errno. */
+/* operation-bulk.c: calls that are about all devices. 0: under way, or ended; negative errno. */
 int bulk_operation_start(struct operation *o);
 void bulk_operations_run_waiting(struct service *s);
 void bulk_operation_free(struct bulk_operation *all);

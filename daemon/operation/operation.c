@@ -266,7 +266,8 @@ static int authorize(struct operation *o)
 		.driver = o->driver,
 		.force = o->options.force || o->options.rebind == REBIND_FORCE };
 
-	return polkit_authorization_start(o->service, o->call, &details, authorized, known, o, &o->polkit_authorization);
+	return polkit_authorization_start(
+		o->service, o->call, &details, authorized, known, o, &o->polkit_authorization);
 }
 
 static int read_arguments(struct operation *o, sd_bus_error *error)

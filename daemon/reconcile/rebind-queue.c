@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The enforcer at work; see rebinding.h. What it does and how is enforce/'s business. */
+/* The enforcer at work; see rebind-queue.h. What it does and how is enforce/'s business. */
 #include "daemon/bus/bus.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/task.h"
@@ -44,7 +44,7 @@ struct rebind_job {
 
 struct rebind_queue {
 	struct rebind_job *first, **end; /* in the order in which they were asked for */
-	sd_event_source *start;		/* soon: some may begin */
+	sd_event_source *start;		 /* soon: some may begin */
 	unsigned running[LANE_COUNT];
 };
 
@@ -257,7 +257,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Not from within rebinding_start(): whoever starts one has not got its handle yet. */
+/* Not from within rebind_job_start(): whoever starts one has not got its handle yet. */
 static int on_start(sd_event_source *source, void *userdata)
 {
 	(void)source;

@@ -46,8 +46,8 @@ static void moved(void *userdata, const struct rebind_result *result)
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
-		log_service(m->advice == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus, m->name,
-			result->state, result->reason[0] ? ": " : "", result->reason);
+		log_service(m->advice == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus,
+			m->name, result->state, result->reason[0] ? ": " : "", result->reason);
 	}
 	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }

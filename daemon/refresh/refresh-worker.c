@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a survey does in its own process; see surveying.h. */
+/* What a survey does in its own process; see refresh-worker.h. */
 #include "daemon/refresh/refresh-worker.h"
 #include "state/evaluate.h"
 
@@ -7,7 +7,8 @@
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
 
-int refresh_worker_begin(struct refresh_worker *s, const struct service *service, FILE *out, struct task_note *note)
+int refresh_worker_begin(
+	struct refresh_worker *s, const struct service *service, FILE *out, struct task_note *note)
 {
 	*s = (struct refresh_worker){ .service = service, .out = out, .note = note };
 	sysfs_init(&s->sysfs, service->settings);
@@ -61,8 +62,8 @@ static void put_gone(struct refresh_worker *s, const char *bus, const char *name
  * Why the kernel keeps drivers off it, where one is to come that it would keep off; "": it does not. Members
  * of a group follow one another, and all processes are looked at for the first only.
  */
-static void look_for_owner(struct refresh_worker *s, const struct sysfs_device *d, const struct decision *decision,
-	const char *driver, char *buf, size_t size)
+static void look_for_owner(struct refresh_worker *s, const struct sysfs_device *d,
+	const struct decision *decision, const char *driver, char *buf, size_t size)
 {
 	char group[sizeof(s->owned_group)];
 
@@ -105,12 +106,12 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
 		iommu = sysfs_device_iommu(d);
 	device_state_evaluate(&(struct device_observation){ .decision = decision,
-			      .record = recorded ? &record : NULL,
-			      .driver = driver,
-			      .override = override,
-			      .unreadable = d->unreadable,
-			      .kept_off = kept_off,
-			      .iommu = iommu },
+				      .record = recorded ? &record : NULL,
+				      .driver = driver,
+				      .override = override,
+				      .unreadable = d->unreadable,
+				      .kept_off = kept_off,
+				      .iommu = iommu },
 		&verdict);
 
 	put(s, d->bus);
@@ -132,7 +133,8 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 	put_number(s, d->inode);
 }
 
-int refresh_worker_find_device(struct refresh_worker *s, const char *bus, const char *name, struct sysfs_device **ret)
+int refresh_worker_find_device(
+	struct refresh_worker *s, const char *bus, const char *name, struct sysfs_device **ret)
 {
 	struct sysfs_device *d;
 	int r = sysfs_device_find(&s->sysfs, bus, name, &d);

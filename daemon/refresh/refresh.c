@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The surveys, as the service sees them: which are wanted, what comes of them; see survey.h. */
+/* The surveys, as the service sees them: which are wanted, what comes of them; see refresh.h. */
 #include "daemon/refresh/refresh.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/watch/watch-override.h"
@@ -35,7 +35,7 @@ struct refresh {
 	struct service *service;
 	uint64_t seq;
 	bool all;
-	bool again;	      /* with all: of some, what was written since is not known */
+	bool again;		      /* with all: of some, what was written since is not known */
 	enum refresh_purpose trigger; /* with all */
 	struct item *items;
 	unsigned tries;
@@ -226,7 +226,8 @@ static bool go_on_without(struct refresh *v, const struct task_note *note)
 
 	if (!note->name[0])
 		return false;
-	log_service(LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus, note->name);
+	log_service(
+		LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus, note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
@@ -396,8 +397,8 @@ int refresh_device_now(struct service *s, const char *bus, const char *name, voi
 	return i ? begin(s, false, REFRESH_ONLY, i, done, userdata, ret) : -ENOMEM;
 }
 
-int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata), void *userdata,
-	struct refresh **ret)
+int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata),
+	void *userdata, struct refresh **ret)
 {
 	return begin(s, true, trigger, NULL, done, userdata, ret);
 }

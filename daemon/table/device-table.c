@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The devices that the service knows; see devices.h. */
+/* The devices that the service knows; see device-table.h. */
 #include "daemon/table/device-table.h"
 
 static size_t bucket_of(const struct devices *devices, const char *bus, const char *name)

@@ -37,7 +37,7 @@ struct device_entry {
 	uint64_t seq;	     /* of the survey that delivered this */
 	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
 	bool hangs;	     /* a read of its files did not come back */
-	int watch;	     /* of its driver_override; 0: none; see overrides.h */
+	int watch;	     /* of its driver_override; 0: none; see watch-override.h */
 };
 
 struct devices {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* IOMMU groups; see groups.h. */
+/* IOMMU groups; see group-table.h. */
 #include "daemon/table/group-table.h"
 
 #include "policy/vfio-driver.h"

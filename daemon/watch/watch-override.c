@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes to driver_override; see overrides.h. */
+/* Writes to driver_override; see watch-override.h. */
 #include "daemon/watch/watch-override.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"

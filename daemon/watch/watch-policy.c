@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Policy files and records that others write; see watching.h. */
+/* Policy files and records that others write; see watch-policy.h. */
 #include "daemon/bus/bus-signals.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/watch/watch-policy.h"
@@ -41,7 +41,8 @@ static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdat
 	(void)source;
 	(void)usec;
 	if (r < 0)
-		log_service(LOG_ERR, "cannot read the policy again; the one before stays in force: %s", strerror(-r));
+		log_service(LOG_ERR, "cannot read the policy again; the one before stays in force: %s",
+			strerror(-r));
 	return 0;
 }
 

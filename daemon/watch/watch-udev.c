@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Devices that come, go and change; see uevents.h. */
+/* Devices that come, go and change; see watch-udev.h. */
 #include "daemon/refresh/refresh.h"
 #include "daemon/watch/watch-udev.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Groups that are opened and closed; see owners.h. */
+/* Groups that are opened and closed; see watch-vfio.h. */
 #include "daemon/watch/watch-vfio.h"
 #include "daemon/table/group-table.h"
 #include "daemon/refresh/refresh.h"

@@ -22,11 +22,11 @@ struct hold_key {
 
 /* What is known of a ticket. */
 enum hold_mark {
-	HOLD_WAITS,   /* its device is not yet decided about */
-	HOLD_DECIDED, /* the guard has decided; the device may go on */
-	HOLD_PASSED,  /* and went on, before any driver looked at it */
-	HOLD_EXPIRED,  /* went on without a decision: the limit came first, or messages were lost */
-	HOLD_PROBED_EARLY,   /* a driver that was just registered came before the hold had ended */
+	HOLD_WAITS,	   /* its device is not yet decided about */
+	HOLD_DECIDED,	   /* the guard has decided; the device may go on */
+	HOLD_PASSED,	   /* and went on, before any driver looked at it */
+	HOLD_EXPIRED,	   /* went on without a decision: the limit came first, or messages were lost */
+	HOLD_PROBED_EARLY, /* a driver that was just registered came before the hold had ended */
 };
 
 /* A ticket's number and its mark in one word, which changes at once. */

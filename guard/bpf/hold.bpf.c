@@ -301,8 +301,8 @@ HOLD_ON_PCI(3)
 		if (waiting <= 0 || make_key(dev, &key) <= 0)                                                \
 			return 0;                                                                            \
 		number = ticket_of(&key);                                                                    \
-		if (number && !change_mark(number, HOLD_WAITS, HOLD_PROBED_EARLY))                                  \
-			change_mark(number, HOLD_DECIDED, HOLD_PROBED_EARLY);                                       \
+		if (number && !change_mark(number, HOLD_WAITS, HOLD_PROBED_EARLY))                           \
+			change_mark(number, HOLD_DECIDED, HOLD_PROBED_EARLY);                                \
 		return 0;                                                                                    \
 	}
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guard's path, watched from outside; see watched.h. */
+/* The guard's path, watched from outside; see kernel-calls.h. */
 #include "tests/bench/kernel-calls.h"
 #include "tests/bench/bench.h"
 

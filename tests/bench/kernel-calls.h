@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What bench-guard sees of the guard from outside: when an override is written and its device let go, and
- * whether memory was allocated until then. Takes the place of guard/holding.c, and of the C library's
+ * whether memory was allocated until then. Takes the place of guard/hold.c, and of the C library's
  * malloc(), recvmsg() and pwrite().
  */
 #pragma once

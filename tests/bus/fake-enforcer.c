@@ -104,8 +104,8 @@ static void keep_record(
 	record.inode = d->inode;
 	text_copy(record.state, sizeof(record.state), state);
 	text_copy(record.reason, sizeof(record.reason), reason);
-	text_copy(record.set, sizeof(record.set),
-		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.set);
+	text_copy(record.owned_override, sizeof(record.owned_override),
+		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.owned_override);
 	if (streq(state, "enforced") || (streq(state, "held") && decision->kind == DECISION_NONE))
 		record.enforced = record_decision_id(&record);
 	if (record_write(settings.state_dir, d, &record) < 0)
@@ -126,8 +126,8 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 	if (sysfs_device_read(d, "own_driver", own, sizeof(own)) < 0)
 		own[0] = '\0';
 	(void)sysfs_device_override(d, override);
-	if (override[0] && !streq(override, decision->driver) && !(recorded && streq(override, record.set)) &&
-		!overwrite)
+	if (override[0] && !streq(override, decision->driver) &&
+		!(recorded && streq(override, record.owned_override)) && !overwrite)
 		return log_service("foreign", "Foreign", "driver_override is somebody else's", decision);
 	if (decision->kind == DECISION_DRIVER && !driver_is_there(d, decision->driver))
 		return log_service("pending", "NoSuchDriver", "no such driver", decision);

@@ -86,7 +86,7 @@ START_TEST(compares_before_writing)
 	ck_assert_int_eq(b.outcome.state, STATE_ENFORCED);
 	ck_assert(!was_written(&b));
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.set, ""); /* not ours for that */
+	ck_assert_str_eq(b.record.owned_override, ""); /* not ours for that */
 	bench_done(&b);
 }
 END_TEST
@@ -140,7 +140,7 @@ START_TEST(foreign_override_stays)
 		ck_assert(!was_written(&b));
 		ck_assert(mock_record(b.m, b.device, &b.record));
 		ck_assert_str_eq(b.record.state, "foreign");
-		ck_assert_str_eq(b.record.set, "");
+		ck_assert_str_eq(b.record.owned_override, "");
 		bench_done(&b);
 	}
 }
@@ -156,7 +156,7 @@ START_TEST(ours_is_replaced)
 	ck_assert_str_eq(mock_override(b.m, b.device), "none");
 	ck_assert_int_eq(b.outcome.state, STATE_ENFORCED);
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.set, "none");
+	ck_assert_str_eq(b.record.owned_override, "none");
 	bench_done(&b);
 }
 END_TEST
@@ -195,7 +195,7 @@ START_TEST(what_another_has_written_meanwhile_is_not_written_again)
 	struct bench b = apply_while_written("vfio-pci\n");
 
 	ck_assert_int_eq(b.outcome.state, STATE_PENDING);
-	ck_assert_str_eq(b.record.set, "vfio-pci");
+	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	ck_assert_str_eq(b.record.first_probe, "");
 	bench_done(&b);
 }
@@ -207,7 +207,7 @@ START_TEST(what_another_has_decided_meanwhile_stays)
 
 	ck_assert_int_eq(b.outcome.state, STATE_FOREIGN);
 	ck_assert_ptr_nonnull(strstr(b.outcome.reason, "foreign"));
-	ck_assert_str_eq(b.record.set, "");
+	ck_assert_str_eq(b.record.owned_override, "");
 	bench_done(&b);
 }
 END_TEST
@@ -234,7 +234,7 @@ START_TEST(cleared_with_exactly_a_newline)
 	ck_assert(b.outcome.wrote);
 	ck_assert_str_eq(mock_override(b.m, b.device), "\n");
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.set, "");
+	ck_assert_str_eq(b.record.owned_override, "");
 	ck_assert_str_eq(b.record.decision, "default");
 	bench_done(&b);
 }
@@ -252,13 +252,13 @@ START_TEST(driver_that_came_by_our_override_is_to_be_given_up)
 		ck_assert_int_eq(b.outcome.state, STATE_PENDING);
 		ck_assert_ptr_nonnull(strstr(b.outcome.reason, "vfio-pci"));
 		ck_assert(mock_record(b.m, b.device, &b.record));
-		ck_assert_str_eq(b.record.given, "vfio-pci");
+		ck_assert_str_eq(b.record.driver_by_override, "vfio-pci");
 	}
 	mock_bind(b.m, b.device, "nvme");
 	apply(&b);
 	ck_assert_int_eq(b.outcome.state, STATE_ENFORCED);
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.given, "");
+	ck_assert_str_eq(b.record.driver_by_override, "");
 	bench_done(&b);
 }
 END_TEST

@@ -71,7 +71,7 @@ static void in_lent_memory(struct bench *b, const char *devpath, const char *bus
 		const struct arena before = lent;
 
 		sysfs_device_init(&d, &sysfs, devpath, bus);
-		d.device.lent = &lent;
+		d.device.scratch = &lent;
 		ck_assert_int_eq(policy_decide(b->policy, &d.device, &decision), 0);
 		ck_assert_str_eq(decision_text(&decision), expected);
 		ck_assert_ptr_null(d.device.arena.blocks);

@@ -11,8 +11,8 @@ START_TEST(foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreig
 	kernel_refuses("bind vfio-pci", EINVAL);
 	move_with(&s, (struct move_options){ .overwrite = true });
 	assert_moved(&s, "failed", "Failed", "nvme", "nvme", true);
-	ck_assert_str_eq(record_of(&s)->set, "");
-	ck_assert_str_eq(record_of(&s)->was, "");
+	ck_assert_str_eq(record_of(&s)->owned_override, "");
+	ck_assert_str_eq(record_of(&s)->previous_override, "");
 	stage_done(&s);
 }
 END_TEST
@@ -41,7 +41,7 @@ START_TEST(failed_override_brings_the_driver_back)
 	ck_assert_ptr_nonnull(
 		strstr(s.moved.reason, "driver_override: Cannot allocate memory; it is back with nvme"));
 	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override vfio-pci, bind nvme");
-	ck_assert_str_eq(record_of(&s)->set, "");
+	ck_assert_str_eq(record_of(&s)->owned_override, "");
 	stage_done(&s);
 }
 END_TEST
@@ -56,7 +56,7 @@ START_TEST(failed_probe_brings_override_and_driver_back)
 	ck_assert_str_eq(s.moved.reason, "probing by vfio-pci: Invalid argument; it is back with nvme");
 	ck_assert_str_eq(kernel_writes(s.m),
 		"unbind nvme, override vfio-pci, probe, bind vfio-pci, override -, bind nvme");
-	ck_assert_str_eq(record_of(&s)->set, "");
+	ck_assert_str_eq(record_of(&s)->owned_override, "");
 	ck_assert_str_eq(record_of(&s)->state, "failed");
 	ck_assert_str_eq(record_of(&s)->reason, s.moved.reason);
 	stage_done(&s);
@@ -97,7 +97,7 @@ START_TEST(reason_is_one_line_in_the_record)
 	mock_attr_link(s.m, mock_printf(s.m, "%s/net/eth0", s.device), "master", "../br0\nSET=nvme\x7f");
 	move(&s);
 	ck_assert_str_eq(s.moved.reason, "in use: eth0 is a port of br0 SET=nvme ");
-	ck_assert_str_eq(record_of(&s)->set, "");
+	ck_assert_str_eq(record_of(&s)->owned_override, "");
 	ck_assert_str_eq(record_of(&s)->reason, s.moved.reason);
 	stage_done(&s);
 }
@@ -113,7 +113,7 @@ START_TEST(back_to_an_override_of_ours)
 	new_policy(&s.b, RULE("other"));
 	move(&s);
 	assert_moved(&s, "failed", "Failed", "vfio-pci", "vfio-pci", true);
-	ck_assert_str_eq(record_of(&s)->set, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->owned_override, "vfio-pci");
 	ck_assert_str_eq(record_of(&s)->decision, "other");
 
 	/* Still ours: the rule goes, and the device is given back. */
@@ -177,7 +177,7 @@ START_TEST(failed_clearing_of_what_no_rule_decides)
 	move(&s);
 	assert_moved(&s, "failed", "Failed", "vfio-pci", "vfio-pci", true);
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, "clearing driver_override: Operation not permitted"));
-	ck_assert_str_eq(record_of(&s)->set, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->owned_override, "vfio-pci");
 	stage_done(&s);
 }
 END_TEST
@@ -382,8 +382,8 @@ START_TEST(foreign_override_stays_foreign_whatever_fails)
 		move_with(&s, (struct move_options){ .overwrite = true });
 		ck_assert_int_eq(s.moved.state, STATE_FAILED);
 		ck_assert_str_eq(s.moved.override, "nvme");
-		ck_assert_str_eq(record_of(&s)->set, "");
-		ck_assert_str_eq(record_of(&s)->was, "");
+		ck_assert_str_eq(record_of(&s)->owned_override, "");
+		ck_assert_str_eq(record_of(&s)->previous_override, "");
 		kernel_refuses(steps[i].refused, 0);
 		(void)kernel_writes(s.m);
 		event(&s);

@@ -13,7 +13,7 @@ START_TEST(unbind_then_override_then_probe)
 	ck_assert_str_eq(s.moved.reason, "");
 	ck_assert_str_eq(s.moved.decision, "vfio-pci");
 	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override vfio-pci, probe");
-	ck_assert_str_eq(record_of(&s)->set, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->owned_override, "vfio-pci");
 	ck_assert_str_eq(record_of(&s)->state, "enforced");
 
 	/* Once there, nothing more is done. */
@@ -69,7 +69,7 @@ START_TEST(default_gives_up_the_driver_that_came_by_ours)
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "", true);
 	ck_assert_str_eq(kernel_writes(s.m), "unbind vfio-pci, override -, probe");
-	ck_assert_str_eq(record_of(&s)->set, "");
+	ck_assert_str_eq(record_of(&s)->owned_override, "");
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "", false);
 	stage_done(&s);
@@ -83,7 +83,7 @@ START_TEST(default_where_the_override_named_the_driver_that_it_had)
 
 	use(&s);
 	move(&s);
-	ck_assert_str_eq(record_of(&s)->kept, "nvme");
+	ck_assert_str_eq(record_of(&s)->driver_before_override, "nvme");
 	event(&s);
 	new_policy(&s.b, RULE("default"));
 	(void)kernel_writes(s.m);
@@ -112,7 +112,7 @@ START_TEST(default_where_its_own_driver_came_by_ours)
 	event(&s); /* finds it bound, which is no news */
 	mock_attr(s.m, s.device, "driver_override", "(null)\n");
 	event(&s); /* writes it again */
-	ck_assert_str_eq(record_of(&s)->kept, "");
+	ck_assert_str_eq(record_of(&s)->driver_before_override, "");
 	new_policy(&s.b, RULE("default"));
 	(void)kernel_writes(s.m);
 	move(&s);
@@ -131,12 +131,12 @@ START_TEST(default_after_an_event_that_has_cleared_the_override)
 	move(&s);
 	new_policy(&s.b, RULE("default"));
 	event(&s);
-	ck_assert_str_eq(record_of(&s)->given, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->driver_by_override, "vfio-pci");
 	(void)kernel_writes(s.m);
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "", true);
 	ck_assert_str_eq(kernel_writes(s.m), "unbind vfio-pci, probe");
-	ck_assert_str_eq(record_of(&s)->given, "");
+	ck_assert_str_eq(record_of(&s)->driver_by_override, "");
 	stage_done(&s);
 }
 END_TEST
@@ -217,7 +217,7 @@ START_TEST(foreign_override_is_replaced_on_request_only)
 	move_with(&s, (struct move_options){ .overwrite = true });
 	assert_moved(&s, "enforced", "", "vfio-pci", "vfio-pci", true);
 	ck_assert_str_eq(kernel_writes(s.m), "unbind nvme, override vfio-pci, probe");
-	ck_assert_str_eq(record_of(&s)->set, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->owned_override, "vfio-pci");
 	stage_done(&s);
 }
 END_TEST
@@ -315,7 +315,7 @@ START_TEST(driver_that_does_not_exist)
 	ck_assert_str_eq(kernel_writes(s.m), "");
 	ck_assert_str_eq(record_of(&s)->state, "failed");
 	ck_assert_str_eq(record_of(&s)->reason, s.moved.reason);
-	ck_assert_str_eq(record_of(&s)->set, "");
+	ck_assert_str_eq(record_of(&s)->owned_override, "");
 
 	/* What was ours before still is. */
 	new_policy(&s.b, RULE("vfio-pci"));
@@ -323,7 +323,7 @@ START_TEST(driver_that_does_not_exist)
 	new_policy(&s.b, RULE("nonsense"));
 	move(&s);
 	assert_moved(&s, "failed", "NoSuchDriver", "vfio-pci", "vfio-pci", false);
-	ck_assert_str_eq(record_of(&s)->set, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->owned_override, "vfio-pci");
 	ck_assert_str_eq(record_of(&s)->decision, "nonsense");
 	stage_done(&s);
 }
@@ -360,7 +360,7 @@ START_TEST(rebind_of_the_rule_and_instead_of_it)
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, "Rebind=no"));
 	ck_assert_str_eq(kernel_writes(s.m), "override vfio-pci");
 	ck_assert_str_eq(record_of(&s)->state, "blocked");
-	ck_assert_str_eq(record_of(&s)->set, "vfio-pci");
+	ck_assert_str_eq(record_of(&s)->owned_override, "vfio-pci");
 	use(&s);
 	move_with(&s, (struct move_options){ .rebind = REBIND_SAFE });
 	assert_moved(&s, "blocked", "InUse", "nvme", "vfio-pci", false);
@@ -463,7 +463,7 @@ START_TEST(override_over_which_the_guard_died_is_replaced)
 	guard_dies_writing(&s, "vfio-pci");
 	move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "nvme", true);
-	ck_assert_str_eq(record_of(&s)->set, "nvme");
+	ck_assert_str_eq(record_of(&s)->owned_override, "nvme");
 	stage_done(&s);
 }
 END_TEST

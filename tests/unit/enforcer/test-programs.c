@@ -122,7 +122,7 @@ START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 			(cases[i].option ? run(m, "sweep", "--boot", NULL) : run(m, "sweep", NULL)).status,
 			0);
 		ck_assert(mock_record(m, device, &record));
-		ck_assert_str_eq(record.set, "vfio-pci");
+		ck_assert_str_eq(record.owned_override, "vfio-pci");
 		ck_assert_str_eq(record.first_probe, cases[i].expected);
 		/* The list is written in each case. */
 		ck_assert_int_eq(access(mock_printf(m, "%s/present", m->state), F_OK), 0);
@@ -264,7 +264,7 @@ START_TEST(release_of_a_device_that_hangs)
 	ck_assert_ptr_nonnull(strstr(r.err, "driver_override"));
 	ck_assert(mock_record(m, a, &record));
 	ck_assert_str_eq(record.state, "stuck");
-	ck_assert_str_eq(record.set, "vfio-pci");
+	ck_assert_str_eq(record.owned_override, "vfio-pci");
 	mock_free(m);
 }
 END_TEST

@@ -177,14 +177,20 @@ END_TEST
 START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
 {
 	judged(&(struct device_observation){ .held = true, .stands = true }, "guaranteed");
-	judged(&(struct device_observation){ .held = true, .stands = true, .bound_before = true }, "guaranteed");
-	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "vfio-pci", .twice = true },
+	judged(&(struct device_observation){ .held = true, .stands = true, .bound_before = true },
+		"guaranteed");
+	judged(
+		&(struct device_observation){
+			.held = true, .stands = true, .bind = "vfio-pci", .twice = true },
 		"guaranteed");
 	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
-	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e", .twice = true }, "lost");
+	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e", .twice = true },
+		"lost");
 	judged(&(struct device_observation){ .held = true, .stands = true, .raced = true }, "unknown");
 	judged(&(struct device_observation){ .held = true, .stands = true, .passed_before = true }, "won");
-	judged(&(struct device_observation){ .held = true, .stands = true, .passed_before = true, .bound_before = true },
+	judged(
+		&(struct device_observation){
+			.held = true, .stands = true, .passed_before = true, .bound_before = true },
 		"unknown");
 	judged(&(struct device_observation){ .held = true }, "unknown");
 }
@@ -192,10 +198,14 @@ END_TEST
 
 START_TEST(a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts)
 {
-	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true }, "lost");
-	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true }, "won");
+	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true },
+		"lost");
+	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true },
+		"won");
 	/* The predecessor's, before this add. */
-	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
+	judged(
+		&(struct device_observation){
+			.stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
 		"won");
 	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_seqnum = 9 }, "won");
 }

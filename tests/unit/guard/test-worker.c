@@ -122,7 +122,7 @@ START_TEST(override_is_written_and_recorded)
 	turn_new(&t, KEY_ID);
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
 	ck_assert(mock_record(t.m, t.device, &record));
-	ck_assert_str_eq(record.set, "pci-stub");
+	ck_assert_str_eq(record.owned_override, "pci-stub");
 	ck_assert_str_eq(record.rule, "card");
 	ck_assert(!intent_is_pending(t.m->settings.state_dir, "pci", NAME, "pci-stub"));
 	turn_done(&t);
@@ -353,13 +353,13 @@ START_TEST(who_finds_another_at_the_device_lets_him)
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert(mock_record(t.m, t.device, &record));
-	ck_assert_str_eq(record.set, ""); /* that is for the other to say */
+	ck_assert_str_eq(record.owned_override, ""); /* that is for the other to say */
 	mock_attr(t.m, t.device, "driver_override", "");
 	/* One who is stuck is not waited for. */
 	t.w->recheck_delay_usec = 1000;
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "pci-stub");
 	ck_assert(mock_record(t.m, t.device, &record));
-	ck_assert_str_eq(record.set, "pci-stub");
+	ck_assert_str_eq(record.owned_override, "pci-stub");
 	intent_end(other);
 	turn_done(&t);
 }

@@ -224,7 +224,7 @@ START_TEST(group_hold_takes_what_came_later_only)
 	DECIDES(p, SOUND, "none");
 	DECIDES(p, SERIAL, "");
 	ck_assert_int_eq(policy_decide(p, &v[SERIAL].device, &d), 0);
-	ck_assert(d.left);
+	ck_assert(d.left_at_boot);
 	ck_assert_str_eq(d.rule->label, "gpu"); /* whom it blocks */
 	decision_done(&d);
 

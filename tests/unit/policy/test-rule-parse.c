@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Policy files: what is refused, in which line, and what is taken. inih's own traps are in test-traps.c. */
+/* Policy files: what is refused, in which line, and what is taken. inih's own traps are in test-ini-quirks.c.
+ */
 #include "tests/unit/fixtures/parse-policy.h"
 #include "tests/unit/fixtures/suite.h"
 

@@ -31,8 +31,8 @@ START_TEST(fields_of_a_record)
 	mock_driver_add(b.m, "pci", "vfio-pci");
 	apply(&b);
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.set, "vfio-pci");
-	ck_assert_str_eq(b.record.given, "");
+	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
+	ck_assert_str_eq(b.record.driver_by_override, "");
 	ck_assert_str_eq(b.record.decision, "vfio-pci");
 	ck_assert_str_eq(b.record.cause, "rule");
 	ck_assert_str_eq(b.record.rule, "my gpu");
@@ -55,7 +55,7 @@ START_TEST(unknown_keys_are_passed_over)
 	apply(&b);
 	edit_record(&b, "SET=", "SETTING=x\nNEW KEY\nSET=");
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.set, "vfio-pci");
+	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	bench_done(&b);
 }
 END_TEST
@@ -246,7 +246,7 @@ START_TEST(stuck_device_keeps_what_was_set)
 	sysfs_device_free(d);
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.state, "stuck");
-	ck_assert_str_eq(b.record.set, "vfio-pci");
+	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	ck_assert_ptr_nonnull(strstr(b.record.reason, "driver_override"));
 	bench_done(&b);
 }

@@ -105,7 +105,8 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
 							 "kernel lets no other driver in");
 			ck_assert_str_eq(record_of(&s)->state, "held");
-			ck_assert_str_eq(record_of(&s)->set, i == 0 ? "nvme" : ""); /* it is still ours */
+			ck_assert_str_eq(
+				record_of(&s)->owned_override, i == 0 ? "nvme" : ""); /* it is still ours */
 			ck_assert_uint_eq(record_of(&s)->enforced, 0);
 		}
 		kernel_refuses("bind nvme", 0);
@@ -126,7 +127,7 @@ START_TEST(a_refused_device_keeps_its_override_as_ours)
 	move(&s);
 	ck_assert_str_eq(device_state_to_string(s.moved.state), "held");
 	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
-	ck_assert_str_eq(record_of(&s)->set, "nvme");
+	ck_assert_str_eq(record_of(&s)->owned_override, "nvme");
 	new_policy(&s.b, "");
 	kernel_refuses("bind nvme", 0);
 	move(&s);

@@ -85,7 +85,7 @@ def without_ticks(console):
 
 def autopsy(vm):
     """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
-    verdict()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
+    device_evaluation()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
     its console, and ends it."""
     looks = []
     try:
