@@ -98,7 +98,7 @@ int child_wait(struct child *b, uint64_t usec, int *ret_result)
 
 	do {
 		struct timespec left = { (time_t)((end - now) / 1000000U),
-			(long)((end - now) % 1000000U) * 1000L };
+					 (long)((end - now) % 1000000U) * 1000L };
 
 		r = ppoll(&p, 1, &left, NULL);
 		now = now_usec();

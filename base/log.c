@@ -49,7 +49,7 @@ static bool to_journal(int priority, const char *text)
 	if (fd < 0)
 		return false;
 	n = snprintf(message, sizeof(message), "PRIORITY=%d\nSYSLOG_IDENTIFIER=driver-override\nMESSAGE=%s\n",
-		priority, text);
+		     priority, text);
 	if (n < 0 || (size_t)n >= sizeof(message))
 		n = (int)sizeof(message) - 1;
 	return sendto(fd, message, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa, sizeof(address.un)) ==

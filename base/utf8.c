@@ -16,7 +16,7 @@ size_t utf8_length(const char *s)
 			return 0;
 	/* Overlong forms, surrogates, and what is beyond Unicode. */
 	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
-		(u[0] == 0xf4 && u[1] > 0x8f))
+	    (u[0] == 0xf4 && u[1] > 0x8f))
 		return 0;
 	return n;
 }

@@ -43,8 +43,8 @@ static void print_json(const struct policy *policy, const struct lint *warnings)
 		struct json_object *f = json_object_new_object();
 
 		(void)json_object_object_add(f, "file", json_object_new_string(policy->files[i].path));
-		(void)json_object_object_add(
-			f, "status", json_object_new_string(status_text(policy->files[i].status)));
+		(void)json_object_object_add(f, "status",
+					     json_object_new_string(status_text(policy->files[i].status)));
 		(void)json_object_array_add(files, f);
 	}
 	(void)json_object_object_add(o, "files", files);
@@ -75,7 +75,7 @@ static void print_text(const struct cli *cli, const struct policy *policy, const
 		if (policy->files[i].status != POLICY_FILE_GOOD)
 			printf("%s: %s\n", policy->files[i].path, status_text(policy->files[i].status));
 	printf("%zu files, %zu rules, %zu errors, %zu warnings\n", policy->n_files, policy->n_rules,
-		policy->n_errors, warnings->n);
+	       policy->n_errors, warnings->n);
 }
 
 int verb_check(const struct cli *cli, char *const *args, size_t n)

@@ -33,7 +33,7 @@ static int add_nvme_controllers(struct critical_devices *p, const char *root, co
 	dir = opendir(subsystem);
 	while (r >= 0 && dir && (e = readdir(dir)))
 		if (startswith(e->d_name, "nvme") && e->d_type == DT_LNK &&
-			path_join(controller, sizeof(controller), subsystem, "/", e->d_name, NULL) >= 0)
+		    path_join(controller, sizeof(controller), subsystem, "/", e->d_name, NULL) >= 0)
 			r = add_devpath(p, &p->disks, root, controller);
 	return r;
 }
@@ -53,7 +53,7 @@ static int add_disk(struct critical_devices *p, const char *root, const char *pa
 	dir = opendir(below);
 	while (r >= 0 && dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' &&
-			path_printf(below, sizeof(below), "%s/slaves/%s", path, e->d_name) >= 0)
+		    path_printf(below, sizeof(below), "%s/slaves/%s", path, e->d_name) >= 0)
 			r = add_disk(p, root, below, depth + 1);
 	return r;
 }
@@ -100,8 +100,8 @@ int critical_devices_find(struct critical_devices *p, const struct settings *set
 	while (r >= 0 && dir && (e = readdir(dir))) {
 		/* Those without a device (lo, bridges, tunnels) need no driver of a bus. */
 		if (e->d_name[0] != '.' &&
-			path_printf(path, sizeof(path), "%s/class/net/%s/device", root, e->d_name) >= 0 &&
-			access(path, F_OK) == 0)
+		    path_printf(path, sizeof(path), "%s/class/net/%s/device", root, e->d_name) >= 0 &&
+		    access(path, F_OK) == 0)
 			r = add_devpath(p, &p->cards, root, path);
 	}
 	return r;

@@ -23,7 +23,7 @@ static void print_text(const struct explanation *e)
 	printf("  Because   %s\n", e->why);
 	if (e->has_record)
 		printf("  Recorded  %s%s%s\n", e->record.state, e->record.reason[0] ? ": " : "",
-			e->record.reason);
+		       e->record.reason);
 
 	for (size_t i = 0; i < e->n_hits; i++) {
 		const struct rule_hit *h = &e->hits[i];
@@ -44,7 +44,7 @@ static void print_text(const struct explanation *e)
 		if (i == 0)
 			puts("  Companions in its group:");
 		printf("    %s %s: %s\n", companion->bus, companion->name,
-			m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
+		       m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
 	}
 }
 
@@ -69,17 +69,17 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	r = sysfs_device_lookup(&sysfs, args[0], &d);
 	if (r < 0)
 		return cli_fail("%s: %s", args[0],
-			r == -ENODEV ? "no such device (try `ls /sys/bus/*/devices`)"
-				     : sysfs_lookup_error(r));
+				r == -ENODEV ? "no such device (try `ls /sys/bus/*/devices`)"
+					     : sysfs_lookup_error(r));
 	if (!sysfs_device_is_supported(d))
 		return cli_fail("%s %s: has no driver_override file, so its driver cannot be chosen", d->bus,
-			d->name);
+				d->name);
 	r = policy_load(&cli->settings, &policy);
 	if (r < 0)
 		return cli_fail("reading the policy: %s", strerror(-r));
 	for (size_t i = 0; i < policy->n_errors; i++)
-		(void)cli_fail(
-			"%s:%u: %s", policy->errors[i].file, policy->errors[i].line, policy->errors[i].text);
+		(void)cli_fail("%s:%u: %s", policy->errors[i].file, policy->errors[i].line,
+			       policy->errors[i].text);
 
 	r = explanation_make(&e, policy, d);
 	if (r < 0)

@@ -50,9 +50,9 @@ static bool driver_is_registered(const struct sysfs *sysfs, const char *driver)
 	dir = opendir(path);
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' &&
-			path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", sysfs->root, e->d_name,
-				driver) >= 0 &&
-			access(path, F_OK) == 0)
+		    path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", sysfs->root, e->d_name, driver) >=
+			    0 &&
+		    access(path, F_OK) == 0)
 			return true;
 	return false;
 }
@@ -67,16 +67,16 @@ static bool module_exists(struct kmod_ctx *kmod, const char *name)
 }
 
 static void unknown_driver(struct context *c, struct kmod_ctx *kmod, const struct rule *rule, const char *key,
-	const char *driver)
+			   const char *driver)
 {
 	/* A module of another name may have it; Module= then says which, and is looked up instead. */
 	if (driver_is_registered(&c->sysfs, driver) ||
-		module_exists(kmod, rule->module ? rule->module : driver))
+	    module_exists(kmod, rule->module ? rule->module : driver))
 		return;
 	warn(c, rule,
-		arena_printf(&c->warnings->arena,
-			"%s=%s: no such driver is registered, and no module of the name %s is installed", key,
-			driver, rule->module ? rule->module : driver));
+	     arena_printf(&c->warnings->arena,
+			  "%s=%s: no such driver is registered, and no module of the name %s is installed",
+			  key, driver, rule->module ? rule->module : driver));
 }
 
 static void unknown_drivers(struct context *c)
@@ -159,9 +159,9 @@ static void never_reached(struct context *c)
 			earlier = beaten_on_this_machine(c, rule);
 		if (earlier)
 			warn(c, rule,
-				arena_printf(&c->warnings->arena,
-					"[device %s] is never reached: %s:%u [device %s] decides first",
-					rule->label, earlier->file, earlier->line, earlier->label));
+			     arena_printf(&c->warnings->arena,
+					  "[device %s] is never reached: %s:%u [device %s] decides first",
+					  rule->label, earlier->file, earlier->line, earlier->label));
 	}
 }
 
@@ -199,10 +199,10 @@ static void precious_devices(struct context *c, const struct settings *settings)
 		decision_done(&decision);
 		if (taken && critical_devices_has_root_disk(&critical_devices, d->devpath))
 			warn(c, decision.rule,
-				arena_printf(&c->warnings->arena,
-					"[device %s] takes %s %s away from its driver, and the root file "
-					"system is on it",
-					decision.rule->label, d->bus, d->name));
+			     arena_printf(&c->warnings->arena,
+					  "[device %s] takes %s %s away from its driver, and the root file "
+					  "system is on it",
+					  decision.rule->label, d->bus, d->name));
 		if (critical_devices_has_network(&critical_devices, d->devpath)) {
 			cards++;
 			caught += taken;
@@ -211,9 +211,9 @@ static void precious_devices(struct context *c, const struct settings *settings)
 	}
 	if (cards > 0 && caught == cards)
 		warn(c, last,
-			arena_printf(&c->warnings->arena,
-				"[device %s] leaves the machine without a network card: %s", last->label,
-				cards == 1 ? "it takes the only one" : "it takes the last one"));
+		     arena_printf(&c->warnings->arena,
+				  "[device %s] leaves the machine without a network card: %s", last->label,
+				  cards == 1 ? "it takes the only one" : "it takes the last one"));
 }
 
 /* Once for each rule: of its devices the first that VFIO would not have, or not safely. */
@@ -231,7 +231,7 @@ static void without_iommu(struct context *c)
 
 		policy_decide_own(c->policy, &d->device, &decision);
 		if (decision.kind != DECISION_DRIVER || !driver_is_vfio(decision.driver) ||
-			warned[decision.rule->order])
+		    warned[decision.rule->order])
 			continue;
 		/* That its group is made later is as it should be. */
 		iommu = sysfs_device_iommu(d);
@@ -240,8 +240,8 @@ static void without_iommu(struct context *c)
 			continue;
 		warned[decision.rule->order] = true;
 		warn(c, decision.rule,
-			arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
-				decision.rule->label, d->bus, d->name, decision.driver, text));
+		     arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
+				  decision.rule->label, d->bus, d->name, decision.driver, text));
 	}
 }
 

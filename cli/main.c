@@ -41,7 +41,7 @@ static void usage(FILE *f)
 		    "  --sysfs DIR       a sysfs tree other than /sys\n"
 		    "  --state-dir DIR   state other than in /run/driver-overrides\n"
 		    "  --version, --help\n",
-		f);
+		    f);
 }
 
 int main(int argc, char **argv)

@@ -94,7 +94,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	(void)error;
 	if (failure || sd_bus_message_read(m, "u", &result) < 0 || result != 1) {
 		log_service(LOG_ERR, "cannot have the name %s: %s", BUS_NAME,
-			failure ? failure->message : "another service has it");
+			    failure ? failure->message : "another service has it");
 		return sd_event_exit(p->service.event, EXIT_FAILURE);
 	}
 	/* Now that there is no other whose they may be. */
@@ -195,8 +195,8 @@ static int start(struct program *p)
 		r = refresh_all_now(s, REFRESH_AND_RETRY, first_survey_done, p, NULL);
 	s->last_used = now(s);
 	if (r >= 0)
-		r = sd_event_add_time_relative(
-			s->event, &p->idle, CLOCK_MONOTONIC, p->idle_usec, 0, on_idle, p);
+		r = sd_event_add_time_relative(s->event, &p->idle, CLOCK_MONOTONIC, p->idle_usec, 0, on_idle,
+					       p);
 	return r < 0 ? r : 0;
 }
 
@@ -235,7 +235,7 @@ static int usage(FILE *f, int status)
 		    "BUS NAME\n"
 		    "  --idle-exit SEC   leave after so many idle seconds where no rule is in force (30)\n"
 		    "  --version, --help\n",
-		f);
+		    f);
 	return status;
 }
 

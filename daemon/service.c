@@ -99,7 +99,8 @@ void service_tell_status(const struct service *s)
 		so += streq(state, "enforced") || streq(state, "held");
 		blocked += streq(state, "blocked") || streq(state, "failed") || streq(state, "stuck");
 	}
-	(void)sd_notifyf(0,
+	(void)sd_notifyf(
+		0,
 		"STATUS=%zu rules, %zu errors in policy files; of %zu devices %zu are decided, %zu of those "
 		"are as "
 		"decided, %zu are blocked, failed or stuck",

@@ -193,8 +193,8 @@ static int watch(struct task *t, sd_event *event, int fd, uint64_t usec)
 
 	r = sd_event_add_io(event, &t->io, fd, EPOLLIN, on_io, t);
 	if (r >= 0)
-		r = sd_event_add_time_relative(
-			event, &t->timer, CLOCK_MONOTONIC, t->note ? usec / 2 : usec, 10000, on_timer, t);
+		r = sd_event_add_time_relative(event, &t->timer, CLOCK_MONOTONIC, t->note ? usec / 2 : usec,
+					       10000, on_timer, t);
 	return r;
 }
 
@@ -213,8 +213,8 @@ static int start(struct task *t, sd_event *event, int fd, uint64_t usec, struct 
 	return r;
 }
 
-static _Noreturn void run(
-	int fd, int (*fn)(FILE *out, struct task_note *note, void *arg), struct task_note *note, void *arg)
+static _Noreturn void run(int fd, int (*fn)(FILE *out, struct task_note *note, void *arg),
+			  struct task_note *note, void *arg)
 {
 	sigset_t none;
 	FILE *out;
@@ -234,7 +234,7 @@ static _Noreturn void run(
 }
 
 int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
-	uint64_t usec, task_done_t done, void *userdata, struct task **ret)
+	      uint64_t usec, task_done_t done, void *userdata, struct task **ret)
 {
 	struct task *t = new_task(done, userdata);
 	int fds[2];
@@ -288,7 +288,7 @@ static int spawn(pid_t *pid, const char *const *argv, int out)
 }
 
 int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
-	struct task **ret)
+	       struct task **ret)
 {
 	struct task *t = new_task(done, userdata);
 	int fds[2], r;

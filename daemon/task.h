@@ -22,8 +22,8 @@ struct task_note {
  * result: the exit status, 0 when all is well; -ETIMEDOUT: not back in time; -ECANCELED: killed; else
  * negative errno. out has what was written, with a NUL behind. All of it is gone when the function returns.
  */
-typedef void (*task_done_t)(
-	void *userdata, int result, const char *out, size_t size, const struct task_note *note);
+typedef void (*task_done_t)(void *userdata, int result, const char *out, size_t size,
+			    const struct task_note *note);
 
 /*
  * Runs fn(out, note, arg) in a copy of this process, without any of its file descriptors: a bus connection
@@ -31,12 +31,12 @@ typedef void (*task_done_t)(
  * (which becomes the result). usec is for each device that it notes.
  */
 int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
-	uint64_t usec, task_done_t done, void *userdata, struct task **ret);
+	      uint64_t usec, task_done_t done, void *userdata, struct task **ret);
 
 /* Runs a program, whose stdout is what it writes. It is not killed, ever: it may be half-way with a device.
  */
 int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
-	struct task **ret);
+	       struct task **ret);
 
 /* Stops caring: done is not called any more. NULL is fine. */
 struct task *task_forget(struct task *task);

@@ -55,7 +55,7 @@ static int save(struct sysfs_device *d, const struct record *old, const struct r
 	r = record_write(state_dir, d, record);
 	if (r < 0)
 		log_line(LOG_WARNING, "%s %s: cannot write its record under %s: %s", d->bus, d->name,
-			state_dir, strerror(-r));
+			 state_dir, strerror(-r));
 	return r;
 }
 
@@ -112,7 +112,7 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 		bound_driver(d, driver, sizeof(driver));
 		/* Whatever is wrong, drivers_probe says EINVAL. */
 		if (!driver[0] && r < 0 && !driver_leaves_dma(decision->driver) &&
-			iommu_group_is_owned(d, o->reason, sizeof(o->reason))) {
+		    iommu_group_is_owned(d, o->reason, sizeof(o->reason))) {
 			o->state = STATE_HELD;
 			return;
 		}
@@ -140,8 +140,8 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
  * FirstProbe as far as it shows right after we wrote. A driver's link is there from the beginning of its
  * probe. Where it is the decided one already, nobody can tell whether it came by our override.
  */
-static const char *first_probe(
-	const struct sysfs_device *d, const struct decision *decision, enum occasion occasion)
+static const char *first_probe(const struct sysfs_device *d, const struct decision *decision,
+			       enum occasion occasion)
 {
 	char driver[BOUND_MAX];
 
@@ -159,12 +159,12 @@ static const char *first_probe(
  * matched before it makes its link afterwards.
  */
 static void look_again(const struct sysfs_device *d, const struct decision *decision, enum occasion occasion,
-	const struct record *old, struct record *record)
+		       const struct record *old, struct record *record)
 {
 	char driver[BOUND_MAX];
 
 	if (occasion == OCCASION_LATER ||
-		!streq(record->first_probe[0] ? record->first_probe : old->first_probe, "won"))
+	    !streq(record->first_probe[0] ? record->first_probe : old->first_probe, "won"))
 		return;
 	bound_driver(d, driver, sizeof(driver));
 	if (driver[0] && !streq(driver, decision->driver))
@@ -180,18 +180,18 @@ static bool is_being_written(const struct sysfs_device *d, const char *override)
 bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
 {
 	return override[0] && (record_owns(record, override) ||
-				      (!record->owned_override[0] && is_being_written(d, override)));
+			       (!record->owned_override[0] && is_being_written(d, override)));
 }
 
 /* A driver that is bound already when an override comes to name it has not come by that. */
-static void keep(
-	const struct sysfs_device *d, const struct record *old, const char *want, struct record *record)
+static void keep(const struct sysfs_device *d, const struct record *old, const char *want,
+		 struct record *record)
 {
 	char driver[BOUND_MAX];
 
 	bound_driver(d, driver, sizeof(driver));
 	if (driver[0] && (streq(driver, old->driver_before_override) ||
-				 (streq(driver, want) && !record_gave(old, driver))))
+			  (streq(driver, want) && !record_gave(old, driver))))
 		text_copy(record->driver_before_override, sizeof(record->driver_before_override), driver);
 }
 
@@ -212,7 +212,8 @@ static bool is_to_stay(const char *override, const char *want, bool ours, struct
  * it is not ours, and is never recorded: while it stands it is still not ours, whatever fails.
  */
 static bool settle_override(const struct decision *decision, enum occasion occasion, const char *foreign,
-	struct sysfs_device *d, struct record *old, struct record *record, struct outcome *o)
+			    struct sysfs_device *d, struct record *old, struct record *record,
+			    struct outcome *o)
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX], now[OVERRIDE_MAX];
@@ -261,7 +262,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	 * writes the very same in this moment cannot be told from it.
 	 */
 	if (sysfs_device_override(d, now) >= 0 &&
-		is_to_stay(now, want, streq(now, override) || is_being_written(d, now), o)) {
+	    is_to_stay(now, want, streq(now, override) || is_being_written(d, now), o)) {
 		if (o->state == STATE_FOREIGN)
 			record->owned_override[0] = '\0';
 		return o->state != STATE_FOREIGN;
@@ -270,7 +271,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	if (r < 0) {
 		(void)strcpy(record->owned_override, before);
 		become(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
-			strerror(-r));
+		       strerror(-r));
 		return false;
 	}
 	o->wrote = true;
@@ -280,7 +281,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 }
 
 static void settle_default(const struct decision *decision, struct sysfs_device *d, const struct record *old,
-	struct record *record, struct outcome *o)
+			   struct record *record, struct outcome *o)
 {
 	char driver[BOUND_MAX];
 
@@ -306,7 +307,7 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 			other_driver(o, decision, driver);
 		else
 			become(o, STATE_PENDING, "still bound to %s, which came by an override of ours",
-				driver);
+			       driver);
 	}
 }
 
@@ -319,8 +320,8 @@ static bool begin(const struct decision *decision, struct record *record, struct
 		return false;
 	case DECISION_UNKNOWN:
 		become(ret, STATE_PENDING, "%s of %s:%u cannot be compared yet",
-			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
-			decision->rule->file, decision->rule->line);
+		       decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
+		       decision->rule->file, decision->rule->line);
 		return false;
 	case DECISION_NONE:
 	case DECISION_DRIVER:
@@ -333,8 +334,8 @@ static bool begin(const struct decision *decision, struct record *record, struct
 	return true;
 }
 
-static void end(
-	const struct decision *decision, const struct record *old, struct record *record, struct outcome *o)
+static void end(const struct decision *decision, const struct record *old, struct record *record,
+		struct outcome *o)
 {
 	(void)strcpy(record->state, device_state_to_string(o->state));
 	(void)strcpy(record->reason, o->reason);
@@ -361,8 +362,8 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	end(decision, &old, &record, ret);
 }
 
-static void apply(
-	const struct decision *decision, enum occasion occasion, const char *foreign, struct outcome *ret)
+static void apply(const struct decision *decision, enum occasion occasion, const char *foreign,
+		  struct outcome *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record old = {}, record = {};
@@ -409,8 +410,8 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 		if (record_owns(&record, override)) {
 			r = override_write(d, "");
 			if (r < 0) {
-				(void)snprintf(
-					ret_reason, size, "clearing driver_override: %s", strerror(-r));
+				(void)snprintf(ret_reason, size, "clearing driver_override: %s",
+					       strerror(-r));
 				return r;
 			}
 			cleared = 1;
@@ -451,8 +452,8 @@ int apply_take_over(struct sysfs_device *d, const char *override)
 	return save(d, NULL, &record);
 }
 
-void apply_note(
-	const struct decision *decision, const char *override, enum device_state state, const char *reason)
+void apply_note(const struct decision *decision, const char *override, enum device_state state,
+		const char *reason)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record record = {};
@@ -462,7 +463,7 @@ void apply_note(
 	(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
 	record.inode = d->inode;
 	text_copy(record.owned_override, sizeof(record.owned_override),
-		apply_owns(d, &record, override) ? override : "");
+		  apply_owns(d, &record, override) ? override : "");
 	record.previous_override[0] = '\0';
 	if (decision->rule)
 		record_describe(&record, decision);

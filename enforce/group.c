@@ -47,8 +47,8 @@ static void announce(const struct sysfs_device *d)
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "add", 3) < 0)
 		log_line(LOG_WARNING,
-			"%s %s: cannot ask for its event, so its driver's module is not loaded: %m", d->bus,
-			d->name);
+			 "%s %s: cannot ask for its event, so its driver's module is not loaded: %m", d->bus,
+			 d->name);
 }
 
 static bool is_to_be_applied(const struct decision *companion)
@@ -88,7 +88,7 @@ static void release(struct sysfs_device *d)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, reason);
 	else if (r > 0)
 		log_line(LOG_INFO, "%s %s: override cleared, nothing in its group asks for it any more",
-			d->bus, d->name);
+			 d->bus, d->name);
 }
 
 static void settle(const struct decision *companion, bool wrote)
@@ -153,7 +153,7 @@ static int watch(struct child *b, const struct slot *slot, uint64_t deadline, in
 		if (r != -ETIMEDOUT)
 			return r;
 		if (now_usec() < deadline && atomic_load(&slot->done) == before &&
-			slot->progress.device == device)
+		    slot->progress.device == device)
 			return -EAGAIN;
 	}
 }
@@ -182,7 +182,7 @@ static void part(const struct group *g, struct child *b, struct slot *slot, uint
 	if (d)
 		apply_stuck(d, doing);
 	log_line(LOG_WARNING, "%s did not come back; beside it the group of %s %s is done", doing,
-		g->device->bus, g->device->name);
+		 g->device->bus, g->device->name);
 }
 
 /* Child after child, each past the member that the one before it waits for. */
@@ -203,7 +203,7 @@ static int run(struct group *g, uint64_t deadline)
 			progress_text(&g->own->progress, doing, sizeof(doing));
 			child_abandon(&g->children[k]);
 			log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
-				g->device->bus, g->device->name, doing);
+				 g->device->bus, g->device->name, doing);
 		}
 		if (r != -EAGAIN)
 			break;
@@ -297,7 +297,7 @@ bool group_is_affected(const struct policy *policy, struct sysfs_device *d)
 	policy_decide_group(policy, g.members, g.n, decisions);
 	for (size_t i = 0; i < g.n; i++)
 		if (is_companion(&g, i) &&
-			(is_to_be_applied(&decisions[i]) || is_to_be_released(policy, &decisions[i])))
+		    (is_to_be_applied(&decisions[i]) || is_to_be_released(policy, &decisions[i])))
 			return true;
 	return false;
 }

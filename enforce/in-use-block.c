@@ -26,7 +26,7 @@ static void unescape(char *s)
 
 	while (*s) {
 		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
-			s[3] <= '7') {
+		    s[3] <= '7') {
 			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
 			s += 4;
 		} else
@@ -52,8 +52,8 @@ static bool is_disk(const struct in_use *u, const struct disk *disk, const char 
  * "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue", see proc(5): where the
  * disk is mounted, "" if nowhere. btrfs shows a device number of its own, so the source counts as well.
  */
-static void find_mount(
-	const struct in_use *u, const struct disk *disk, const char *file, char *buf, size_t size)
+static void find_mount(const struct in_use *u, const struct disk *disk, const char *file, char *buf,
+		       size_t size)
 {
 	_cleanup_(freep) char *text = in_use_read_file(u, file);
 	char *line, *rest = text;
@@ -133,7 +133,7 @@ static int look_in_namespace(const char *pid, void *userdata)
 	char path[PATH_MAX], ns[64], file[64], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, NULL) < 0 ||
-		in_use_link(path, "ns/mnt", ns, sizeof(ns)) < 0 || streq(ns, e->ours))
+	    in_use_link(path, "ns/mnt", ns, sizeof(ns)) < 0 || streq(ns, e->ours))
 		return 0;
 	for (size_t i = 0; i < e->n; i++)
 		if (streq(e->seen[i], ns))
@@ -145,8 +145,8 @@ static int look_in_namespace(const char *pid, void *userdata)
 	if (!e->where[0])
 		return 0;
 	fd_users_process_name(u->root, pid, who, sizeof(who));
-	return in_use_say(
-		u, "/dev/%s is mounted on %.200s in the mount namespace of %s", e->disk->node, e->where, who);
+	return in_use_say(u, "/dev/%s is mounted on %.200s in the mount namespace of %s", e->disk->node,
+			  e->where, who);
 }
 
 static int find_mount_elsewhere(const struct in_use *u, const struct disk *disk)
@@ -173,8 +173,8 @@ static int find_user(const struct in_use *u, const struct disk *disk)
 		return in_use_say(u, "/dev/%s is used by %s", disk->node, text);
 	if (find_mount_elsewhere(u, disk) > 0)
 		return 1;
-	fd_users_find_opener(
-		u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text, sizeof(text));
+	fd_users_find_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text,
+			     sizeof(text));
 	return text[0] ? in_use_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
 }
 
@@ -196,8 +196,8 @@ int in_use_block(const struct in_use *u, const char *path, const char *name)
 	if (path_join(node, sizeof(node), u->root, "/../dev/", disk.node, NULL) < 0)
 		return -ENAMETOOLONG;
 	if (stat(node, &st) < 0 || major(st.st_rdev) != disk.major || minor(st.st_rdev) != disk.minor)
-		return in_use_say(
-			u, "/dev/%s is not there, so nobody can tell whether it is in use", disk.node);
+		return in_use_say(u, "/dev/%s is not there, so nobody can tell whether it is in use",
+				  disk.node);
 
 	if (u->look_only)
 		return find_user(u, &disk);
@@ -207,9 +207,9 @@ int in_use_block(const struct in_use *u, const char *path, const char *name)
 		return 0;
 	if (errno != EBUSY && errno != EAGAIN)
 		return in_use_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
-			disk.node, strerror(errno));
+				  disk.node, strerror(errno));
 	r = find_user(u, &disk);
 	return r != 0 ? r
 		      : in_use_say(u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
-				disk.node);
+				   disk.node);
 }

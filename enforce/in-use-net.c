@@ -100,8 +100,8 @@ static int dump(uint16_t type, each_message each, void *userdata)
 		struct nlmsghdr header;
 		struct rtgenmsg body;
 	} request = { .header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)),
-			      .nlmsg_type = type,
-			      .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP } };
+				  .nlmsg_type = type,
+				  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP } };
 	int r = 0, said = 0;
 
 	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
@@ -154,7 +154,7 @@ static int look_at_address(const struct nlmsghdr *h, void *userdata)
 	parse(h, sizeof(*m), &a);
 	type = a.data[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS; /* of a pair, ours */
 	if (address_size(m->ifa_family) == 0 || a.size[type] != address_size(m->ifa_family) ||
-		is_link_local(m->ifa_family, a.data[type]))
+	    is_link_local(m->ifa_family, a.data[type]))
 		return 0;
 	if (!inet_ntop(m->ifa_family, a.data[type], address, sizeof(address)))
 		return 0;
@@ -169,7 +169,7 @@ static bool route_uses(const struct attributes *a, uint32_t index)
 	if (number(a, RTA_OIF) == index)
 		return true;
 	for (; left >= sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left;
-		hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len))) {
+	     hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len))) {
 		if ((uint32_t)hop->rtnh_ifindex == index)
 			return true;
 		if ((size_t)RTNH_ALIGN(hop->rtnh_len) >= left)
@@ -189,7 +189,7 @@ static int look_at_route(const struct nlmsghdr *h, void *userdata)
 
 	/* The kernel makes routes of its own to every address; those are in the local table. */
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_UNICAST || (m->rtm_flags & RTM_F_CLONED) ||
-		address_size(m->rtm_family) == 0)
+	    address_size(m->rtm_family) == 0)
 		return 0;
 	parse(h, sizeof(*m), &a);
 	table = a.data[RTA_TABLE] ? number(&a, RTA_TABLE) : m->rtm_table;
@@ -198,7 +198,7 @@ static int look_at_route(const struct nlmsghdr *h, void *userdata)
 	if (m->rtm_dst_len == 0)
 		return in_use_say(i->u, "%s has the default route", i->name);
 	if (a.size[RTA_DST] != address_size(m->rtm_family) || is_link_local(m->rtm_family, a.data[RTA_DST]) ||
-		!inet_ntop(m->rtm_family, a.data[RTA_DST], address, sizeof(address)))
+	    !inet_ntop(m->rtm_family, a.data[RTA_DST], address, sizeof(address)))
 		return 0;
 	return in_use_say(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
 }
@@ -257,7 +257,7 @@ static int look_at_link(const struct nlmsghdr *h, void *userdata)
 		return 0;
 	parse(h, sizeof(struct ifinfomsg), &a);
 	if (!streq(text(&a, IFLA_PARENT_DEV_NAME), s->device) ||
-		!streq(text(&a, IFLA_PARENT_DEV_BUS_NAME), s->bus))
+	    !streq(text(&a, IFLA_PARENT_DEV_BUS_NAME), s->bus))
 		return 0;
 	text_copy(s->found, sizeof(s->found), text(&a, IFLA_IFNAME));
 	return 1;
@@ -286,7 +286,7 @@ static int look_in_process(const char *pid, void *userdata)
 	char path[PATH_MAX], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, "/ns/net", NULL) < 0 ||
-		!is_in_namespace(s, path))
+	    !is_in_namespace(s, path))
 		return 0;
 	fd_users_process_name(u->root, pid, who, sizeof(who));
 	return in_use_say(u, "%s is in the network namespace of %s", s->found, who);
@@ -316,7 +316,7 @@ static int look_in_named(const struct in_use *u, struct search *s)
 
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' && path_join(ns, sizeof(ns), path, "/", e->d_name, NULL) >= 0 &&
-			is_in_namespace(s, ns))
+		    is_in_namespace(s, ns))
 			return in_use_say(u, "%s is in the network namespace %.64s", s->found, e->d_name);
 	return 0;
 }

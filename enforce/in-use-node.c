@@ -30,8 +30,8 @@ int in_use_vfio_group(const struct in_use *u, const char *group)
 
 	for (size_t i = 0; i < ELEMENTSOF(prefixes); i++) {
 		if (path_join(class, sizeof(class), u->root, "/class/vfio/", prefixes[i], group, NULL) < 0 ||
-			path_join(node, sizeof(node), "vfio/", prefixes[i], group, NULL) < 0 ||
-			path_join(path, sizeof(path), u->root, "/../dev/", node, NULL) < 0)
+		    path_join(node, sizeof(node), "vfio/", prefixes[i], group, NULL) < 0 ||
+		    path_join(path, sizeof(path), u->root, "/../dev/", node, NULL) < 0)
 			return -ENAMETOOLONG;
 		if (access(class, F_OK) < 0)
 			continue;
@@ -50,11 +50,11 @@ int in_use_vfio_group(const struct in_use *u, const char *group)
 		if (errno == EPERM && prefixes[i][0])
 			return 0;
 		if (errno == EBUSY)
-			return in_use_say(
-				u, "/dev/%s is open in a process that cannot be seen from here", node);
+			return in_use_say(u, "/dev/%s is open in a process that cannot be seen from here",
+					  node);
 		/* To take a device from a guest that uses it would be worse than to ask for force in vain. */
 		return in_use_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
-			node, strerror(errno));
+				  node, strerror(errno));
 	}
 	return 0;
 }

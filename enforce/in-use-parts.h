@@ -25,8 +25,8 @@ int in_use_link(const char *path, const char *link, char *buf, size_t size);
 /* The device number of a folder in sysfs, as text ("259:0") and in parts. 1; 0: it has none; negative errno.
  */
 #define DEV_MAX 32
-int in_use_device_number(
-	const char *path, char dev[static DEV_MAX], unsigned *ret_major, unsigned *ret_minor);
+int in_use_device_number(const char *path, char dev[static DEV_MAX], unsigned *ret_major,
+			 unsigned *ret_minor);
 
 /* All of a file beside the sysfs tree ("proc/swaps"); malloc()ed. NULL: it cannot be read. */
 char *in_use_read_file(const struct in_use *u, const char *file);

@@ -79,8 +79,8 @@ static int look_at_nvme_heads(const struct in_use *u, const char *controller, un
 	dir = opendir(class);
 	while (r == 0 && dir && (e = readdir(dir))) {
 		if (e->d_name[0] == '.' ||
-			path_join(path, sizeof(path), class, "/", e->d_name, "/", controller, NULL) < 0 ||
-			access(path, F_OK) < 0)
+		    path_join(path, sizeof(path), class, "/", e->d_name, "/", controller, NULL) < 0 ||
+		    access(path, F_OK) < 0)
 			continue;
 		*strrchr(path, '/') = '\0';
 		r = walk(u, path, depth + 1);

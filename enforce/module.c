@@ -67,8 +67,8 @@ static void take_complaint(int fd, char why[MODULE_WHY_MAX])
 		text_copy(why, MODULE_WHY_MAX, level ? level + strlen("ERROR: ") : line);
 }
 
-int module_load(
-	struct sysfs_device *d, enum module_by by, const char *name, bool dry_run, char why[MODULE_WHY_MAX])
+int module_load(struct sysfs_device *d, enum module_by by, const char *name, bool dry_run,
+		char why[MODULE_WHY_MAX])
 {
 	/* A file, since a pipe would have to be read before the program ends. */
 	_cleanup_(closep) int complaints = why ? memfd_create("modprobe", MFD_CLOEXEC) : -EBADF;
@@ -80,7 +80,7 @@ int module_load(
 	if (r < 0) {
 		if (why)
 			(void)snprintf(why, MODULE_WHY_MAX, "%s",
-				r == -ENOENT ? "the kernel is not to load modules" : strerror(-r));
+				       r == -ENOENT ? "the kernel is not to load modules" : strerror(-r));
 		return r;
 	}
 	/* Without -q it says why it fails. */

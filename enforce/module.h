@@ -20,5 +20,5 @@ enum module_by {
  * none, or it could not be loaded; other negative errno: there is no program to do it. why: on failure the
  * reason, in the words of the program where it has any; NULL: nobody asks.
  */
-int module_load(
-	struct sysfs_device *d, enum module_by by, const char *name, bool dry_run, char why[MODULE_WHY_MAX]);
+int module_load(struct sysfs_device *d, enum module_by by, const char *name, bool dry_run,
+		char why[MODULE_WHY_MAX]);

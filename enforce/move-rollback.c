@@ -66,13 +66,13 @@ void move_roll_back(struct move *m)
 	n = strlen(m->ret->reason);
 	if (r < 0)
 		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
-			"; and driver_override could not be set back: %s", strerror(-r));
+			       "; and driver_override could not be set back: %s", strerror(-r));
 	n = strlen(m->ret->reason);
 	if (q < 0)
 		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,
-			"; and %s did not take it back: %s", m->driver, strerror(-q));
+			       "; and %s did not take it back: %s", m->driver, strerror(-q));
 	else if (move_driver_is_wrong(m))
-		(void)snprintf(
-			m->ret->reason + n, sizeof(m->ret->reason) - n, "; it is back with %s", m->driver);
+		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n, "; it is back with %s",
+			       m->driver);
 	move_save_record(m);
 }

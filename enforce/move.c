@@ -38,8 +38,8 @@ const char *move_error_to_string(enum move_error error)
 	return "";
 }
 
-void move_result_set(
-	struct move_result *m, enum device_state state, enum move_error error, const char *format, ...)
+void move_result_set(struct move_result *m, enum device_state state, enum move_error error,
+		     const char *format, ...)
 {
 	va_list ap;
 
@@ -114,7 +114,7 @@ static void refuse_foreign(struct move *m)
 	if (!m->options->dry_run)
 		apply_decision(m->decision, OCCASION_LATER, &outcome);
 	move_result_set(m->ret, STATE_FOREIGN, MOVE_FOREIGN, "driver_override is %.100s, which %s",
-		m->override, kernel_has_set_it(m) ? "the kernel has set" : "was not set by us");
+			m->override, kernel_has_set_it(m) ? "the kernel has set" : "was not set by us");
 }
 
 /* The driver that was decided is there, or was brought by its module. */
@@ -143,17 +143,17 @@ static bool driver_exists(struct move *m)
 	/* The module has another name than its driver; then the device's own aliases may name it. */
 	modalias = module || dry ? NULL : device_text(&m->d->device, FACT_MODALIAS);
 	if (modalias && module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL) >= 0 &&
-		driver_is_registered(m->d, decision->driver))
+	    driver_is_registered(m->d, decision->driver))
 		return true;
 
 	if (r < 0)
 		move_result_set(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
-			"there is no driver %s on bus %s, and module %s cannot be loaded: %.200s",
-			decision->driver, m->d->bus, module ? module : decision->driver, why);
+				"there is no driver %s on bus %s, and module %s cannot be loaded: %.200s",
+				decision->driver, m->d->bus, module ? module : decision->driver, why);
 	else
 		move_result_set(m->ret, STATE_FAILED, MOVE_NO_SUCH_DRIVER,
-			"there is no driver %s on bus %s, not even with module %s loaded", decision->driver,
-			m->d->bus, module ? module : decision->driver);
+				"there is no driver %s on bus %s, not even with module %s loaded",
+				decision->driver, m->d->bus, module ? module : decision->driver);
 	move_save_record(m);
 	return false;
 }
@@ -183,12 +183,13 @@ static void stay_bound(struct move *m)
 		return;
 	}
 	move_result_set(m->ret, STATE_BLOCKED, MOVE_DONE, "stays with %s: %s", m->driver,
-		m->options->rebind == REBIND_NO				      ? "nothing is to be unbound"
-		: m->decision->rule && m->decision->rule->rebind == REBIND_NO ? "Rebind=no"
-									      : "Group=hold unbinds nothing");
+			m->options->rebind == REBIND_NO ? "nothing is to be unbound"
+			: m->decision->rule && m->decision->rule->rebind == REBIND_NO
+				? "Rebind=no"
+				: "Group=hold unbinds nothing");
 	if (!m->options->dry_run)
 		apply_note(m->decision, outcome.wrote ? m->decision->driver : m->override, m->ret->state,
-			m->ret->reason);
+			   m->ret->reason);
 }
 
 /* Whether it may be taken from its driver. */
@@ -213,8 +214,8 @@ static bool may_unbind(struct move *m)
 	if (r > 0)
 		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %s", user);
 	else
-		move_result_set(
-			m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s", strerror(-r));
+		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s",
+				strerror(-r));
 	move_save_record(m);
 	return false;
 }
@@ -241,7 +242,7 @@ static bool refused(const struct move *m, struct outcome *o)
 
 	bound_driver(m->d, driver, sizeof(driver));
 	if (driver[0] || driver_leaves_dma(m->decision->driver) ||
-		!iommu_group_refuses(m->d, o->reason, sizeof(o->reason)))
+	    !iommu_group_refuses(m->d, o->reason, sizeof(o->reason)))
 		return false;
 	o->state = STATE_HELD;
 	return true;
@@ -282,7 +283,7 @@ static void settle(struct move *m)
 	m->ret->changed = m->ret->changed || outcome.wrote;
 	bound_driver(m->d, driver, sizeof(driver));
 	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
-		!outcome.wrote && device_probe(m->d) < 0 && refused(m, &outcome))
+	    !outcome.wrote && device_probe(m->d) < 0 && refused(m, &outcome))
 		apply_note(decision, "", outcome.state, outcome.reason);
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
 		/* drivers_probe does not say why; this does. */
@@ -294,7 +295,7 @@ static void settle(struct move *m)
 			apply_note(decision, decision->driver, outcome.state, outcome.reason);
 		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
-				decision->driver, strerror(-r));
+				       decision->driver, strerror(-r));
 			outcome_add_iommu(decision, &outcome);
 		}
 	}
@@ -321,15 +322,15 @@ static void act(struct move *m)
 	}
 	r = move_driver_is_wrong(m) ? unbind(m) : 0;
 	if (r < 0) {
-		move_result_set(
-			m->ret, STATE_FAILED, MOVE_FAILED, "unbinding from %s: %s", m->driver, strerror(-r));
+		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "unbinding from %s: %s", m->driver,
+				strerror(-r));
 		move_save_record(m);
 		return;
 	}
 	r = m->unrecorded ? apply_take_over(m->d, m->override) : 0;
 	if (r < 0) {
 		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "recording that the override is ours: %s",
-			strerror(-r));
+				strerror(-r));
 		move_roll_back(m);
 		return;
 	}
@@ -349,15 +350,16 @@ static void tell(struct move *m)
 	if (move_driver_is_wrong(m))
 		(void)snprintf(text, sizeof(text), "unbind it from %.60s, ", m->driver);
 	move_result_set(m->ret,
-		m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED : state_as_decided(m->decision),
-		MOVE_DONE, "would %s%s%s%s", text,
-		streq(m->override, want) ? "leave driver_override"
-		: want[0]		 ? "write driver_override "
-					 : "clear driver_override",
-		streq(m->override, want) ? "" : want,
-		m->decision->kind == DECISION_NONE || (m->driver[0] && !move_driver_is_wrong(m))
-			? ""
-			: ", have it probed");
+			m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED
+							      : state_as_decided(m->decision),
+			MOVE_DONE, "would %s%s%s%s", text,
+			streq(m->override, want) ? "leave driver_override"
+			: want[0]		 ? "write driver_override "
+						 : "clear driver_override",
+			streq(m->override, want) ? "" : want,
+			m->decision->kind == DECISION_NONE || (m->driver[0] && !move_driver_is_wrong(m))
+				? ""
+				: ", have it probed");
 }
 
 /* False: nothing is to be done, and that is said. */
@@ -368,27 +370,28 @@ static bool is_to_be_done(struct move *m)
 
 	if (decision->kind == DECISION_UNKNOWN) {
 		move_result_set(m->ret, STATE_PENDING, MOVE_FAILED, "%s cannot be compared yet",
-			decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing));
+				decision->missing == FACT_COUNT ? "the IOMMU group"
+								: fact_key(decision->missing));
 		return false;
 	}
 	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
-		!(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
-		move_result_set(
-			m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s", "");
+	    !(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
+		move_result_set(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s",
+				"");
 		return false;
 	}
 	if (decision->kind != DECISION_NOTHING && is_as_decided(m)) {
 		if (!m->options->dry_run)
 			apply_decision(decision, OCCASION_LATER, &outcome);
 		move_result_set(m->ret, outcome.state,
-			outcome.state == state_as_decided(decision) ? MOVE_DONE : MOVE_FAILED, "%s",
-			outcome.reason);
+				outcome.state == state_as_decided(decision) ? MOVE_DONE : MOVE_FAILED, "%s",
+				outcome.reason);
 		m->ret->changed = outcome.wrote;
 		return false;
 	}
 	if (m->options->only_if_changed && apply_was_enforced(decision)) {
 		move_result_set(m->ret, STATE_PENDING, MOVE_DONE,
-			"was as decided, and has been changed by others since");
+				"was as decided, and has been changed by others since");
 		return false;
 	}
 	return true;

@@ -47,9 +47,9 @@ struct move_result {
 };
 
 /* Fills in *ret, of which the caller has set nothing. */
-void move_device(
-	const struct decision *decision, const struct move_options *options, struct move_result *ret);
+void move_device(const struct decision *decision, const struct move_options *options,
+		 struct move_result *ret);
 
 /* For the callers' own reasons. */
 void move_result_set(struct move_result *m, enum device_state state, enum move_error error,
-	const char *format, ...) _printf_(4, 5);
+		     const char *format, ...) _printf_(4, 5);

@@ -244,7 +244,7 @@ int verb_event(const struct settings *settings, const char *device)
 			log_line(LOG_WARNING, "%s: its group takes longer than an event may", e.devpath);
 		else
 			log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending",
-				e.devpath, doing);
+				 e.devpath, doing);
 		print_properties(&e, stage);
 		if (stage != STAGE_DONE)
 			print_property("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));

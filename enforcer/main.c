@@ -72,8 +72,8 @@ int main(int argc, char **argv)
 		if (r <= 0) {
 			if (r < 0 && c < OPTION_REBIND)
 				(void)fprintf(stderr, "driver-override: %s\n",
-					r == -E2BIG ? "too many --conf-dir"
-						    : "an option has an empty argument");
+					      r == -E2BIG ? "too many --conf-dir"
+							  : "an option has an empty argument");
 			usage(stderr);
 			return 2;
 		}
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	log_init(&settings, streq(verb, "event"));
 
 	if (!(streq(verb, "event") && n <= 1) && !(streq(verb, "sweep") && n == 0) &&
-		!streq(verb, "release") && !(streq(verb, "rebind") && n == 1)) {
+	    !streq(verb, "release") && !(streq(verb, "rebind") && n == 1)) {
 		usage(stderr);
 		return 2;
 	}

@@ -55,8 +55,8 @@ static void refuse_policy(const struct work *w, const struct policy *policy)
 
 	while (e < policy->errors + policy->n_errors && !settings_is_conf_dir(w->settings, e->file))
 		e++;
-	move_result_set(
-		&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file, e->text);
+	move_result_set(&w->report->moved, STATE_FAILED, MOVE_POLICY_INVALID, "%.256s: %.200s", e->file,
+			e->text);
 	atomic_store(&w->report->done, true);
 }
 
@@ -180,7 +180,7 @@ static bool run_device(const struct work *w)
 		}
 		if (lock < 0) {
 			move_result_set(m, STATE_FAILED, MOVE_FAILED, "locking it under %s: %s",
-				w->settings->state_dir, strerror(-lock));
+					w->settings->state_dir, strerror(-lock));
 			return false;
 		}
 	}
@@ -211,18 +211,18 @@ static void run_group(const struct work *w)
 		child_abandon(&b);
 	if (r < 0 || result < 0)
 		log_line(LOG_WARNING, "%s %s is done, but not its group: %s", w->device->bus, w->device->name,
-			strerror(r < 0 ? -r : -result));
+			 strerror(r < 0 ? -r : -result));
 }
 
 static void run(const struct work *w)
 {
 	if (run_device(w) && atomic_load(&w->report->has_groups) && !w->options->dry_run &&
-		w->report->moved.error != MOVE_NO_SUCH_DEVICE && group_has_other_members(w->device))
+	    w->report->moved.error != MOVE_NO_SUCH_DEVICE && group_has_other_members(w->device))
 		run_group(w);
 }
 
 static void find_and_run(const struct settings *settings, const struct rebind_options *options,
-	const char *name, struct report *report)
+			 const char *name, struct report *report)
 {
 	struct work w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
 	struct move_result *m = &report->moved;
@@ -240,13 +240,13 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 	}
 	if (r < 0)
 		move_result_set(m, STATE_FAILED,
-			r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
-			: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
-							   : MOVE_FAILED,
-			"%.256s: %s", name, sysfs_lookup_error(r));
+				r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
+				: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
+								   : MOVE_FAILED,
+				"%.256s: %s", name, sysfs_lookup_error(r));
 	else if (!sysfs_device_is_supported(w.device))
 		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override",
-			w.device->bus, w.device->name);
+				w.device->bus, w.device->name);
 	else
 		run(&w);
 	sysfs_device_free(w.device);
@@ -310,7 +310,7 @@ int verb_rebind(const struct settings *settings, const struct rebind_options *op
 	}
 	if (settings_turned_off(settings))
 		move_result_set(&report->moved, STATE_UNMANAGED, MOVE_DONE,
-			"turned off by driver_overrides=off on the kernel command line");
+				"turned off by driver_overrides=off on the kernel command line");
 	else
 		find_and_run(settings, options, device, report);
 	return answer(&report->moved);

@@ -89,8 +89,8 @@ int verb_release(const struct settings *settings, char *const *devices, size_t n
 	int r, result = 0;
 
 	sysfs_init(&sysfs, settings);
-	sysfs.progress = mmap(
-		NULL, sizeof(*sysfs.progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sysfs.progress = mmap(NULL, sizeof(*sysfs.progress), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sysfs.progress == MAP_FAILED) {
 		log_line(LOG_ERR, "release: %m");
 		return 1;

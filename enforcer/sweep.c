@@ -93,7 +93,7 @@ static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
 		progress_text(&s->report->progress, doing, sizeof(doing));
 		apply_stuck(s->v[i], doing);
 		log_line(LOG_ERR, "%s did not come back within %u s; the device is left as it is", doing,
-			DEVICE_USEC / 1000000U);
+			 DEVICE_USEC / 1000000U);
 		return;
 	}
 	/* Not a device of ours, or one that hangs a second time: at least the sweep goes on. */
@@ -141,7 +141,7 @@ static bool coldplug_has_begun(const struct settings *settings)
 	struct stat st;
 
 	return path_join(path, sizeof(path), settings->sysfs,
-		       "/../run/systemd/units/invocation:systemd-udev-trigger.service", NULL) < 0 ||
+			 "/../run/systemd/units/invocation:systemd-udev-trigger.service", NULL) < 0 ||
 	       lstat(path, &st) >= 0;
 }
 
@@ -178,17 +178,17 @@ static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
 	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
 	if (r < 0)
 		log_line(LOG_WARNING,
-			"cannot write what is present under %s, so Group=hold will leave all devices alone: "
-			"%s",
-			settings->state_dir, strerror(-r));
+			 "cannot write what is present under %s, so Group=hold will leave all devices alone: "
+			 "%s",
+			 settings->state_dir, strerror(-r));
 	if (policy->n_rules > 0)
 		r = run(s);
 	else
 		r = 0;
 	if (r >= 0)
 		log_line(atomic_load(&s->report->wrote) > 0 ? LOG_INFO : LOG_DEBUG,
-			"swept %zu devices by %zu rules: %zu overrides written", s->n, policy->n_rules,
-			atomic_load(&s->report->wrote));
+			 "swept %zu devices by %zu rules: %zu overrides written", s->n, policy->n_rules,
+			 atomic_load(&s->report->wrote));
 	return r;
 }
 

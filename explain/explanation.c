@@ -12,31 +12,32 @@ static void why(struct explanation *e)
 	const char *bus = e->device->bus;
 
 	if (d->left_at_boot)
-		(void)snprintf(e->why, sizeof(e->why),
+		(void)snprintf(
+			e->why, sizeof(e->why),
 			"%s:%u [device %s] holds its IOMMU group, but the device was there at the boot's "
 			"first sweep "
 			"(or no sweep was made): it is left alone",
 			r->file, r->line, r->label);
 	else if (d->kind == DECISION_UNKNOWN)
 		(void)snprintf(e->why, sizeof(e->why),
-			"%s:%u [device %s] may match; %s of the device cannot be read yet", r->file, r->line,
-			r->label, fact_key(d->missing));
+			       "%s:%u [device %s] may match; %s of the device cannot be read yet", r->file,
+			       r->line, r->label, fact_key(d->missing));
 	else if (d->kind == DECISION_NOTHING)
 		(void)snprintf(e->why, sizeof(e->why), "%s",
-			d->group_unknown ? "no rule matches; its IOMMU group is not known yet"
-					 : "no rule matches it or a member of its IOMMU group");
+			       d->group_unknown ? "no rule matches; its IOMMU group is not known yet"
+						: "no rule matches it or a member of its IOMMU group");
 	else if (d->cause == CAUSE_GROUP)
 		(void)snprintf(e->why, sizeof(e->why),
-			"%s:%u [device %s] matches, or matched, a member of its IOMMU group and says "
-			"Group=%s",
-			r->file, r->line, r->label, r->group == GROUP_HOLD ? "hold" : d->driver);
+			       "%s:%u [device %s] matches, or matched, a member of its IOMMU group and says "
+			       "Group=%s",
+			       r->file, r->line, r->label, r->group == GROUP_HOLD ? "hold" : d->driver);
 	else if (r->driver.kind == DRIVER_VFIO)
 		(void)snprintf(e->why, sizeof(e->why),
-			"%s:%u [device %s] is the first that matches; vfio means %s on %s", r->file, r->line,
-			r->label, d->driver, bus);
+			       "%s:%u [device %s] is the first that matches; vfio means %s on %s", r->file,
+			       r->line, r->label, d->driver, bus);
 	else
 		(void)snprintf(e->why, sizeof(e->why), "%s:%u [device %s] is the first that matches", r->file,
-			r->line, r->label);
+			       r->line, r->label);
 }
 
 int explanation_make(struct explanation *e, const struct policy *policy, struct sysfs_device *d)
@@ -114,9 +115,9 @@ struct json_object *explanation_json(const struct explanation *e)
 
 		add_string(rule, "match", e->hits[i].match == MATCH_YES ? "yes" : "unknown");
 		(void)json_object_object_add(rule, "decides",
-			json_object_new_boolean(e->decision.cause == CAUSE_RULE &&
-						e->hits[i].match == MATCH_YES &&
-						e->hits[i].rule == e->decision.rule));
+					     json_object_new_boolean(e->decision.cause == CAUSE_RULE &&
+								     e->hits[i].match == MATCH_YES &&
+								     e->hits[i].rule == e->decision.rule));
 		(void)json_object_array_add(rules, rule);
 	}
 	(void)json_object_object_add(o, "rules", rules);

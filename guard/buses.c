@@ -15,8 +15,8 @@ static bool any_matches(const struct condition *c, const char *text)
 /* "pci:v0000…": the bus's name is in front, unless a glob stands there or the bus has other modaliases. */
 static bool modalias_may_match(const struct condition *c, const char *bus)
 {
-	static const char *const own[] = { "pci", "vmbus", "wmi", "amba", "rpmsg", "css", "ap", "cdx",
-		"fsl-mc" };
+	static const char *const own[] = { "pci", "vmbus", "wmi", "amba",  "rpmsg",
+					   "css", "ap",	   "cdx", "fsl-mc" };
 	bool tells = false;
 
 	for (size_t i = 0; i < ELEMENTSOF(own); i++)
@@ -80,15 +80,15 @@ bool bus_may_have_overrides(const char *sysfs_root, const char *bus)
 			continue;
 		empty = false;
 		if (path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", sysfs_root, bus,
-			    e->d_name) >= 0 &&
-			access(path, F_OK) == 0)
+				e->d_name) >= 0 &&
+		    access(path, F_OK) == 0)
 			return true;
 	}
 	return dir && empty;
 }
 
-int buses_of_policy(
-	const struct policy *policy, const char *sysfs_root, struct arena *arena, struct strings *ret)
+int buses_of_policy(const struct policy *policy, const char *sysfs_root, struct arena *arena,
+		    struct strings *ret)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX];

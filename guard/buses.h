@@ -9,8 +9,8 @@
  * Names of the buses in sysfs on which some rule may match a device, and whose devices have a
  * driver_override file or which have no device yet. Strings are from the arena. 0 or negative errno.
  */
-int buses_of_policy(
-	const struct policy *policy, const char *sysfs_root, struct arena *arena, struct strings *ret);
+int buses_of_policy(const struct policy *policy, const char *sysfs_root, struct arena *arena,
+		    struct strings *ret);
 
 /* Whether a device of that bus has the file, or the bus has no device yet. */
 bool bus_may_have_overrides(const char *sysfs_root, const char *bus);

@@ -96,13 +96,15 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	const struct decision *decision = &done->decision;
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	const int stands = done->stands;
-	struct first_probe_observation first_probe_observation = { .devpath = d->devpath,
+	struct first_probe_observation first_probe_observation = {
+		.devpath = d->devpath,
 		.bus = d->bus,
 		.name = d->name,
 		.stands = stands == 1,
 		.stood_before_probe = stands == 1 && done->stood_before_probe,
 		.seqnum = seqnum,
-		.ticket = done->ticket };
+		.ticket = done->ticket
+	};
 	struct record *record = &first_probe_observation.record;
 	char driver[256];
 	struct outcome outcome;
@@ -121,14 +123,14 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	record_describe(record, decision);
 	record->inode = d->inode;
 	if (done->wrote)
-		(void)snprintf(
-			record->owned_override, sizeof(record->owned_override), "%s", decision->driver);
+		(void)snprintf(record->owned_override, sizeof(record->owned_override), "%s",
+			       decision->driver);
 	(void)strcpy(record->state, device_state_to_string(stands == 1	 ? STATE_PENDING
 							   : stands == 0 ? STATE_FOREIGN
 									 : STATE_FAILED));
 	if (stands < 0)
 		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
-			decision->driver, strerror(-stands));
+			       decision->driver, strerror(-stands));
 	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, d, record) < 0 && done->wrote) {
 		/* All that is left to say that the override is ours. */
 		log_line(LOG_WARNING, "%s %s: its record cannot be written", d->bus, d->name);
@@ -142,7 +144,7 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	first_probe_observation.had_other_driver = driver[0] && !streq(driver, decision->driver);
 	first_probe_observation.had_driver = driver[0];
 	if (first_probe_watch_add(w->guard->first_probe_watches, &first_probe_observation) >= 0 &&
-		!atomic_exchange(&w->guard->settle, true))
+	    !atomic_exchange(&w->guard->settle, true))
 		guard_wake_main(w->guard);
 }
 
@@ -209,8 +211,8 @@ static void write_idle_companions(struct worker *w, struct written *companions, 
 		struct written *c = &companions[i];
 
 		if (says_what_to_write(&c->decision) && !c->ticket &&
-			sysfs_device_link(
-				to_sysfs_device(c->decision.device), "driver", driver, sizeof(driver)) < 0)
+		    sysfs_device_link(to_sysfs_device(c->decision.device), "driver", driver, sizeof(driver)) <
+			    0)
 			write_decision(w, c);
 	}
 }
@@ -236,8 +238,8 @@ static void look_at_buses_again(struct guard *g, const struct sysfs_device *d)
 	}
 }
 
-static void decide_and_write(
-	struct worker *w, const struct policy_snapshot *p, const struct uevent *e, struct written *own)
+static void decide_and_write(struct worker *w, const struct policy_snapshot *p, const struct uevent *e,
+			     struct written *own)
 {
 	struct guard *g = w->guard;
 	struct sysfs_device *d = &w->device;
@@ -252,7 +254,7 @@ static void decide_and_write(
 		let_go(w, own);
 	/* A rule that leaves the group alone changes nothing for the companions. */
 	if (p->policy->has_groups && !(own->decision.rule && own->decision.rule->group == GROUP_LEAVE) &&
-		policy_decide(p->policy, &d->device, &group) >= 0) {
+	    policy_decide(p->policy, &d->device, &group) >= 0) {
 		if (!own->decision.rule) {
 			own->decision = group;
 			write_decision(w, own);

@@ -189,8 +189,8 @@ int first_probe_watch_add(struct first_probe_watches *f, const struct first_prob
 	return 0;
 }
 
-void first_probe_watch_bind(
-	struct first_probe_watches *f, const char *devpath, const char *driver, uint64_t seqnum)
+void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, const char *driver,
+			    uint64_t seqnum)
 {
 	struct first_probe_watch *u;
 	struct bind *b;
@@ -233,8 +233,8 @@ void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath
 }
 
 /* Never more than was observed: the hold's own account first, then who bound first. */
-static const char *first_probe_classify(
-	struct first_probe_watches *f, const struct first_probe_watch *u, int held)
+static const char *first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u,
+					int held)
 {
 	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
 	const bool was_held = held == HOLD_PASSED && u->stood_before_probe;
@@ -266,7 +266,7 @@ static bool settle(struct first_probe_watches *f, struct first_probe_watch *u)
 		return true; /* gone; what the hold says by now is of another */
 	/* The link is there from the beginning of a probe, the event comes at its end. */
 	if (!u->first_driver[0] &&
-		sysfs_device_link(&d, "driver", u->first_driver, sizeof(u->first_driver)) < 0)
+	    sysfs_device_link(&d, "driver", u->first_driver, sizeof(u->first_driver)) < 0)
 		u->first_driver[0] = '\0';
 	held = hold_outcome(f->hold, u->bus, u->ticket);
 	if (held == -EAGAIN && now_usec() - u->noted < AWAIT_USEC)
@@ -274,9 +274,9 @@ static bool settle(struct first_probe_watches *f, struct first_probe_watch *u)
 	(void)strcpy(u->record.first_probe, first_probe_classify(f, u, held));
 	if (streq(u->record.first_probe, "lost"))
 		log_line(LOG_WARNING, "%s %s: %s bound it before its override %s stood", u->bus, u->name,
-			u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
-											  : "another driver",
-			u->record.decision);
+			 u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
+											   : "another driver",
+			 u->record.decision);
 	(void)record_set_first_probe(f->sysfs->state_dir, &d, u->record.first_probe);
 	return true;
 }

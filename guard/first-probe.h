@@ -38,8 +38,8 @@ struct first_probe_observation {
 int first_probe_watch_add(struct first_probe_watches *f, const struct first_probe_observation *s);
 
 /* The first `bind` after the `add` says who won; it may be heard before the `add` was dealt with. */
-void first_probe_watch_bind(
-	struct first_probe_watches *f, const char *devpath, const char *driver, uint64_t seqnum);
+void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, const char *driver,
+			    uint64_t seqnum);
 
 /* A `remove` was heard: what is noted about the device that has gone is forgotten. */
 void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath);

@@ -19,7 +19,7 @@ struct policy_snapshot *policy_snapshot_load(const struct settings *settings)
 		return NULL;
 	p->users = 1;
 	if (policy_load(settings, &p->policy) < 0 || policy_build_index(p->policy) < 0 ||
-		buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM) {
+	    buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM) {
 		policy_snapshot_unref(p);
 		return NULL;
 	}

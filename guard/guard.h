@@ -86,5 +86,5 @@ int worker_process_event(struct worker *w);
  * Tells other programs how the guard is doing: STATE_DIR/guard, `KEY=value` lines, among them HOLD=
  * ("active", or why not) and the counters. 0 or negative errno.
  */
-int guard_write_record(
-	const struct guard *g, const struct hold_counters *c, const struct first_probe_counters *f);
+int guard_write_record(const struct guard *g, const struct hold_counters *c,
+		       const struct first_probe_counters *f);

@@ -46,18 +46,18 @@ static bool is_locked_down(void)
 static void why(struct hold *h, const char *what, int r)
 {
 	if (access("/sys/kernel/btf/vmlinux", F_OK) < 0)
-		(void)snprintf(
-			h->why_not, sizeof(h->why_not), "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
+		(void)snprintf(h->why_not, sizeof(h->why_not),
+			       "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
 	else if (is_locked_down())
 		(void)snprintf(h->why_not, sizeof(h->why_not), "the kernel is locked down (confidentiality)");
 	else if (r == -EPERM || r == -EACCES)
 		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: not permitted to use BPF", what);
 	else if (r == -524) /* ENOTSUPP, which is the kernel's own */
 		(void)snprintf(h->why_not, sizeof(h->why_not),
-			"%s: this kernel cannot trace its functions by BPF on this machine", what);
+			       "%s: this kernel cannot trace its functions by BPF on this machine", what);
 	else
 		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: %s (bpf_loop needs Linux 5.17)", what,
-			strerror(-r));
+			       strerror(-r));
 }
 
 /* As libbpf says that the kernel has no such function. */
@@ -120,7 +120,7 @@ struct hold *hold_new(uint64_t limit_usec)
 	 * long as loading everything.
 	 */
 	for (unsigned without = 0; without <= (WITHOUT_PCI | WITHOUT_REALLY_PROBE) && is_missing(r);
-		without++) {
+	     without++) {
 		r = load(h, limit_usec, without);
 		h->without = without;
 	}
@@ -209,7 +209,7 @@ bool hold_release(struct hold *h, uint64_t ticket)
 	if (!h->bpf || !ticket)
 		return false;
 	return __atomic_compare_exchange_n(word_of(h, ticket), &expected, HOLD_WORD(ticket, HOLD_DECIDED),
-		       false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+					   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
 	       expected == HOLD_WORD(ticket, HOLD_DECIDED);
 }
 
@@ -241,7 +241,7 @@ void hold_release_all(struct hold *h)
 	before = __atomic_load_n(&h->bpf->bss->released, __ATOMIC_SEQ_CST);
 	/* Never back: another thread may have seen a later one. */
 	while (before < now && !__atomic_compare_exchange_n(&h->bpf->bss->released, &before, now, false,
-				       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+							    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 }
 

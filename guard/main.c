@@ -72,7 +72,7 @@ static void _printf_(1, 2) notify(const char *format, ...)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
 		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa,
-			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 }
 
 static void tell_status(struct loop *l)
@@ -85,9 +85,9 @@ static void tell_status(struct loop *l)
 	notify("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: %u "
 	       "guaranteed, %u won, "
 	       "%u lost; %u events, %u synthetic",
-		guard_hold_text(&l->guard), (unsigned long long)c.holds, (unsigned long long)c.expired,
-		(double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&l->guard.handled),
-		atomic_load(&l->guard.noted));
+	       guard_hold_text(&l->guard), (unsigned long long)c.holds, (unsigned long long)c.expired,
+	       (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&l->guard.handled),
+	       atomic_load(&l->guard.noted));
 	(void)guard_write_record(&l->guard, &c, &f);
 	l->counted = c;
 }
@@ -160,8 +160,8 @@ static void check_hold(struct loop *l)
 	hold_count(l->guard.hold, &c);
 	if (c.expired != l->counted.expired)
 		log_line(LOG_WARNING,
-			"%llu holds reached the limit: those first probes were not waited for (hold %s)",
-			(unsigned long long)(c.expired - l->counted.expired), guard_hold_text(&l->guard));
+			 "%llu holds reached the limit: those first probes were not waited for (hold %s)",
+			 (unsigned long long)(c.expired - l->counted.expired), guard_hold_text(&l->guard));
 }
 
 static int run(struct loop *l)
@@ -171,8 +171,8 @@ static int run(struct loop *l)
 
 	for (;;) {
 		struct pollfd p[] = { { .fd = l->signals, .events = POLLIN },
-			{ .fd = g->wake, .events = POLLIN },
-			{ .fd = l->watch ? policy_watch_fd(l->watch) : -1, .events = POLLIN } };
+				      { .fd = g->wake, .events = POLLIN },
+				      { .fd = l->watch ? policy_watch_fd(l->watch) : -1, .events = POLLIN } };
 		eventfd_t n;
 		uint64_t next;
 
@@ -196,7 +196,7 @@ static int run(struct loop *l)
 		}
 		if (atomic_exchange(&g->overflow, false)) {
 			log_line(LOG_WARNING,
-				"the kernel's messages came faster than they were read; sweeping");
+				 "the kernel's messages came faster than they were read; sweeping");
 			sweep(l);
 		}
 		atomic_store(&g->settle, false);
@@ -238,14 +238,14 @@ static int start(struct loop *l, uint64_t limit_usec)
 	r = policy_watch_new(g->settings, &l->watch);
 	if (r < 0)
 		log_line(LOG_ERR, "cannot watch the policy's directories, so changes are not noticed: %s",
-			strerror(-r));
+			 strerror(-r));
 	g->hold = hold_new(limit_usec);
 	r = g->settings->state_dir ? intents_open(g->settings->state_dir, &g->intents) : 0;
 	if (r < 0)
 		log_line(LOG_WARNING,
-			"%s/writing: %s; if the guard is killed, an override that it is just writing will "
-			"be taken for another's",
-			g->settings->state_dir, strerror(-r));
+			 "%s/writing: %s; if the guard is killed, an override that it is just writing will "
+			 "be taken for another's",
+			 g->settings->state_dir, strerror(-r));
 	sysfs_init(&sysfs, g->settings);
 	g->first_probe_watches = g->hold ? first_probe_watches_new(&sysfs, g->hold) : NULL;
 	p = g->first_probe_watches ? policy_snapshot_load(g->settings) : NULL;
@@ -306,7 +306,8 @@ int main(int argc, char **argv)
 			puts("driver-overrides " PROJECT_VERSION);
 			return 0;
 		} else if (settings_option(&settings, c, optarg) <= 0 || c == 'h') {
-			(void)fprintf(c == 'h' ? stdout : stderr,
+			(void)fprintf(
+				c == 'h' ? stdout : stderr,
 				"driver-override-guard [--hold-limit-ms MS] [--no-hold] [--conf-dir DIR] "
 				"[--sysfs DIR] [--state-dir DIR]\n");
 			return c == 'h' ? 0 : 2;

@@ -4,15 +4,16 @@
 
 #include "state/store.h"
 
-int guard_write_record(
-	const struct guard *g, const struct hold_counters *c, const struct first_probe_counters *f)
+int guard_write_record(const struct guard *g, const struct hold_counters *c,
+		       const struct first_probe_counters *f)
 {
 	char text[1024];
 	int r;
 
 	if (!g->settings->state_dir)
 		return 0;
-	r = path_printf(text, sizeof(text),
+	r = path_printf(
+		text, sizeof(text),
 		"VERSION=1\nBOOT_ID=%s\nPID=%d\nHOLD=%s\nHOLDS=%llu\nEXPIRED=%llu\nNO_ROOM=%llu\nLONGEST_NS=%"
 		"llu\nLATE=%u\n"
 		"POLICY_LOADED=%u\nGUARANTEED=%u\nWON=%u\nLOST=%u\nUNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%"

@@ -56,8 +56,11 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 	static const struct {
 		const char *name;
 		enum uevent_action action;
-	} actions[] = { { "add", UEVENT_ADD }, { "remove", UEVENT_REMOVE }, { "bind", UEVENT_BIND },
-		{ "unbind", UEVENT_UNBIND }, { "move", UEVENT_MOVE } };
+	} actions[] = { { "add", UEVENT_ADD },
+			{ "remove", UEVENT_REMOVE },
+			{ "bind", UEVENT_BIND },
+			{ "unbind", UEVENT_UNBIND },
+			{ "move", UEVENT_MOVE } };
 	const char *at = n > 0 && buf[n - 1] == '\0' ? strchr(buf, '@') : NULL;
 	const char *end = buf + n;
 
@@ -66,7 +69,7 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 	*ret = (struct uevent){ .devpath = at + 1 };
 	for (size_t i = 0; i < ELEMENTSOF(actions); i++)
 		if (strlen(actions[i].name) == (size_t)(at - buf) &&
-			strncmp(buf, actions[i].name, (size_t)(at - buf)) == 0)
+		    strncmp(buf, actions[i].name, (size_t)(at - buf)) == 0)
 			ret->action = actions[i].action;
 	for (const char *s = buf + strlen(buf) + 1; s < end; s += strlen(s) + 1) {
 		/* One comparison for most lines: the kernel waits meanwhile. */

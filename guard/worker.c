@@ -193,7 +193,7 @@ static void *make_more(void *userdata)
 			continue;
 		if (spawn(g) < 0 && !atomic_exchange(&g->told_alone, true))
 			log_line(LOG_WARNING,
-				"cannot start another thread: a device that hangs may delay the next");
+				 "cannot start another thread: a device that hangs may delay the next");
 	}
 	return NULL;
 }
@@ -205,19 +205,19 @@ struct standby {
 };
 
 /* The device by the name that the kernel waits for, as an event would tell of it. 1; 0: it is not there. */
-static int find_late(
-	const struct worker *w, const struct hold_key *key, char path[static PATH_MAX], struct uevent *ret)
+static int find_late(const struct worker *w, const struct hold_key *key, char path[static PATH_MAX],
+		     struct uevent *ret)
 {
 	const char *root = w->sysfs.root;
 	char link[PATH_MAX];
 
 	if (path_printf(link, sizeof(link), "%s/bus/%s/devices/%s", root, key->bus.name, key->name) < 0 ||
-		!realpath(link, path) || !startswith(path, root))
+	    !realpath(link, path) || !startswith(path, root))
 		return 0;
 	*ret = (struct uevent){ .action = UEVENT_ADD,
-		.devpath = path + strlen(root),
-		.subsystem = key->bus.name,
-		.seqnum = uevent_latest(root) };
+				.devpath = path + strlen(root),
+				.subsystem = key->bus.name,
+				.seqnum = uevent_latest(root) };
 	return 1;
 }
 
@@ -244,7 +244,7 @@ static void *stand_by(void *userdata)
 	while (r >= 0) {
 		r = hold_late_wait(s->late, &key);
 		if (r == 1 && hold_ticket(s->guard->hold, key.bus.name, key.name) &&
-			find_late(w, &key, path, &e)) {
+		    find_late(w, &key, path, &e)) {
 			atomic_fetch_add(&s->guard->late, 1);
 			worker_add_device(w, &e);
 		}
@@ -253,8 +253,8 @@ static void *stand_by(void *userdata)
 	return NULL;
 }
 
-static bool start_one_standby(
-	struct guard *g, unsigned recheck_delay_usec, const cpu_set_t *cpus, size_t size)
+static bool start_one_standby(struct guard *g, unsigned recheck_delay_usec, const cpu_set_t *cpus,
+			      size_t size)
 {
 	struct standby *s = calloc(1, sizeof(*s));
 
@@ -288,8 +288,8 @@ static void start_standby(struct guard *g)
 				if (CPU_ISSET_S(cpu, size, all))
 					CPU_SET_S(cpu, size, half[n++ % 2]);
 			for (size_t i = 0; i < ELEMENTSOF(half); i++)
-				if (!start_one_standby(
-					    g, (unsigned)(i + 1) * LATE_PATIENCE_USEC, half[i], size))
+				if (!start_one_standby(g, (unsigned)(i + 1) * LATE_PATIENCE_USEC, half[i],
+						       size))
 					break;
 		}
 		CPU_FREE(all);

@@ -5,8 +5,8 @@
 #include "policy/vfio-driver.h"
 
 /* The first rule in order that matches or may match; NULL: none. */
-static const struct rule *first_match(
-	const struct policy *policy, struct device *device, enum match *ret, enum fact *ret_missing)
+static const struct rule *first_match(const struct policy *policy, struct device *device, enum match *ret,
+				      enum fact *ret_missing)
 {
 	struct candidates c;
 	size_t i = 0;
@@ -30,8 +30,8 @@ static const struct rule *first_match(
  * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
  * *ret_missing is what must be known to tell. Kept in the device, for groups ask it of every member.
  */
-static int own_rule(
-	const struct policy *policy, struct device *device, const struct rule **ret, enum fact *ret_missing)
+static int own_rule(const struct policy *policy, struct device *device, const struct rule **ret,
+		    enum fact *ret_missing)
 {
 	enum match match;
 
@@ -115,7 +115,7 @@ static const struct rule *group_rule(const struct policy *policy, struct device 
 		enum fact missing;
 
 		if (own_rule(policy, members[i], &own, &missing) == 0 && own &&
-			(!first || own->order < first->order))
+		    (!first || own->order < first->order))
 			first = own;
 	}
 	return first;
@@ -138,8 +138,8 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 	}
 }
 
-void policy_decide_group(
-	const struct policy *policy, struct device *const *members, size_t n, struct decision *ret)
+void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n,
+			 struct decision *ret)
 {
 	const struct rule *first = n > 1 ? group_rule(policy, members, n) : NULL;
 

@@ -56,8 +56,8 @@ int policy_decide(const struct policy *policy, struct device *device, struct dec
  * Decides about all members of one group at once, into n decisions; linear in members. One without a group is
  * the only member of its own.
  */
-void policy_decide_group(
-	const struct policy *policy, struct device *const *members, size_t n, struct decision *ret);
+void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n,
+			 struct decision *ret);
 
 void decision_done(struct decision *decision);
 

@@ -90,16 +90,10 @@ void device_done(struct device *d)
 }
 
 const char *const fact_keys[] = {
-	[FACT_BUS] = "Bus=",
-	[FACT_NAME] = "Name=",
-	[FACT_ANCESTOR] = "Ancestor=",
-	[FACT_PATH] = "Path=",
-	[FACT_MODALIAS] = "Modalias=",
-	[FACT_ID] = "Id=",
-	[FACT_CLASS] = "Class=",
-	[FACT_PHYSFN] = "PhysFn=",
-	[FACT_FIRMWARE] = "Firmware=",
-	[FACT_COMPATIBLE] = "Compatible=",
-	[FACT_ATTR] = "Attr.",
-	[FACT_COUNT] = "",
+	[FACT_BUS] = "Bus=",	       [FACT_NAME] = "Name=",
+	[FACT_ANCESTOR] = "Ancestor=", [FACT_PATH] = "Path=",
+	[FACT_MODALIAS] = "Modalias=", [FACT_ID] = "Id=",
+	[FACT_CLASS] = "Class=",       [FACT_PHYSFN] = "PhysFn=",
+	[FACT_FIRMWARE] = "Firmware=", [FACT_COMPATIBLE] = "Compatible=",
+	[FACT_ATTR] = "Attr.",	       [FACT_COUNT] = "",
 };

@@ -9,8 +9,8 @@
 #include <fnmatch.h>
 #include <strings.h>
 
-static bool pattern_matches(
-	const struct pattern *p, enum fact fact, const char *s, size_t length, uint32_t hash)
+static bool pattern_matches(const struct pattern *p, enum fact fact, const char *s, size_t length,
+			    uint32_t hash)
 {
 	int flags = FNM_NOESCAPE;
 
@@ -19,7 +19,7 @@ static bool pattern_matches(
 		       (p->fold ? strncasecmp(p->text, s, length) : memcmp(p->text, s, length)) == 0;
 
 	if (p->plain > length ||
-		(p->fold ? strncasecmp(p->text, s, p->plain) : memcmp(p->text, s, p->plain)) != 0)
+	    (p->fold ? strncasecmp(p->text, s, p->plain) : memcmp(p->text, s, p->plain)) != 0)
 		return false;
 	if (fact == FACT_PATH || fact == FACT_FIRMWARE)
 		flags |= FNM_PATHNAME;
@@ -66,9 +66,9 @@ static bool condition_holds(const struct condition *c, const struct values *valu
 
 		for (const struct pattern *p = c->any; p; p = p->next) {
 			if (c->fact == FACT_ID ? id_matches(p, v)
-				: c->fact == FACT_CLASS
-					? class_matches(p, v)
-					: pattern_matches(p, c->fact, v->text, v->length, v->hash))
+			    : c->fact == FACT_CLASS
+				    ? class_matches(p, v)
+				    : pattern_matches(p, c->fact, v->text, v->length, v->hash))
 				return true;
 		}
 	}

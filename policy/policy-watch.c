@@ -10,7 +10,7 @@
 
 #define IN_DIRECTORY                                                                                         \
 	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_CREATE | IN_DELETE_SELF | \
-		IN_MOVE_SELF | IN_ONLYDIR | IN_MASK_ADD)
+	 IN_MOVE_SELF | IN_ONLYDIR | IN_MASK_ADD)
 
 struct policy_watch {
 	const struct settings *settings;
@@ -43,7 +43,7 @@ static void watch_all(struct policy_watch *w)
 	w->modules = vfio_aliases_dir(w->settings->sysfs, modules, sizeof(modules)) < 0
 			     ? -1
 			     : inotify_add_watch(w->fd, modules,
-				       IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
+						 IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
 }
 
 int policy_watch_new(const struct settings *settings, struct policy_watch **ret)

@@ -51,8 +51,8 @@ static struct policy_file *add_file(struct policy *policy, const char *path, con
  * Opens a file and reads it if we may trust it. 0; 1: it is /dev/null; -EINVAL: *ret_error says why not;
  * -ENOMEM.
  */
-static int read_file(
-	struct policy *policy, const char *path, struct policy_file *file, const char **ret_error)
+static int read_file(struct policy *policy, const char *path, struct policy_file *file,
+		     const char **ret_error)
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us up before we have seen that it is none. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -74,13 +74,14 @@ static int read_file(
 	/* Who can write here decides about drivers, that is, over the machine. */
 	if (st.st_uid != 0 && st.st_uid != geteuid()) {
 		*ret_error = arena_printf(&policy->arena,
-			"belongs to user %ju; only root's files are read (chown root)", (uintmax_t)st.st_uid);
+					  "belongs to user %ju; only root's files are read (chown root)",
+					  (uintmax_t)st.st_uid);
 		return *ret_error ? -EINVAL : -ENOMEM;
 	}
 	if (st.st_mode & 022) {
 		*ret_error = arena_printf(&policy->arena,
-			"can be written by its group or by others (mode %04o); chmod go-w",
-			(unsigned)(st.st_mode & 07777));
+					  "can be written by its group or by others (mode %04o); chmod go-w",
+					  (unsigned)(st.st_mode & 07777));
 		return *ret_error ? -EINVAL : -ENOMEM;
 	}
 	r = read_full(fd, (size_t)st.st_size, POLICY_FILE_MAX, &file->text, &file->size);
@@ -167,7 +168,7 @@ static int compare_candidates(const void *a, const void *b)
 }
 
 static int list_dir(struct policy *policy, const char *dir, size_t number, struct candidate **v, size_t *n,
-	size_t *allocated)
+		    size_t *allocated)
 {
 	_cleanup_(closedirp) DIR *d = opendir(dir);
 	const struct dirent *e;
@@ -177,7 +178,7 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 			return 0;
 		policy->incomplete = true;
 		return policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
-			arena_printf(&policy->arena, "cannot be listed: %m"));
+					arena_printf(&policy->arena, "cannot be listed: %m"));
 	}
 	for (errno = 0; (e = readdir(d)); errno = 0) {
 		size_t length = strlen(e->d_name);
@@ -188,10 +189,11 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 			continue;
 		/* Its name stands in properties, records and messages, a line each. */
 		if (e->d_name[strcspn(e->d_name, "\n\r")]) {
-			int r = policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
+			int r = policy_add_error(
+				policy, arena_strdup(&policy->arena, dir), 0,
 				arena_printf(&policy->arena,
-					"has a file whose name is broken over lines: %s; rename it",
-					quoted(&policy->arena, e->d_name)));
+					     "has a file whose name is broken over lines: %s; rename it",
+					     quoted(&policy->arena, e->d_name)));
 
 			if (r < 0)
 				return r;
@@ -219,7 +221,7 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 	if (errno) {
 		policy->incomplete = true;
 		return policy_add_error(policy, arena_strdup(&policy->arena, dir), 0,
-			arena_printf(&policy->arena, "cannot be listed: %m"));
+					arena_printf(&policy->arena, "cannot be listed: %m"));
 	}
 	return 0;
 }

@@ -51,10 +51,8 @@ static const struct {
 	enum fact fact;
 	char separator; /* what a head ends with; NUL: there are no heads */
 } kinds[] = {
-	[KIND_NAME] = { FACT_NAME, ':' },
-	[KIND_ANCESTOR] = { FACT_ANCESTOR, ':' },
-	[KIND_PATH] = { FACT_PATH, '/' },
-	[KIND_ID] = { FACT_ID, ':' },
+	[KIND_NAME] = { FACT_NAME, ':' },    [KIND_ANCESTOR] = { FACT_ANCESTOR, ':' },
+	[KIND_PATH] = { FACT_PATH, '/' },    [KIND_ID] = { FACT_ID, ':' },
 	[KIND_CLASS] = { FACT_CLASS, '\0' },
 };
 
@@ -110,7 +108,7 @@ static bool is_indexable(const struct condition *c, enum kind kind, bool heads)
 {
 	for (const struct pattern *p = c->any; p; p = p->next)
 		if (p->plain != p->length &&
-			!(heads && head_length(p->text, p->plain, kinds[kind].separator) > 0))
+		    !(heads && head_length(p->text, p->plain, kinds[kind].separator) > 0))
 			return false;
 	return true;
 }
@@ -136,7 +134,7 @@ static void add_value_keys(struct keys *keys, enum kind kind, bool heads, const 
 	for (size_t i = 0; i < n; i++) {
 		hash = value_hash_add(hash, s[i]);
 		if (i + 1 == n || (heads && s[i] == kinds[kind].separator) ||
-			(kind == KIND_ID && i + 1 == 9) || (kind == KIND_CLASS && i % 2 == 1))
+		    (kind == KIND_ID && i + 1 == 9) || (kind == KIND_CLASS && i % 2 == 1))
 			add_key(keys, kind, hash);
 	}
 }
@@ -148,7 +146,7 @@ static int keys_of_device(struct device *device, enum kind kind, bool heads, str
 	char place[4096];
 
 	if (kind == KIND_PATH && device->ops->place &&
-		device->ops->place(device, place, sizeof(place)) >= 0) {
+	    device->ops->place(device, place, sizeof(place)) >= 0) {
 		size_t n = strlen(place);
 
 		add_value_keys(keys, kind, heads, place, n);
@@ -190,8 +188,8 @@ static int list_kinds(struct policy *policy, struct policy_index *index)
 }
 
 /* Puts a rule in front of its buckets; without entries it only counts them in `begin`. */
-static void add_rule(
-	const struct policy *policy, size_t i, uint32_t *begin, uint32_t mask, struct index_entry *entries)
+static void add_rule(const struct policy *policy, size_t i, uint32_t *begin, uint32_t mask,
+		     struct index_entry *entries)
 {
 	const struct condition *c;
 	enum kind kind = kind_of(policy->rules[i], &c);
@@ -249,7 +247,7 @@ int policy_build_index(struct policy *policy)
 		ids[i] = rule_id(policy->rules[i]);
 	for (size_t i = 0; i < policy->n_rules; i++)
 		if (policy->rules[i]->driver.kind == DRIVER_VFIO ||
-			policy->rules[i]->group_driver.kind == DRIVER_VFIO)
+		    policy->rules[i]->group_driver.kind == DRIVER_VFIO)
 			vfio_drivers_load(policy->vfio);
 	policy->index = index;
 	policy->ids = ids;
@@ -292,7 +290,7 @@ static void ask(struct candidates *c, struct candidate_list *list)
 	keys.overflow = false;
 	list->unasked = -1;
 	if (keys_of_device(c->device, kind, index->kinds[kind].heads, &keys) < 0 ||
-		c->n_lists + keys.n > CANDIDATE_LISTS)
+	    c->n_lists + keys.n > CANDIDATE_LISTS)
 		return;
 	list->rule = UINT32_MAX;
 	list->at = list->end;
@@ -301,9 +299,9 @@ static void ask(struct candidates *c, struct candidate_list *list)
 		struct candidate_list *found = &c->lists[c->n_lists];
 
 		*found = (struct candidate_list){ .key = keys.v[i],
-			.at = index->entries + begin[0],
-			.end = index->entries + begin[1],
-			.unasked = -1 };
+						  .at = index->entries + begin[0],
+						  .end = index->entries + begin[1],
+						  .unasked = -1 };
 		advance(found, c->next);
 		c->n_lists += found->rule != UINT32_MAX;
 	}

@@ -30,7 +30,7 @@ struct parser {
 static void fail(struct parser *p, unsigned line, const char *text)
 {
 	if (!text ||
-		(p->errors < POLICY_FILE_ERRORS_MAX && policy_add_error(p->policy, p->file, line, text) < 0))
+	    (p->errors < POLICY_FILE_ERRORS_MAX && policy_add_error(p->policy, p->file, line, text) < 0))
 		p->r = -ENOMEM;
 	p->errors++;
 }
@@ -57,9 +57,9 @@ static bool label_is_valid(const char *s, size_t n)
 				return false;
 		/* Overlong forms, surrogates and what is beyond Unicode: no D-Bus string, no JSON. */
 		if ((c == 0xe0 && (unsigned char)s[i + 1] < 0xa0) ||
-			(c == 0xed && (unsigned char)s[i + 1] > 0x9f) ||
-			(c == 0xf0 && (unsigned char)s[i + 1] < 0x90) ||
-			(c == 0xf4 && (unsigned char)s[i + 1] > 0x8f))
+		    (c == 0xed && (unsigned char)s[i + 1] > 0x9f) ||
+		    (c == 0xf0 && (unsigned char)s[i + 1] < 0x90) ||
+		    (c == 0xf4 && (unsigned char)s[i + 1] > 0x8f))
 			return false;
 		i += 1 + more;
 	}
@@ -111,8 +111,8 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 	}
 	if (end - label < 7 || strncmp(label, "device", 6) != 0 || (label[6] != ' ' && label[6] != '\t')) {
 		fail(p, p->line,
-			arena_printf(&policy->arena, "unknown section %s; sections are called [device LABEL]",
-				quoted(&policy->arena, arena_strndup(&policy->arena, line, n))));
+		     arena_printf(&policy->arena, "unknown section %s; sections are called [device LABEL]",
+				  quoted(&policy->arena, arena_strndup(&policy->arena, line, n))));
 		return;
 	}
 	for (label += 6; label < end && (*label == ' ' || *label == '\t'); label++)
@@ -121,8 +121,8 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 		end--;
 	if (!label_is_valid(label, (size_t)(end - label)) || *label == '"' || *label == '\'') {
 		fail(p, p->line,
-			"the section's label is empty or has a control character, a quotation mark in front, "
-			"or is not UTF-8");
+		     "the section's label is empty or has a control character, a quotation mark in front, "
+		     "or is not UTF-8");
 		return;
 	}
 
@@ -161,10 +161,11 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 
 	if (full > POLICY_LINE_MAX) {
 		fail(p, p->line,
-			arena_printf(arena,
-				"the line is %zu bytes long, more than %d; give a key again on a line of its "
-				"own instead",
-				full, POLICY_LINE_MAX));
+		     arena_printf(
+			     arena,
+			     "the line is %zu bytes long, more than %d; give a key again on a line of its "
+			     "own instead",
+			     full, POLICY_LINE_MAX));
 		return false;
 	}
 	if (p->has_nul && memchr(line, '\0', full)) {
@@ -184,7 +185,7 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 		return false;
 	}
 	while (i < n && line[i] != '=' && line[i] != ':' &&
-		!(line[i] == ';' && i > 0 && is_space(line[i - 1])))
+	       !(line[i] == ';' && i > 0 && is_space(line[i - 1])))
 		i++;
 	if (i == n || line[i] != '=') {
 		fail(p, p->line, "no KEY=VALUE, no [device LABEL] and no comment");
@@ -240,8 +241,8 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 
 	if (!p->in_section) {
 		fail(p, p->line,
-			arena_printf(&p->policy->arena, "%s stands before the first [device LABEL]",
-				quoted(&p->policy->arena, key)));
+		     arena_printf(&p->policy->arena, "%s stands before the first [device LABEL]",
+				  quoted(&p->policy->arena, key)));
 		return 1;
 	}
 	if (!p->rule)
@@ -250,8 +251,8 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 	/* "Name=eth # the old one" would be four values; nobody means that. */
 	if (strstr(value, " #") || strstr(value, "\t#")) {
 		fail(p, p->line,
-			"# does not begin a comment here; comments have a line of their own, or follow \" "
-			";\"");
+		     "# does not begin a comment here; comments have a line of their own, or follow \" "
+		     ";\"");
 		p->refused = true;
 		return 1;
 	}
@@ -286,8 +287,8 @@ static void refuse_duplicates(struct parser *p)
 			at = (at + 1) & (size - 1);
 		if (seen[at])
 			fail(p, rule->line,
-				arena_printf(&policy->arena, "the label %s was used in line %u already",
-					quoted(&policy->arena, rule->label), seen[at]->line));
+			     arena_printf(&policy->arena, "the label %s was used in line %u already",
+					  quoted(&policy->arena, rule->label), seen[at]->line));
 		else
 			seen[at] = rule;
 	}
@@ -316,9 +317,9 @@ int policy_parse(struct policy *policy, const char *file, const char *text, size
 	refuse_duplicates(&p);
 
 	if (p.errors > POLICY_FILE_ERRORS_MAX &&
-		policy_add_error(policy, file, 0,
-			arena_printf(&policy->arena, "%u more errors in this file",
-				p.errors - POLICY_FILE_ERRORS_MAX)) < 0)
+	    policy_add_error(policy, file, 0,
+			     arena_printf(&policy->arena, "%u more errors in this file",
+					  p.errors - POLICY_FILE_ERRORS_MAX)) < 0)
 		p.r = -ENOMEM;
 
 	if (p.r < 0 || p.errors > 0) {

@@ -137,8 +137,8 @@ static bool looks_like_pci_address(const char *s)
 }
 
 /* Rules hold their conditions in the order of enum fact, which is the order of what a fact costs. */
-static struct condition *get_condition(
-	struct rule *rule, struct arena *arena, enum fact fact, const char *attr)
+static struct condition *get_condition(struct rule *rule, struct arena *arena, enum fact fact,
+				       const char *attr)
 {
 	struct condition **at = &rule->conditions, *c;
 
@@ -226,7 +226,7 @@ static bool attr_name_is_valid(const char *s)
 }
 
 static int set_match(struct rule *rule, struct arena *arena, enum fact fact, const char *attr,
-	const char *value, const char **ret_error)
+		     const char *value, const char **ret_error)
 {
 	struct condition *c;
 	int r;
@@ -235,7 +235,7 @@ static int set_match(struct rule *rule, struct arena *arena, enum fact fact, con
 		value++;
 	if (!*value)
 		return refuse(ret_error,
-			arena_printf(arena, "%s%s needs a value", fact_key(fact), attr ? attr : ""));
+			      arena_printf(arena, "%s%s needs a value", fact_key(fact), attr ? attr : ""));
 
 	c = get_condition(rule, arena, fact, attr);
 	if (!c)
@@ -247,12 +247,13 @@ static int set_match(struct rule *rule, struct arena *arena, enum fact fact, con
 		r = add_pattern(c, arena, value, &n);
 		if (r == -EINVAL)
 			return refuse(ret_error,
-				arena_printf(arena, "%s takes %s, not %s", fact_key(fact),
-					fact == FACT_ID ? "vendor:device or "
-							  "vendor:device:subvendor:subdevice, four hex "
-							  "digits each as lspci -nn prints them"
-							: "two, four or six hex digits",
-					quoted(arena, arena_strndup(arena, value, n))));
+				      arena_printf(arena, "%s takes %s, not %s", fact_key(fact),
+						   fact == FACT_ID
+							   ? "vendor:device or "
+							     "vendor:device:subvendor:subdevice, four hex "
+							     "digits each as lspci -nn prints them"
+							   : "two, four or six hex digits",
+						   quoted(arena, arena_strndup(arena, value, n))));
 		if (r < 0)
 			return r;
 		for (value += n; is_blank(*value); value++)
@@ -278,10 +279,11 @@ static int set_driver(struct rule *rule, struct arena *arena, const char *value,
 		if (!rule->driver.name)
 			return -ENOMEM;
 	} else
-		return refuse(ret_error,
+		return refuse(
+			ret_error,
 			arena_printf(arena,
-				"Driver= takes the name of a driver, none, default or vfio, not %s",
-				quoted(arena, value)));
+				     "Driver= takes the name of a driver, none, default or vfio, not %s",
+				     quoted(arena, value)));
 	return 0;
 }
 
@@ -295,10 +297,11 @@ static int set_group(struct rule *rule, struct arena *arena, const char *value, 
 	else if (streq(value, "hold"))
 		rule->group = GROUP_HOLD;
 	else if (streq(value, "default") || !driver_name_is_valid(value))
-		return refuse(ret_error,
+		return refuse(
+			ret_error,
 			arena_printf(arena,
-				"Group= takes leave, hold, none, vfio or the name of a driver, not %s",
-				quoted(arena, value)));
+				     "Group= takes leave, hold, none, vfio or the name of a driver, not %s",
+				     quoted(arena, value)));
 	else {
 		rule->group = GROUP_GIVE;
 		if (streq(value, "none"))
@@ -326,7 +329,7 @@ static int set_rebind(struct rule *rule, struct arena *arena, const char *value,
 			return 0;
 		}
 	return refuse(ret_error,
-		arena_printf(arena, "Rebind= takes no, safe or force, not %s", quoted(arena, value)));
+		      arena_printf(arena, "Rebind= takes no, safe or force, not %s", quoted(arena, value)));
 }
 
 static int set_module(struct rule *rule, struct arena *arena, const char *value, const char **ret_error)
@@ -338,10 +341,10 @@ static int set_module(struct rule *rule, struct arena *arena, const char *value,
 
 	/* It becomes a word of udev's `kmod load`, so nothing that udev or kmod would take for more. */
 	if (n == 0 || n > DRIVER_NAME_MAX ||
-		value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.")] ||
-		value[0] == '-' || value[0] == '.')
+	    value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.")] ||
+	    value[0] == '-' || value[0] == '.')
 		return refuse(ret_error, arena_printf(arena, "Module= takes the name of a module, not %s",
-						 quoted(arena, value)));
+						      quoted(arena, value)));
 	rule->module = arena_strdup(arena, value);
 	return rule->module ? 0 : -ENOMEM;
 }
@@ -350,8 +353,9 @@ static int set_module(struct rule *rule, struct arena *arena, const char *value,
 static enum fact fact_of_key(const char *key)
 {
 	/* Two letters tell nearly all of them apart, so a key costs about one comparison. */
-	static const enum fact facts[] = { FACT_NAME, FACT_ID, FACT_PATH, FACT_BUS, FACT_CLASS,
-		FACT_COMPATIBLE, FACT_MODALIAS, FACT_ANCESTOR, FACT_FIRMWARE, FACT_PHYSFN };
+	static const enum fact facts[] = { FACT_NAME,	  FACT_ID,	   FACT_PATH,	  FACT_BUS,
+					   FACT_CLASS,	  FACT_COMPATIBLE, FACT_MODALIAS, FACT_ANCESTOR,
+					   FACT_FIRMWARE, FACT_PHYSFN };
 
 	for (size_t i = 0; i < ELEMENTSOF(facts); i++) {
 		const char *name = fact_key(facts[i]);
@@ -367,8 +371,8 @@ static enum fact fact_of_key(const char *key)
 	return FACT_COUNT;
 }
 
-int rule_set(
-	struct rule *rule, struct arena *arena, const char *key, const char *value, const char **ret_error)
+int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
+	     const char **ret_error)
 {
 	enum fact fact = fact_of_key(key);
 	const char *attr;
@@ -388,13 +392,14 @@ int rule_set(
 	if (attr) {
 		if (!attr_name_is_valid(attr))
 			return refuse(ret_error,
-				arena_printf(arena, "%s cannot be matched: no attribute to compare with",
-					quoted(arena, key)));
+				      arena_printf(arena,
+						   "%s cannot be matched: no attribute to compare with",
+						   quoted(arena, key)));
 		return set_match(rule, arena, FACT_ATTR, attr, value, ret_error);
 	}
 
 	return refuse(ret_error,
-		arena_printf(arena, "unknown key %s; see driver-overrides.d(5)", quoted(arena, key)));
+		      arena_printf(arena, "unknown key %s; see driver-overrides.d(5)", quoted(arena, key)));
 }
 
 uint64_t rule_id(const struct rule *rule)
@@ -409,14 +414,16 @@ int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error)
 {
 	if (rule->driver.kind == DRIVER_UNSET)
 		return refuse(ret_error,
-			arena_printf(arena, "[device %s] has no Driver=; Driver=none keeps all drivers away",
-				rule->label));
+			      arena_printf(arena,
+					   "[device %s] has no Driver=; Driver=none keeps all drivers away",
+					   rule->label));
 	if (!rule->conditions)
-		return refuse(ret_error, arena_printf(arena,
-						 "[device %s] has no match key (Name=, Path=, Id=, …) and "
-						 "would match every device; "
-						 "Bus=* says so on purpose",
-						 rule->label));
+		return refuse(ret_error,
+			      arena_printf(arena,
+					   "[device %s] has no match key (Name=, Path=, Id=, …) and "
+					   "would match every device; "
+					   "Bus=* says so on purpose",
+					   rule->label));
 
 	if (rule->group == GROUP_UNSET) {
 		bool vfio = rule->driver.kind == DRIVER_VFIO ||

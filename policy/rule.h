@@ -73,8 +73,8 @@ struct rule {
  * Takes in one `key=value` line of a rule. Memory comes from the arena.
  * 0: taken; -EINVAL: *ret_error says what is wrong with it, from the arena; -ENOMEM.
  */
-int rule_set(
-	struct rule *rule, struct arena *arena, const char *key, const char *value, const char **ret_error);
+int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
+	     const char **ret_error);
 
 /*
  * A rule whose section has ended: what is still missing is an error (as rule_set()), defaults are filled in.

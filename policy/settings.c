@@ -9,7 +9,7 @@ void settings_init(struct settings *s)
 {
 	*s = (struct settings){
 		.conf_dirs = { "/etc/driver-overrides.d", "/run/driver-overrides.d",
-			"/usr/lib/driver-overrides.d" },
+			       "/usr/lib/driver-overrides.d" },
 		.n_conf_dirs = 3,
 		.sysfs = "/sys",
 		.state_dir = "/run/driver-overrides",

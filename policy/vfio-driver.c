@@ -74,7 +74,7 @@ static void add(struct vfio_drivers *v, const char *pattern, size_t pattern_n, c
 	}
 	a = &v->v[v->n];
 	*a = (struct alias){ arena_strndup(&v->arena, pattern, pattern_n),
-		arena_strndup(&v->arena, module, n), .order = v->n };
+			     arena_strndup(&v->arena, module, n), .order = v->n };
 	if (!a->pattern || !a->module)
 		return;
 	for (const char *c = a->pattern; *c; c++)
@@ -98,7 +98,7 @@ static void take_aliases(struct vfio_drivers *v, const char *text, size_t size)
 		module = memchr(pattern, ' ', (size_t)(newline - pattern));
 		if (module)
 			add(v, pattern, (size_t)(module - pattern), module + 1,
-				(size_t)(newline - module - 1));
+			    (size_t)(newline - module - 1));
 	}
 }
 
@@ -116,7 +116,7 @@ static void take_builtin(struct vfio_drivers *v, const char *text, size_t size)
 		dot = strstr(at, begin);
 		if (dot)
 			add(v, dot + strlen(".alias="), (size_t)(next - dot) - strlen(".alias="), at,
-				(size_t)(dot - at));
+			    (size_t)(dot - at));
 	}
 }
 
@@ -210,7 +210,7 @@ void vfio_drivers_load(struct vfio_drivers *v)
 			continue;
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0 && fstat(fd, &st) >= 0 &&
-			read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
+		    read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
 			files[i].take(v, text, size);
 	}
 	if (v->n > 0)
@@ -256,8 +256,8 @@ static bool only_driver(const char *folder, const char *begin, char buf[static D
 	return n == 1;
 }
 
-void vfio_driver_of_module(
-	const char *sysfs, const char *bus, const char *module, char buf[static DRIVER_NAME_MAX + 1])
+void vfio_driver_of_module(const char *sysfs, const char *bus, const char *module,
+			   char buf[static DRIVER_NAME_MAX + 1])
 {
 	char path[PATH_MAX], begin[64], plain[DRIVER_NAME_MAX + 1], name[DRIVER_NAME_MAX + 1];
 
@@ -269,12 +269,12 @@ void vfio_driver_of_module(
 	if (streq(name, plain))
 		return; /* what all of them know, and mostly what is wanted: no look is needed */
 	if (path_join(path, sizeof(path), sysfs, "/module/", name, "/drivers", NULL) < 0 ||
-		path_join(begin, sizeof(begin), bus, ":", NULL) < 0 || !only_driver(path, begin, buf))
+	    path_join(begin, sizeof(begin), bus, ":", NULL) < 0 || !only_driver(path, begin, buf))
 		text_copy(buf, DRIVER_NAME_MAX + 1, name);
 }
 
 void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
-	const char **ret_module)
+			 const char **ret_module)
 {
 	const char *bus = device_text(device, FACT_BUS), *modalias;
 	const struct alias *alias;
@@ -294,7 +294,7 @@ void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf
 	}
 	/* Mostly it is PCI, with aliases; where these are missing its plain driver is no guess. */
 	if (!streq(bus, "pci") &&
-		path_join(path, sizeof(path), v->sysfs, "/bus/", bus, "/drivers", NULL) >= 0 &&
-		only_driver(path, "", only))
+	    path_join(path, sizeof(path), v->sysfs, "/bus/", bus, "/drivers", NULL) >= 0 &&
+	    only_driver(path, "", only))
 		text_copy(buf, DRIVER_NAME_MAX + 1, only);
 }

@@ -38,11 +38,11 @@ void vfio_drivers_load(struct vfio_drivers *v);
  * that (borrowed from v), else NULL. v may be NULL: then each bus has its plain one.
  */
 void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
-	const char **ret_module);
+			 const char **ret_module);
 
 /* The name under which a module that the aliases name has registered its driver with a bus; else as above. */
-void vfio_driver_of_module(
-	const char *sysfs, const char *bus, const char *module, char buf[static DRIVER_NAME_MAX + 1]);
+void vfio_driver_of_module(const char *sysfs, const char *bus, const char *module,
+			   char buf[static DRIVER_NAME_MAX + 1]);
 
 /* Whether a driver is one of them, by its name: "vfio-pci", "vfio_ap", "mlx5_vfio_pci", … */
 bool driver_is_vfio(const char *driver);

@@ -52,10 +52,10 @@ static bool was_enforced(const struct device_observation *s)
 static void without_decision(const struct device_observation *s, struct device_evaluation *v)
 {
 	if (is_ours(s) || (s->record && s->record->driver_by_override[0] &&
-				  streq(s->driver, s->record->driver_by_override))) {
+			   streq(s->driver, s->record->driver_by_override))) {
 		become(v, recorded_as(s, "blocked") ? "blocked" : "pending",
-			"its rule is gone; to be given back to its own driver%s%s",
-			s->record->reason[0] ? ": " : "", s->record->reason);
+		       "its rule is gone; to be given back to its own driver%s%s",
+		       s->record->reason[0] ? ": " : "", s->record->reason);
 		v->advice = ACTION_GIVE_BACK;
 	} else if (s->override[0])
 		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
@@ -66,7 +66,7 @@ static void without_decision(const struct device_observation *s, struct device_e
 		become(v, "held", "%s", s->kept_off);
 	else if (s->decision->group_unknown && !s->driver[0])
 		become(v, "unmanaged", "%s; a rule of a member may decide then",
-			iommu_consequence(IOMMU_LATER));
+		       iommu_consequence(IOMMU_LATER));
 	else
 		become(v, "unmanaged", "%s", "");
 }
@@ -106,14 +106,14 @@ static void not_as_decided(const struct device_observation *s, struct device_eva
 		become(v, "held", "%s", refusal(s));
 	else if (was_enforced(s))
 		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
-			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+		       s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
 	else if (same && (recorded_as(s, "failed") || recorded_as(s, "pending")))
 		become(v, s->record->state[0] == 'f' ? "failed" : "pending", "%s", s->record->reason);
 	else if (same && recorded_as(s, "blocked") && s->driver[0])
 		become(v, "blocked", "%s", s->record->reason);
 	else
 		become(v, "pending", "driver_override is %.100s, driver is %.100s",
-			s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+		       s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
 }
 
 /* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
@@ -141,8 +141,8 @@ static void reach(const struct device_observation *s, struct device_evaluation *
 		return;
 	case DECISION_UNKNOWN:
 		become(v, "pending", "%s of %s:%u cannot be compared yet",
-			d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing), d->rule->file,
-			d->rule->line);
+		       d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing), d->rule->file,
+		       d->rule->line);
 		return;
 	case DECISION_NONE:
 	case DECISION_DRIVER:

@@ -89,8 +89,8 @@ void intents_forget_others(struct intents *intents)
 struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value)
 {
 	if (!intents || strlen(bus) >= sizeof(intents->slots[0].bus) ||
-		strlen(name) >= sizeof(intents->slots[0].name) ||
-		strlen(value) >= sizeof(intents->slots[0].value))
+	    strlen(name) >= sizeof(intents->slots[0].name) ||
+	    strlen(value) >= sizeof(intents->slots[0].value))
 		return NULL;
 	for (size_t i = 0; i < SLOTS; i++) {
 		struct intent *slot = &intents->slots[i];
@@ -123,7 +123,7 @@ bool intent_is_shared(struct intents *intents, const struct intent *own)
 		const struct intent *slot = &intents->slots[i];
 
 		if (slot != own && atomic_load(&slot->owner) == own_pid && !slot->kept &&
-			is_for(slot, own->bus, own->name))
+		    is_for(slot, own->bus, own->name))
 			return true;
 	}
 	return false;

@@ -6,8 +6,8 @@
 
 #include <fcntl.h>
 
-static int path_of(
-	const char *state_dir, const char *folder, const char *bus, const char *name, char *buf, size_t size)
+static int path_of(const char *state_dir, const char *folder, const char *bus, const char *name, char *buf,
+		   size_t size)
 {
 	char b[256], n[256];
 
@@ -151,7 +151,7 @@ bool record_gave(const struct record *record, const char *driver)
 {
 	return driver[0] && !streq(driver, record->driver_before_override) &&
 	       (streq(driver, record->owned_override) || streq(driver, record->previous_override) ||
-		       streq(driver, record->driver_by_override));
+		streq(driver, record->driver_by_override));
 }
 
 void record_describe(struct record *record, const struct decision *decision)

@@ -47,7 +47,7 @@ static int open_temporary(const char *state_dir, char *path, size_t size)
  * Puts text under STATE_DIR/SUB/…, at once and whole. times: as futimens(), or NULL.
  */
 static int write_state_file(const char *state_dir, const char *sub, const char *path, const char *text,
-	size_t size, const struct timespec *times, mode_t mode)
+			    size_t size, const struct timespec *times, mode_t mode)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char temporary[PATH_MAX];
@@ -148,8 +148,8 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 	f = open_memstream(&text, &size);
 	if (!f)
 		return -ENOMEM;
-	(void)fprintf(
-		f, "VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n", RECORD_VERSION, boot_id(), (uintmax_t)d->inode);
+	(void)fprintf(f, "VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n", RECORD_VERSION, boot_id(),
+		      (uintmax_t)d->inode);
 	if (record->owned_override[0])
 		(void)fprintf(f, "SET=%s\n", record->owned_override);
 	if (record->previous_override[0])
@@ -159,8 +159,8 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 	if (record->driver_before_override[0])
 		(void)fprintf(f, "KEPT=%s\n", record->driver_before_override);
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
-		record->decision, record->cause, record->rule, (uintmax_t)record->rule_id, record->source,
-		record->state, record->reason);
+		      record->decision, record->cause, record->rule, (uintmax_t)record->rule_id,
+		      record->source, record->state, record->reason);
 	if (record->enforced)
 		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
 	if (record->first_probe[0])
@@ -196,7 +196,7 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 		return 0;
 	if (r >= 0) {
 		text_copy(merged.first_probe, sizeof(merged.first_probe),
-			first_probe_merge(now.first_probe, record->first_probe));
+			  first_probe_merge(now.first_probe, record->first_probe));
 		if (!merged.enforced)
 			merged.enforced = now.enforced;
 		/*
@@ -204,13 +204,13 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 		 * here; not when we have just seen that it does not stand.
 		 */
 		if (!merged.owned_override[0] && now.owned_override[0] &&
-			streq(now.owned_override, merged.decision) && !streq(merged.state, "foreign") &&
-			!streq(merged.state, "failed"))
+		    streq(now.owned_override, merged.decision) && !streq(merged.state, "foreign") &&
+		    !streq(merged.state, "failed"))
 			(void)strcpy(merged.owned_override, now.owned_override);
 	}
 	/* That another decision was enforced before counts for nothing: what differs since, we did. */
 	if (streq(merged.state, "stuck") || record_is_refused(&merged) ||
-		merged.enforced != record_decision_id(&merged))
+	    merged.enforced != record_decision_id(&merged))
 		merged.enforced = 0;
 	return replace_record(state_dir, d, &merged);
 }
@@ -316,7 +316,7 @@ static bool copy_is_current(const char *path, const struct policy_file *file)
 	size_t size;
 
 	if (stat(path, &st) < 0 || st.st_size != (off_t)file->size || st.st_mtim.tv_sec != t->tv_sec ||
-		st.st_mtim.tv_nsec != t->tv_nsec)
+	    st.st_mtim.tv_nsec != t->tv_nsec)
 		return false;
 	if (t->tv_nsec != 0)
 		return true;
@@ -335,11 +335,12 @@ static void keep_copy(const char *state_dir, const struct policy_file *file)
 	if (r >= 0) {
 		if (copy_is_current(path, file))
 			return;
-		r = write_state_file(
-			state_dir, "policy", path, file->text, file->size, times, file->version.mode & 0644);
+		r = write_state_file(state_dir, "policy", path, file->text, file->size, times,
+				     file->version.mode & 0644);
 	}
 	if (r < 0)
-		log_line(LOG_WARNING,
+		log_line(
+			LOG_WARNING,
 			"%s: cannot keep a copy under %s, so an error in a later version leaves no rules: %s",
 			file->path, state_dir, strerror(-r));
 }
@@ -371,8 +372,8 @@ static bool is_new_to_log(const char *state_dir, const struct policy_file *file)
 		return false; /* somebody is at it right now */
 
 	(void)snprintf(now, sizeof(now), "%ju %jd %jd.%09ld %jd.%09ld\n", (uintmax_t)v->inode,
-		(intmax_t)v->size, (intmax_t)v->mtime.tv_sec, v->mtime.tv_nsec, (intmax_t)v->ctime.tv_sec,
-		v->ctime.tv_nsec);
+		       (intmax_t)v->size, (intmax_t)v->mtime.tv_sec, v->mtime.tv_nsec,
+		       (intmax_t)v->ctime.tv_sec, v->ctime.tv_nsec);
 	n = read(fd, seen, sizeof(seen) - 1);
 	seen[n > 0 ? n : 0] = '\0';
 	if (streq(now, seen))
@@ -457,7 +458,7 @@ static void forget_copies_of_gone_files(const char *state_dir, const struct poli
 		return;
 	while ((name = dir_next(&dir)))
 		if (!is_copy_of(policy, name) && path_of_state_name(name, path) && path[0] == '/' &&
-			faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		    faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
 			(void)unlinkat(dir.fd, name, 0);
 }
 
@@ -511,7 +512,7 @@ static void clean_temporary(const char *state_dir)
 	dir = opendir(path);
 	while (dir && (e = readdir(dir)))
 		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode) &&
-			st.st_mtim.tv_sec < time(NULL) - 60)
+		    st.st_mtim.tv_sec < time(NULL) - 60)
 			(void)unlinkat(dirfd(dir), e->d_name, 0);
 }
 

@@ -58,8 +58,8 @@ int device_probe(struct sysfs_device *d)
 static int write_to_driver(struct sysfs_device *d, const char *driver, const char *file)
 {
 	char path[PATH_MAX];
-	int r = path_join(
-		path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, file, NULL);
+	int r = path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, file,
+			  NULL);
 
 	return r < 0 ? r : write_file(path, d->name);
 }

@@ -183,9 +183,9 @@ static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact f
 		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN
 							    : add_pci_id_from_attrs(d, values, fact);
 	if (!take_digits(&m, "pci:v", 8, v) || !take_digits(&m, "d", 8, dev) ||
-		!take_digits(&m, "sv", 8, sv) || !take_digits(&m, "sd", 8, sd) ||
-		!take_digits(&m, "bc", 2, class) || !take_digits(&m, "sc", 2, class + 2) ||
-		!take_digits(&m, "i", 2, class + 4))
+	    !take_digits(&m, "sv", 8, sv) || !take_digits(&m, "sd", 8, sd) ||
+	    !take_digits(&m, "bc", 2, class) || !take_digits(&m, "sc", 2, class + 2) ||
+	    !take_digits(&m, "i", 2, class + 4))
 		return add_pci_id_from_attrs(d, values, fact);
 	at = mempcpy(id, v + 4, 4);
 	*at++ = ':';
@@ -349,7 +349,7 @@ static uint64_t kept_rule(struct device *device)
 	struct record record;
 
 	if (!d->sysfs->state_dir || !know_inode(d) ||
-		record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+	    record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		return 0;
 	return streq(record.cause, "group") ? record.rule_id : 0;
 }

@@ -28,7 +28,7 @@ void fd_users_process_name(const char *sysfs, const char *pid, char *buf, size_t
 	char path[PATH_MAX], comm[64];
 
 	if (path_join(path, sizeof(path), sysfs, "/../proc/", pid, "/comm", NULL) >= 0 &&
-		read_first_line(path, comm, sizeof(comm)) > 0)
+	    read_first_line(path, comm, sizeof(comm)) > 0)
 		(void)snprintf(buf, size, "%s (process %s)", comm, pid);
 	else
 		(void)snprintf(buf, size, "process %s", pid);
@@ -56,11 +56,11 @@ static int look_at_files(const char *pid, void *userdata)
 	while (dir && (e = readdir(dir))) {
 		/* What is known of the file, without a question to a server that may not answer. */
 		if (e->d_name[0] == '.' ||
-			statx(dirfd(dir), e->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+		    statx(dirfd(dir), e->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 			continue;
 		for (size_t i = 0; i < w->n; i++)
 			if ((st.stx_mode & S_IFMT) == w->v[i].type && st.stx_rdev_major == w->v[i].major &&
-				st.stx_rdev_minor == w->v[i].minor) {
+			    st.stx_rdev_minor == w->v[i].minor) {
 				fd_users_process_name(w->sysfs, pid, w->buf, w->size);
 				return 1;
 			}

@@ -20,7 +20,7 @@ static bool firmware_knows_one(const struct sysfs_device *d)
 	char path[PATH_MAX], *slash;
 
 	if (path_join(path, sizeof(path), d->sysfs->root, "/firmware/acpi/tables/IORT", NULL) >= 0 &&
-		access(path, F_OK) == 0)
+	    access(path, F_OK) == 0)
 		return true;
 	/* On PCI the host bridge's node speaks for all below it. */
 	if (path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL) < 0)
@@ -54,8 +54,8 @@ enum iommu sysfs_device_iommu(const struct sysfs_device *d)
 			       : IOMMU_GROUP;
 	/* One that a driver has, or has had, would have its group by now. */
 	if (sysfs_device_link(d, "driver", text, sizeof(text)) < 0 &&
-		path_join(path, sizeof(path), d->sysfs->root, "/class/iommu", NULL) >= 0 &&
-		has_entries(path) && firmware_knows_one(d))
+	    path_join(path, sizeof(path), d->sysfs->root, "/class/iommu", NULL) >= 0 && has_entries(path) &&
+	    firmware_knows_one(d))
 		return IOMMU_LATER;
 	return IOMMU_NONE;
 }
@@ -91,7 +91,7 @@ static void add_node(struct nodes *nodes, const char *folder)
 	unsigned major, minor;
 
 	if (nodes->n < ELEMENTSOF(nodes->v) && path_join(path, sizeof(path), folder, "/dev", NULL) >= 0 &&
-		read_first_line(path, dev, sizeof(dev)) >= 0 && sscanf(dev, "%u:%u", &major, &minor) == 2)
+	    read_first_line(path, dev, sizeof(dev)) >= 0 && sscanf(dev, "%u:%u", &major, &minor) == 2)
 		nodes->v[nodes->n++] = (struct node){ S_IFCHR, major, minor };
 }
 
@@ -124,7 +124,7 @@ static void find_nodes(const struct sysfs_device *d, const char *group, struct n
 	const char *name;
 
 	if (sysfs_device_path(d, "iommu_group/devices", folder, sizeof(folder)) < 0 ||
-		dir_open(&dir, folder) < 0)
+	    dir_open(&dir, folder) < 0)
 		return;
 	while ((name = dir_next(&dir))) {
 		if (path_join(path, sizeof(path), folder, "/", name, NULL) < 0 || !has_vfio_driver(path))
@@ -151,8 +151,8 @@ static bool look_for_owner(const struct sysfs_device *d, char *why, size_t size,
 	if (!owner[0] && !(refused && nodes.vfio))
 		return false;
 	(void)snprintf(why, size,
-		"its IOMMU group %s is in use by %s, and the kernel lets no other driver in", group,
-		owner[0] ? owner : "VFIO");
+		       "its IOMMU group %s is in use by %s, and the kernel lets no other driver in", group,
+		       owner[0] ? owner : "VFIO");
 	return true;
 }
 

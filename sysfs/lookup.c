@@ -43,7 +43,7 @@ static int from_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_devi
 		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 
 		if (e->d_name[0] == '.' || sysfs_device_find(sysfs, e->d_name, name, &d) < 0 ||
-			!sysfs_device_is_supported(d))
+		    !sysfs_device_is_supported(d))
 			continue;
 		if (found)
 			return -ENOTUNIQ;
@@ -99,7 +99,7 @@ static int from_nvme_head(struct sysfs *sysfs, const char *root, const char *rea
 		_cleanup_(freep) char *controller = NULL;
 
 		if (!startswith(e->d_name, "nvme") || e->d_type != DT_LNK ||
-			path_join(path, sizeof(path), folder, "/", e->d_name, NULL) < 0)
+		    path_join(path, sizeof(path), folder, "/", e->d_name, NULL) < 0)
 			continue;
 		controller = realpath(path, NULL);
 		if (!controller || !startswith(controller, root))
@@ -172,7 +172,7 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 		return r;
 	/* As lspci prints it where there is one domain. */
 	if (path_printf(text, sizeof(text), "0000:%s", name) >= 0 &&
-		pci_address_parse(text, strlen(text), &address)) {
+	    pci_address_parse(text, strlen(text), &address)) {
 		r = sysfs_device_find(sysfs, "pci", text, ret);
 		if (r != -ENODEV)
 			return r;

@@ -4,8 +4,8 @@
 
 #include <fcntl.h>
 
-static bool take_hex(
-	const char **s, const char *end, unsigned least, unsigned most, char after, unsigned *ret)
+static bool take_hex(const char **s, const char *end, unsigned least, unsigned most, char after,
+		     unsigned *ret)
 {
 	unsigned v = 0, n = 0;
 
@@ -29,8 +29,8 @@ bool pci_address_parse(const char *s, size_t n, struct pci_address *ret)
 	struct pci_address a;
 
 	if (!take_hex(&s, end, 4, 8, ':', &a.domain) || !take_hex(&s, end, 2, 2, ':', &a.bus) ||
-		!take_hex(&s, end, 2, 2, '.', &a.device) || !take_hex(&s, end, 1, 1, '\0', &a.function) ||
-		a.device > 31 || a.function > 7)
+	    !take_hex(&s, end, 2, 2, '.', &a.device) || !take_hex(&s, end, 1, 1, '\0', &a.function) ||
+	    a.device > 31 || a.function > 7)
 		return false;
 	*ret = a;
 	return true;
@@ -108,16 +108,16 @@ static unsigned routing_id(const struct pci_address *a)
 }
 
 /* Whether the physical function whose folder this is has a function at that routing id; which one. */
-static int vf_number(
-	const char *pf_path, const struct pci_address *pf, const struct pci_address *vf, unsigned *ret)
+static int vf_number(const char *pf_path, const struct pci_address *pf, const struct pci_address *vf,
+		     unsigned *ret)
 {
 	const unsigned pf_rid = routing_id(pf), vf_rid = routing_id(vf);
 	unsigned offset, stride, total, n;
 
 	if (pf->domain != vf->domain || vf_rid <= pf_rid ||
-		read_number(pf_path, "sriov_totalvfs", 0, &total) < 0 ||
-		read_number(pf_path, "sriov_offset", 0, &offset) < 0 ||
-		read_number(pf_path, "sriov_stride", 0, &stride) < 0)
+	    read_number(pf_path, "sriov_totalvfs", 0, &total) < 0 ||
+	    read_number(pf_path, "sriov_offset", 0, &offset) < 0 ||
+	    read_number(pf_path, "sriov_stride", 0, &stride) < 0)
 		return -ENODATA;
 	if (offset == 0 || vf_rid < pf_rid + offset)
 		return -ENODATA;
@@ -180,7 +180,7 @@ static bool id_fits(struct sysfs_device *d, const char *pf_path)
 
 /* Its number, when the link to its physical function is there: a folder beside its own. */
 static int linked_physfn(const struct sysfs_device *d, const struct pci_address *vf, const char *parent,
-	char *name, size_t size, unsigned *ret_number)
+			 char *name, size_t size, unsigned *ret_number)
 {
 	struct pci_address pf;
 	char path[PATH_MAX];
@@ -189,7 +189,7 @@ static int linked_physfn(const struct sysfs_device *d, const struct pci_address 
 	if (r < 0)
 		return r;
 	if (!pci_address_parse(name, strlen(name), &pf) ||
-		path_join(path, sizeof(path), parent, "/", name, NULL) < 0)
+	    path_join(path, sizeof(path), parent, "/", name, NULL) < 0)
 		return -EINVAL;
 	r = vf_number(path, &pf, vf, ret_number);
 	return r < 0 ? vf_number_by_link(path, d->name, ret_number) : 0;
@@ -206,7 +206,7 @@ int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_nu
 	int r;
 
 	if (!streq(d->bus, "pci") || !pci_address_parse(d->name, strlen(d->name), &vf) ||
-		path_join(parent, sizeof(parent), d->sysfs->root, d->devpath, NULL) < 0)
+	    path_join(parent, sizeof(parent), d->sysfs->root, d->devpath, NULL) < 0)
 		return -ENODATA;
 	*strrchr(parent, '/') = '\0';
 	if (d->sysfs->settled)
@@ -221,7 +221,7 @@ int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_nu
 		const size_t n = strlen(sibling);
 
 		if (!pci_address_parse(sibling, n, &pf) || n >= size || pf.domain != vf.domain ||
-			routing_id(&pf) >= routing_id(&vf))
+		    routing_id(&pf) >= routing_id(&vf))
 			continue;
 		if (!looked) {
 			looked = true;
@@ -229,11 +229,11 @@ int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_nu
 			if (r != -ENOENT)
 				return r < 0 ? -ENODATA : 0;
 			if (path_join(path, sizeof(path), parent, "/", d->name, NULL) < 0 ||
-				read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
+			    read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
 				return -ENODATA; /* it has some of its own */
 		}
 		if (path_join(path, sizeof(path), parent, "/", sibling, NULL) == 0 &&
-			vf_number(path, &pf, &vf, ret_number) == 0 && id_fits(d, path)) {
+		    vf_number(path, &pf, &vf, ret_number) == 0 && id_fits(d, path)) {
 			memcpy(name, sibling, n + 1);
 			return 0;
 		}

@@ -8,9 +8,9 @@
 
 void sysfs_init(struct sysfs *sysfs, const struct settings *settings)
 {
-	*sysfs = (struct sysfs){
-		.root = settings->sysfs, .state_dir = settings->state_dir, .seqnum_fd = -EBADF
-	};
+	*sysfs = (struct sysfs){ .root = settings->sysfs,
+				 .state_dir = settings->state_dir,
+				 .seqnum_fd = -EBADF };
 }
 
 void sysfs_prepare(struct sysfs *sysfs)
@@ -46,8 +46,8 @@ void progress_text(const struct progress *p, char *buf, size_t size)
 	if (!p->device)
 		text_copy(buf, size, "reading the policy");
 	else
-		(void)snprintf(
-			buf, size, "%s %s of %s %s", p->verb, p->attr, p->device->bus, p->device->name);
+		(void)snprintf(buf, size, "%s %s of %s %s", p->verb, p->attr, p->device->bus,
+			       p->device->name);
 }
 
 int sysfs_device_path(const struct sysfs_device *d, const char *attr, char *buf, size_t size)
@@ -98,10 +98,10 @@ bool sysfs_device_is_supported(const struct sysfs_device *d)
 void sysfs_device_init(struct sysfs_device *d, struct sysfs *sysfs, const char *devpath, const char *bus)
 {
 	*d = (struct sysfs_device){ .device.ops = &sysfs_device_ops,
-		.sysfs = sysfs,
-		.devpath = devpath,
-		.name = strrchr(devpath, '/') + 1,
-		.bus = bus };
+				    .sysfs = sysfs,
+				    .devpath = devpath,
+				    .name = strrchr(devpath, '/') + 1,
+				    .bus = bus };
 }
 
 int sysfs_device_stat(struct sysfs_device *d)
@@ -120,7 +120,7 @@ int sysfs_device_stat(struct sysfs_device *d)
 
 /* With memory from `lent` if it is not NULL, else of its own. */
 static int device_new(struct sysfs *sysfs, struct arena *lent, const char *devpath, const char *bus,
-	struct sysfs_device **ret)
+		      struct sysfs_device **ret)
 {
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 	const char *last = strrchr(devpath, '/');
@@ -128,7 +128,7 @@ static int device_new(struct sysfs *sysfs, struct arena *lent, const char *devpa
 	int r;
 
 	if (!startswith(devpath, "/devices/") || strstr(devpath, "/../") || !last[1] || streq(last, "/..") ||
-		streq(last, "/."))
+	    streq(last, "/."))
 		return -EINVAL;
 
 	d = lent ? arena_alloc(lent, sizeof(*d)) : calloc(1, sizeof(*d));
@@ -286,7 +286,7 @@ int sysfs_device_find_members(struct sysfs_device *d)
 		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
 
 		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0 ||
-			follow(member, target, sizeof(target), &devpath) < 0 || streq(devpath, d->devpath))
+		    follow(member, target, sizeof(target), &devpath) < 0 || streq(devpath, d->devpath))
 			continue;
 		r = device_new(d->sysfs, d->device.scratch, devpath, NULL, &other);
 		if (r == -ENOMEM)
@@ -369,9 +369,9 @@ static int share_groups(struct sysfs_device **v, size_t n)
 	for (size_t i = 0, end; i < n; i = end) {
 		struct device **members;
 
-		for (end = i + 1; end < n && v[i]->group_id && v[end]->group_id &&
-				  streq(v[i]->group_id, v[end]->group_id);
-			end++)
+		for (end = i + 1;
+		     end < n && v[i]->group_id && v[end]->group_id && streq(v[i]->group_id, v[end]->group_id);
+		     end++)
 			;
 		if (!v[i]->group_id)
 			continue;

@@ -7,8 +7,8 @@
 #include "sysfs/sysfs.h"
 
 /* An object is found anew for each call, by its path: nobody holds a pointer to it in between. */
-static int find(
-	sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret, sd_bus_error *error)
+static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+		sd_bus_error *error)
 {
 	_cleanup_(freep) char *name_of_bus = NULL, *name = NULL;
 	struct service *s = userdata;
@@ -54,7 +54,7 @@ static int get(sd_bus *bus, enum field field, sd_bus_message *reply, const struc
 
 #define GETTER(function, which)                                                                              \
 	static int function(sd_bus *bus, const char *path, const char *interface, const char *property,      \
-		sd_bus_message *reply, void *userdata, sd_bus_error *error)                                  \
+			    sd_bus_message *reply, void *userdata, sd_bus_error *error)                      \
 	{                                                                                                    \
 		(void)path;                                                                                  \
 		(void)interface;                                                                             \
@@ -77,7 +77,7 @@ GETTER(get_reason, FIELD_REASON)
 GETTER(get_first_probe, FIELD_FIRST_PROBE)
 
 static int get_group(sd_bus *bus, const char *path, const char *interface, const char *property,
-	sd_bus_message *reply, void *userdata, sd_bus_error *error)
+		     sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	const struct device_entry *e = userdata;
 	_cleanup_(freep) char *group = NULL;
@@ -124,7 +124,8 @@ static int method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error
 /* Who may call what is decided in polkit.c, for all methods alike. */
 #define METHOD SD_BUS_VTABLE_UNPRIVILEGED
 
-static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
+static const sd_bus_vtable vtable[] = {
+	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Bus", "s", get_bus, 0, CONSTANT),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, CONSTANT),
 	SD_BUS_PROPERTY("SysfsPath", "s", get_sysfs_path, 0, CHANGES),
@@ -138,13 +139,14 @@ static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Reason", "s", get_reason, 0, CHANGES),
 	SD_BUS_PROPERTY("FirstProbe", "s", get_first_probe, 0, CHANGES),
 	SD_BUS_PROPERTY("Group", "o", get_group, 0, CHANGES),
-	SD_BUS_METHOD_WITH_NAMES(
-		"Apply", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state), method_apply, METHOD),
+	SD_BUS_METHOD_WITH_NAMES("Apply", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
+				 method_apply, METHOD),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sa{sv}", SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
-		SD_BUS_PARAM(state), method_set_override, METHOD),
+				 SD_BUS_PARAM(state), method_set_override, METHOD),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
-		method_clear_override, METHOD),
-	SD_BUS_VTABLE_END };
+				 method_clear_override, METHOD),
+	SD_BUS_VTABLE_END
+};
 
 int device_bus_add(struct service *s)
 {
@@ -160,8 +162,8 @@ int bus_check_device(struct service *s, const char *bus, const char *name, sd_bu
 	if (devices_find(&s->devices, bus, name))
 		return 0;
 	if (!is_file_name(bus) || !is_file_name(name) ||
-		path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", s->settings->sysfs,
-			bus, name) < 0)
+	    path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", s->settings->sysfs, bus,
+			name) < 0)
 		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
 	/* It came a moment ago, and udev is not through with it yet. */
 	if (access(path, F_OK) == 0)
@@ -170,6 +172,7 @@ int bus_check_device(struct service *s, const char *bus, const char *name, sd_bu
 	*end = '\0';
 	if (access(path, F_OK) == 0)
 		return sd_bus_error_setf(error, ERROR_NOT_SUPPORTED,
-			"%s %s has no driver_override file, so its driver cannot be chosen", bus, name);
+					 "%s %s has no driver_override file, so its driver cannot be chosen",
+					 bus, name);
 	return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
 }

@@ -56,8 +56,9 @@ static int work(FILE *out, struct task_note *note, void *arg)
 		r = explanation_make(&e, x->service->policy, d);
 	if (r >= 0)
 		(void)fputs(json_object_to_json_string_ext(explanation_json(&e),
-				    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE),
-			out);
+							   JSON_C_TO_STRING_PRETTY |
+								   JSON_C_TO_STRING_NOSLASHESCAPE),
+			    out);
 	return r;
 }
 
@@ -71,11 +72,12 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	if (result == 0)
 		(void)sd_bus_reply_method_return(x->call, "s", out);
 	else if (result == ENODEV)
-		(void)sd_bus_reply_method_errorf(
-			x->call, ERROR_NO_SUCH_DEVICE, "%s %s has gone", x->bus, x->name);
+		(void)sd_bus_reply_method_errorf(x->call, ERROR_NO_SUCH_DEVICE, "%s %s has gone", x->bus,
+						 x->name);
 	else if (result == -ETIMEDOUT)
 		(void)sd_bus_reply_method_errorf(x->call, ERROR_STUCK,
-			"reading the files of %s %s does not come back", x->bus, x->name);
+						 "reading the files of %s %s does not come back", x->bus,
+						 x->name);
 	else
 		(void)sd_bus_reply_method_errnof(x->call, result > 0 ? -result : result, "explaining failed");
 	free_explaining(x);

@@ -11,8 +11,8 @@ static const struct group *group_of(struct service *s, const char *path)
 	return id ? groups_find(s, id) : NULL;
 }
 
-static int find(
-	sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret, sd_bus_error *error)
+static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+		sd_bus_error *error)
 {
 	(void)bus;
 	(void)interface;
@@ -59,7 +59,7 @@ static int append_members(sd_bus_message *reply, const struct group *g, bool blo
 }
 
 static int get(sd_bus *bus, const char *path, const char *interface, const char *property,
-	sd_bus_message *reply, void *userdata, sd_bus_error *error)
+	       sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	const struct group *g = group_of(userdata, path);
 
@@ -75,11 +75,14 @@ static int get(sd_bus *bus, const char *path, const char *interface, const char 
 	return append_members(reply, g, streq(property, "Blockers"));
 }
 
-static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
+static const sd_bus_vtable vtable[] = {
+	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Id", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Members", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Viable", "b", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-	SD_BUS_PROPERTY("Blockers", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE), SD_BUS_VTABLE_END };
+	SD_BUS_PROPERTY("Blockers", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_VTABLE_END
+};
 
 int group_bus_add(struct service *s)
 {

@@ -32,8 +32,8 @@ static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *
 
 		r = !path ? -ENOMEM
 			  : sd_bus_message_append(reply, "(sssssso)", f[FIELD_BUS], f[FIELD_NAME],
-				    f[FIELD_DRIVER], f[FIELD_OVERRIDE], f[FIELD_DECISION], f[FIELD_STATE],
-				    path);
+						  f[FIELD_DRIVER], f[FIELD_OVERRIDE], f[FIELD_DECISION],
+						  f[FIELD_STATE], path);
 	}
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
@@ -56,8 +56,8 @@ static int answer_with_path(const struct question *q, sd_bus_error *error)
 	_cleanup_(freep) char *path = e ? device_object_path(e) : NULL;
 
 	if (!e)
-		return sd_bus_error_setf(
-			error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", q->bus, q->name);
+		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", q->bus,
+					 q->name);
 	return path ? sd_bus_reply_method_return(q->call, "o", path) : -ENOMEM;
 }
 
@@ -216,7 +216,7 @@ static int append_hold(sd_bus_message *reply, const struct service *s)
 }
 
 static int get(sd_bus *bus, const char *path, const char *interface, const char *property,
-	sd_bus_message *reply, void *userdata, sd_bus_error *error)
+	       sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	const struct service *s = userdata;
 
@@ -242,31 +242,35 @@ static int get(sd_bus *bus, const char *path, const char *interface, const char 
 #define METHOD SD_BUS_VTABLE_UNPRIVILEGED
 #define DEVICE_ARGS SD_BUS_PARAM(bus) SD_BUS_PARAM(name)
 
-static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
+static const sd_bus_vtable vtable[] = {
+	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Version", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Generation", "t", get, 0, CHANGES), SD_BUS_PROPERTY("Rules", "u", get, 0, CHANGES),
-	SD_BUS_PROPERTY("Errors", "a(sus)", get, 0, CHANGES), SD_BUS_PROPERTY("Buses", "as", get, 0, CHANGES),
+	SD_BUS_PROPERTY("Generation", "t", get, 0, CHANGES),
+	SD_BUS_PROPERTY("Rules", "u", get, 0, CHANGES),
+	SD_BUS_PROPERTY("Errors", "a(sus)", get, 0, CHANGES),
+	SD_BUS_PROPERTY("Buses", "as", get, 0, CHANGES),
 	SD_BUS_PROPERTY("Hold", "s", get, 0, CHANGES),
-	SD_BUS_METHOD_WITH_NAMES(
-		"ListDevices", NULL, , "a(sssssso)", SD_BUS_PARAM(devices), method_list_devices, METHOD),
-	SD_BUS_METHOD_WITH_NAMES(
-		"GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device), method_get_device, METHOD),
+	SD_BUS_METHOD_WITH_NAMES("ListDevices", NULL, , "a(sssssso)", SD_BUS_PARAM(devices),
+				 method_list_devices, METHOD),
+	SD_BUS_METHOD_WITH_NAMES("GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device), method_get_device,
+				 METHOD),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sssa{sv}",
-		DEVICE_ARGS SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
-		method_set_override, METHOD),
+				 DEVICE_ARGS SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
+				 SD_BUS_PARAM(state), method_set_override, METHOD),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
-		SD_BUS_PARAM(state), method_clear_override, METHOD),
-	SD_BUS_METHOD_WITH_NAMES(
-		"Explain", "ss", DEVICE_ARGS, "s", SD_BUS_PARAM(json), method_explain, METHOD),
+				 SD_BUS_PARAM(state), method_clear_override, METHOD),
+	SD_BUS_METHOD_WITH_NAMES("Explain", "ss", DEVICE_ARGS, "s", SD_BUS_PARAM(json), method_explain,
+				 METHOD),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
-		SD_BUS_PARAM(state), method_apply, METHOD),
+				 SD_BUS_PARAM(state), method_apply, METHOD),
 	SD_BUS_METHOD_WITH_NAMES("ApplyAll", "a{sv}", SD_BUS_PARAM(options), "a(sss)", SD_BUS_PARAM(states),
-		method_apply_all, METHOD),
+				 method_apply_all, METHOD),
 	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), method_reload, METHOD),
 	SD_BUS_SIGNAL_WITH_NAMES("PolicyReloaded", "tu", SD_BUS_PARAM(generation) SD_BUS_PARAM(errors), 0),
 	SD_BUS_SIGNAL_WITH_NAMES("DeviceDecided", "oss",
-		SD_BUS_PARAM(device) SD_BUS_PARAM(decision) SD_BUS_PARAM(first_probe), 0),
-	SD_BUS_VTABLE_END };
+				 SD_BUS_PARAM(device) SD_BUS_PARAM(decision) SD_BUS_PARAM(first_probe), 0),
+	SD_BUS_VTABLE_END
+};
 
 int manager_bus_add(struct service *s)
 {

@@ -8,18 +8,10 @@
 
 /* NULL: not for the bus. */
 static const char *const properties[FIELD_COUNT] = {
-	[FIELD_BUS] = "Bus",
-	[FIELD_NAME] = "Name",
-	[FIELD_SYSFS_PATH] = "SysfsPath",
-	[FIELD_PATH] = "Path",
-	[FIELD_DRIVER] = "Driver",
-	[FIELD_OVERRIDE] = "Override",
-	[FIELD_DECISION] = "Decision",
-	[FIELD_RULE] = "Rule",
-	[FIELD_SOURCE] = "Source",
-	[FIELD_STATE] = "State",
-	[FIELD_REASON] = "Reason",
-	[FIELD_FIRST_PROBE] = "FirstProbe",
+	[FIELD_BUS] = "Bus",	       [FIELD_NAME] = "Name",	  [FIELD_SYSFS_PATH] = "SysfsPath",
+	[FIELD_PATH] = "Path",	       [FIELD_DRIVER] = "Driver", [FIELD_OVERRIDE] = "Override",
+	[FIELD_DECISION] = "Decision", [FIELD_RULE] = "Rule",	  [FIELD_SOURCE] = "Source",
+	[FIELD_STATE] = "State",       [FIELD_REASON] = "Reason", [FIELD_FIRST_PROBE] = "FirstProbe",
 	[FIELD_GROUP] = "Group",
 };
 
@@ -50,7 +42,7 @@ static void failed(int r)
 static void announce_decided(struct service *s, const struct device_entry *e, const char *path)
 {
 	failed(sd_bus_emit_signal(s->bus, BUS_PATH, MANAGER_INTERFACE, "DeviceDecided", "oss", path,
-		e->field[FIELD_DECISION], e->field[FIELD_FIRST_PROBE]));
+				  e->field[FIELD_DECISION], e->field[FIELD_FIRST_PROBE]));
 }
 
 /* The first device of a bus, or the last. */
@@ -78,8 +70,8 @@ void signal_device_added(struct service *s, const struct device_entry *e)
 		announce_decided(s, e, path);
 }
 
-void signal_device_changed(
-	struct service *s, const struct device_entry *e, uint32_t changed, const char *group)
+void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed,
+			   const char *group)
 {
 	_cleanup_(freep) char *path = NULL;
 	const char *names[FIELD_COUNT + 1] = {};
@@ -99,10 +91,10 @@ void signal_device_changed(
 	path = device_object_path(e);
 	if (!path)
 		return;
-	failed(sd_bus_emit_properties_changed_strv(
-		s->bus, path, DEVICE_INTERFACE, (char **)(uintptr_t)names));
+	failed(sd_bus_emit_properties_changed_strv(s->bus, path, DEVICE_INTERFACE,
+						   (char **)(uintptr_t)names));
 	if ((changed & (UINT32_C(1) << FIELD_DECISION)) ||
-		((changed & (UINT32_C(1) << FIELD_FIRST_PROBE)) && e->field[FIELD_DECISION][0]))
+	    ((changed & (UINT32_C(1) << FIELD_FIRST_PROBE)) && e->field[FIELD_DECISION][0]))
 		announce_decided(s, e, path);
 }
 
@@ -131,16 +123,16 @@ static void announce_group(struct service *s, const char *id, bool existed, bool
 	if (!path)
 		return;
 	if (existed && exists)
-		failed(members ? sd_bus_emit_properties_changed(
-					 s->bus, path, GROUP_INTERFACE, "Members", "Viable", "Blockers", NULL)
-			       : sd_bus_emit_properties_changed(
-					 s->bus, path, GROUP_INTERFACE, "Viable", "Blockers", NULL));
+		failed(members ? sd_bus_emit_properties_changed(s->bus, path, GROUP_INTERFACE, "Members",
+								"Viable", "Blockers", NULL)
+			       : sd_bus_emit_properties_changed(s->bus, path, GROUP_INTERFACE, "Viable",
+								"Blockers", NULL));
 	else if (exists)
 		failed(sd_bus_emit_object_added(s->bus, path));
 	else if (existed)
-		failed(sd_bus_emit_interfaces_removed(s->bus, path, GROUP_INTERFACE,
-			"org.freedesktop.DBus.Properties", "org.freedesktop.DBus.Introspectable",
-			"org.freedesktop.DBus.Peer", NULL));
+		failed(sd_bus_emit_interfaces_removed(
+			s->bus, path, GROUP_INTERFACE, "org.freedesktop.DBus.Properties",
+			"org.freedesktop.DBus.Introspectable", "org.freedesktop.DBus.Peer", NULL));
 }
 
 void signal_groups_changed(struct service *s)
@@ -152,10 +144,10 @@ void signal_policy_reloaded(struct service *s)
 {
 	if (!s->announced)
 		return;
-	failed(sd_bus_emit_properties_changed(
-		s->bus, BUS_PATH, MANAGER_INTERFACE, "Generation", "Rules", "Errors", NULL));
+	failed(sd_bus_emit_properties_changed(s->bus, BUS_PATH, MANAGER_INTERFACE, "Generation", "Rules",
+					      "Errors", NULL));
 	failed(sd_bus_emit_signal(s->bus, BUS_PATH, MANAGER_INTERFACE, "PolicyReloaded", "tu", s->generation,
-		(uint32_t)s->policy->n_errors));
+				  (uint32_t)s->policy->n_errors));
 }
 
 void signal_manager_changed(struct service *s, const char *property)

@@ -6,8 +6,8 @@
 
 void signal_device_added(struct service *s, const struct device_entry *e);
 /* changed: a bit for each field; group: the one that it was in. */
-void signal_device_changed(
-	struct service *s, const struct device_entry *e, uint32_t changed, const char *group);
+void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed,
+			   const char *group);
 /* And takes it out of the table. */
 void signal_device_removed(struct service *s, struct device_entry *e);
 

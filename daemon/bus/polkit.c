@@ -74,10 +74,10 @@ int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return 0;
 	/* sd-bus says better than we what is wrong with a method that does not exist. */
 	if (interface && !startswith(interface, BUS_NAME) &&
-		!streq(interface, "org.freedesktop.DBus.Properties"))
+	    !streq(interface, "org.freedesktop.DBus.Properties"))
 		return 0;
 	return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED, "%s.%s may not be called",
-		interface ? interface : "(no interface)", sd_bus_message_get_member(m));
+				 interface ? interface : "(no interface)", sd_bus_message_get_member(m));
 }
 
 struct polkit_authorization *polkit_authorization_free(struct polkit_authorization *a)
@@ -120,11 +120,12 @@ static int append_details(sd_bus_message *m, const struct polkit_authorization *
 {
 	bool is_force = streq(a->action, ACTION_FORCE);
 	int r = sd_bus_message_append(m, "{ss}{ss}{ss}", "bus", a->bus ? a->bus : "", "name",
-		a->name ? a->name : "", "driver", a->driver ? a->driver : "");
+				      a->name ? a->name : "", "driver", a->driver ? a->driver : "");
 
 	/* The message of the action names the device. */
 	if (r >= 0 && !a->name && (is_force || streq(a->action, ACTION_SET)))
-		r = sd_bus_message_append(m, "{ss}", "polkit.message",
+		r = sd_bus_message_append(
+			m, "{ss}", "polkit.message",
 			is_force ? "Authentication is required to change the drivers of devices even if they "
 				   "are in use."
 				 : "Authentication is required to enforce the policy for drivers.");
@@ -141,11 +142,11 @@ static int ask_polkit(struct polkit_authorization *a, const char *action)
 
 	a->action = action;
 	r = sd_bus_message_new_method_call(a->service->bus, &m, POLKIT,
-		"/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority",
-		"CheckAuthorization");
+					   "/org/freedesktop/PolicyKit1/Authority",
+					   "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
 	if (r >= 0)
 		r = sd_bus_message_append(m, "(sa{sv})s", "system-bus-name", 1, "name", "s",
-			sd_bus_message_get_sender(a->call), action);
+					  sd_bus_message_get_sender(a->call), action);
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'a', "{ss}");
 	if (r >= 0)
@@ -156,8 +157,8 @@ static int ask_polkit(struct polkit_authorization *a, const char *action)
 		r = sd_bus_message_append(m, "us", (uint32_t)interactive, "");
 	if (r >= 0) {
 		a->slot = sd_bus_slot_unref(a->slot);
-		r = sd_bus_call_async(
-			a->service->bus, &a->slot, m, on_polkit, a, interactive ? ASK_PERSON_USEC : ASK_USEC);
+		r = sd_bus_call_async(a->service->bus, &a->slot, m, on_polkit, a,
+				      interactive ? ASK_PERSON_USEC : ASK_USEC);
 	}
 	(void)sd_bus_message_unref(m);
 	return r;
@@ -174,7 +175,7 @@ static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		/* There is none, or it cannot tell: only root may, and this is not root. */
 		log_service(LOG_DEBUG, "polkit: %s: %s", failure->name, failure->message);
 		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "only root may do this: polkit cannot be asked (%s)",
-			failure->message ? failure->message : failure->name);
+		       failure->message ? failure->message : failure->name);
 		return 1;
 	}
 	/* The details behind are of no interest. */
@@ -191,7 +192,7 @@ static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		answer(a, NULL);
 	else if (challenge && sd_bus_message_get_allow_interactive_authorization(a->call) <= 0)
 		refuse(a, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-			"%s needs a password, and the call does not allow to ask for one", a->action);
+		       "%s needs a password, and the call does not allow to ask for one", a->action);
 	else
 		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "not authorized for %s", a->action);
 	return 1;
@@ -226,9 +227,9 @@ static int copy(const char *s, char **ret)
 }
 
 int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
-	void (*done)(void *userdata, const sd_bus_error *error),
-	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
-	struct polkit_authorization **ret)
+			       void (*done)(void *userdata, const sd_bus_error *error),
+			       void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
+			       struct polkit_authorization **ret)
 {
 	const struct listed *listed = find(call);
 	struct polkit_authorization *a;
@@ -253,8 +254,9 @@ int polkit_authorization_start(struct service *s, sd_bus_message *call, const st
 		r = copy(details->driver, &a->driver);
 	if (r >= 0)
 		r = sd_bus_call_method_async(s->bus, &a->slot, "org.freedesktop.DBus",
-			"/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser", on_uid, a,
-			"s", sd_bus_message_get_sender(call));
+					     "/org/freedesktop/DBus", "org.freedesktop.DBus",
+					     "GetConnectionUnixUser", on_uid, a, "s",
+					     sd_bus_message_get_sender(call));
 	if (r < 0) {
 		polkit_authorization_free(a);
 		return r;

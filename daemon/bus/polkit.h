@@ -24,9 +24,9 @@ struct polkit_details {
  * polkit_authorization_free(). done(userdata, error): nobody can tell, so no.
  */
 int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
-	void (*done)(void *userdata, const sd_bus_error *error),
-	void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
-	struct polkit_authorization **ret);
+			       void (*done)(void *userdata, const sd_bus_error *error),
+			       void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
+			       struct polkit_authorization **ret);
 
 /*
  * May somebody who is not root make the call? done(userdata, NULL): yes; else the error is the answer.

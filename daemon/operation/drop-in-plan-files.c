@@ -96,7 +96,8 @@ static int check_hidden(struct work *w, const char *path)
 		if (streq(other, path))
 			return 0;
 		if (lstat(other, &st) >= 0)
-			return drop_in_plan_refuse(w, ERROR_SHADOWED,
+			return drop_in_plan_refuse(
+				w, ERROR_SHADOWED,
 				"%s hides %s, which the rule would be written to; remove it first", other,
 				path);
 	}
@@ -105,7 +106,8 @@ static int check_hidden(struct work *w, const char *path)
 
 static int refuse_file(struct work *w, const char *path)
 {
-	return drop_in_plan_refuse(w, ERROR_POLICY_INVALID,
+	return drop_in_plan_refuse(
+		w, ERROR_POLICY_INVALID,
 		"%s is not a file that set has written; give it another name, or remove it", path);
 }
 
@@ -158,14 +160,15 @@ int drop_in_plan_set(struct work *w)
 
 	if (!value)
 		return drop_in_plan_refuse(w, ERROR_INVALID,
-			"%s %s cannot be named by its %s: only PCI devices can", p->bus, p->name,
-			by == KEY_ID ? "id" : "path");
+					   "%s %s cannot be named by its %s: only PCI devices can", p->bus,
+					   p->name, by == KEY_ID ? "id" : "path");
 	if (by == KEY_ID && !p->options->force) {
 		r = other_with_id(w, other, sizeof(other));
 		if (r < 0)
 			return r;
 		if (r > 0)
-			return drop_in_plan_refuse(w, ERROR_INVALID,
+			return drop_in_plan_refuse(
+				w, ERROR_INVALID,
 				"a rule for the id of %s %s catches %s, too; that needs force", p->bus,
 				p->name, other);
 	}
@@ -204,8 +207,8 @@ int drop_in_plan_clear(struct work *w)
 		if (r < 0)
 			return r;
 		if (r > 0)
-			return drop_in_plan_refuse(
-				w, ERROR_INVALID, "%s is for %s, too; that needs force", path, other);
+			return drop_in_plan_refuse(w, ERROR_INVALID, "%s is for %s, too; that needs force",
+						   path, other);
 	}
 	return w->plan.n == 0 && not_ours[0] ? refuse_file(w, not_ours) : 0;
 }

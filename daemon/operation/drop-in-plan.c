@@ -49,12 +49,12 @@ static int check_text(struct work *w, const struct policy *policy, const char *p
 		if (streq(policy->rules[i]->file, path))
 			rule = policy->rules[i];
 	if (!rule || (rule->driver.kind == DRIVER_NAMED && !streq(rule->driver.name, p->driver)) ||
-		((p->options->given & OPTION_MODULE) &&
-			!(rule->module && streq(rule->module, p->options->module))) ||
-		(rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED &&
-			!streq(rule->group_driver.name, p->options->group)))
-		return drop_in_plan_refuse(
-			w, ERROR_INVALID, "%s cannot be written down in a policy file", p->driver);
+	    ((p->options->given & OPTION_MODULE) &&
+	     !(rule->module && streq(rule->module, p->options->module))) ||
+	    (rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED &&
+	     !streq(rule->group_driver.name, p->options->group)))
+		return drop_in_plan_refuse(w, ERROR_INVALID, "%s cannot be written down in a policy file",
+					   p->driver);
 	return 0;
 }
 
@@ -67,7 +67,7 @@ static bool way_out(struct work *w, const char *file, char *buf, size_t size)
 	if (!drop_in_plan_is_of_set(w, file, &by, &runtime))
 		return false;
 	(void)snprintf(buf, size, "set wrote, too; clear with by=%s%s removes it", drop_in_key_to_string(by),
-		runtime ? " and runtime" : "");
+		       runtime ? " and runtime" : "");
 	return true;
 }
 
@@ -85,8 +85,9 @@ static int check_decision(struct work *w, const char *dir)
 	policy_decide_own(policy, &w->device->device, &decision);
 	if (!p->driver) {
 		if (drop_in_plan_is_empty(&w->plan) && decision.rule)
-			return drop_in_plan_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] decides, which %s",
-				decision.rule->file, decision.rule->line, decision.rule->label,
+			return drop_in_plan_refuse(
+				w, ERROR_SHADOWED, "%s:%u [device %s] decides, which %s", decision.rule->file,
+				decision.rule->line, decision.rule->label,
 				way_out(w, decision.rule->file, way, sizeof(way))
 					? way
 					: "set has not written here; a rule that says Driver=default exempts "
@@ -98,11 +99,12 @@ static int check_decision(struct work *w, const char *dir)
 	if (r != 0)
 		return r;
 	if (!decision.rule)
-		return drop_in_plan_refuse(
-			w, ERROR_INVALID, "the rule would not match %s %s", p->bus, p->name);
+		return drop_in_plan_refuse(w, ERROR_INVALID, "the rule would not match %s %s", p->bus,
+					   p->name);
 	if (!streq(decision.rule->file, path))
-		return drop_in_plan_refuse(w, ERROR_SHADOWED, "%s:%u [device %s] comes first%s%s%s",
-			decision.rule->file, decision.rule->line, decision.rule->label,
+		return drop_in_plan_refuse(
+			w, ERROR_SHADOWED, "%s:%u [device %s] comes first%s%s%s", decision.rule->file,
+			decision.rule->line, decision.rule->label,
 			decision.kind == DECISION_UNKNOWN ? ", and may match once the device can be read"
 							  : "",
 			way_out(w, decision.rule->file, way, sizeof(way)) ? ", which " : "", way);
@@ -116,7 +118,8 @@ static void put_plan(struct work *w)
 		const struct drop_in_plan_file *f = &w->plan.files[i];
 
 		(void)fprintf(w->out, "%s%c%c%s%c%c%s%c", f->path, 0, f->before ? '+' : '-',
-			f->before ? f->before : "", 0, f->after ? '+' : '-', f->after ? f->after : "", 0);
+			      f->before ? f->before : "", 0, f->after ? '+' : '-', f->after ? f->after : "",
+			      0);
 	}
 }
 
@@ -143,7 +146,7 @@ int drop_in_plan_work(FILE *out, struct task_note *note, void *arg)
 		r = path_printf(dir, sizeof(dir), "%s", p->staging);
 	else
 		r = path_printf(dir, sizeof(dir), "%s/staging/look-%d", p->service->settings->state_dir,
-			(int)getpid());
+				(int)getpid());
 	if (r >= 0)
 		r = drop_in_plan_stage(&w.plan, p->service->settings, dir);
 	if (r >= 0)

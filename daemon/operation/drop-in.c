@@ -91,7 +91,7 @@ static int put(const char *path, const char *text)
 	int r;
 
 	if (path_printf(temporary, sizeof(temporary), "%.*s/" TEMPORARY, (int)(strrchr(path, '/') - path),
-		    path) < 0)
+			path) < 0)
 		return -ENAMETOOLONG;
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
@@ -113,7 +113,7 @@ static int carry_out(const struct drop_in_plan_file *f)
 	if (!f->after)
 		return unlink(f->path) < 0 && errno != ENOENT ? negative_errno() : sync_dir(f->path);
 	if (path_printf(dir, sizeof(dir), "%.*s", (int)(strrchr(f->path, '/') - f->path), f->path) >= 0 &&
-		mkdir(dir, 0755) < 0 && errno != EEXIST)
+	    mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return negative_errno();
 	return put(f->path, f->after);
 }
@@ -157,8 +157,8 @@ int drop_in_plan_carry_out(const struct drop_in_plan *plan, const struct setting
 		/* As it was; the one that failed may have got half-way. */
 		for (size_t k = 0; k <= i; k++) {
 			const struct drop_in_plan_file back = { .path = plan->files[k].path,
-				.before = plan->files[k].after,
-				.after = plan->files[k].before };
+								.before = plan->files[k].after,
+								.after = plan->files[k].before };
 
 			(void)carry_out(&back);
 		}
@@ -228,7 +228,7 @@ static void remove_entries(const char *dir, bool only_temporary)
 
 	while (d && (e = readdir(d)))
 		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") &&
-			(!only_temporary || is_temporary(e->d_name)))
+		    (!only_temporary || is_temporary(e->d_name)))
 			(void)unlinkat(dirfd(d), e->d_name, 0);
 }
 
@@ -268,15 +268,15 @@ const char *drop_in_dir(const struct settings *settings, bool runtime)
 }
 
 int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value,
-	char *buf, size_t size)
+		 char *buf, size_t size)
 {
 	static const char *const kind[] = { [KEY_NAME] = "", [KEY_PATH] = "path-", [KEY_ID] = "id-" };
 	char b[256], v[256], name[PATH_MAX];
 
 	if (name_escape(bus, b, sizeof(b)) < 0 || name_escape(value, v, sizeof(v)) < 0 ||
-		path_printf(name, sizeof(name), "%s-%s-%s%s.conf", runtime ? "05-run" : "10-set", b, kind[by],
+	    path_printf(name, sizeof(name), "%s-%s-%s%s.conf", runtime ? "05-run" : "10-set", b, kind[by],
 			v) < 0 ||
-		strlen(name) > NAME_MAX)
+	    strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	return path_printf(buf, size, "%s/%s", dir, name);
 }
@@ -332,8 +332,8 @@ static void put_label(FILE *f, const char *text)
 			(void)fprintf(f, "\\x%02x", (unsigned char)*s);
 }
 
-char *drop_in_text(
-	const char *bus, enum drop_in_key by, const char *value, const char *driver, const struct options *o)
+char *drop_in_text(const char *bus, enum drop_in_key by, const char *value, const char *driver,
+		   const struct options *o)
 {
 	static const char *const key[] = { [KEY_NAME] = "Name", [KEY_PATH] = "Path", [KEY_ID] = "Id" };
 	char *text = NULL;
@@ -344,7 +344,7 @@ char *drop_in_text(
 		return NULL;
 	(void)fputs(HEADER " for SetOverride, removed by ClearOverride; see org.driveroverrides1(5).\n"
 			   "[device set-",
-		f);
+		    f);
 	put_label(f, bus);
 	(void)fputc('-', f);
 	put_label(f, value);

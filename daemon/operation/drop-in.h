@@ -50,7 +50,7 @@ const char *drop_in_dir(const struct settings *settings, bool runtime);
  * DIR/NN-set-BUS-KEY.conf, for a device's name, path or id. 0 or -ENAMETOOLONG.
  */
 int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char *bus, const char *value,
-	char *buf, size_t size);
+		 char *buf, size_t size);
 
 /*
  * The text of a file that set has written, which a person may have changed since, but not made another one
@@ -59,5 +59,5 @@ int drop_in_path(const char *dir, bool runtime, enum drop_in_key by, const char 
 int drop_in_read(const char *path, char **ret);
 
 /* The text of the rule; malloc()ed. NULL when out of memory. */
-char *drop_in_text(
-	const char *bus, enum drop_in_key by, const char *value, const char *driver, const struct options *o);
+char *drop_in_text(const char *bus, enum drop_in_key by, const char *value, const char *driver,
+		   const struct options *o);

@@ -42,7 +42,7 @@ static void answer_all(struct operation *o)
 		r = sd_bus_message_open_container(reply, 'a', "(sss)");
 	for (size_t i = 0; r >= 0 && i < o->all->n; i++)
 		r = sd_bus_message_append(reply, "(sss)", o->all->v[i].bus, o->all->v[i].name,
-			o->all->v[i].state[0] ? o->all->v[i].state : "pending");
+					  o->all->v[i].state[0] ? o->all->v[i].state : "pending");
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
 	if (r >= 0)
@@ -91,7 +91,7 @@ static int start_more(struct operation *o)
 	int r = 0;
 
 	while (r >= 0 && all->begun < all->n &&
-		!(o->options.dry_run && all->begun - all->done >= QUESTIONS_MAX))
+	       !(o->options.dry_run && all->begun - all->done >= QUESTIONS_MAX))
 		r = start_one(o, &all->v[all->begun++]);
 	return r;
 }
@@ -161,7 +161,7 @@ static bool is_its_turn(const struct operation *o)
 {
 	for (const struct operation *x = o->service->operations->first; x && o->options.dry_run; x = x->next)
 		if (x->kind == OPERATION_APPLY_ALL && x->options.dry_run && x->phase > PHASE_WAIT &&
-			x->uid == o->uid)
+		    x->uid == o->uid)
 			return false;
 	return true;
 }
@@ -179,7 +179,7 @@ void bulk_operations_run_waiting(struct service *s)
 int bulk_operation_start(struct operation *o)
 {
 	int r = sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - RESERVE_USEC,
-		10000, on_all_late, o);
+				  10000, on_all_late, o);
 
 	if (r < 0)
 		return r;

@@ -49,9 +49,9 @@ static bool driver_is_registered(const struct service *s, const char *driver)
 	dir = opendir(path);
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' &&
-			path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", s->settings->sysfs, e->d_name,
+		    path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", s->settings->sysfs, e->d_name,
 				driver) >= 0 &&
-			access(path, F_OK) == 0)
+		    access(path, F_OK) == 0)
 			return true;
 	return false;
 }

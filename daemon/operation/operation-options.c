@@ -9,12 +9,8 @@ static const struct known {
 	const char *name, *type;
 	enum call_option option;
 } known[] = {
-	{ "runtime", "b", OPTION_RUNTIME },
-	{ "rebind", "s", OPTION_REBIND },
-	{ "group", "s", OPTION_GROUP },
-	{ "by", "s", OPTION_BY },
-	{ "module", "s", OPTION_MODULE },
-	{ "force", "b", OPTION_FORCE },
+	{ "runtime", "b", OPTION_RUNTIME }, { "rebind", "s", OPTION_REBIND }, { "group", "s", OPTION_GROUP },
+	{ "by", "s", OPTION_BY },	    { "module", "s", OPTION_MODULE }, { "force", "b", OPTION_FORCE },
 	{ "dry-run", "b", OPTION_DRY_RUN },
 };
 
@@ -42,8 +38,8 @@ static int invalid(sd_bus_error *error, const char *name, const char *takes)
 	return sd_bus_error_setf(error, ERROR_INVALID, "option %s takes %s", name, takes);
 }
 
-static int take_name(
-	sd_bus_error *error, const char *option, const char *value, char to[static DRIVER_NAME_MAX + 1])
+static int take_name(sd_bus_error *error, const char *option, const char *value,
+		     char to[static DRIVER_NAME_MAX + 1])
 {
 	if (!is_value(value) || strlen(value) > DRIVER_NAME_MAX)
 		return invalid(error, option, "a name of printable characters, 127 at most");
@@ -124,7 +120,7 @@ int options_read(sd_bus_message *m, unsigned allowed, struct options *ret, sd_bu
 				k = &known[i];
 		if (!k)
 			return sd_bus_error_setf(error, ERROR_INVALID, "this method has no option %.*s",
-				(int)utf8_prefix(name, 64), name);
+						 (int)utf8_prefix(name, 64), name);
 		r = take(m, &o, k, error);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(m);

@@ -100,9 +100,9 @@ static void restored(void *userdata, int result, const char *out, size_t size, c
 		size_t n = strlen(o->result.reason);
 
 		log_service(LOG_ERR, "%s: cannot be put back: %s", o->plan.files[0].path,
-			strerror(result > 0 ? result : -result));
+			    strerror(result > 0 ? result : -result));
 		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
-			"; and the policy file %s could not be put back", o->plan.files[0].path);
+			       "; and the policy file %s could not be put back", o->plan.files[0].path);
 	}
 	load_policy(o);
 	look(o);
@@ -163,14 +163,15 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 		o->result = (struct rebind_result){ .error = "Stuck" };
 		if (result != -ETIMEDOUT)
 			text_copy(o->result.error, sizeof(o->result.error), "Failed");
-		(void)snprintf(o->result.reason, sizeof(o->result.reason), "writing %s: %s",
-			o->plan.files[0].path,
+		(void)snprintf(
+			o->result.reason, sizeof(o->result.reason), "writing %s: %s", o->plan.files[0].path,
 			result == -ETIMEDOUT ? "the file system does not come back" : strerror(-result));
 		restore(o);
 		return;
 	}
 	if (result == ETIMEDOUT) {
-		operation_fail(o, ERROR_STUCK,
+		operation_fail(
+			o, ERROR_STUCK,
 			"an earlier change has not come back from the file system; nothing was changed");
 		return;
 	}
@@ -247,7 +248,7 @@ int operation_alloc_staging_path(struct operation *o)
 	struct service *s = o->service;
 
 	if (asprintf(&o->staging, "%s/staging/%d-%ju", s->settings->state_dir, (int)getpid(),
-		    (uintmax_t)++s->operations->serial) >= 0)
+		     (uintmax_t)++s->operations->serial) >= 0)
 		return 0;
 	o->staging = NULL;
 	return -ENOMEM;
@@ -260,13 +261,13 @@ int set_operation_plan(struct operation *o, bool to_do, task_done_t done)
 	if (to_do && operation_alloc_staging_path(o) < 0)
 		return -ENOMEM;
 	o->planning = (struct drop_in_plan_work){ .service = s,
-		.bus = o->bus,
-		.name = o->name,
-		.driver = o->driver,
-		.options = &o->options,
-		.staging = o->staging };
+						  .bus = o->bus,
+						  .name = o->name,
+						  .driver = o->driver,
+						  .options = &o->options,
+						  .staging = o->staging };
 	return task_fork(s->event, drop_in_plan_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done,
-		o, &o->task);
+			 o, &o->task);
 }
 
 /*
@@ -292,12 +293,12 @@ static bool is_its_turn(const struct operation *o)
 		}
 		/* A dry run writes nothing, anybody may ask for one, and no change waits for it. */
 		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT ||
-			x->options.dry_run != o->options.dry_run)
+		    x->options.dry_run != o->options.dry_run)
 			continue;
 		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++busy >= BUSY_MAX)
 			return false;
 		if (!o->options.dry_run && (before || x->phase > PHASE_WAIT) && streq(x->name, o->name) &&
-			streq(x->bus, o->bus))
+		    streq(x->bus, o->bus))
 			return false;
 	}
 	return true;

@@ -69,7 +69,7 @@ void operation_finish(struct operation *o)
 	s->last_used = operation_now(s);
 	/* What the device needed meanwhile was left to this call, and it has not got that far. */
 	if (operation_changes_policy(o) && !o->options.dry_run && o->phase >= PHASE_PLAN &&
-		o->phase < PHASE_REBIND)
+	    o->phase < PHASE_REBIND)
 		refresh_request(s, o->bus, o->name, REFRESH_AND_RECONCILE);
 	free_operation(o);
 	set_operations_run_waiting(s);
@@ -122,15 +122,15 @@ void operation_task_failed(struct operation *o, int result, const char *doing)
 struct rebind_request operation_order(const struct operation *o, const char *bus, const char *name)
 {
 	return (struct rebind_request){ .bus = bus,
-		.name = name,
-		.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
-			  : o->options.force		    ? REBIND_FORCE
-							    : REBIND_UNSET,
-		.overwrite = o->options.force,
-		.question = o->options.dry_run,
-		/* Anybody may ask, and nobody else's mount shall fail for that. */
-		.look_only = o->options.dry_run && o->uid != 0,
-		.usec = operation_left(o, RESERVE_USEC) };
+					.name = name,
+					.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
+						  : o->options.force		    ? REBIND_FORCE
+										    : REBIND_UNSET,
+					.overwrite = o->options.force,
+					.question = o->options.dry_run,
+					/* Anybody may ask, and nobody else's mount shall fail for that. */
+					.look_only = o->options.dry_run && o->uid != 0,
+					.usec = operation_left(o, RESERVE_USEC) };
 }
 
 /* The beginning: arguments, and who asks. */
@@ -179,8 +179,8 @@ static void ask(struct operation *o)
 	polkit_authorization_ask(o->polkit_authorization);
 }
 
-static void seen_to_work(
-	void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void seen_to_work(void *userdata, int result, const char *out, size_t size,
+			 const struct task_note *note)
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -210,7 +210,7 @@ static size_t count(const struct operation *o, bool dry_run, size_t *ret_same)
 	*ret_same = 0;
 	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
 		if (x->phase == PHASE_GET_SENDER || x->options.dry_run != dry_run ||
-			(!dry_run && x->phase != PHASE_AUTHORIZE))
+		    (!dry_run && x->phase != PHASE_AUTHORIZE))
 			continue;
 		n++;
 		*ret_same += x->uid == o->uid;
@@ -262,12 +262,13 @@ static void known(void *userdata, uid_t uid, bool is_root)
 static int authorize(struct operation *o)
 {
 	const struct polkit_details details = { .bus = o->bus,
-		.name = o->name,
-		.driver = o->driver,
-		.force = o->options.force || o->options.rebind == REBIND_FORCE };
+						.name = o->name,
+						.driver = o->driver,
+						.force = o->options.force ||
+							 o->options.rebind == REBIND_FORCE };
 
-	return polkit_authorization_start(
-		o->service, o->call, &details, authorized, known, o, &o->polkit_authorization);
+	return polkit_authorization_start(o->service, o->call, &details, authorized, known, o,
+					  &o->polkit_authorization);
 }
 
 static int read_arguments(struct operation *o, sd_bus_error *error)
@@ -291,8 +292,8 @@ static int read_arguments(struct operation *o, sd_bus_error *error)
 			return r;
 		if (!is_value(driver) || !driver_name_is_valid(driver))
 			return sd_bus_error_setf(error, ERROR_INVALID,
-				"%.*s is no driver's name, and not none, default or vfio",
-				(int)utf8_prefix(driver, 130), driver);
+						 "%.*s is no driver's name, and not none, default or vfio",
+						 (int)utf8_prefix(driver, 130), driver);
 		o->driver = strdup(driver);
 		if (!o->driver)
 			return -ENOMEM;
@@ -324,7 +325,7 @@ static bool are_too_many(const struct operations *all, sd_bus_message *call)
 }
 
 int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
-	const char *name, sd_bus_error *error)
+		    const char *name, sd_bus_error *error)
 {
 	struct operations *all = s->operations;
 	struct operation *o, **at = &all->first;
@@ -366,7 +367,7 @@ bool operations_about(const struct service *s, const char *bus, const char *name
 {
 	for (const struct operation *o = s->operations->first; o; o = o->next)
 		if (o->phase >= PHASE_PLAN && !o->options.dry_run && o->name && streq(o->name, name) &&
-			streq(o->bus, bus))
+		    streq(o->bus, bus))
 			return true;
 	return false;
 }

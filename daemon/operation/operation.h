@@ -27,4 +27,4 @@ bool operations_about(const struct service *s, const char *bus, const char *name
  * the error set. bus and name are NULL for those that are about all devices.
  */
 int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
-	const char *name, sd_bus_error *error);
+		    const char *name, sd_bus_error *error);

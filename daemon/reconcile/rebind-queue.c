@@ -122,7 +122,7 @@ static void take_reason(const char *line, size_t n, struct rebind_result *said)
 		return;
 	text = utf8_from_bytes(raw, strlen(raw));
 	(void)snprintf(said->reason, sizeof(said->reason), "%.*s",
-		text ? (int)utf8_prefix(text, sizeof(said->reason) - 1) : 0, text ? text : "");
+		       text ? (int)utf8_prefix(text, sizeof(said->reason) - 1) : 0, text ? text : "");
 	free(text);
 }
 
@@ -148,10 +148,10 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	}
 	if (result != 0 && !said.error[0]) {
 		end_with(r, "Failed", "the enforcer failed: %s",
-			said.reason[0]	       ? said.reason
-			: result == -ECANCELED ? "it was killed"
-			: result < 0	       ? strerror(-result)
-					       : "see the journal");
+			 said.reason[0]		? said.reason
+			 : result == -ECANCELED ? "it was killed"
+			 : result < 0		? strerror(-result)
+						: "see the journal");
 		return;
 	}
 	end(r, &said);
@@ -221,7 +221,7 @@ static bool is_its_turn(const struct rebind_job *r)
 			before = false;
 		else if (other->lane != LANE_QUESTION &&
 			 (other->began ||
-				 (before && (r->lane == LANE_PATIENT || other->lane == LANE_CALL))) &&
+			  (before && (r->lane == LANE_PATIENT || other->lane == LANE_CALL))) &&
 			 streq(other->name, r->name) && streq(other->bus, r->bus))
 			return false;
 	return true;
@@ -266,8 +266,8 @@ static int on_start(sd_event_source *source, void *userdata)
 }
 
 int rebind_job_start(struct service *s, const struct rebind_request *order,
-	void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
-	struct rebind_job **ret)
+		     void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
+		     struct rebind_job **ret)
 {
 	struct rebind_job *r = calloc(1, sizeof(*r));
 	int k = -ENOMEM;
@@ -275,24 +275,24 @@ int rebind_job_start(struct service *s, const struct rebind_request *order,
 	if (!r)
 		return -ENOMEM;
 	*r = (struct rebind_job){ .service = s,
-		.bus = strdup(order->bus),
-		.name = strdup(order->name),
-		.staging = order->staging ? strdup(order->staging) : NULL,
-		.rebind = order->rebind,
-		.overwrite = order->overwrite,
-		.dry_run = order->dry_run,
-		.look_only = order->look_only,
-		.lane = order->patient	  ? LANE_PATIENT
-			: order->question ? LANE_QUESTION
-					  : LANE_CALL,
-		.usec = order->usec,
-		.deadline = now(s) + order->usec,
-		.done = done,
-		.userdata = userdata };
+				  .bus = strdup(order->bus),
+				  .name = strdup(order->name),
+				  .staging = order->staging ? strdup(order->staging) : NULL,
+				  .rebind = order->rebind,
+				  .overwrite = order->overwrite,
+				  .dry_run = order->dry_run,
+				  .look_only = order->look_only,
+				  .lane = order->patient    ? LANE_PATIENT
+					  : order->question ? LANE_QUESTION
+							    : LANE_CALL,
+				  .usec = order->usec,
+				  .deadline = now(s) + order->usec,
+				  .done = done,
+				  .userdata = userdata };
 	if (r->bus && r->name && (r->staging || !order->staging))
 		k = r->lane == LANE_PATIENT ? 0
 					    : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
-						      r->deadline, 10000, on_timer, r);
+								r->deadline, 10000, on_timer, r);
 	if (k >= 0)
 		k = sd_event_source_set_enabled(s->rebind_queue->start, SD_EVENT_ONESHOT);
 	if (k < 0) {
@@ -322,7 +322,8 @@ struct rebind_job *rebind_job_forget(struct rebind_job *r)
 int rebind_result_error(const struct rebind_result *result, sd_bus_error *error)
 {
 	static const char *const names[] = { ERROR_NO_SUCH_DEVICE, ERROR_NOT_SUPPORTED, ERROR_NO_SUCH_DRIVER,
-		ERROR_IN_USE, ERROR_STUCK, ERROR_INVALID, ERROR_POLICY_INVALID, ERROR_FOREIGN };
+					     ERROR_IN_USE,	   ERROR_STUCK,		ERROR_INVALID,
+					     ERROR_POLICY_INVALID, ERROR_FOREIGN };
 
 	if (!result->error[0])
 		return 0;

@@ -40,8 +40,8 @@ bool rebind_queue_is_busy(const struct service *s);
 bool rebind_queue_is_about(const struct service *s, const char *bus, const char *name);
 
 int rebind_job_start(struct service *s, const struct rebind_request *order,
-	void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
-	struct rebind_job **ret);
+		     void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
+		     struct rebind_job **ret);
 
 /* done is not called any more; what has begun goes on, and a question that has not is dropped. NULL is fine.
  */

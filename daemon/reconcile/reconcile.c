@@ -41,13 +41,13 @@ static void moved(void *userdata, const struct rebind_result *result)
 	if (result->error[0]) {
 		s->reconciler->failed++;
 		log_service(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
-			result->state[0] ? ": " : "", result->reason);
+			    result->state[0] ? ": " : "", result->reason);
 		if (streq(result->state, "stuck"))
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
 		log_service(m->advice == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus,
-			m->name, result->state, result->reason[0] ? ": " : "", result->reason);
+			    m->name, result->state, result->reason[0] ? ": " : "", result->reason);
 	}
 	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }
@@ -66,12 +66,12 @@ static int move(struct service *s, const struct device_entry *e, enum pending_ac
 	m->name = strdup(e->field[FIELD_NAME]);
 	if (m->bus && m->name) {
 		order = (struct rebind_request){ .bus = m->bus,
-			.name = m->name,
-			/* It only has to be noted that all is as it should be. */
-			.rebind = advice == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
-			.destroy = free_move,
-			.patient = true,
-			.usec = REBIND_USEC };
+						 .name = m->name,
+						 /* It only has to be noted that all is as it should be. */
+						 .rebind = advice == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
+						 .destroy = free_move,
+						 .patient = true,
+						 .usec = REBIND_USEC };
 		r = rebind_job_start(s, &order, moved, m, NULL);
 	}
 	if (r < 0)
@@ -111,7 +111,7 @@ void reconcile_consider(struct service *s, struct device_entry *e, enum refresh_
 	}
 	if (r < 0)
 		log_service(LOG_ERR, "%s %s: cannot be moved: %s", e->field[FIELD_BUS], e->field[FIELD_NAME],
-			strerror(-r));
+			    strerror(-r));
 	else if (advice != ACTION_RECORD)
 		e->tried_rule = rule;
 }

@@ -87,7 +87,7 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 		log_service(LOG_NOTICE, "%s %s has come back; looking at it again", v->bus, v->name);
 	else
 		log_service(LOG_ERR, "%s %s: cannot wait until it comes back: %s", v->bus, v->name,
-			strerror(result < 0 ? -result : result));
+			    strerror(result < 0 ? -result : result));
 	refresh_request_unread(v->service);
 	refresh_request(v->service, v->bus, v->name, result == 0 ? REFRESH_AND_RETRY : REFRESH_ONLY);
 	free_recovery(v);

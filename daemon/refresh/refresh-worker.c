@@ -7,8 +7,8 @@
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
 
-int refresh_worker_begin(
-	struct refresh_worker *s, const struct service *service, FILE *out, struct task_note *note)
+int refresh_worker_begin(struct refresh_worker *s, const struct service *service, FILE *out,
+			 struct task_note *note)
 {
 	*s = (struct refresh_worker){ .service = service, .out = out, .note = note };
 	sysfs_init(&s->sysfs, service->settings);
@@ -63,14 +63,14 @@ static void put_gone(struct refresh_worker *s, const char *bus, const char *name
  * of a group follow one another, and all processes are looked at for the first only.
  */
 static void look_for_owner(struct refresh_worker *s, const struct sysfs_device *d,
-	const struct decision *decision, const char *driver, char *buf, size_t size)
+			   const struct decision *decision, const char *driver, char *buf, size_t size)
 {
 	char group[sizeof(s->owned_group)];
 
 	buf[0] = '\0';
 	if (d->unreadable || driver[0] || decision->kind == DECISION_NONE ||
-		(decision->kind == DECISION_DRIVER && driver_leaves_dma(decision->driver)) ||
-		sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+	    (decision->kind == DECISION_DRIVER && driver_leaves_dma(decision->driver)) ||
+	    sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
 		return;
 	if (!streq(group, s->owned_group)) {
 		text_copy(s->owned_group, sizeof(s->owned_group), group);
@@ -106,13 +106,13 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
 		iommu = sysfs_device_iommu(d);
 	device_state_evaluate(&(struct device_observation){ .decision = decision,
-				      .record = recorded ? &record : NULL,
-				      .driver = driver,
-				      .override = override,
-				      .unreadable = d->unreadable,
-				      .kept_off = kept_off,
-				      .iommu = iommu },
-		&verdict);
+							    .record = recorded ? &record : NULL,
+							    .driver = driver,
+							    .override = override,
+							    .unreadable = d->unreadable,
+							    .kept_off = kept_off,
+							    .iommu = iommu },
+			      &verdict);
 
 	put(s, d->bus);
 	put(s, d->name);
@@ -133,8 +133,8 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 	put_number(s, d->inode);
 }
 
-int refresh_worker_find_device(
-	struct refresh_worker *s, const char *bus, const char *name, struct sysfs_device **ret)
+int refresh_worker_find_device(struct refresh_worker *s, const char *bus, const char *name,
+			       struct sysfs_device **ret)
 {
 	struct sysfs_device *d;
 	int r = sysfs_device_find(&s->sysfs, bus, name, &d);

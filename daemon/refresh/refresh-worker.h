@@ -21,11 +21,11 @@ struct refresh_worker {
 	char owned_group[64], owned[512]; /* whose owner was looked for last, and what was found */
 };
 
-int refresh_worker_begin(
-	struct refresh_worker *s, const struct service *service, FILE *out, struct task_note *note);
+int refresh_worker_begin(struct refresh_worker *s, const struct service *service, FILE *out,
+			 struct task_note *note);
 int refresh_worker_read_device(struct refresh_worker *s, const char *bus, const char *name);
 int refresh_worker_read_all(struct refresh_worker *s);
 
 /* The device, with what may hang of it noted as such; -ENODEV when it is gone or has no override file. */
-int refresh_worker_find_device(
-	struct refresh_worker *s, const char *bus, const char *name, struct sysfs_device **ret);
+int refresh_worker_find_device(struct refresh_worker *s, const char *bus, const char *name,
+			       struct sysfs_device **ret);

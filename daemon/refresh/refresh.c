@@ -161,7 +161,7 @@ static void take(struct refresh *v, const char *text, size_t size, const char *c
 			return;
 		/* What was tried was for another device, or another decision: that one may come again. */
 		if (changed & (UINT32_C(1) << FIELD_INODE | UINT32_C(1) << FIELD_RULE_ID |
-				      UINT32_C(1) << FIELD_DECISION))
+			       UINT32_C(1) << FIELD_DECISION))
 			e->tried_rule = 0;
 		if (changed & (UINT32_C(1) << FIELD_INODE))
 			watch_override_remove(s, e);
@@ -226,8 +226,8 @@ static bool go_on_without(struct refresh *v, const struct task_note *note)
 
 	if (!note->name[0])
 		return false;
-	log_service(
-		LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus, note->name);
+	log_service(LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus,
+		    note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
@@ -237,7 +237,8 @@ static bool go_on_without(struct refresh *v, const struct task_note *note)
 	v->without = *note;
 	e->hangs = true;
 	if (++v->tries > TRIES) {
-		log_service(LOG_ERR,
+		log_service(
+			LOG_ERR,
 			"too many devices do not come back; the others are looked at when one of them does");
 		v->blind = true;
 	}
@@ -264,7 +265,7 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 			refresh_request_all(s, REFRESH_ONLY);
 	} else
 		log_service(LOG_ERR, "looking at devices failed: %s",
-			result > 0 ? strerror(result) : strerror(-result));
+			    result > 0 ? strerror(result) : strerror(-result));
 	free_survey(v);
 	signal_groups_changed(s);
 	service_tell_status(s);
@@ -274,13 +275,13 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 
 static int start(struct refresh *v)
 {
-	return task_fork(
-		v->service->event, work, v, v->tries > 0 ? NEXT_USEC : SURVEY_USEC, finished, v, &v->task);
+	return task_fork(v->service->event, work, v, v->tries > 0 ? NEXT_USEC : SURVEY_USEC, finished, v,
+			 &v->task);
 }
 
 /* Takes the items. */
 static int begin(struct service *s, bool all, enum refresh_purpose trigger, struct item *items,
-	void (*done)(void *userdata), void *userdata, struct refresh **ret)
+		 void (*done)(void *userdata), void *userdata, struct refresh **ret)
 {
 	struct refresh *v = calloc(1, sizeof(*v));
 	int r;
@@ -387,7 +388,7 @@ void refresh_request_all(struct service *s, enum refresh_purpose trigger)
 }
 
 int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
-	void *userdata, struct refresh **ret)
+		       void *userdata, struct refresh **ret)
 {
 	struct item *i = new_item(bus, name, REFRESH_ONLY);
 	struct device_entry *e = devices_find(&s->devices, bus, name);
@@ -398,7 +399,7 @@ int refresh_device_now(struct service *s, const char *bus, const char *name, voi
 }
 
 int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata),
-	void *userdata, struct refresh **ret)
+		    void *userdata, struct refresh **ret)
 {
 	return begin(s, true, trigger, NULL, done, userdata, ret);
 }

@@ -23,10 +23,10 @@ void refresh_request_unread(struct service *s);
 
 /* At once, one device, and then done(userdata). */
 int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
-	void *userdata, struct refresh **ret);
+		       void *userdata, struct refresh **ret);
 /* The same for all devices, with whatever follows from the trigger. */
 int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata),
-	void *userdata, struct refresh **ret);
+		    void *userdata, struct refresh **ret);
 
 /* Somebody waits for one. */
 bool refreshes_awaited(const struct service *s);

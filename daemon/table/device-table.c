@@ -100,7 +100,7 @@ void devices_done(struct devices *devices)
 }
 
 int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
-	uint32_t *ret_changed)
+		  uint32_t *ret_changed)
 {
 	char *copy = malloc(size);
 

@@ -57,7 +57,7 @@ void devices_done(struct devices *devices);
  * that is another now. 0 or -ENOMEM.
  */
 int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
-	uint32_t *ret_changed);
+		  uint32_t *ret_changed);
 
 /* First: NULL. In no order; adding and removing while at it is not allowed. */
 struct device_entry *devices_next(const struct devices *devices, const struct device_entry *entry);

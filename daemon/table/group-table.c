@@ -170,7 +170,7 @@ static void remember_known(struct service *s)
 }
 
 void groups_touched(struct service *s,
-	void (*fn)(struct service *s, const char *id, bool existed, bool exists, bool members))
+		    void (*fn)(struct service *s, const char *id, bool existed, bool exists, bool members))
 {
 	struct touched *t = TAKE_PTR(s->groups->touched);
 	bool members = false;

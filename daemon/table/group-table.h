@@ -36,4 +36,4 @@ bool group_is_viable(const struct group *g);
 
 /* Calls fn for each group touched since the last time; existed, exists: before and now. */
 void groups_touched(struct service *s,
-	void (*fn)(struct service *s, const char *id, bool existed, bool exists, bool members));
+		    void (*fn)(struct service *s, const char *id, bool existed, bool exists, bool members));

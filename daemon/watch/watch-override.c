@@ -96,14 +96,15 @@ bool watch_override_add(struct service *s, struct device_entry *e)
 		return false;
 	}
 	if (e->watch || path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override",
-				s->settings->sysfs, e->field[FIELD_BUS], e->field[FIELD_NAME]) < 0)
+				    s->settings->sysfs, e->field[FIELD_BUS], e->field[FIELD_NAME]) < 0)
 		return false;
 	/* Looks the file up and does not open it, so this does not wait for the device. */
 	wd = inotify_add_watch(u->fd, path, IN_MODIFY);
 	if (wd < 0) {
 		if (errno != ENOENT && !u->complained) {
 			u->complained = true;
-			log_service(LOG_WARNING,
+			log_service(
+				LOG_WARNING,
 				"%s: cannot be watched, so that others write it will not be noticed: %s%s",
 				path, strerror(errno),
 				errno == ENOSPC ? "; sysctl fs.inotify.max_user_watches is the limit" : "");

@@ -42,7 +42,7 @@ static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdat
 	(void)usec;
 	if (r < 0)
 		log_service(LOG_ERR, "cannot read the policy again; the one before stays in force: %s",
-			strerror(-r));
+			    strerror(-r));
 	return 0;
 }
 
@@ -52,7 +52,7 @@ static int watch_policy(struct service *s)
 
 	return r < 0 ? r
 		     : sd_event_add_io(s->event, &s->watches->policy,
-			       policy_watch_fd(s->watches->policy_watch), EPOLLIN, on_policy, s);
+				       policy_watch_fd(s->watches->policy_watch), EPOLLIN, on_policy, s);
 }
 
 static int hex(char c)
@@ -128,7 +128,7 @@ static int watch_records(struct service *s)
 	if (fd < 0)
 		return negative_errno();
 	if (path_printf(devices, sizeof(devices), "%s/devices", dir) < 0 ||
-		(mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(devices, 0755) < 0 && errno != EEXIST)) {
+	    (mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(devices, 0755) < 0 && errno != EEXIST)) {
 		r = negative_errno();
 		(void)close(fd);
 		log_service(LOG_ERR, "%s: %s", dir, strerror(-r));
@@ -151,8 +151,8 @@ int watch_policy_new(struct service *s)
 	s->watches = calloc(1, sizeof(*s->watches));
 	if (!s->watches)
 		return -ENOMEM;
-	r = sd_event_add_time_relative(
-		s->event, &s->watches->policy_timer, CLOCK_MONOTONIC, 0, 1000, on_policy_timer, s);
+	r = sd_event_add_time_relative(s->event, &s->watches->policy_timer, CLOCK_MONOTONIC, 0, 1000,
+				       on_policy_timer, s);
 	if (r < 0)
 		return r;
 	(void)sd_event_source_set_enabled(s->watches->policy_timer, SD_EVENT_OFF);

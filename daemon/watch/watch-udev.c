@@ -31,7 +31,7 @@ static bool is_ours(const struct service *s, const char *bus, const char *name)
 		return true;
 	/* Looking whether the file is there never waits; reading it may. */
 	return path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", s->settings->sysfs,
-		       bus, name) >= 0 &&
+			   bus, name) >= 0 &&
 	       access(path, F_OK) == 0;
 }
 
@@ -61,7 +61,7 @@ static void check_lost(struct watch_udev *u)
 	int fd = sd_event_source_get_io_fd(sd_device_monitor_get_event_source(u->monitor));
 
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0 ||
-		info[SK_MEMINFO_DROPS] == u->lost)
+	    info[SK_MEMINFO_DROPS] == u->lost)
 		return;
 	u->lost = info[SK_MEMINFO_DROPS];
 	log_service(LOG_WARNING, "events came faster than they were read; looking at all devices");
@@ -71,14 +71,9 @@ static void check_lost(struct watch_udev *u)
 static int on_device(sd_device_monitor *m, sd_device *d, void *userdata)
 {
 	static const char *const actions[] = {
-		[SD_DEVICE_ADD] = "add",
-		[SD_DEVICE_REMOVE] = "remove",
-		[SD_DEVICE_CHANGE] = "change",
-		[SD_DEVICE_MOVE] = "move",
-		[SD_DEVICE_ONLINE] = "online",
-		[SD_DEVICE_OFFLINE] = "offline",
-		[SD_DEVICE_BIND] = "bind",
-		[SD_DEVICE_UNBIND] = "unbind",
+		[SD_DEVICE_ADD] = "add",   [SD_DEVICE_REMOVE] = "remove", [SD_DEVICE_CHANGE] = "change",
+		[SD_DEVICE_MOVE] = "move", [SD_DEVICE_ONLINE] = "online", [SD_DEVICE_OFFLINE] = "offline",
+		[SD_DEVICE_BIND] = "bind", [SD_DEVICE_UNBIND] = "unbind",
 	};
 	struct watch_udev *u = userdata;
 	sd_device_action_t action;
@@ -87,7 +82,7 @@ static int on_device(sd_device_monitor *m, sd_device *d, void *userdata)
 	(void)m;
 	check_lost(u);
 	if (sd_device_get_action(d, &action) < 0 || sd_device_get_subsystem(d, &bus) < 0 ||
-		sd_device_get_sysname(d, &name) < 0 || (size_t)action >= ELEMENTSOF(actions))
+	    sd_device_get_sysname(d, &name) < 0 || (size_t)action >= ELEMENTSOF(actions))
 		return 0;
 	take(u->service, actions[action], bus, name);
 	return 0;

@@ -32,7 +32,7 @@ static bool is_concerned(struct service *s, const struct device_entry *e)
 	const struct group *g;
 
 	if (e->field[FIELD_DRIVER][0] || !e->field[FIELD_GROUP][0] || streq(decision, "none") ||
-		driver_leaves_dma(decision) || e->hangs || streq(e->field[FIELD_STATE], "stuck"))
+	    driver_leaves_dma(decision) || e->hangs || streq(e->field[FIELD_STATE], "stuck"))
 		return false;
 	g = groups_find(s, e->field[FIELD_GROUP]);
 	return streq(e->field[FIELD_STATE], "held") || (g && group_has_vfio(g));
@@ -99,14 +99,14 @@ void watch_vfio_consider(struct service *s, const struct device_entry *e)
 		int r;
 
 		if (s->owners->folders[i] ||
-			path_join(path, sizeof(path), s->settings->sysfs, "/../dev/", names[i], NULL) < 0)
+		    path_join(path, sizeof(path), s->settings->sysfs, "/../dev/", names[i], NULL) < 0)
 			continue;
-		r = sd_event_add_inotify(
-			s->event, &s->owners->folders[i], path, IN_OPEN | IN_CLOSE | IN_ONLYDIR, on_node, s);
+		r = sd_event_add_inotify(s->event, &s->owners->folders[i], path,
+					 IN_OPEN | IN_CLOSE | IN_ONLYDIR, on_node, s);
 		if (r < 0 && r != -ENOENT)
 			log_service(LOG_WARNING,
-				"%s cannot be watched, so it is not noticed when a group is free: %s", path,
-				strerror(-r));
+				    "%s cannot be watched, so it is not noticed when a group is free: %s",
+				    path, strerror(-r));
 		if (r >= 0)
 			(void)sd_event_source_set_priority(s->owners->folders[i], PRIORITY_OTHERS);
 	}

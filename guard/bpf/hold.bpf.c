@@ -111,7 +111,7 @@ static __always_inline void issue_ticket(struct device *dev)
 	/* A device of which no message is sent (amba, while it cannot be identified) nobody could decide
 	 * about. */
 	if (make_key(dev, &key) <= 0 || !bpf_map_lookup_elem(&buses, &key.bus) ||
-		BPF_CORE_READ_BITFIELD(&dev->kobj, uevent_suppress))
+	    BPF_CORE_READ_BITFIELD(&dev->kobj, uevent_suppress))
 		return;
 	take_back(&key);
 	if (expired_in_a_row >= give_up_after)
@@ -147,8 +147,8 @@ static __always_inline bool change_mark(__u64 number, __u32 from, __u32 to)
 {
 	__u64 before = HOLD_WORD(number, from);
 
-	return __sync_val_compare_and_swap(
-		       &words[number % HOLD_TICKETS_MAX], before, HOLD_WORD(number, to)) == before;
+	return __sync_val_compare_and_swap(&words[number % HOLD_TICKETS_MAX], before,
+					   HOLD_WORD(number, to)) == before;
 }
 
 struct wait {

@@ -53,8 +53,8 @@ static void make_tree(void)
 		device_name(i, name);
 		make_dir("%s/sys/devices/pci0000:00/%s", top, name);
 		write_file("(null)\n", "%s/sys/devices/pci0000:00/%s/driver_override", top, name);
-		(void)snprintf(
-			modalias, sizeof(modalias), "pci:v00008086d%08Xsv00001AF4sd00001100bc02sc00i00\n", i);
+		(void)snprintf(modalias, sizeof(modalias),
+			       "pci:v00008086d%08Xsv00001AF4sd00001100bc02sc00i00\n", i);
 		write_file(modalias, "%s/sys/devices/pci0000:00/%s/modalias", top, name);
 		(void)snprintf(path, sizeof(path), "%s/sys/devices/pci0000:00/%s/subsystem", top, name);
 		make_link("../../../bus/pci", path);
@@ -157,14 +157,15 @@ static void bench_event(const char *enforcer, const char *nothing, unsigned runs
 	programs[1] = (struct program){ .name = "libudev, doing nothing", .argv = { nothing } };
 	for (unsigned i = 0; i < 3; i++) {
 		static const char *const names[] = { "event, no rules", "event, 100 rules",
-			"event, 1,000 rules" };
+						     "event, 1,000 rules" };
 
 		make_policy(rules[i]);
 		/* A state directory each: another policy would be news to the record, time and again. */
 		(void)snprintf(state[i], sizeof(state[i]), "--state-dir=%s/state%u", top, rules[i]);
 		(void)snprintf(conf[i], sizeof(conf[i]), "--conf-dir=%s/conf%u", top, rules[i]);
-		programs[2 + i] = (struct program){ .name = names[i],
-			.argv = { enforcer, sysfs, state[i], conf[i], "event", device } };
+		programs[2 + i] =
+			(struct program){ .name = names[i],
+					  .argv = { enforcer, sysfs, state[i], conf[i], "event", device } };
 	}
 	for (unsigned r = 0; r < runs; r++)
 		for (unsigned i = 0; i < 5; i++)
@@ -176,7 +177,7 @@ static void bench_event(const char *enforcer, const char *nothing, unsigned runs
 		double t = i == 1 ? base : fast_half(programs[i].usec, runs);
 
 		printf("%-26s %10.3f %10.2f %10.2f %10ld\n", programs[i].name, t / 1e3, t / base,
-			t / fast_half(programs[0].usec, runs), programs[i].peak_kib);
+		       t / fast_half(programs[0].usec, runs), programs[i].peak_kib);
 	}
 }
 

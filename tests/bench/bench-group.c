@@ -31,7 +31,7 @@ static struct policy *make_policy(bool index)
 	(void)fprintf(f, "[device last]\nName=0000:01:00.0\nDriver=vfio-pci\nGroup=none\n");
 	(void)fclose(f);
 	if (policy_load(&settings, &policy) < 0 || policy_parse(policy, "bench.conf", text, size) < 0 ||
-		(index && policy_build_index(policy) < 0))
+	    (index && policy_build_index(policy) < 0))
 		die("policy");
 	return policy; /* the text is borrowed, for as long as the program runs */
 }
@@ -75,7 +75,7 @@ int main(void)
 			for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
 				times[i][round] = decide(policy, sizes[i]);
 		printf("%s%u rules, %s\n%10s %14s %10s\n", index ? "\n" : "", RULES,
-			index ? "with their index" : "one by one", "members", "us per member", "ratio");
+		       index ? "with their index" : "one by one", "members", "us per member", "ratio");
 		for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
 			double each;
 

@@ -67,13 +67,26 @@ static const struct row rows[] = {
 	{ "Id=, Group=hold", KEY_ID, "hold", false, {} },
 	{ "Id=, not the latest event", KEY_ID, "leave", true, { { false, "modalias" } } },
 	{ "Path=", KEY_PATH, "leave", false, { { false, "../" } } },
-	{ "PhysFn=", BY_PHYSFN, "leave", false,
-		{ { false, "../" }, { false, "physfn" }, { false, "sriov_totalvfs" },
-			{ true, "sriov_totalvfs" }, { true, "sriov_offset" }, { true, "sriov_stride" },
-			{ true, "vendor" }, { true, "sriov_vf_device" } } },
-	{ "none, companion", BY_MEMBER, DRIVER, false,
-		{ { false, "iommu_group/devices/" }, { true, "subsystem" }, { true, "modalias" },
-			{ true, "driver_override" } } },
+	{ "PhysFn=",
+	  BY_PHYSFN,
+	  "leave",
+	  false,
+	  { { false, "../" },
+	    { false, "physfn" },
+	    { false, "sriov_totalvfs" },
+	    { true, "sriov_totalvfs" },
+	    { true, "sriov_offset" },
+	    { true, "sriov_stride" },
+	    { true, "vendor" },
+	    { true, "sriov_vf_device" } } },
+	{ "none, companion",
+	  BY_MEMBER,
+	  DRIVER,
+	  false,
+	  { { false, "iommu_group/devices/" },
+	    { true, "subsystem" },
+	    { true, "modalias" },
+	    { true, "driver_override" } } },
 };
 
 struct slot {
@@ -131,7 +144,7 @@ static void make_function(struct slot *s, unsigned bus, unsigned function)
 	write_file("0x10d3\n", "%s/sys%s/device", top, s->devpath);
 	write_file("0x020000\n", "%s/sys%s/class", top, s->devpath);
 	write_file("pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00\n", "%s/sys%s/modalias", top,
-		s->devpath);
+		   s->devpath);
 	write_file(UNSET, "%s/sys%s/driver_override", top, s->devpath);
 	(void)snprintf(path, sizeof(path), "%s/sys%s/driver_override", top, s->devpath);
 	s->override = open(path, O_RDWR | O_CLOEXEC);
@@ -176,8 +189,10 @@ static void make_pair(struct slot *s, unsigned bus)
 
 static void make_tree(void)
 {
-	static const char *const dirs[] = { "", "/bus", "/bus/pci", "/bus/pci/devices", "/kernel",
-		"/kernel/iommu_groups", "/devices", "/devices/pci0000:00" };
+	static const char *const dirs[] = { "",		"/bus",
+					    "/bus/pci", "/bus/pci/devices",
+					    "/kernel",	"/kernel/iommu_groups",
+					    "/devices", "/devices/pci0000:00" };
 	struct statfs fs;
 
 	bench_dir("/dev/shm", "bench-guard");
@@ -195,7 +210,7 @@ static void make_tree(void)
 static void add_other_rule(FILE *f, unsigned i)
 {
 	static const char *const actions[] = { "Driver=vfio-pci", "Driver=vfio\nGroup=leave", "Driver=none",
-		"Driver=nvme\nRebind=no" };
+					       "Driver=nvme\nRebind=no" };
 
 	(void)fprintf(f, "[device other-%u]\n", i);
 	if (i % 20 == 19)
@@ -408,8 +423,8 @@ static void start_guard(struct guard *g, const struct settings *settings)
 		die("preparing the guard");
 }
 
-static unsigned long bench(
-	const struct settings *settings, const struct row *row, unsigned rules, unsigned rounds)
+static unsigned long bench(const struct settings *settings, const struct row *row, unsigned rules,
+			   unsigned rounds)
 {
 	static struct times written, path, after, loop, looking;
 	unsigned long allocated = 0;
@@ -433,8 +448,8 @@ static unsigned long bench(
 	base = median(&loop);
 	more = median(&looking);
 	printf("%-26s %6u %8.2f %8.2f %6.2f %8.2f %6.2f %8.2f %6.2f %8.2f %8.2f\n", row->text, rules, base,
-		median(&written), median(&written) / base, median(&path), median(&path) / base, more,
-		median(&path) / more, median(&after), (double)allocated / (rounds * BLOCK));
+	       median(&written), median(&written) / base, median(&path), median(&path) / base, more,
+	       median(&path) / more, median(&after), (double)allocated / (rounds * BLOCK));
 	worker_free(w);
 	policy_snapshot_unref(g.policy_snapshot);
 	first_probe_watches_free(g.first_probe_watches);
@@ -468,7 +483,7 @@ int main(int argc, char **argv)
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 
 	printf("%-26s %6s %8s %8s %6s %8s %6s %8s %6s %8s %8s\n", "us a message, decided by", "rules", "loop",
-		"written", "ratio", "let go", "ratio", "+files", "ratio", "after", "mallocs");
+	       "written", "ratio", "let go", "ratio", "+files", "ratio", "after", "mallocs");
 	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
 		allocated += bench(&settings, &rows[i], 10, rounds);
 		allocated += bench(&settings, &rows[i], 1000, rounds);

@@ -51,7 +51,7 @@ static void make_tree(struct harness *h)
 	ck_assert_ptr_nonnull(f);
 	for (unsigned i = 0; i < RULES; i++)
 		(void)fprintf(f, "[device r%u]\nBus=pci\nName=0001:%02x:%02x.%x\nDriver=vfio-pci\n", i,
-			i >> 8, i >> 3 & 31, i & 7);
+			      i >> 8, i >> 3 & 31, i & 7);
 	(void)fclose(f);
 	(void)mock_policy(h->m, MOCK_ETC, "50-bench.conf", text);
 }
@@ -63,7 +63,7 @@ static double read_one_of_each(struct harness *h)
 
 	for (unsigned i = 0; i < DEVICES; i++)
 		(void)snprintf(paths[i], sizeof(paths[i]), "%s/bus/pci/devices/%s/vendor", h->m->sysfs,
-			name_of(h->m, i));
+			       name_of(h->m, i));
 	begin = now();
 	for (unsigned i = 0; i < DEVICES; i++) {
 		_cleanup_(closep) int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
@@ -94,7 +94,7 @@ static double all_objects(struct harness *h)
 {
 	double begin = now();
 	sd_bus_message *m = call_on(h, h->bus, "/org/driveroverrides1", "org.freedesktop.DBus.ObjectManager",
-		"GetManagedObjects", NULL);
+				    "GetManagedObjects", NULL);
 
 	ck_assert_ptr_nonnull(m);
 	(void)sd_bus_message_unref(m);
@@ -132,18 +132,18 @@ START_TEST(bench)
 	printf("%u devices, %u rules\n", DEVICES, RULES);
 	printf("reading one attribute of each    %8.2f ms\n", loop);
 	printf("start to name                    %8.2f ms  %.2f times that (at most %.0f)\n", start,
-		start / loop, START_MOST);
+	       start / loop, START_MOST);
 	printf("memory after the start           %8ld KiB (at most %ld); at its peak %ld KiB\n", kib,
-		MEMORY_MOST_KIB, peak);
+	       MEMORY_MOST_KIB, peak);
 	for (unsigned i = 0; i < RUNS; i++)
 		objects = least(objects, all_objects(h));
 	printf("GetManagedObjects                %8.2f ms\n", objects);
 	for (unsigned i = 0; i < RUNS; i++)
 		changed = least(changed, change(h, i));
 	printf("SetOverride or ClearOverride     %8.2f ms  (with an enforcer that does next to nothing)\n",
-		changed);
+	       changed);
 	printf("memory after that                %8ld KiB; at its peak %ld KiB\n", memory(h, "VmRSS:"),
-		memory(h, "VmHWM:"));
+	       memory(h, "VmHWM:"));
 	(void)fflush(stdout);
 	ck_assert_msg(start / loop <= START_MOST, "the start takes too long");
 	ck_assert_msg(kib <= MEMORY_MOST_KIB, "it needs too much memory");

@@ -26,7 +26,7 @@ static sd_bus_message *reply_to(struct harness *h, sd_bus *bus, sd_bus_message *
 }
 
 static sd_bus_message *call_va(struct harness *h, sd_bus *bus, const char *path, const char *interface,
-	const char *member, const char *types, va_list ap)
+			       const char *member, const char *types, va_list ap)
 {
 	sd_bus_message *m = method_new(bus, path, interface, member);
 
@@ -36,7 +36,7 @@ static sd_bus_message *call_va(struct harness *h, sd_bus *bus, const char *path,
 }
 
 sd_bus_message *call_on(struct harness *h, sd_bus *bus, const char *path, const char *interface,
-	const char *member, const char *types, ...)
+			const char *member, const char *types, ...)
 {
 	sd_bus_message *reply;
 	va_list ap;
@@ -89,7 +89,7 @@ const char *outcome(struct harness *h, sd_bus_message *reply)
 }
 
 static const char *act(struct harness *h, const char *member, const char *bus, const char *name,
-	const char *driver, va_list ap)
+		       const char *driver, va_list ap)
 {
 	sd_bus_message *m = method_new(h->bus, ROOT_PATH, MANAGER, member);
 	const char *key;
@@ -102,8 +102,8 @@ static const char *act(struct harness *h, const char *member, const char *bus, c
 		const char *type = va_arg(ap, const char *);
 
 		if (*type == 's')
-			ck_assert_int_ge(
-				sd_bus_message_append(m, "{sv}", key, "s", va_arg(ap, const char *)), 0);
+			ck_assert_int_ge(sd_bus_message_append(m, "{sv}", key, "s", va_arg(ap, const char *)),
+					 0);
 		else
 			ck_assert_int_ge(sd_bus_message_append(m, "{sv}", key, type, va_arg(ap, int)), 0);
 	}
@@ -163,7 +163,7 @@ const char *property(struct harness *h, const char *bus, const char *name, const
 	ck_assert_int_ge(sd_bus_path_encode_many(&path, "/org/driveroverrides1/device/%/%", bus, name), 0);
 	sd_bus_error_free(&h->error);
 	if (sd_bus_get_property(h->bus, "org.driveroverrides1", path, "org.driveroverrides1.Device", which,
-		    &h->error, &reply, streq(which, "Group") ? "o" : "s") < 0) {
+				&h->error, &reply, streq(which, "Group") ? "o" : "s") < 0) {
 		free(path);
 		return outcome(h, NULL);
 	}
@@ -183,7 +183,7 @@ const char *manager_property(struct harness *h, const char *which, const char *t
 
 	sd_bus_error_free(&h->error);
 	if (sd_bus_get_property(h->bus, "org.driveroverrides1", "/org/driveroverrides1",
-		    "org.driveroverrides1.Manager", which, &h->error, &reply, type) < 0)
+				"org.driveroverrides1.Manager", which, &h->error, &reply, type) < 0)
 		return outcome(h, NULL);
 	if (*type == 's') {
 		ck_assert_int_ge(sd_bus_message_read(reply, "s", &text), 0);
@@ -202,9 +202,9 @@ const char *manager_property(struct harness *h, const char *which, const char *t
 void wait_property(struct harness *h, const char *bus, const char *name, const char *which, const char *what)
 {
 	for (uint64_t end = clock_usec() + PATIENCE_USEC; !streq(property(h, bus, name, which), what);
-		(void)usleep(10000))
+	     (void)usleep(10000))
 		ck_assert_msg(clock_usec() < end, "%s of %s %s stays %s, not %s", which, bus, name,
-			property(h, bus, name, which), what);
+			      property(h, bus, name, which), what);
 }
 
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -225,9 +225,9 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 void listen_for(struct harness *h, struct signals *s, const char *interface, const char *member)
 {
 	*s = (struct signals){ .h = h, .last = "", .log = "" };
-	ck_assert_int_ge(sd_bus_match_signal(
-				 h->bus, NULL, "org.driveroverrides1", NULL, interface, member, on_signal, s),
-		0);
+	ck_assert_int_ge(sd_bus_match_signal(h->bus, NULL, "org.driveroverrides1", NULL, interface, member,
+					     on_signal, s),
+			 0);
 }
 
 void wait_signals(struct signals *s, unsigned n)

@@ -25,8 +25,8 @@ static void note_call(void)
 	(void)path_printf(path, sizeof(path), "%s/../calls", settings.sysfs);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
-		look_only ? " look-only" : "", overwrite ? " overwrite" : "", *rebind_option ? " " : "",
-		rebind_option);
+		       look_only ? " look-only" : "", overwrite ? " overwrite" : "",
+		       *rebind_option ? " " : "", rebind_option);
 	if (fd < 0 || write(fd, line, strlen(line)) < 0)
 		exit(3);
 }
@@ -90,8 +90,8 @@ static bool driver_is_there(const struct sysfs_device *d, const char *driver)
 	return access(path, F_OK) == 0;
 }
 
-static void keep_record(
-	struct sysfs_device *d, const struct decision *decision, const char *state, const char *reason)
+static void keep_record(struct sysfs_device *d, const struct decision *decision, const char *state,
+			const char *reason)
 {
 	struct record record = {}, old = {};
 
@@ -105,7 +105,7 @@ static void keep_record(
 	text_copy(record.state, sizeof(record.state), state);
 	text_copy(record.reason, sizeof(record.reason), reason);
 	text_copy(record.owned_override, sizeof(record.owned_override),
-		streq(state, "enforced") || streq(state, "held") ? decision->driver : old.owned_override);
+		  streq(state, "enforced") || streq(state, "held") ? decision->driver : old.owned_override);
 	if (streq(state, "enforced") || (streq(state, "held") && decision->kind == DECISION_NONE))
 		record.enforced = record_decision_id(&record);
 	if (record_write(settings.state_dir, d, &record) < 0)
@@ -127,12 +127,12 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 		own[0] = '\0';
 	(void)sysfs_device_override(d, override);
 	if (override[0] && !streq(override, decision->driver) &&
-		!(recorded && streq(override, record.owned_override)) && !overwrite)
+	    !(recorded && streq(override, record.owned_override)) && !overwrite)
 		return log_service("foreign", "Foreign", "driver_override is somebody else's", decision);
 	if (decision->kind == DECISION_DRIVER && !driver_is_there(d, decision->driver))
 		return log_service("pending", "NoSuchDriver", "no such driver", decision);
 	if (streq(rebind_option, "no") ||
-		(!*rebind_option && decision->rule && decision->rule->rebind == REBIND_NO)) {
+	    (!*rebind_option && decision->rule && decision->rule->rebind == REBIND_NO)) {
 		if (decision->kind != DECISION_NOTHING && driver[0] && !streq(driver, decision->driver)) {
 			if (!dry_run) {
 				write_override(d, decision->driver);
@@ -191,7 +191,7 @@ static int rebind(void)
 
 		s = fault(name, text, sizeof(text));
 		if (!s || (streq(name, "InUse") && (overwrite || streq(rebind_option, "force"))) ||
-			(streq(name, "Failed") && dry_run))
+		    (streq(name, "Failed") && dry_run))
 			continue;
 		if (!dry_run)
 			keep_record(d, &decision, errors[i].state, s);

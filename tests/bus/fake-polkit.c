@@ -64,13 +64,13 @@ static int check(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (streq(answer, "error"))
 		return sd_bus_error_set(error, "org.freedesktop.PolicyKit1.Error.Failed", "out of order");
 	return sd_bus_reply_method_return(m, "(bba{ss})", (int)streq(answer, "yes"),
-		(int)streq(answer, "challenge"), 1, "polkit.result", "told");
+					  (int)streq(answer, "challenge"), 1, "polkit.result", "told");
 }
 
 static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD(
-		"CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", check, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_VTABLE_END };
+					SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})",
+						      check, SD_BUS_VTABLE_UNPRIVILEGED),
+					SD_BUS_VTABLE_END };
 
 int main(int argc, char **argv)
 {
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 	r = sd_bus_open_system(&bus);
 	if (r >= 0)
 		r = sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/PolicyKit1/Authority",
-			"org.freedesktop.PolicyKit1.Authority", vtable, NULL);
+					     "org.freedesktop.PolicyKit1.Authority", vtable, NULL);
 	if (r >= 0)
 		r = sd_bus_request_name(bus, "org.freedesktop.PolicyKit1", 0);
 	while (r >= 0) {

@@ -52,8 +52,9 @@ static pid_t start(const char *const *argv, int out)
 static void start_bus(struct harness *h)
 {
 	const char *file = mock_printf(h->m, "%s/bus.conf", h->m->root);
-	const char *argv[] = { "dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--print-address",
-		mock_printf(h->m, "--config-file=%s", file), NULL };
+	const char *argv[] = { "dbus-daemon", "--nofork",	 "--nopidfile",
+			       "--nosyslog",  "--print-address", mock_printf(h->m, "--config-file=%s", file),
+			       NULL };
 	char address[512];
 	int fds[2];
 	ssize_t n;
@@ -135,7 +136,7 @@ bool has_name(struct harness *h)
 	int has = 0;
 
 	if (sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner",
-		    NULL, &reply, "s", "org.driveroverrides1") >= 0)
+			       NULL, &reply, "s", "org.driveroverrides1") >= 0)
 		(void)sd_bus_message_read(reply, "b", &has);
 	(void)sd_bus_message_unref(reply);
 	return has;
@@ -171,12 +172,12 @@ void service_start(struct harness *h)
 		int status;
 
 		ck_assert_msg(waitpid(h->service, &status, WNOHANG) == 0, "the service ended: %x",
-			(unsigned)status);
+			      (unsigned)status);
 		ck_assert_msg(clock_usec() < end, "the service does not come up");
 	}
 	/* What it does when it has got the name is done when it answers. */
 	(void)sd_bus_call_method(h->bus, "org.driveroverrides1", "/org/driveroverrides1",
-		"org.freedesktop.DBus.Peer", "Ping", NULL, NULL, NULL);
+				 "org.freedesktop.DBus.Peer", "Ping", NULL, NULL, NULL);
 }
 
 void service_stop(struct harness *h)
@@ -185,8 +186,8 @@ void service_stop(struct harness *h)
 
 	ck_assert_int_eq(kill(h->service, SIGTERM), 0);
 	status = reap(&h->service);
-	ck_assert_msg(
-		WIFEXITED(status) && WEXITSTATUS(status) == 0, "the service ended with %x", (unsigned)status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the service ended with %x",
+		      (unsigned)status);
 }
 
 void service_kill(struct harness *h)

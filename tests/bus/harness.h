@@ -54,7 +54,7 @@ sd_bus *connect_as(struct harness *h, uid_t uid);
  */
 sd_bus_message *call(struct harness *h, const char *member, const char *types, ...);
 sd_bus_message *call_on(struct harness *h, sd_bus *bus, const char *path, const char *interface,
-	const char *member, const char *types, ...);
+			const char *member, const char *types, ...);
 
 /* Sends the manager a call on a connection and does not wait for its reply. */
 void send_call(sd_bus *bus, const char *member, const char *types, ...);

@@ -73,8 +73,8 @@ START_TEST(options_stand_in_the_file)
 	const char *text;
 
 	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "runtime", "b", 1, "rebind", "s", "force",
-				 "group", "s", "leave", "module", "s", "vfio_pci", NULL),
-		"enforced");
+				  "group", "s", "leave", "module", "s", "vfio_pci", NULL),
+			 "enforced");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	text = policy_text(h, MOCK_RUN, RUN_FILE);
 	ck_assert_ptr_nonnull(text);
@@ -115,8 +115,8 @@ START_TEST(devices_are_named_by_path_and_id_as_well)
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "id", NULL), "!Invalid");
 	ck_assert_ptr_nonnull(strstr(h->error.message, "0000:00:05.0"));
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
-	ck_assert_str_eq(
-		set_with(h, "pci", CARD, "none", "by", "s", "id", "force", "b", 1, NULL), "enforced");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "id", "force", "b", 1, NULL),
+			 "enforced");
 	/* And the twin follows. */
 	wait_property(h, "pci", "0000:00:05.0", "State", "enforced");
 	ck_assert_str_eq(override(h, twin), "none\n");
@@ -148,8 +148,8 @@ START_TEST(a_persons_earlier_rule_is_named_and_nothing_is_written)
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
 	/* A later one does not stand in the way. */
 	ck_assert_int_eq(rename(mock_printf(h->m, "%s/01-mine.conf", h->m->conf[MOCK_ETC]),
-				 mock_printf(h->m, "%s/50-mine.conf", h->m->conf[MOCK_ETC])),
-		0);
+				mock_printf(h->m, "%s/50-mine.conf", h->m->conf[MOCK_ETC])),
+			 0);
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	ck_assert_str_eq(clear(h, "pci", CARD), "enforced"); /* by the person's rule again */
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
@@ -182,10 +182,10 @@ START_TEST(a_driver_for_the_group_has_to_exist_as_well)
 	mock_unbind(h->m, "/devices/platform/foo.0");
 	tell(h, "unbind", "platform", "foo.0");
 	wait_property(h, "platform", "foo.0", "Driver", "");
-	ck_assert_str_eq(
-		set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nodriver", NULL), "!NoSuchDriver");
-	ck_assert_str_eq(
-		set_with(h, "platform", "foo.0", "none", "group", "s", "nodriver", NULL), "!NoSuchDriver");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nodriver", NULL),
+			 "!NoSuchDriver");
+	ck_assert_str_eq(set_with(h, "platform", "foo.0", "none", "group", "s", "nodriver", NULL),
+			 "!NoSuchDriver");
 	ck_assert_str_eq(
 		set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nodriver", "dry-run", "b", 1, NULL),
 		"!NoSuchDriver");
@@ -344,8 +344,8 @@ END_TEST
 
 START_TEST(arguments_that_make_no_sense_change_nothing)
 {
-	static const char *const drivers[] = { "", " ", "a/b", "..", "vfio-pci\nName=x", "x ;y", "x #y", " x",
-		"x ", "(null)", "dr\xc3\xb6ver" };
+	static const char *const drivers[] = { "",     " ",  "a/b", "..",     "vfio-pci\nName=x", "x ;y",
+					       "x #y", " x", "x ",  "(null)", "dr\xc3\xb6ver" };
 	struct harness *h = begin();
 	char *long_name = calloc(1, 4097);
 
@@ -353,7 +353,7 @@ START_TEST(arguments_that_make_no_sense_change_nothing)
 	memset(long_name, 'x', 4096);
 	for (size_t i = 0; i < ELEMENTSOF(drivers); i++)
 		ck_assert_msg(streq(set(h, "pci", CARD, drivers[i]), "!Invalid"), "driver \"%s\": %s",
-			drivers[i], set(h, "pci", CARD, drivers[i]));
+			      drivers[i], set(h, "pci", CARD, drivers[i]));
 	ck_assert_str_eq(set(h, "pci", CARD, long_name), "!Invalid");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "colour", NULL), "!Invalid");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "colour", "s", "red", NULL), "!Invalid");
@@ -365,8 +365,8 @@ START_TEST(arguments_that_make_no_sense_change_nothing)
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", "-x", NULL), "!Invalid");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", long_name, NULL), "!Invalid");
 	ck_assert_str_eq(clear_with(h, "pci", CARD, "module", "s", "x", NULL), "!Invalid");
-	ck_assert_str_eq(
-		set_with(h, "pci", CARD, "none", "force", "b", 1, "force", "b", 1, NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "force", "b", 1, "force", "b", 1, NULL),
+			 "!Invalid");
 	ck_assert_str_eq(outcome(h, call(h, "SetOverride", "ss", "pci", CARD)), "!InvalidArgs");
 	ck_assert_str_eq(outcome(h, call(h, "SetOverride", "sss", "pci", CARD, "none")), "!InvalidArgs");
 	ck_assert_str_eq(outcome(h, call(h, "ApplyAll", NULL)), "!InvalidArgs");
@@ -385,12 +385,12 @@ START_TEST(device_objects_have_the_methods_as_well)
 	const char *interface = "org.driveroverrides1.Device";
 
 	ck_assert_str_eq(outcome(h, call_on(h, h->bus, path, interface, "SetOverride", "sa{sv}", "none", 0)),
-		"enforced");
+			 "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
 	mock_bind(h->m, "/devices/pci0000:00/" CARD, "e1000e");
 	ck_assert_str_eq(outcome(h, call_on(h, h->bus, path, interface, "Apply", "a{sv}", 0)), "enforced");
-	ck_assert_str_eq(
-		outcome(h, call_on(h, h->bus, path, interface, "ClearOverride", "a{sv}", 0)), "unmanaged");
+	ck_assert_str_eq(outcome(h, call_on(h, h->bus, path, interface, "ClearOverride", "a{sv}", 0)),
+			 "unmanaged");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
 	harness_free(h);
 }
@@ -398,8 +398,9 @@ END_TEST
 
 START_TEST(odd_names_make_files_that_mean_the_device_alone)
 {
-	static const char *const names[] = { "a b", "a*", "a?", "a[1]", "ä", "a;b", "#a", "a=b", "a:b",
-		"-a" };
+	static const char *const names[] = {
+		"a b", "a*", "a?", "a[1]", "ä", "a;b", "#a", "a=b", "a:b", "-a"
+	};
 	struct harness *h = harness_new();
 
 	for (size_t i = 0; i < ELEMENTSOF(names); i++)
@@ -408,7 +409,7 @@ START_TEST(odd_names_make_files_that_mean_the_device_alone)
 	service_start(h);
 	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
 		ck_assert_msg(streq(set(h, "platform", names[i], "none"), "enforced"), "%s: %s", names[i],
-			h->error.message);
+			      h->error.message);
 		ck_assert_str_eq(property(h, "platform", "aX", "Decision"), "");
 	}
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), ELEMENTSOF(names));
@@ -454,13 +455,14 @@ START_TEST(a_full_disk_is_an_error_and_all_is_as_before)
 END_TEST
 
 SUITE_MAIN("bus-change", 570, a_driver_for_the_group_has_to_exist_as_well,
-	set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back, options_stand_in_the_file,
-	devices_are_named_by_path_and_id_as_well, a_persons_earlier_rule_is_named_and_nothing_is_written,
-	a_dry_run_changes_nothing, what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
-	none_without_a_driver_is_done_without_a_trial, a_reason_that_is_no_text_is_told_as_one,
-	what_is_to_last_replaces_what_was_until_the_next_boot, rebind_no_is_policy_without_a_move,
-	somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
-	arguments_that_make_no_sense_change_nothing, device_objects_have_the_methods_as_well,
-	odd_names_make_files_that_mean_the_device_alone,
-	a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
-	a_full_disk_is_an_error_and_all_is_as_before)
+	   set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
+	   options_stand_in_the_file, devices_are_named_by_path_and_id_as_well,
+	   a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
+	   what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
+	   none_without_a_driver_is_done_without_a_trial, a_reason_that_is_no_text_is_told_as_one,
+	   what_is_to_last_replaces_what_was_until_the_next_boot, rebind_no_is_policy_without_a_move,
+	   somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
+	   arguments_that_make_no_sense_change_nothing, device_objects_have_the_methods_as_well,
+	   odd_names_make_files_that_mean_the_device_alone,
+	   a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
+	   a_full_disk_is_an_error_and_all_is_as_before)

@@ -61,11 +61,11 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static void ask_for_none(struct harness *h, struct client *c, unsigned i)
 {
-	ck_assert_int_ge(
-		sd_bus_call_method_async(c->bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
-			"org.driveroverrides1.Manager", "SetOverride", on_reply, c, "sssa{sv}", "platform",
-			mock_printf(h->m, "dev.%u", i % 20), "none", 0),
-		0);
+	ck_assert_int_ge(sd_bus_call_method_async(c->bus, NULL, "org.driveroverrides1",
+						  "/org/driveroverrides1", "org.driveroverrides1.Manager",
+						  "SetOverride", on_reply, c, "sssa{sv}", "platform",
+						  mock_printf(h->m, "dev.%u", i % 20), "none", 0),
+			 0);
 	ck_assert_int_ge(sd_bus_flush(c->bus), 0);
 }
 
@@ -90,7 +90,7 @@ START_TEST(a_hundred_clients_at_once_lose_no_update)
 			left += clients[i].done == 0;
 			/* Each is answered in time, if only that it was not its turn yet. */
 			if (clients[i].done > 0 &&
-				streq(clients[i].error, "org.driveroverrides1.Error.Stuck")) {
+			    streq(clients[i].error, "org.driveroverrides1.Error.Stuck")) {
 				clients[i] = (struct client){ .bus = clients[i].bus };
 				ask_for_none(h, &clients[i], i);
 				left++;
@@ -104,8 +104,8 @@ START_TEST(a_hundred_clients_at_once_lose_no_update)
 	}
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 20);
 	for (unsigned i = 0; i < 20; i++)
-		ck_assert_str_eq(
-			property(h, "platform", mock_printf(h->m, "dev.%u", i), "State"), "enforced");
+		ck_assert_str_eq(property(h, "platform", mock_printf(h->m, "dev.%u", i), "State"),
+				 "enforced");
 	harness_free(h);
 }
 END_TEST
@@ -122,11 +122,11 @@ START_TEST(questions_hold_up_no_change)
 
 		if (!x->bus)
 			x->bus = connect_as(h, 0);
-		ck_assert_int_ge(
-			sd_bus_call_method_async(x->bus, NULL, "org.driveroverrides1",
-				"/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride",
-				on_reply, x, "sssa{sv}", "pci", CARD, "none", 1, "dry-run", "b", 1),
-			0);
+		ck_assert_int_ge(sd_bus_call_method_async(
+					 x->bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
+					 "org.driveroverrides1.Manager", "SetOverride", on_reply, x,
+					 "sssa{sv}", "pci", CARD, "none", 1, "dry-run", "b", 1),
+				 0);
 		ck_assert_int_ge(sd_bus_flush(x->bus), 0);
 	}
 	while (calls(h, "pci/" CARD) < 4)
@@ -152,7 +152,8 @@ END_TEST
 static int ask_about_all(struct client *c)
 {
 	return sd_bus_call_method_async(c->bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
-		"org.driveroverrides1.Manager", "ApplyAll", on_reply, c, "a{sv}", 1, "dry-run", "b", 1);
+					"org.driveroverrides1.Manager", "ApplyAll", on_reply, c, "a{sv}", 1,
+					"dry-run", "b", 1);
 }
 
 /* Each is a question for every device that is decided. */
@@ -164,7 +165,7 @@ START_TEST(questions_about_all_devices_hold_up_nobody)
 
 	for (unsigned i = 0; i < 300; i++)
 		mock_attr(h->m, mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), NULL),
-			"driver_override", "foreign\n");
+			  "driver_override", "foreign\n");
 	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", "[device all]\nName=dev.*\nDriver=none\n");
 	service_start(h);
 	for (unsigned i = 0; i < 64; i++) {
@@ -185,11 +186,11 @@ START_TEST(questions_about_all_devices_hold_up_nobody)
 	for (unsigned i = 0; i < 2; i++)
 		(void)sd_bus_flush_close_unref(c[i].bus);
 	c[2].bus = connect_as(h, 0);
-	ck_assert_int_ge(
-		sd_bus_call_method_async(c[2].bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
-			"org.driveroverrides1.Manager", "SetOverride", on_reply, &c[2], "sssa{sv}",
-			"platform", "dev.1", "none", 1, "dry-run", "b", 1),
-		0);
+	ck_assert_int_ge(sd_bus_call_method_async(c[2].bus, NULL, "org.driveroverrides1",
+						  "/org/driveroverrides1", "org.driveroverrides1.Manager",
+						  "SetOverride", on_reply, &c[2], "sssa{sv}", "platform",
+						  "dev.1", "none", 1, "dry-run", "b", 1),
+			 0);
 	for (before = clock_usec(); c[2].done == 0;) {
 		ck_assert_int_ge(sd_bus_process(c[2].bus, NULL), 0);
 		(void)usleep(1000);
@@ -204,7 +205,8 @@ END_TEST
 static int ask_for_all(sd_bus *bus, sd_bus_message_handler_t then)
 {
 	return sd_bus_call_method_async(bus, NULL, "org.driveroverrides1", "/org/driveroverrides1",
-		"org.freedesktop.DBus.ObjectManager", "GetManagedObjects", then, bus, NULL);
+					"org.freedesktop.DBus.ObjectManager", "GetManagedObjects", then, bus,
+					NULL);
 }
 
 static int on_all(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -273,9 +275,10 @@ START_TEST(two_callers_have_one_order)
 		const char *driver, *text;
 
 		ck_assert_int_ge(sd_bus_call_method_async(other, NULL, "org.driveroverrides1",
-					 "/org/driveroverrides1", "org.driveroverrides1.Manager",
-					 "SetOverride", on_reply, &c, "sssa{sv}", "pci", CARD, "none", 0),
-			0);
+							  "/org/driveroverrides1",
+							  "org.driveroverrides1.Manager", "SetOverride",
+							  on_reply, &c, "sssa{sv}", "pci", CARD, "none", 0),
+				 0);
 		ck_assert_int_ge(sd_bus_flush(other), 0);
 		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 		while (c.done == 0) {
@@ -303,8 +306,8 @@ START_TEST(one_device_has_one_order_however_it_is_named)
 
 		ck_assert_int_ge(
 			sd_bus_call_method_async(other, NULL, "org.driveroverrides1", "/org/driveroverrides1",
-				"org.driveroverrides1.Manager", "SetOverride", on_reply, &c, "sssa{sv}",
-				"pci", CARD, "none", 1, "by", "s", "path"),
+						 "org.driveroverrides1.Manager", "SetOverride", on_reply, &c,
+						 "sssa{sv}", "pci", CARD, "none", 1, "by", "s", "path"),
 			0);
 		ck_assert_int_ge(sd_bus_flush(other), 0);
 		ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
@@ -357,9 +360,10 @@ START_TEST(a_call_is_answered_in_time_whatever_hangs)
 
 	faults(h, "pci/" CARD " wait\n");
 	ck_assert_int_ge(sd_bus_call_method_async(other, NULL, "org.driveroverrides1",
-				 "/org/driveroverrides1", "org.driveroverrides1.Manager", "SetOverride",
-				 on_reply, &c, "sssa{sv}", "pci", CARD, "vfio-pci", 0),
-		0);
+						  "/org/driveroverrides1", "org.driveroverrides1.Manager",
+						  "SetOverride", on_reply, &c, "sssa{sv}", "pci", CARD,
+						  "vfio-pci", 0),
+			 0);
 	ck_assert_int_ge(sd_bus_flush(other), 0);
 	while (calls(h, "pci/" CARD) < 2)
 		(void)usleep(1000);
@@ -399,12 +403,13 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 
 		before = policy_text(h, MOCK_ETC, CARD_FILE);
 		ck_assert_int_ge(sd_bus_message_new_method_call(other, &m, "org.driveroverrides1",
-					 "/org/driveroverrides1", "org.driveroverrides1.Manager",
-					 wanted ? "SetOverride" : "ClearOverride"),
-			0);
+								"/org/driveroverrides1",
+								"org.driveroverrides1.Manager",
+								wanted ? "SetOverride" : "ClearOverride"),
+				 0);
 		ck_assert_int_ge(wanted ? sd_bus_message_append(m, "sssa{sv}", "pci", CARD, wanted, 0)
 					: sd_bus_message_append(m, "ssa{sv}", "pci", CARD, 0),
-			0);
+				 0);
 		ck_assert_int_ge(sd_bus_call_async(other, NULL, m, on_reply, &c, 0), 0);
 		ck_assert_int_ge(sd_bus_flush(other), 0);
 		(void)usleep((useconds_t)(rand_r(&seed) % 60000));
@@ -438,8 +443,8 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 END_TEST
 
 SUITE_MAIN("bus-order", 570, a_slow_device_holds_up_no_other, a_hundred_clients_at_once_lose_no_update,
-	questions_hold_up_no_change, questions_about_all_devices_hold_up_nobody,
-	calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
-	one_device_has_one_order_however_it_is_named, nobody_writes_before_an_earlier_writer_has_gone,
-	a_call_is_answered_in_time_whatever_hangs,
-	killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
+	   questions_hold_up_no_change, questions_about_all_devices_hold_up_nobody,
+	   calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
+	   one_device_has_one_order_however_it_is_named, nobody_writes_before_an_earlier_writer_has_gone,
+	   a_call_is_answered_in_time_whatever_hangs,
+	   killed_at_any_moment_it_leaves_whole_files_and_the_last_word)

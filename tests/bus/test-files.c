@@ -38,7 +38,7 @@ START_TEST(set_by_id_replaces_what_set_has_written_in_all_other_ways)
 	copy_policy(h, MOCK_ETC, CARD_FILE, "kept-too");
 	(void)mock_policy(h->m, MOCK_RUN, RUN_FILE, policy_text(h, MOCK_ETC, "kept"));
 	(void)mock_policy(h->m, MOCK_RUN, "05-run-pci-path-pci0000:00\\x2f03.0.conf",
-		policy_text(h, MOCK_ETC, PATH_FILE));
+			  policy_text(h, MOCK_ETC, PATH_FILE));
 	ck_assert_int_eq(unlink(file_of(h, MOCK_ETC, "kept")), 0);
 	ck_assert_int_eq(unlink(file_of(h, MOCK_ETC, "kept-too")), 0);
 	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "by", "s", "id", NULL), "enforced");
@@ -53,12 +53,12 @@ START_TEST(what_set_wrote_itself_is_replaced_or_named_with_the_way_out)
 {
 	struct harness *h = begin();
 
-	ck_assert_str_eq(
-		set_with(h, "pci", CARD, "none", "by", "s", "id", "runtime", "b", 1, NULL), "enforced");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "id", "runtime", "b", 1, NULL),
+			 "enforced");
 	/* Another kind, which may be about more devices: it stays, and is no person's. */
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!Shadowed");
 	ck_assert_msg(strstr(h->error.message, "set wrote, too; clear with by=id and runtime removes it"),
-		"%s", h->error.message);
+		      "%s", h->error.message);
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_str_eq(clear(h, "pci", CARD), "!Shadowed");
 	ck_assert_ptr_nonnull(strstr(h->error.message, "by=id and runtime"));
@@ -125,14 +125,14 @@ START_TEST(a_persons_file_under_a_name_of_sets_is_left_alone)
 	/* Nor one that was made more of. */
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	text = mock_printf(h->m, "%s\n[device disk]\nName=" DISK "\nDriver=none\nRebind=no\n",
-		policy_text(h, MOCK_ETC, CARD_FILE));
+			   policy_text(h, MOCK_ETC, CARD_FILE));
 	(void)mock_policy(h->m, MOCK_ETC, CARD_FILE, text);
 	is_left_alone(h, text);
 	/* A word changed in it makes it no other. */
 	ck_assert_int_eq(unlink(file_of(h, MOCK_ETC, CARD_FILE)), 0);
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	(void)mock_policy(h->m, MOCK_ETC, CARD_FILE,
-		mock_printf(h->m, "%sRebind=no\n", policy_text(h, MOCK_ETC, CARD_FILE)));
+			  mock_printf(h->m, "%sRebind=no\n", policy_text(h, MOCK_ETC, CARD_FILE)));
 	ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
 	harness_free(h);
 }
@@ -155,6 +155,6 @@ START_TEST(a_link_under_a_name_of_sets_is_named)
 END_TEST
 
 SUITE_MAIN("bus-files", 570, set_by_id_replaces_what_set_has_written_in_all_other_ways,
-	what_set_wrote_itself_is_replaced_or_named_with_the_way_out, a_file_that_is_hidden_is_not_written,
-	clear_minds_what_its_file_has_hidden, a_persons_file_under_a_name_of_sets_is_left_alone,
-	a_link_under_a_name_of_sets_is_named)
+	   what_set_wrote_itself_is_replaced_or_named_with_the_way_out, a_file_that_is_hidden_is_not_written,
+	   clear_minds_what_its_file_has_hidden, a_persons_file_under_a_name_of_sets_is_left_alone,
+	   a_link_under_a_name_of_sets_is_named)

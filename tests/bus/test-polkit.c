@@ -42,11 +42,11 @@ static struct harness *begin(const char *text)
 		polkit = fork();
 		if (polkit == 0) {
 			(void)execl(program, program, mock_printf(h->m, "%s/answers", h->m->root),
-				mock_printf(h->m, "%s/questions", h->m->root), NULL);
+				    mock_printf(h->m, "%s/questions", h->m->root), NULL);
 			_exit(127);
 		}
 		while (sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
-			       "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") < 0)
+					  "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") < 0)
 			(void)usleep(10000);
 	}
 	service_start(h);
@@ -101,16 +101,16 @@ START_TEST(every_method_that_changes_something_is_refused_without_leave)
 		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ClearOverride", "ssa{sv}", "pci", CARD, 0)),
 		"!AccessDenied");
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", CARD, 0)),
-		"!AccessDenied");
-	ck_assert_str_eq(
-		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 0)), "!AccessDenied");
+			 "!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 0)),
+			 "!AccessDenied");
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Reload", NULL)), "!AccessDenied");
 	ck_assert_str_eq(outcome(h, call_on(h, user, device, interface, "SetOverride", "sa{sv}", "none", 0)),
-		"!AccessDenied");
+			 "!AccessDenied");
 	ck_assert_str_eq(outcome(h, call_on(h, user, device, interface, "ClearOverride", "a{sv}", 0)),
-		"!AccessDenied");
-	ck_assert_str_eq(
-		outcome(h, call_on(h, user, device, interface, "Apply", "a{sv}", 0)), "!AccessDenied");
+			 "!AccessDenied");
+	ck_assert_str_eq(outcome(h, call_on(h, user, device, interface, "Apply", "a{sv}", 0)),
+			 "!AccessDenied");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_uint_eq(calls(h, ""), 0);
 	ck_assert_ptr_nonnull(
@@ -127,7 +127,7 @@ START_TEST(polkit_is_told_what_about_and_its_yes_counts)
 
 	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "enforced");
 	ck_assert_str_eq(questions(h),
-		"org.driveroverrides1.set bus=pci name=" CARD " driver=vfio-pci interactive=0\n");
+			 "org.driveroverrides1.set bus=pci name=" CARD " driver=vfio-pci interactive=0\n");
 	m = call_on(h, user, ROOT_PATH, MANAGER, "Reload", NULL);
 	ck_assert_ptr_nonnull(m);
 	(void)sd_bus_message_unref(m);
@@ -145,30 +145,30 @@ START_TEST(force_is_asked_for_on_top)
 
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    CARD, "vfio-pci", 1, "force", "b", 1)),
-		"!AccessDenied");
+			 "!AccessDenied");
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    CARD, "vfio-pci", 1, "rebind", "s", "force")),
-		"!AccessDenied");
+			 "!AccessDenied");
 	ck_assert_str_eq(
 		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 1, "force", "b", 1)),
 		"!AccessDenied");
 	/* Each detail is there, and the message does not name a device that there is not. */
 	ck_assert_msg(strstr(questions(h),
-			      "org.driveroverrides1.set bus= name= driver= polkit.message=Authentication is "
-			      "required to enforce the policy for drivers. interactive=0\n"
-			      "org.driveroverrides1.force bus= name= driver= polkit.message="),
-		"%s", questions(h));
+			     "org.driveroverrides1.set bus= name= driver= polkit.message=Authentication is "
+			     "required to enforce the policy for drivers. interactive=0\n"
+			     "org.driveroverrides1.force bus= name= driver= polkit.message="),
+		      "%s", questions(h));
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_uint_eq(calls(h, ""), 0);
 	answers(h, "org.driveroverrides1.set yes\norg.driveroverrides1.force yes\n");
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    CARD, "vfio-pci", 1, "force", "b", 1)),
-		"enforced");
+			 "enforced");
 	/* .force alone is not enough. */
 	answers(h, "org.driveroverrides1.set no\norg.driveroverrides1.force yes\n");
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    CARD, "none", 1, "force", "b", 1)),
-		"!AccessDenied");
+			 "!AccessDenied");
 	end(h, user);
 }
 END_TEST
@@ -200,7 +200,7 @@ START_TEST(nobody_is_asked_about_what_cannot_be_done)
 	/* Nor for a dry run. */
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    DISK, "vfio-pci", 1, "dry-run", "b", 1)),
-		"enforced");
+			 "enforced");
 	ck_assert_str_eq(questions(h), "");
 	/* Nor may it be in the way of anybody. */
 	ck_assert_uint_eq(calls(h, "dry-run look-only"), calls(h, "dry-run"));
@@ -260,10 +260,10 @@ START_TEST(a_user_whose_questions_stay_open_keeps_no_other_from_asking)
 		user[i] = connect_as(h, SOMEBODY);
 		ck_assert_int_ge(sd_bus_set_allow_interactive_authorization(user[i], true), 0);
 		for (unsigned k = 0; k < 30; k++)
-			ck_assert_int_ge(
-				sd_bus_call_method_async(user[i], NULL, "org.driveroverrides1", ROOT_PATH,
-					MANAGER, "Apply", count_refusal, &refused, "ssa{sv}", "pci", CARD, 0),
-				0);
+			ck_assert_int_ge(sd_bus_call_method_async(user[i], NULL, "org.driveroverrides1",
+								  ROOT_PATH, MANAGER, "Apply", count_refusal,
+								  &refused, "ssa{sv}", "pci", CARD, 0),
+					 0);
 		ck_assert_int_ge(sd_bus_flush(user[i]), 0);
 	}
 	while (refused + 8 < 30 * ELEMENTSOF(user))
@@ -291,15 +291,15 @@ START_TEST(a_polkit_that_does_not_answer_means_no_in_time)
 
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    CARD, "vfio-pci", 1, "force", "b", 1)),
-		"!AccessDenied");
+			 "!AccessDenied");
 	ck_assert_uint_lt(clock_usec() - before, 20000000);
 	end(h, user);
 }
 END_TEST
 
 SUITE_MAIN("bus-polkit", 300, without_polkit_root_may_and_nobody_else,
-	every_method_that_changes_something_is_refused_without_leave,
-	polkit_is_told_what_about_and_its_yes_counts, force_is_asked_for_on_top,
-	a_password_is_asked_for_only_if_the_caller_allows_it, nobody_is_asked_about_what_cannot_be_done,
-	a_polkit_that_fails_or_goes_means_no, a_user_whose_questions_stay_open_keeps_no_other_from_asking,
-	a_polkit_that_does_not_answer_means_no_in_time)
+	   every_method_that_changes_something_is_refused_without_leave,
+	   polkit_is_told_what_about_and_its_yes_counts, force_is_asked_for_on_top,
+	   a_password_is_asked_for_only_if_the_caller_allows_it, nobody_is_asked_about_what_cannot_be_done,
+	   a_polkit_that_fails_or_goes_means_no, a_user_whose_questions_stay_open_keeps_no_other_from_asking,
+	   a_polkit_that_does_not_answer_means_no_in_time)

@@ -23,22 +23,22 @@ START_TEST(devices_are_listed_by_bus_and_name)
 	m = call(h, "ListDevices", NULL);
 	ck_assert_ptr_nonnull(m);
 	ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "(sssssso)"), 0);
-	ck_assert_int_gt(sd_bus_message_read(
-				 m, "(sssssso)", &bus, &name, &driver, &override, &decision, &state, &path),
-		0);
+	ck_assert_int_gt(sd_bus_message_read(m, "(sssssso)", &bus, &name, &driver, &override, &decision,
+					     &state, &path),
+			 0);
 	ck_assert_str_eq(bus, "pci");
 	ck_assert_str_eq(name, CARD);
 	ck_assert_str_eq(driver, "e1000e");
 	ck_assert_str_eq(decision, "vfio-pci");
 	ck_assert_str_eq(path, "/org/driveroverrides1/device/pci/_30000_3a00_3a03_2e0");
-	ck_assert_int_gt(sd_bus_message_read(
-				 m, "(sssssso)", &bus, &name, &driver, &override, &decision, &state, &path),
-		0);
+	ck_assert_int_gt(sd_bus_message_read(m, "(sssssso)", &bus, &name, &driver, &override, &decision,
+					     &state, &path),
+			 0);
 	ck_assert_str_eq(name, DISK);
 	ck_assert_str_eq(state, "unmanaged");
-	ck_assert_int_gt(sd_bus_message_read(
-				 m, "(sssssso)", &bus, &name, &driver, &override, &decision, &state, &path),
-		0);
+	ck_assert_int_gt(sd_bus_message_read(m, "(sssssso)", &bus, &name, &driver, &override, &decision,
+					     &state, &path),
+			 0);
 	ck_assert_str_eq(bus, "platform");
 	ck_assert_str_eq(name, "foo.0");
 	ck_assert_int_eq(sd_bus_message_at_end(m, false), 1); /* plain.0 has no driver_override */
@@ -63,7 +63,7 @@ START_TEST(a_device_tells_all_that_is_known)
 	ck_assert_str_eq(property(h, "pci", CARD, "Decision"), "vfio-pci");
 	ck_assert_str_eq(property(h, "pci", CARD, "Rule"), "card");
 	ck_assert_str_eq(property(h, "pci", CARD, "Source"),
-		mock_printf(h->m, "%s/50-a.conf:1", h->m->conf[MOCK_ETC]));
+			 mock_printf(h->m, "%s/50-a.conf:1", h->m->conf[MOCK_ETC]));
 	ck_assert_str_eq(property(h, "pci", CARD, "Reason"), "Rebind=no");
 	ck_assert_str_eq(property(h, "pci", CARD, "FirstProbe"), "unknown");
 	ck_assert_str_eq(property(h, "pci", CARD, "Group"), "/org/driveroverrides1/group/5");
@@ -75,9 +75,10 @@ END_TEST
 
 START_TEST(names_find_objects_and_nothing_else_does)
 {
-	static const char *const no[][2] = { { "pci", "0000:00:09.0" }, { "", "" }, { "pci", "" },
-		{ "pci", ".." }, { "pci", "../devices/" CARD }, { "..", "pci" }, { "nobus", CARD },
-		{ "pci", "nåme" } };
+	static const char *const no[][2] = {
+		{ "pci", "0000:00:09.0" },     { "", "" },	{ "pci", "" },	   { "pci", ".." },
+		{ "pci", "../devices/" CARD }, { "..", "pci" }, { "nobus", CARD }, { "pci", "nåme" }
+	};
 	struct harness *h = harness_new();
 	char *long_name = calloc(1, 4097);
 	sd_bus_message *m;
@@ -121,7 +122,7 @@ START_TEST(all_objects_come_in_one_call)
 	three_devices(h);
 	service_start(h);
 	m = call_on(h, h->bus, "/org/driveroverrides1", "org.freedesktop.DBus.ObjectManager",
-		"GetManagedObjects", NULL);
+		    "GetManagedObjects", NULL);
 	ck_assert_ptr_nonnull(m);
 	ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "{oa{sa{sv}}}"), 0);
 	while (sd_bus_message_enter_container(m, 'e', "oa{sa{sv}}") > 0) {
@@ -250,8 +251,8 @@ START_TEST(a_device_is_one_before_udev_has_told_of_it)
 	mock_attr_remove(h->m, devpath, "driver_override");
 	ck_assert_str_eq(outcome(h, call(h, "GetDevice", "ss", "pci", "0000:00:09.0")), "!NotSupported");
 	for (unsigned i = 5; i < 8; i++) {
-		devpath = mock_pci_add(
-			h->m, mock_printf(h->m, "0000:00:%02x.0", i), NULL, 0x8086, 0x10d3, 0x020000);
+		devpath = mock_pci_add(h->m, mock_printf(h->m, "0000:00:%02x.0", i), NULL, 0x8086, 0x10d3,
+				       0x020000);
 		mock_group(h->m, 10 + i, devpath, NULL);
 	}
 	m = call(h, "GetDevice", "ss", "pci", "0000:00:05.0");
@@ -354,12 +355,13 @@ START_TEST(a_group_names_its_blockers)
 	group = property(h, "pci", CARD, "Group");
 	ck_assert_str_eq(group, property(h, "pci", DISK, "Group"));
 	ck_assert_int_ge(sd_bus_get_property_trivial(h->bus, "org.driveroverrides1", group,
-				 "org.driveroverrides1.Group", "Viable", NULL, 'b', &viable),
-		0);
+						     "org.driveroverrides1.Group", "Viable", NULL, 'b',
+						     &viable),
+			 0);
 	ck_assert_int_eq(viable, 0);
 	ck_assert_int_ge(sd_bus_get_property(h->bus, "org.driveroverrides1", group,
-				 "org.driveroverrides1.Group", "Blockers", NULL, &m, "ao"),
-		0);
+					     "org.driveroverrides1.Group", "Blockers", NULL, &m, "ao"),
+			 0);
 	ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "o"), 0);
 	ck_assert_int_gt(sd_bus_message_read(m, "o", &path), 0);
 	ck_assert_str_eq(path, "/org/driveroverrides1/device/pci/_30000_3a00_3a04_2e0");
@@ -370,8 +372,9 @@ START_TEST(a_group_names_its_blockers)
 	tell(h, "unbind", "pci", DISK);
 	wait_property(h, "pci", DISK, "Driver", "");
 	ck_assert_int_ge(sd_bus_get_property_trivial(h->bus, "org.driveroverrides1", group,
-				 "org.driveroverrides1.Group", "Viable", NULL, 'b', &viable),
-		0);
+						     "org.driveroverrides1.Group", "Viable", NULL, 'b',
+						     &viable),
+			 0);
 	ck_assert_int_eq(viable, 1);
 	harness_free(h);
 }
@@ -425,8 +428,9 @@ START_TEST(a_read_that_hangs_makes_one_device_stuck_and_no_call_wait)
 	ck_assert_str_eq(outcome(h, call(h, "Explain", "ss", "pci", CARD)), "!Stuck");
 	/* It ends as well while somebody still waits for an answer. */
 	ck_assert_int_ge(sd_bus_call_method_async(h->bus, NULL, "org.driveroverrides1",
-				 "/org/driveroverrides1", MANAGER, "Explain", NULL, NULL, "ss", "pci", CARD),
-		0);
+						  "/org/driveroverrides1", MANAGER, "Explain", NULL, NULL,
+						  "ss", "pci", CARD),
+			 0);
 	ck_assert_int_ge(sd_bus_flush(h->bus), 0);
 	ck_assert_str_eq(property(h, "pci", DISK, "State"), "unmanaged");
 	harness_free(h);
@@ -441,15 +445,15 @@ START_TEST(bytes_that_are_no_text_reach_nobody)
 
 	three_devices(h);
 	mock_attr(h->m, "/devices/pci0000:00/" CARD, "driver_override",
-		"b\xff\x01"
-		"d\n");
+		  "b\xff\x01"
+		  "d\n");
 	(void)mock_policy(h->m, MOCK_ETC, "50-caf\xe9.conf",
-		"[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
+			  "[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
 	service_start(h);
 	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "b\\xff\\x01d");
 	ck_assert_str_eq(property(h, "pci", CARD, "State"), "foreign");
 	m = call_on(h, h->bus, "/org/driveroverrides1", "org.freedesktop.DBus.ObjectManager",
-		"GetManagedObjects", NULL);
+		    "GetManagedObjects", NULL);
 	ck_assert_ptr_nonnull(m);
 	(void)sd_bus_message_unref(m);
 	/* In JSON with its own backslashes. */
@@ -462,10 +466,10 @@ START_TEST(bytes_that_are_no_text_reach_nobody)
 END_TEST
 
 SUITE_MAIN("bus-read", 300, devices_are_listed_by_bus_and_name, a_device_tells_all_that_is_known,
-	names_find_objects_and_nothing_else_does, all_objects_come_in_one_call,
-	the_manager_tells_of_policy_and_hold, explain_is_the_command_lines_json,
-	devices_that_come_and_go_are_signalled, a_device_is_one_before_udev_has_told_of_it,
-	a_new_device_that_hangs_is_signalled_as_a_new_one, a_bus_that_comes_and_goes_is_signalled,
-	a_moved_device_is_found_under_its_new_name, a_group_names_its_blockers,
-	policy_that_changes_on_disk_is_in_force_and_signalled,
-	a_read_that_hangs_makes_one_device_stuck_and_no_call_wait, bytes_that_are_no_text_reach_nobody)
+	   names_find_objects_and_nothing_else_does, all_objects_come_in_one_call,
+	   the_manager_tells_of_policy_and_hold, explain_is_the_command_lines_json,
+	   devices_that_come_and_go_are_signalled, a_device_is_one_before_udev_has_told_of_it,
+	   a_new_device_that_hangs_is_signalled_as_a_new_one, a_bus_that_comes_and_goes_is_signalled,
+	   a_moved_device_is_found_under_its_new_name, a_group_names_its_blockers,
+	   policy_that_changes_on_disk_is_in_force_and_signalled,
+	   a_read_that_hangs_makes_one_device_stuck_and_no_call_wait, bytes_that_are_no_text_reach_nobody)

@@ -214,8 +214,8 @@ START_TEST(an_event_for_what_has_drifted_does_not_make_it_a_task)
 	text = mock_read(h->m, path);
 	state = strstr(text, "STATE=enforced");
 	ck_assert_ptr_nonnull(state);
-	text = mock_printf(
-		h->m, "%.*sSTATE=pending%s", (int)(state - text), text, state + strlen("STATE=enforced"));
+	text = mock_printf(h->m, "%.*sSTATE=pending%s", (int)(state - text), text,
+			   state + strlen("STATE=enforced"));
 	make_file(path, text, strlen(text));
 	service_start(h);
 	tell(h, "add", "pci", CARD);
@@ -339,8 +339,8 @@ START_TEST(rebind_no_is_reported_and_left)
 	struct harness *h = harness_new();
 
 	three_devices(h);
-	(void)mock_policy(
-		h->m, MOCK_ETC, "50-a.conf", "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf",
+			  "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n");
 	service_start(h);
 	wait_property(h, "pci", CARD, "State", "blocked");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
@@ -421,8 +421,8 @@ START_TEST(a_stuck_device_that_comes_back_is_put_right_unasked)
 	service_start(h);
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	make_dirs(mock_printf(h->m, "%s/rebind", h->m->state));
-	lock = open(
-		mock_printf(h->m, "%s/rebind/pci:" CARD, h->m->state), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	lock = open(mock_printf(h->m, "%s/rebind/pci:" CARD, h->m->state), O_RDWR | O_CREAT | O_CLOEXEC,
+		    0600);
 	ck_assert_int_ge(lock, 0);
 	ck_assert_int_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
 	drift(h, PATH_OF(CARD), "vfio-pci\n", NULL);
@@ -484,13 +484,14 @@ START_TEST(events_without_a_change_write_nothing)
 END_TEST
 
 SUITE_MAIN("bus-reconcile", 300, an_override_that_is_written_is_noticed,
-	what_the_enforcer_is_half_way_through_is_not_looked_at, what_was_there_before_the_service_is_moved,
-	a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
-	what_is_given_back_once_is_given_back_again, a_hot_plugged_device_that_lost_its_first_probe_is_moved,
-	drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
-	what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
-	an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
-	what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
-	a_stuck_device_that_comes_back_is_put_right_unasked, a_dry_run_keeps_no_device_from_being_moved,
-	what_a_refused_call_had_held_up_is_done_after_it, moves_that_hang_take_no_calls_place,
-	a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)
+	   what_the_enforcer_is_half_way_through_is_not_looked_at, what_was_there_before_the_service_is_moved,
+	   a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
+	   what_is_given_back_once_is_given_back_again,
+	   a_hot_plugged_device_that_lost_its_first_probe_is_moved,
+	   drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
+	   what_is_in_use_is_tried_once_and_again_when_asked, rebind_no_is_reported_and_left,
+	   an_override_of_somebody_else_is_foreign_and_left, a_stuck_device_recovers_when_it_has_let_go,
+	   what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
+	   a_stuck_device_that_comes_back_is_put_right_unasked, a_dry_run_keeps_no_device_from_being_moved,
+	   what_a_refused_call_had_held_up_is_done_after_it, moves_that_hang_take_no_calls_place,
+	   a_device_that_comes_again_under_its_name_is_a_new_one, events_without_a_change_write_nothing)

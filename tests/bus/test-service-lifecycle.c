@@ -31,7 +31,7 @@ static void wait_until_left(struct harness *h)
 	int status;
 
 	for (uint64_t end = clock_usec() + PATIENCE_USEC; waitpid(h->service, &status, WNOHANG) == 0;
-		(void)usleep(1000))
+	     (void)usleep(1000))
 		ck_assert_msg(clock_usec() < end, "the service does not leave");
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	h->service = 0;
@@ -150,6 +150,6 @@ START_TEST(it_comes_up_however_many_devices_hang)
 END_TEST
 
 SUITE_MAIN("bus-life", 300, it_comes_up_however_many_devices_hang, it_leaves_when_idle_only_without_rules,
-	it_does_not_leave_before_it_has_answered, a_rule_that_comes_while_it_leaves_does_not_keep_it,
-	what_a_killed_service_has_left_is_removed_at_the_start,
-	a_second_one_leaves_the_first_ones_files_alone)
+	   it_does_not_leave_before_it_has_answered, a_rule_that_comes_while_it_leaves_does_not_keep_it,
+	   what_a_killed_service_has_left_is_removed_at_the_start,
+	   a_second_one_leaves_the_first_ones_files_alone)

@@ -50,7 +50,8 @@ START_TEST(one_that_is_refused_its_driver_gets_it_when_the_group_is_free)
 		struct harness *h;
 
 		h = begin("[device gpu]\nName=" GPU "\nDriver=vfio-pci\nGroup=leave\n");
-		(void)mock_policy(h->m, MOCK_ETC, "60-b.conf",
+		(void)mock_policy(
+			h->m, MOCK_ETC, "60-b.conf",
 			mock_printf(h->m, "[device sound]\nName=" SOUND "\nDriver=%s\n", drivers[i]));
 		faults(h, "pci/" SOUND " Held " OWNED "\n");
 		service_start(h);
@@ -127,8 +128,8 @@ START_TEST(it_is_tried_again_while_the_kernel_still_refuses)
 	struct harness *h = begin("[device gpu]\nName=" GPU "\nDriver=vfio-pci\nGroup=leave\n");
 	unsigned before;
 
-	(void)mock_policy(
-		h->m, MOCK_ETC, "60-b.conf", "[device sound]\nName=" SOUND "\nDriver=snd_hda_intel\n");
+	(void)mock_policy(h->m, MOCK_ETC, "60-b.conf",
+			  "[device sound]\nName=" SOUND "\nDriver=snd_hda_intel\n");
 	faults(h, "pci/" SOUND " Held " OWNED "\n");
 	service_start(h);
 	wait_property(h, "pci", SOUND, "State", "held");
@@ -199,6 +200,6 @@ START_TEST(a_group_that_is_not_there_yet_is_said_and_decided_when_it_is)
 END_TEST
 
 SUITE_MAIN("bus-owners", 300, one_that_is_refused_its_driver_gets_it_when_the_group_is_free,
-	one_without_a_decision_is_shown_as_held, a_group_that_is_opened_is_noticed,
-	one_that_is_for_vfio_is_not_kept_off, it_is_tried_again_while_the_kernel_still_refuses,
-	a_module_that_has_come_is_tried, a_group_that_is_not_there_yet_is_said_and_decided_when_it_is)
+	   one_without_a_decision_is_shown_as_held, a_group_that_is_opened_is_noticed,
+	   one_that_is_for_vfio_is_not_kept_off, it_is_tried_again_while_the_kernel_still_refuses,
+	   a_module_that_has_come_is_tried, a_group_that_is_not_there_yet_is_said_and_decided_when_it_is)

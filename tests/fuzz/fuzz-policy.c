@@ -34,7 +34,7 @@ static void check_policy(const struct policy *policy, int r)
 
 		check(*rule->label && rule->line > 0 && rule->order == i && rule->conditions);
 		check(rule->driver.kind != DRIVER_UNSET && rule->group != GROUP_UNSET &&
-			rule->rebind != REBIND_UNSET);
+		      rule->rebind != REBIND_UNSET);
 		check((rule->driver.kind == DRIVER_NAMED) == (rule->driver.name != NULL));
 		/* These become file names and words of udev. */
 		check(!rule->driver.name || driver_name_is_valid(rule->driver.name));

@@ -114,4 +114,4 @@ START_TEST(parent_stops_waiting)
 END_TEST
 
 SUITE_MAIN("bounded", 20, result_comes_back, memory_is_a_copy_or_shared, killed_process_is_an_error,
-	nobody_waits_for_the_end_of_its_pipes, parent_stops_waiting)
+	   nobody_waits_for_the_end_of_its_pipes, parent_stops_waiting)

@@ -327,7 +327,7 @@ START_TEST(other_driver_with_rebind_no_is_blocked)
 		struct bench b = bench_new("");
 
 		new_policy(&b, mock_printf(b.m, "[device gpu]\nName=0000:00:03.0\nDriver=%s\nRebind=no\n",
-				       drivers[i]));
+					   drivers[i]));
 		mock_bind(b.m, b.device, "nvme");
 		apply(&b);
 		ck_assert_int_eq(b.outcome.state, STATE_BLOCKED);
@@ -477,7 +477,7 @@ static void check_first_probe(enum occasion occasion, const char *driver, const 
 	apply(&b);
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_msg(streq(b.record.first_probe, expected), "%s bound, occasion %u: %s", driver, occasion,
-		b.record.first_probe);
+		      b.record.first_probe);
 
 	/* What was told once is not told again, whatever has become of the device. */
 	b.occasion = OCCASION_ADDED;
@@ -514,16 +514,16 @@ START_TEST(first_probe_is_not_told_of_what_another_has_written)
 END_TEST
 
 SUITE_MAIN("apply", 20, first_probe_is_told_by_what_is_bound_after_the_write,
-	first_probe_is_not_told_of_what_another_has_written, device_without_a_decision_is_never_touched,
-	writes_the_driver_and_nothing_more, writes_once, compares_before_writing, unset_is_shown_in_two_ways,
-	default_of_an_unset_override_writes_nothing, foreign_override_stays, ours_is_replaced,
-	changed_by_another_hand_it_is_not_ours_any_more,
-	what_another_has_written_meanwhile_is_not_written_again, what_another_has_decided_meanwhile_stays,
-	cleared_by_another_hand_it_is_set_again, cleared_with_exactly_a_newline,
-	driver_that_came_by_our_override_is_to_be_given_up,
-	driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,
-	none_without_driver_is_enforced, other_driver_is_pending, other_driver_with_rebind_no_is_blocked,
-	driver_that_is_not_loaded_is_pending, driverless_device_is_probed_by_a_driver_that_is_there,
-	cleared_device_without_driver_is_probed, unknown_decision_writes_nothing,
-	override_that_cannot_be_read, failed_write, after_a_failed_write_ours_is_still_ours,
-	after_a_failed_write_what_another_writes_is_not_ours)
+	   first_probe_is_not_told_of_what_another_has_written, device_without_a_decision_is_never_touched,
+	   writes_the_driver_and_nothing_more, writes_once, compares_before_writing,
+	   unset_is_shown_in_two_ways, default_of_an_unset_override_writes_nothing, foreign_override_stays,
+	   ours_is_replaced, changed_by_another_hand_it_is_not_ours_any_more,
+	   what_another_has_written_meanwhile_is_not_written_again, what_another_has_decided_meanwhile_stays,
+	   cleared_by_another_hand_it_is_set_again, cleared_with_exactly_a_newline,
+	   driver_that_came_by_our_override_is_to_be_given_up,
+	   driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,
+	   none_without_driver_is_enforced, other_driver_is_pending, other_driver_with_rebind_no_is_blocked,
+	   driver_that_is_not_loaded_is_pending, driverless_device_is_probed_by_a_driver_that_is_there,
+	   cleared_device_without_driver_is_probed, unknown_decision_writes_nothing,
+	   override_that_cannot_be_read, failed_write, after_a_failed_write_ours_is_still_ours,
+	   after_a_failed_write_what_another_writes_is_not_ours)

@@ -260,8 +260,8 @@ END_TEST
 START_TEST(order_of_arrival_makes_no_difference)
 {
 	static const char *const names[] = { "0000:00:04.0", "0000:00:04.1", "0000:00:04.2" };
-	static const unsigned orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 },
-		{ 2, 1, 0 } };
+	static const unsigned orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+					      { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
 
 	for (size_t o = 0; o < ELEMENTSOF(orders); o++) {
 		struct bench b = bench_new("[device a]\nName=0000:00:04.0\nDriver=vfio-pci\nGroup=hold\n"
@@ -287,6 +287,6 @@ START_TEST(order_of_arrival_makes_no_difference)
 END_TEST
 
 SUITE_MAIN("group", 20, hold_before_and_after_the_first_sweep, hold_leaves_what_was_present,
-	kept_when_the_member_is_unplugged, kept_until_released, kept_until_policy_changes,
-	own_rule_is_not_kept, member_without_the_file_is_no_device, group_over_two_buses,
-	device_of_another_group_is_no_companion, order_of_arrival_makes_no_difference)
+	   kept_when_the_member_is_unplugged, kept_until_released, kept_until_policy_changes,
+	   own_rule_is_not_kept, member_without_the_file_is_no_device, group_over_two_buses,
+	   device_of_another_group_is_no_companion, order_of_arrival_makes_no_difference)

@@ -166,8 +166,8 @@ START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 	(void)disk_add(&s, s.device, "sda");
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
 	drop_capabilities();
-	assert_used(
-		&s, "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
+	assert_used(&s,
+		    "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
 	mock_free(s.m);
 }
 END_TEST
@@ -242,10 +242,10 @@ START_TEST(mounted_disk_s_mount_point_is_named)
 	(void)disk_add(&s, s.device, "sda");
 	hold(&s, "sda");
 	beside(&s, "proc/self/mountinfo",
-		"21 1 0:20 / / rw - rootfs rootfs rw\n"
-		"cut off\n"
-		"22 21 7:0 / /else rw,noatime shared:1 - ext4 /dev/sdb rw\n"
-		"23 21 0:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - ext4 /dev/root rw\n");
+	       "21 1 0:20 / / rw - rootfs rootfs rw\n"
+	       "cut off\n"
+	       "22 21 7:0 / /else rw,noatime shared:1 - ext4 /dev/sdb rw\n"
+	       "23 21 0:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - ext4 /dev/root rw\n");
 	assert_used(&s, "/dev/sda is mounted on /mnt/a b");
 	/* btrfs: a number of its own. */
 	beside(&s, "proc/self/mountinfo", "23 21 0:44 / /data rw - btrfs /dev/sda rw\n");
@@ -275,8 +275,8 @@ START_TEST(swap_is_named)
 	(void)disk_add(&s, s.device, "sda");
 	hold(&s, "sda");
 	beside(&s, "proc/swaps",
-		"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda                                "
-		"partition\t65532\t\t0\t\t-2\n");
+	       "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda                                "
+	       "partition\t65532\t\t0\t\t-2\n");
 	assert_used(&s, "/dev/sda is swap");
 	mock_free(s.m);
 }
@@ -427,7 +427,8 @@ START_TEST(open_vfio_device)
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
 	assert_free(&s); /* it has no node */
 	beside_link(&s, "dev/vfio/7", "7");
-	assert_used(&s,
+	assert_used(
+		&s,
 		"/dev/vfio/7 cannot be opened, so nobody can tell whether it is in use: Too many levels of "
 		"symbolic links");
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/vfio/7", s.m->root)), 0);
@@ -470,11 +471,12 @@ START_TEST(tree_that_never_ends)
 END_TEST
 
 SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, bridge_is_always_in_use,
-	disk_that_can_be_had_exclusively_is_free, disk_whose_node_is_missing_or_another_s_is_taken_for_used,
-	disk_that_cannot_be_opened_is_taken_for_used, nothing_is_opened_where_looking_must_do,
-	folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, slash_in_a_disk_s_name,
-	mounted_disk_s_mount_point_is_named, partition_is_named_before_its_disk, swap_is_named,
-	what_is_made_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
-	nvme_multipath_heads_are_followed, interface_that_is_part_of_another, interface_with_an_address,
-	interface_in_another_network_namespace, open_drm_device, open_vfio_device,
-	open_vfio_group_without_an_iommu, tree_that_never_ends)
+	   disk_that_can_be_had_exclusively_is_free,
+	   disk_whose_node_is_missing_or_another_s_is_taken_for_used,
+	   disk_that_cannot_be_opened_is_taken_for_used, nothing_is_opened_where_looking_must_do,
+	   folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, slash_in_a_disk_s_name,
+	   mounted_disk_s_mount_point_is_named, partition_is_named_before_its_disk, swap_is_named,
+	   what_is_made_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
+	   nvme_multipath_heads_are_followed, interface_that_is_part_of_another, interface_with_an_address,
+	   interface_in_another_network_namespace, open_drm_device, open_vfio_device,
+	   open_vfio_group_without_an_iommu, tree_that_never_ends)

@@ -41,8 +41,8 @@ START_TEST(module_that_cannot_be_loaded)
 	move(&s);
 	assert_moved(&s, "failed", "NoSuchDriver", "nvme", "", false);
 	ck_assert_str_eq(s.moved.reason,
-		"there is no driver other on bus pci, and module other cannot be loaded: "
-		"could not insert 'other': Key was rejected by service");
+			 "there is no driver other on bus pci, and module other cannot be loaded: "
+			 "could not insert 'other': Key was rejected by service");
 	modprobe(&s, "exit 1");
 	move(&s);
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, "/modprobe did not load it"));
@@ -87,9 +87,10 @@ START_TEST(variant_whose_driver_has_another_name_than_its_module)
 	make_dirs(dir);
 	make_file(mock_printf(s.m, "%s/modules.alias", dir), alias, strlen(alias));
 	modprobe(&s,
-		mock_printf(s.m,
-			"mkdir -p %s/module/odd_vfio/drivers/pci:Odd $drivers/Odd; touch $drivers/Odd/bind",
-			s.m->sysfs));
+		 mock_printf(
+			 s.m,
+			 "mkdir -p %s/module/odd_vfio/drivers/pci:Odd $drivers/Odd; touch $drivers/Odd/bind",
+			 s.m->sysfs));
 	move(&s);
 	assert_moved(&s, "enforced", "", "Odd", "Odd", true);
 	ck_assert_str_eq(s.moved.decision, "Odd");
@@ -99,6 +100,6 @@ START_TEST(variant_whose_driver_has_another_name_than_its_module)
 END_TEST
 
 SUITE_MAIN("module", 60, module_is_loaded_by_the_driver_s_name, module_of_the_rule_and_no_other,
-	module_that_cannot_be_loaded, module_by_the_device_s_alias,
-	variant_whose_driver_has_another_name_than_its_module,
-	own_module_is_loaded_before_a_device_is_given_back)
+	   module_that_cannot_be_loaded, module_by_the_device_s_alias,
+	   variant_whose_driver_has_another_name_than_its_module,
+	   own_module_is_loaded_before_a_device_is_given_back)

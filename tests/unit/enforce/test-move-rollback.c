@@ -55,7 +55,7 @@ START_TEST(failed_probe_brings_override_and_driver_back)
 	assert_moved(&s, "failed", "Failed", "nvme", "", true);
 	ck_assert_str_eq(s.moved.reason, "probing by vfio-pci: Invalid argument; it is back with nvme");
 	ck_assert_str_eq(kernel_writes(s.m),
-		"unbind nvme, override vfio-pci, probe, bind vfio-pci, override -, bind nvme");
+			 "unbind nvme, override vfio-pci, probe, bind vfio-pci, override -, bind nvme");
 	ck_assert_str_eq(record_of(&s)->owned_override, "");
 	ck_assert_str_eq(record_of(&s)->state, "failed");
 	ck_assert_str_eq(record_of(&s)->reason, s.moved.reason);
@@ -147,7 +147,8 @@ START_TEST(driver_that_does_not_take_it_back_is_named)
 	kernel_refuses("bind nvme", EIO);
 	move(&s);
 	assert_moved(&s, "failed", "Failed", "", "", true);
-	ck_assert_str_eq(s.moved.reason,
+	ck_assert_str_eq(
+		s.moved.reason,
 		"probing by vfio-pci: Invalid argument; and nvme did not take it back: Input/output error");
 	stage_done(&s);
 }
@@ -160,8 +161,8 @@ START_TEST(override_that_cannot_be_set_back_is_told)
 	kernel_refuses("bind vfio-pci", EINVAL);
 	kernel_refuses("override -", EPERM);
 	move(&s);
-	ck_assert_ptr_nonnull(strstr(
-		s.moved.reason, "; and driver_override could not be set back: Operation not permitted"));
+	ck_assert_ptr_nonnull(strstr(s.moved.reason,
+				     "; and driver_override could not be set back: Operation not permitted"));
 	ck_assert_str_eq(move_error_to_string(s.moved.error), "Failed");
 	stage_done(&s);
 }
@@ -229,8 +230,8 @@ START_TEST(dry_run_tells_and_does_nothing)
 
 	move_with(&s, dry);
 	assert_moved(&s, "enforced", "", "nvme", "", true);
-	ck_assert_str_eq(
-		s.moved.reason, "would unbind it from nvme, write driver_override vfio-pci, have it probed");
+	ck_assert_str_eq(s.moved.reason,
+			 "would unbind it from nvme, write driver_override vfio-pci, have it probed");
 	new_policy(&s.b, RULE("none"));
 	move_with(&s, dry);
 	assert_moved(&s, "enforced", "", "nvme", "", true);
@@ -289,8 +290,8 @@ START_TEST(dry_run_of_a_device_that_is_given_back)
 	new_policy(&s.b, "");
 	move_with(&s, (struct move_options){ .dry_run = true });
 	assert_moved(&s, "unmanaged", "", "vfio-pci", "vfio-pci", true);
-	ck_assert_str_eq(
-		s.moved.reason, "would unbind it from vfio-pci, clear driver_override, have it probed");
+	ck_assert_str_eq(s.moved.reason,
+			 "would unbind it from vfio-pci, clear driver_override, have it probed");
 	ck_assert_str_eq(kernel_writes(s.m), "");
 	stage_done(&s);
 }
@@ -395,13 +396,14 @@ START_TEST(foreign_override_stays_foreign_whatever_fails)
 END_TEST
 
 SUITE_MAIN("move-back", 40, only_if_changed_puts_right_what_another_rule_did_since,
-	foreign_override_stays_foreign_whatever_fails,
-	foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign, failed_unbind_leaves_it,
-	failed_override_brings_the_driver_back, failed_probe_brings_override_and_driver_back,
-	failed_probe_of_a_driverless_device, failed_override_where_nothing_was_unbound,
-	reason_is_one_line_in_the_record, back_to_an_override_of_ours,
-	back_to_a_driver_that_came_by_an_override_which_is_gone, driver_that_does_not_take_it_back_is_named,
-	override_that_cannot_be_set_back_is_told, failed_clearing_of_what_no_rule_decides,
-	override_that_cannot_be_read, state_directory_that_cannot_be_written, unknown_decision,
-	dry_run_tells_and_does_nothing, dry_run_asks_whether_there_is_a_module,
-	dry_run_of_a_device_that_is_given_back, only_if_changed_leaves_what_others_did_since)
+	   foreign_override_stays_foreign_whatever_fails,
+	   foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign, failed_unbind_leaves_it,
+	   failed_override_brings_the_driver_back, failed_probe_brings_override_and_driver_back,
+	   failed_probe_of_a_driverless_device, failed_override_where_nothing_was_unbound,
+	   reason_is_one_line_in_the_record, back_to_an_override_of_ours,
+	   back_to_a_driver_that_came_by_an_override_which_is_gone,
+	   driver_that_does_not_take_it_back_is_named, override_that_cannot_be_set_back_is_told,
+	   failed_clearing_of_what_no_rule_decides, override_that_cannot_be_read,
+	   state_directory_that_cannot_be_written, unknown_decision, dry_run_tells_and_does_nothing,
+	   dry_run_asks_whether_there_is_a_module, dry_run_of_a_device_that_is_given_back,
+	   only_if_changed_leaves_what_others_did_since)

@@ -420,12 +420,12 @@ static void with_companion(const char *group, const char *state, const char *dri
 	struct stage s = stage_new("");
 	const char *gpu = mock_pci_add(s.m, "0000:00:02.0", NULL, 0x10de, 0x1b80, 0x030000);
 
-	new_policy(
-		&s.b, mock_printf(s.m, "[device x]\nName=0000:00:02.0\nDriver=vfio-pci\nGroup=%s\n", group));
+	new_policy(&s.b,
+		   mock_printf(s.m, "[device x]\nName=0000:00:02.0\nDriver=vfio-pci\nGroup=%s\n", group));
 	mock_group(s.m, 1, gpu, s.device, NULL);
 	make_dirs(s.m->state);
 	make_file(mock_printf(s.m, "%s/present", s.m->state), mock_printf(s.m, "%s\n", boot_id()),
-		strlen(boot_id()) + 1);
+		  strlen(boot_id()) + 1);
 	move(&s);
 	assert_moved(&s, state, "", driver, streq(group, "vfio") ? "vfio-pci" : "none", true);
 	if (streq(group, "hold")) {
@@ -481,17 +481,17 @@ START_TEST(override_over_which_the_guard_died_is_given_back)
 END_TEST
 
 SUITE_MAIN("move", 40, override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced,
-	first_probe_that_was_on_its_way_is_lost, first_probe_that_was_won_at_first_sight_only,
-	override_over_which_the_guard_died_is_replaced, override_over_which_the_guard_died_is_given_back,
-	unbind_then_override_then_probe, none_is_unbound_and_not_probed,
-	bound_to_the_right_driver_only_the_override_is_written, driverless_it_is_probed,
-	default_gives_up_the_driver_that_came_by_ours,
-	default_where_the_override_named_the_driver_that_it_had, default_where_its_own_driver_came_by_ours,
-	default_after_an_event_that_has_cleared_the_override,
-	default_of_a_device_that_has_no_driver_of_its_own, rule_taken_away_gives_the_device_back,
-	rule_taken_away_and_override_cleared_by_another, without_a_decision_nothing_is_touched,
-	foreign_override_is_replaced_on_request_only, override_that_the_kernel_has_set_is_never_replaced,
-	override_of_a_child_of_a_vfio_container_is_never_replaced, driver_that_does_not_exist,
-	in_use_it_stays_and_by_force_it_does_not, rebind_of_the_rule_and_instead_of_it,
-	rebind_no_with_a_foreign_override, rebind_no_of_what_no_rule_decides,
-	rebind_no_whose_override_cannot_be_written, companion_is_moved_but_not_for_holding)
+	   first_probe_that_was_on_its_way_is_lost, first_probe_that_was_won_at_first_sight_only,
+	   override_over_which_the_guard_died_is_replaced, override_over_which_the_guard_died_is_given_back,
+	   unbind_then_override_then_probe, none_is_unbound_and_not_probed,
+	   bound_to_the_right_driver_only_the_override_is_written, driverless_it_is_probed,
+	   default_gives_up_the_driver_that_came_by_ours,
+	   default_where_the_override_named_the_driver_that_it_had, default_where_its_own_driver_came_by_ours,
+	   default_after_an_event_that_has_cleared_the_override,
+	   default_of_a_device_that_has_no_driver_of_its_own, rule_taken_away_gives_the_device_back,
+	   rule_taken_away_and_override_cleared_by_another, without_a_decision_nothing_is_touched,
+	   foreign_override_is_replaced_on_request_only, override_that_the_kernel_has_set_is_never_replaced,
+	   override_of_a_child_of_a_vfio_container_is_never_replaced, driver_that_does_not_exist,
+	   in_use_it_stays_and_by_force_it_does_not, rebind_of_the_rule_and_instead_of_it,
+	   rebind_no_with_a_foreign_override, rebind_no_of_what_no_rule_decides,
+	   rebind_no_whose_override_cannot_be_written, companion_is_moved_but_not_for_holding)

@@ -29,11 +29,12 @@ START_TEST(prints_the_properties_and_nothing_else)
 	struct ran r = event(m, device);
 
 	ck_assert_int_eq(r.status, 0);
-	ck_assert_str_eq(r.out, mock_printf(m,
-					"DRIVER_OVERRIDE=vfio-pci\nDRIVER_OVERRIDE_RULE=my "
-					"gpu\nDRIVER_OVERRIDE_SOURCE=%s/10-a.conf:2\n"
-					"DRIVER_OVERRIDE_STATE=pending\nDRIVER_OVERRIDE_MODALIAS=vfio-pci\n",
-					m->conf[MOCK_ETC]));
+	ck_assert_str_eq(r.out,
+			 mock_printf(m,
+				     "DRIVER_OVERRIDE=vfio-pci\nDRIVER_OVERRIDE_RULE=my "
+				     "gpu\nDRIVER_OVERRIDE_SOURCE=%s/10-a.conf:2\n"
+				     "DRIVER_OVERRIDE_STATE=pending\nDRIVER_OVERRIDE_MODALIAS=vfio-pci\n",
+				     m->conf[MOCK_ETC]));
 	ck_assert_str_eq(r.err, "");
 	ck_assert_str_eq(mock_override(m, device), "vfio-pci");
 	mock_free(m);
@@ -146,7 +147,7 @@ START_TEST(device_as_the_usage_says)
 	const char *device;
 	struct mock *m = tree(&device, VFIO);
 	const char *names[] = { "pci/0000:00:03.0", "0000:00:03.0",
-		mock_printf(m, "%s/bus/pci/devices/0000:00:03.0", m->sysfs) };
+				mock_printf(m, "%s/bus/pci/devices/0000:00:03.0", m->sysfs) };
 
 	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
 		struct ran r = event(m, names[i]);
@@ -163,7 +164,7 @@ START_TEST(device_from_the_environment)
 	const char *device;
 	struct mock *m = tree(&device, "[device x]\nId=dead:beef\nDriver=none\n");
 	const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=pci", "ACTION=add",
-		"MODALIAS=pci:v0000DEADd0000BEEFsv00001AF4sd00001100bc01sc08i02", NULL };
+			      "MODALIAS=pci:v0000DEADd0000BEEFsv00001AF4sd00001100bc01sc08i02", NULL };
 	struct ran r;
 
 	/* udev has read the modalias already: it is not read again. */
@@ -185,12 +186,12 @@ START_TEST(every_modalias_of_a_device_counts)
 		struct mock *m = mock_new();
 		const char *device = mock_platform_add(m, "uart", "acpi:ABCD0001:\nacpi:PNP0501:\n");
 		const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=platform",
-			"ACTION=add", "MODALIAS=acpi:PNP0501:", NULL };
+				      "ACTION=add", "MODALIAS=acpi:PNP0501:", NULL };
 		const char *expected = i < 2 ? "none" : "";
 		struct ran r;
 
 		mock_policy(m, MOCK_ETC, "10-a.conf",
-			mock_printf(m, "[device x]\nModalias=%s\nDriver=none\n", values[i]));
+			    mock_printf(m, "[device x]\nModalias=%s\nDriver=none\n", values[i]));
 		r = event_env(m, env);
 		ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), expected);
 		r = run(m, "rebind", "--dry-run", device, NULL);
@@ -221,8 +222,16 @@ START_TEST(paths_that_lead_out_of_the_tree)
 	const char *device;
 	struct mock *m = tree(&device, "[device all]\nBus=*\nDriver=none\n");
 	const char *outside = mock_printf(m, "%s/outside", m->root), *out;
-	const char *no[] = { "/devices/../../outside", "/devices/pci0000:00/../../../outside", "/devices/..",
-		"/devices/pci0000:00/..", "/devices/", "/devices", "/outside", "../outside", outside, "" };
+	const char *no[] = { "/devices/../../outside",
+			     "/devices/pci0000:00/../../../outside",
+			     "/devices/..",
+			     "/devices/pci0000:00/..",
+			     "/devices/",
+			     "/devices",
+			     "/outside",
+			     "../outside",
+			     outside,
+			     "" };
 	struct ran r;
 
 	make_dirs(outside);
@@ -437,12 +446,12 @@ START_TEST(companion_is_let_go_when_an_earlier_rule_comes_to_the_group)
 		struct record record;
 
 		mock_policy(m, MOCK_ETC, "10-a.conf",
-			"[device b]\nName=0000:00:03.1\nDriver=none\nGroup=leave\n"
-			"[device a]\nName=0000:00:03.0\nDriver=none\nGroup=hold\n");
+			    "[device b]\nName=0000:00:03.1\nDriver=none\nGroup=leave\n"
+			    "[device a]\nName=0000:00:03.0\nDriver=none\nGroup=hold\n");
 		ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
 		for (const char *s = orders[o]; *s; s++) {
 			devices[*s - 'a'] = mock_pci_add(m, mock_printf(m, "0000:00:03.%c", *s - 'a' + '0'),
-				NULL, 0x1b36, 0x0010, 0x010802);
+							 NULL, 0x1b36, 0x0010, 0x010802);
 			mock_group(m, 7, devices[*s - 'a'], NULL);
 			ck_assert_int_eq(event(m, devices[*s - 'a']).status, 0);
 		}
@@ -473,8 +482,8 @@ START_TEST(companion_keeps_what_it_has_when_the_member_goes)
 	ck_assert_str_eq(mock_override(m, c), "none");
 	/* Until policy changes. */
 	mock_policy(m, MOCK_ETC, "10-a.conf",
-		"[device b]\nName=0000:00:03.1\nDriver=none\n[device x]\nName=x\n"
-		"Driver=none\nGroup=none\n");
+		    "[device b]\nName=0000:00:03.1\nDriver=none\n[device x]\nName=x\n"
+		    "Driver=none\nGroup=none\n");
 	ck_assert_int_eq(event(m, b).status, 0);
 	ck_assert_str_eq(mock_override(m, c), "\n");
 	mock_free(m);
@@ -538,14 +547,14 @@ START_TEST(label_between_quotation_marks_survives_udev)
 END_TEST
 
 SUITE_MAIN("events", 60, member_that_hangs_does_not_keep_the_group_from_deciding,
-	every_modalias_of_a_device_counts, companion_that_hangs_holds_up_no_other,
-	device_that_hangs_does_not_hold_up_its_group, companion_that_is_slow_is_not_stuck,
-	companion_is_let_go_when_an_earlier_rule_comes_to_the_group,
-	companion_keeps_what_it_has_when_the_member_goes, prints_the_properties_and_nothing_else,
-	none_and_default_name_no_module, module_of_the_rule, device_without_a_decision_prints_nothing,
-	device_without_the_file_is_none_of_ours, device_that_has_gone_is_no_failure,
-	device_by_its_path_in_sysfs, tree_named_with_a_slash_behind, device_as_the_usage_says,
-	device_from_the_environment, no_device_at_all, paths_that_lead_out_of_the_tree, override_that_hangs,
-	modalias_that_hangs, probe_that_hangs, another_member_that_hangs_holds_up_nobody,
-	failure_is_told_and_is_no_failure_of_the_program, companions_are_decided_again,
-	label_between_quotation_marks_survives_udev)
+	   every_modalias_of_a_device_counts, companion_that_hangs_holds_up_no_other,
+	   device_that_hangs_does_not_hold_up_its_group, companion_that_is_slow_is_not_stuck,
+	   companion_is_let_go_when_an_earlier_rule_comes_to_the_group,
+	   companion_keeps_what_it_has_when_the_member_goes, prints_the_properties_and_nothing_else,
+	   none_and_default_name_no_module, module_of_the_rule, device_without_a_decision_prints_nothing,
+	   device_without_the_file_is_none_of_ours, device_that_has_gone_is_no_failure,
+	   device_by_its_path_in_sysfs, tree_named_with_a_slash_behind, device_as_the_usage_says,
+	   device_from_the_environment, no_device_at_all, paths_that_lead_out_of_the_tree,
+	   override_that_hangs, modalias_that_hangs, probe_that_hangs,
+	   another_member_that_hangs_holds_up_nobody, failure_is_told_and_is_no_failure_of_the_program,
+	   companions_are_decided_again, label_between_quotation_marks_survives_udev)

@@ -40,8 +40,8 @@ START_TEST(sweep_does_all_devices_of_all_buses)
 	struct ran r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf",
-		RULE("a", "0000:00:03.0", "vfio-pci") RULE("s", "spi0.0", "spidev") RULE("u", "1-1", "none")
-			RULE("p", "serial8250", "none"));
+		    RULE("a", "0000:00:03.0", "vfio-pci") RULE("s", "spi0.0", "spidev")
+			    RULE("u", "1-1", "none") RULE("p", "serial8250", "none"));
 	r = run(m, "sweep", NULL);
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_str_eq(r.out, "");
@@ -63,8 +63,8 @@ START_TEST(first_sweep_tells_what_was_present)
 
 	early = mock_pci_add(m, "0000:00:03.1", NULL, 0x10de, 0x10f0, 0x040300);
 	mock_group(m, 1, gpu, early, NULL);
-	mock_policy(
-		m, MOCK_ETC, "10-a.conf", "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n");
+	mock_policy(m, MOCK_ETC, "10-a.conf",
+		    "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n");
 	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, gpu), "vfio-pci");
 	ck_assert_str_eq(mock_override(m, early), "(null)\n");
@@ -114,10 +114,10 @@ START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 		if (cases[i].coldplug)
 			ck_assert_int_eq(symlink("0123456789abcdef0123456789abcdef",
 						 mock_printf(m,
-							 "%s/run/systemd/units/"
-							 "invocation:systemd-udev-trigger.service",
-							 m->root)),
-				0);
+							     "%s/run/systemd/units/"
+							     "invocation:systemd-udev-trigger.service",
+							     m->root)),
+					 0);
 		ck_assert_int_eq(
 			(cases[i].option ? run(m, "sweep", "--boot", NULL) : run(m, "sweep", NULL)).status,
 			0);
@@ -151,8 +151,8 @@ START_TEST(sweep_passes_over_a_device_that_hangs)
 	struct ran r;
 
 	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
-		devices[i] = mock_pci_add(
-			m, mock_printf(m, "0000:00:%02x.0", i + 1), NULL, 0x1b36, 0x10, 0x010802);
+		devices[i] = mock_pci_add(m, mock_printf(m, "0000:00:%02x.0", i + 1), NULL, 0x1b36, 0x10,
+					  0x010802);
 	stuck = devices[4];
 	mock_attr_hangs(m, stuck, "driver_override");
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
@@ -231,8 +231,16 @@ END_TEST
 START_TEST(release_of_what_is_no_device)
 {
 	struct mock *m = mock_new();
-	static const char *const no[] = { "0000:00:09.0", "pci/../../outside", "../outside", "pci/..", "..",
-		"/", "/devices/../../outside", "pci/", "/pci", "" };
+	static const char *const no[] = { "0000:00:09.0",
+					  "pci/../../outside",
+					  "../outside",
+					  "pci/..",
+					  "..",
+					  "/",
+					  "/devices/../../outside",
+					  "pci/",
+					  "/pci",
+					  "" };
 	const char *outside = mock_printf(m, "%s/outside", m->root);
 
 	make_dirs(outside);
@@ -395,7 +403,7 @@ START_TEST(names_from_policy_reach_no_other_file)
 
 	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
 		mock_policy(m, MOCK_ETC, "10-a.conf",
-			mock_printf(m, "[device x]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
+			    mock_printf(m, "[device x]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
 		r = event(m, a);
 		ck_assert_int_eq(r.status, 0);
 		ck_assert_str_eq(r.out, "");
@@ -444,11 +452,11 @@ START_TEST(state_directory_that_cannot_be_written)
 END_TEST
 
 SUITE_MAIN("programs", 40, first_probe_is_won_by_a_sweep_at_boot_only, boot_is_of_the_sweep_only,
-	copy_goes_with_its_file, copy_stays_where_its_file_may_be_there, usage,
-	sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
-	sweep_passes_over_a_device_that_hangs, sweep_passes_over_a_fact_that_hangs,
-	sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_no_device,
-	release_of_a_device_that_hangs, errors_are_logged_once_for_a_version,
-	sweep_logs_errors_of_whole_files_once, last_good_copy_is_in_force_in_every_verb,
-	names_from_policy_reach_no_other_file, labels_and_drivers_print_no_further_properties,
-	state_directory_that_cannot_be_written)
+	   copy_goes_with_its_file, copy_stays_where_its_file_may_be_there, usage,
+	   sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
+	   sweep_passes_over_a_device_that_hangs, sweep_passes_over_a_fact_that_hangs,
+	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_no_device,
+	   release_of_a_device_that_hangs, errors_are_logged_once_for_a_version,
+	   sweep_logs_errors_of_whole_files_once, last_good_copy_is_in_force_in_every_verb,
+	   names_from_policy_reach_no_other_file, labels_and_drivers_print_no_further_properties,
+	   state_directory_that_cannot_be_written)

@@ -50,8 +50,9 @@ START_TEST(usage)
 {
 	const char *device;
 	struct mock *m = tree(&device, RULE("none"));
-	static const char *const wrong[] = { "--rebind=maybe", "--rebind=", "--timeout=0", "--timeout=-1",
-		"--timeout=1s", "--timeout=3601", "--timeout=", "--dry-run=1", "--nonsense" };
+	static const char *const wrong[] = { "--rebind=maybe", "--rebind=",    "--timeout=0",
+					     "--timeout=-1",   "--timeout=1s", "--timeout=3601",
+					     "--timeout=",     "--dry-run=1",  "--nonsense" };
 
 	for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
 		struct ran r = run(m, "rebind", wrong[i], NAME, NULL);
@@ -73,7 +74,7 @@ START_TEST(answer_of_a_device_that_is_made_so)
 	const char *device;
 	struct mock *m = tree(&device, RULE("none"));
 	const char *names[] = { NAME, "pci/" NAME, "00:03.0", device,
-		mock_printf(m, "%s%s", m->sysfs, device) };
+				mock_printf(m, "%s%s", m->sysfs, device) };
 	struct ran r = run(m, "rebind", "--dry-run", NAME, NULL);
 
 	assert_printed(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=\nDECISION=none\nCHANGED=1\n");
@@ -93,16 +94,16 @@ END_TEST
 
 START_TEST(devices_that_there_are_not)
 {
-	static const char *const no[] = { "0000:00:09.0", "pci/..", "..", "/devices/nowhere", "", "\xff",
-		"a\nSTATE=x" };
+	static const char *const no[] = { "0000:00:09.0", "pci/..",    "..", "/devices/nowhere", "",
+					  "\xff",	  "a\nSTATE=x" };
 	const char *device, *usb;
 	struct mock *m = tree(&device, RULE("none"));
 	struct ran r;
 
 	for (size_t i = 0; i < ELEMENTSOF(no); i++) {
 		r = run(m, "rebind", no[i], NULL);
-		assert_printed(
-			&r, "failed\n", "NoSuchDevice\n", "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
+		assert_printed(&r, "failed\n", "NoSuchDevice\n",
+			       "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
 	}
 	usb = mock_device_add(m, "usb", "/devices/pci0000:00/0000:00:14.0/usb1", "1-1", false);
 	r = run(m, "rebind", usb, NULL);
@@ -155,8 +156,8 @@ START_TEST(refusals_are_printed)
 
 	bind(m, device, "nvme");
 	r = run(m, "rebind", NAME, NULL);
-	assert_printed(
-		&r, "failed\n", "NoSuchDriver\n", "DRIVER=nvme\nOVERRIDE=\nDECISION=nonsense\nCHANGED=0\n");
+	assert_printed(&r, "failed\n", "NoSuchDriver\n",
+		       "DRIVER=nvme\nOVERRIDE=\nDECISION=nonsense\nCHANGED=0\n");
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("none"));
 	mock_class_add(m, "net", device, "eth0");
 	mock_attr_link(m, mock_printf(m, "%s/net/eth0", device), "master", "../br\n0");
@@ -169,8 +170,8 @@ START_TEST(refusals_are_printed)
 	ck_assert_str_eq(mock_read(m, mock_printf(m, "%s/bus/pci/drivers/nvme/unbind", m->sysfs)), NAME);
 	mock_attr(m, device, "driver_override", "foreign\n");
 	r = run(m, "rebind", NAME, NULL);
-	assert_printed(
-		&r, "foreign\n", "Foreign\n", "DRIVER=nvme\nOVERRIDE=foreign\nDECISION=none\nCHANGED=0\n");
+	assert_printed(&r, "foreign\n", "Foreign\n",
+		       "DRIVER=nvme\nOVERRIDE=foreign\nDECISION=none\nCHANGED=0\n");
 	mock_free(m);
 }
 END_TEST
@@ -472,10 +473,10 @@ START_TEST(companion_by_its_name)
 END_TEST
 
 SUITE_MAIN("rebind", 60, companion_that_hangs_does_not_lock_the_device, usage,
-	answer_of_a_device_that_is_made_so, devices_that_there_are_not, policy_that_cannot_be_read_whole,
-	broken_file_s_last_good_copy_is_in_force, refusals_are_printed, unbind_that_does_not_come_back,
-	event_puts_a_stuck_record_right, everything_that_may_hang_is_waited_for_no_longer_than_said,
-	module_that_hangs, dry_run_that_hangs, one_at_a_time_for_a_device, second_waits_for_the_first,
-	state_directory_that_cannot_be_written, companions_are_decided_again_and_not_unbound,
-	companion_that_hangs_changes_nothing_about_the_device, member_that_decides_and_hangs_is_named,
-	companion_by_its_name)
+	   answer_of_a_device_that_is_made_so, devices_that_there_are_not, policy_that_cannot_be_read_whole,
+	   broken_file_s_last_good_copy_is_in_force, refusals_are_printed, unbind_that_does_not_come_back,
+	   event_puts_a_stuck_record_right, everything_that_may_hang_is_waited_for_no_longer_than_said,
+	   module_that_hangs, dry_run_that_hangs, one_at_a_time_for_a_device, second_waits_for_the_first,
+	   state_directory_that_cannot_be_written, companions_are_decided_again_and_not_unbound,
+	   companion_that_hangs_changes_nothing_about_the_device, member_that_decides_and_hangs_is_named,
+	   companion_by_its_name)

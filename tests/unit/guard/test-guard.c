@@ -112,11 +112,11 @@ static void judged(const struct device_observation *seen, const char *expected)
 	struct first_probe_watches *f;
 	struct record record;
 	struct first_probe_observation s = { .bus = "pci",
-		.name = "0000:00:03.0",
-		.stands = seen->stands,
-		.had_other_driver = seen->other,
-		.had_driver = seen->bound_before,
-		.seqnum = 10 };
+					     .name = "0000:00:03.0",
+					     .stands = seen->stands,
+					     .had_other_driver = seen->other,
+					     .had_driver = seen->bound_before,
+					     .seqnum = 10 };
 	uint64_t wait, ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
 
 	sysfs_init(&sysfs, &m->settings);
@@ -178,14 +178,14 @@ START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
 {
 	judged(&(struct device_observation){ .held = true, .stands = true }, "guaranteed");
 	judged(&(struct device_observation){ .held = true, .stands = true, .bound_before = true },
-		"guaranteed");
+	       "guaranteed");
 	judged(
 		&(struct device_observation){
 			.held = true, .stands = true, .bind = "vfio-pci", .twice = true },
 		"guaranteed");
 	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
 	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e", .twice = true },
-		"lost");
+	       "lost");
 	judged(&(struct device_observation){ .held = true, .stands = true, .raced = true }, "unknown");
 	judged(&(struct device_observation){ .held = true, .stands = true, .passed_before = true }, "won");
 	judged(
@@ -199,9 +199,9 @@ END_TEST
 START_TEST(a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts)
 {
 	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true },
-		"lost");
+	       "lost");
 	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true },
-		"won");
+	       "won");
 	/* The predecessor's, before this add. */
 	judged(
 		&(struct device_observation){
@@ -219,8 +219,8 @@ START_TEST(a_driver_that_is_still_probing_was_first)
 END_TEST
 
 SUITE_MAIN("guard", 30, message_of_a_device, message_that_somebody_asked_for,
-	message_of_a_bus_but_not_of_its_drivers, message_without_an_end_is_none,
-	only_buses_that_a_rule_can_match, first_probe_is_what_was_seen,
-	only_what_stood_before_the_hold_ended_is_guaranteed,
-	a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts,
-	a_driver_that_is_still_probing_was_first)
+	   message_of_a_bus_but_not_of_its_drivers, message_without_an_end_is_none,
+	   only_buses_that_a_rule_can_match, first_probe_is_what_was_seen,
+	   only_what_stood_before_the_hold_ended_is_guaranteed,
+	   a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts,
+	   a_driver_that_is_still_probing_was_first)

@@ -65,12 +65,12 @@ static void turn_new(struct turn *t, const char *policy)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	t->kernel = pair[0];
 	t->g = (struct guard){ .settings = &t->m->settings,
-		.socket = pair[1],
-		.policy_lock = &t->lock,
-		.wake = eventfd(0, EFD_CLOEXEC),
-		.more = -1,
-		.hold = hold_new(1000),
-		.policy_snapshot = policy_snapshot_load(&t->m->settings) };
+			       .socket = pair[1],
+			       .policy_lock = &t->lock,
+			       .wake = eventfd(0, EFD_CLOEXEC),
+			       .more = -1,
+			       .hold = hold_new(1000),
+			       .policy_snapshot = policy_snapshot_load(&t->m->settings) };
 	ck_assert_int_eq(priority_lock_init(&t->lock), 0);
 	sysfs_init(&t->sysfs, &t->m->settings);
 	t->g.first_probe_watches = first_probe_watches_new(&t->sysfs, t->g.hold);
@@ -98,7 +98,7 @@ static void tell(struct turn *t, const char *devpath, const char *modalias, unsi
 {
 	char text[1024];
 	int n = snprintf(text, sizeof(text), "add@%s%cACTION=add%cSUBSYSTEM=pci%cMODALIAS=%s%cSEQNUM=%u",
-		devpath, 0, 0, 0, modalias, 0, seqnum);
+			 devpath, 0, 0, 0, modalias, 0, seqnum);
 
 	ck_assert_int_eq(send(t->kernel, text, (size_t)n + 1, 0), n + 1);
 }
@@ -183,8 +183,8 @@ START_TEST(one_device_after_the_other)
 	turn_new(&t, "[device even]\nName=*0 *2 *4 *6\nDriver=pci-stub\n"
 		     "[device odd]\nId=8086:10d5\nDriver=none\n");
 	for (unsigned i = 0; i < ELEMENTSOF(v); i++)
-		v[i] = add(
-			&t, mock_printf(t.m, "0000:0%x:00.%u", 1 + i / 8, i % 8), 0x10d4 + i % 2, 0x020000);
+		v[i] = add(&t, mock_printf(t.m, "0000:0%x:00.%u", 1 + i / 8, i % 8), 0x10d4 + i % 2,
+			   0x020000);
 	for (unsigned i = 0; i < ELEMENTSOF(v); i++)
 		ck_assert_str_eq(announce(&t, v[i], another, 6), i % 2 ? "none" : "pci-stub");
 	ck_assert_uint_eq(atomic_load(&t.g.handled), ELEMENTSOF(v));
@@ -202,8 +202,8 @@ START_TEST(companion_is_given_what_its_group_says)
 	bridge = add(&t, "0000:00:02.0", 0x1901, 0x060400);
 	mock_group(t.m, 1, t.device, member, bridge, NULL);
 	ck_assert_str_eq(announce(&t, t.device, card, 7), "none");
-	ck_assert_str_eq(
-		announce(&t, bridge, "pci:v00008086d00001901sv00001AF4sd00001100bc06sc04i00", 7), "");
+	ck_assert_str_eq(announce(&t, bridge, "pci:v00008086d00001901sv00001AF4sd00001100bc06sc04i00", 7),
+			 "");
 	turn_done(&t);
 }
 END_TEST
@@ -390,9 +390,9 @@ START_TEST(devices_that_hang_delay_no_other)
 END_TEST
 
 SUITE_MAIN("turn", 30, override_is_written_and_recorded, device_without_a_rule_is_not_touched,
-	override_of_the_kernel_stays, old_event_is_not_believed, latest_event_is_believed,
-	one_device_after_the_other, companion_is_given_what_its_group_says,
-	companion_that_is_here_is_decided_with_the_member, companion_that_cannot_be_read_is_not_claimed,
-	device_without_the_file_is_let_go, device_that_is_not_whole_yet_waits_for_its_own_message,
-	companion_that_hangs_does_not_keep_the_device, companion_that_waits_is_let_go_with_its_override,
-	who_finds_another_at_the_device_lets_him, devices_that_hang_delay_no_other)
+	   override_of_the_kernel_stays, old_event_is_not_believed, latest_event_is_believed,
+	   one_device_after_the_other, companion_is_given_what_its_group_says,
+	   companion_that_is_here_is_decided_with_the_member, companion_that_cannot_be_read_is_not_claimed,
+	   device_without_the_file_is_let_go, device_that_is_not_whole_yet_waits_for_its_own_message,
+	   companion_that_hangs_does_not_keep_the_device, companion_that_waits_is_let_go_with_its_override,
+	   who_finds_another_at_the_device_lets_him, devices_that_hang_delay_no_other)

@@ -97,9 +97,10 @@ END_TEST
 
 START_TEST(vfio_means_the_driver_of_the_bus)
 {
-	static const char *const want[][2] = { { "pci", "vfio-pci" }, { "platform", "vfio-platform" },
-		{ "amba", "vfio-amba" }, { "fsl-mc", "vfio-fsl-mc" }, { "cdx", "vfio-cdx" },
-		{ "ap", "vfio_ap" }, { "css", "vfio_ccw" } };
+	static const char *const want[][2] = { { "pci", "vfio-pci" },	{ "platform", "vfio-platform" },
+					       { "amba", "vfio-amba" }, { "fsl-mc", "vfio-fsl-mc" },
+					       { "cdx", "vfio-cdx" },	{ "ap", "vfio_ap" },
+					       { "css", "vfio_ccw" } };
 	struct policy *p = rules_of("[device a]\nBus=*\nDriver=vfio\n");
 
 	for (size_t i = 0; i < ELEMENTSOF(want); i++) {
@@ -264,8 +265,8 @@ START_TEST(what_may_be_a_bridge_is_left_alone)
 	make_devices();
 	fake_unknown(&v[PORT], FACT_CLASS, -EAGAIN);
 	text = decide(p, &v[PORT]);
-	ck_assert_msg(
-		streq(text, "") || streq(text, "unknown"), "a device of unknown class is given %s", text);
+	ck_assert_msg(streq(text, "") || streq(text, "unknown"), "a device of unknown class is given %s",
+		      text);
 	done_devices();
 }
 END_TEST
@@ -389,8 +390,8 @@ START_TEST(companions_come_with_the_decision)
 	ck_assert_int_eq(policy_decide(p, &v[GPU].device, &d), 0);
 	ck_assert_uint_eq(d.n_members, 2);
 	for (size_t i = 0; i < d.n_members; i++) {
-		ck_assert(
-			d.members[i].device == &v[SOUND].device || d.members[i].device == &v[SERIAL].device);
+		ck_assert(d.members[i].device == &v[SOUND].device ||
+			  d.members[i].device == &v[SERIAL].device);
 		ck_assert_str_eq(d.members[i].driver, "none");
 		ck_assert_int_eq(d.members[i].cause, CAUSE_GROUP);
 		ck_assert_uint_eq(d.members[i].n_members, 0);
@@ -457,7 +458,7 @@ START_TEST(large_group_asks_each_member_once)
 
 	for (size_t i = 0; i < FAKE_MEMBERS; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "0000:02:%02x.%u", (unsigned)i / 8 + 0x18,
-			(unsigned)i % 8);
+			       (unsigned)i % 8);
 		fake_pci(&many[i], names[i], "8086:10ed:0000:0000", "020000");
 		group[i] = &many[i];
 	}
@@ -489,12 +490,12 @@ START_TEST(own_rule_alone_asks_for_no_group)
 END_TEST
 
 SUITE_MAIN("decide", 20, no_policy_decides_nothing, kinds_of_drivers, vfio_means_the_driver_of_the_bus,
-	first_rule_that_matches_decides_over_files, default_exempts_from_later_rules,
-	unknown_fact_of_an_earlier_rule_leaves_open, a_decision_names_its_rule_and_cause, group_leave,
-	group_none_vfio_or_a_driver, group_hold_takes_what_came_later_only,
-	hold_is_the_default_of_vfio_drivers_only, bridges_never_take_the_groups,
-	what_may_be_a_bridge_is_left_alone, own_rule_comes_before_the_groups,
-	earliest_rule_of_the_group_counts, kept_when_the_member_has_gone, changed_rule_voids_what_was_kept,
-	kept_rule_and_one_of_a_present_member, unknown_group_leaves_open, companions_come_with_the_decision,
-	order_of_members_makes_no_difference, large_group_asks_each_member_once,
-	own_rule_alone_asks_for_no_group)
+	   first_rule_that_matches_decides_over_files, default_exempts_from_later_rules,
+	   unknown_fact_of_an_earlier_rule_leaves_open, a_decision_names_its_rule_and_cause, group_leave,
+	   group_none_vfio_or_a_driver, group_hold_takes_what_came_later_only,
+	   hold_is_the_default_of_vfio_drivers_only, bridges_never_take_the_groups,
+	   what_may_be_a_bridge_is_left_alone, own_rule_comes_before_the_groups,
+	   earliest_rule_of_the_group_counts, kept_when_the_member_has_gone, changed_rule_voids_what_was_kept,
+	   kept_rule_and_one_of_a_present_member, unknown_group_leaves_open,
+	   companions_come_with_the_decision, order_of_members_makes_no_difference,
+	   large_group_asks_each_member_once, own_rule_alone_asks_for_no_group)

@@ -134,15 +134,15 @@ START_TEST(label_is_not_cut_at_49_characters)
 	a[120] = '\0';
 	memcpy(b, a, sizeof(a));
 	b[119] = 'm';
-	(void)snprintf(
-		text, sizeof(text), "[device %s]\nName=a\nDriver=b\n[device %s]\nName=c\nDriver=d\n", a, b);
+	(void)snprintf(text, sizeof(text), "[device %s]\nName=a\nDriver=b\n[device %s]\nName=c\nDriver=d\n",
+		       a, b);
 	p = rules_of(text);
 	ck_assert_uint_eq(p->n_rules, 2);
 	ck_assert_str_eq(p->rules[0]->label, a);
 	ck_assert_str_eq(p->rules[1]->label, b);
 
-	(void)snprintf(
-		text, sizeof(text), "[device %s]\nName=a\nDriver=b\n[device %s]\nName=c\nDriver=d\n", a, a);
+	(void)snprintf(text, sizeof(text), "[device %s]\nName=a\nDriver=b\n[device %s]\nName=c\nDriver=d\n",
+		       a, a);
 	refused(text, 4);
 }
 END_TEST
@@ -203,7 +203,7 @@ END_TEST
 START_TEST(label_is_printable_utf8)
 {
 	ck_assert_str_eq(one_rule("[device f\xc3\xbcr \xf0\x9f\x90\xa7]\nName=a\nDriver=b\n")->label,
-		"f\xc3\xbcr \xf0\x9f\x90\xa7");
+			 "f\xc3\xbcr \xf0\x9f\x90\xa7");
 	refused("[device \xff]\nName=a\nDriver=b\n", 1);
 	refused("[device \xc3]\nName=a\nDriver=b\n", 1);
 	refused("[device \xc0\xaf]\nName=a\nDriver=b\n", 1);
@@ -235,8 +235,9 @@ START_TEST(refused_section_gives_its_keys_to_none)
 END_TEST
 
 SUITE_MAIN("traps", 20, long_line_is_not_continued_as_a_new_line, line_of_198_bytes, line_of_199_bytes,
-	long_line_without_end, lines_are_counted_behind_a_long_one, colon_does_not_separate,
-	colon_in_value_and_label, indented_line_continues_nothing, section_without_closing_bracket,
-	text_after_closing_bracket, label_is_not_cut_at_49_characters, every_error_is_told_not_only_the_first,
-	line_that_only_inih_finds_fault_with_is_told_beside_others, nul_ends_nothing, byte_order_mark,
-	label_is_printable_utf8, blanks_around_a_label, refused_section_gives_its_keys_to_none)
+	   long_line_without_end, lines_are_counted_behind_a_long_one, colon_does_not_separate,
+	   colon_in_value_and_label, indented_line_continues_nothing, section_without_closing_bracket,
+	   text_after_closing_bracket, label_is_not_cut_at_49_characters,
+	   every_error_is_told_not_only_the_first, line_that_only_inih_finds_fault_with_is_told_beside_others,
+	   nul_ends_nothing, byte_order_mark, label_is_printable_utf8, blanks_around_a_label,
+	   refused_section_gives_its_keys_to_none)

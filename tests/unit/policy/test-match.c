@@ -256,8 +256,9 @@ END_TEST
 
 START_TEST(device_without_a_fact_does_not_match)
 {
-	static const char *const keys[] = { "Path=*", "Id=*:*", "Class=*", "Modalias=*", "Compatible=*",
-		"Firmware=*", "Ancestor=*", "PhysFn=*", "Attr.x=*" };
+	static const char *const keys[] = { "Path=*",	  "Id=*:*",	  "Class=*",
+					    "Modalias=*", "Compatible=*", "Firmware=*",
+					    "Ancestor=*", "PhysFn=*",	  "Attr.x=*" };
 	struct fake f;
 
 	fake_init(&f);
@@ -276,7 +277,7 @@ START_TEST(unknown_fact)
 	fake_pci(&f, "0000:03:00.0", "10de:1b80:1043:85aa", "030000");
 	fake_unknown(&f, FACT_ID, -EAGAIN);
 	ck_assert_int_eq(rule_match(one_rule("[device x]\nId=10de:1b80\nDriver=b\n"), &f.device, &missing),
-		MATCH_UNKNOWN);
+			 MATCH_UNKNOWN);
 	ck_assert_int_eq(missing, FACT_ID);
 	fake_done(&f);
 
@@ -328,9 +329,9 @@ START_TEST(facts_are_asked_once_and_only_if_needed)
 END_TEST
 
 SUITE_MAIN("match", 20, bus, name, space_in_a_name_is_matched_by_a_question_mark, backslash_is_a_character,
-	unclosed_bracket_is_a_character, path_where_an_asterisk_stops_at_a_slash,
-	firmware_where_an_asterisk_stops_at_a_slash, id_of_two_parts, id_of_four_parts, class_is_a_prefix,
-	modalias, compatible, ancestor, host_bridge_compares_without_case, physfn, attr,
-	hexadecimal_attribute_compares_without_case, any_value_will_do, all_keys_must_match,
-	device_without_a_fact_does_not_match, unknown_fact, a_no_wins_over_an_unknown_fact,
-	facts_are_asked_once_and_only_if_needed)
+	   unclosed_bracket_is_a_character, path_where_an_asterisk_stops_at_a_slash,
+	   firmware_where_an_asterisk_stops_at_a_slash, id_of_two_parts, id_of_four_parts, class_is_a_prefix,
+	   modalias, compatible, ancestor, host_bridge_compares_without_case, physfn, attr,
+	   hexadecimal_attribute_compares_without_case, any_value_will_do, all_keys_must_match,
+	   device_without_a_fact_does_not_match, unknown_fact, a_no_wins_over_an_unknown_fact,
+	   facts_are_asked_once_and_only_if_needed)

@@ -132,4 +132,4 @@ START_TEST(other_modules_may_mean_another_vfio_driver)
 END_TEST
 
 SUITE_MAIN("watch", 20, a_file_is_written_replaced_removed, what_is_beside_it_does_not_matter,
-	a_directory_that_comes_later_goes_and_comes_again, other_modules_may_mean_another_vfio_driver)
+	   a_directory_that_comes_later_goes_and_comes_again, other_modules_may_mean_another_vfio_driver)

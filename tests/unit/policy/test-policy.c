@@ -389,8 +389,8 @@ START_TEST(named_files_in_their_order_without_copies)
 {
 	struct mock *m = mock_new();
 	const char *paths[] = { mock_policy(m, MOCK_ETC, "20-b.conf", RULE("b", "x")),
-		mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "x")),
-		mock_printf(m, "%s/none.conf", m->root) };
+				mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "x")),
+				mock_printf(m, "%s/none.conf", m->root) };
 	struct policy *policy = mock_load(m);
 
 	policy_copies_update(m->state, policy);
@@ -420,12 +420,12 @@ START_TEST(rules_are_found_by_id)
 END_TEST
 
 SUITE_MAIN("policy", 20, no_directories_are_no_error, files_by_name_over_all_directories,
-	first_directory_wins_for_the_same_name, bad_file_still_hides_later_ones_of_its_name,
-	link_to_dev_null_masks, masked_file_is_not_replaced_by_its_copy, other_names_are_not_read,
-	file_that_group_or_others_can_write, file_of_another_user,
-	owner_and_mode_are_those_of_the_file_as_opened, directory_with_the_name_of_a_file,
-	fifo_with_the_name_of_a_file, link_to_nothing, name_over_two_lines, one_bad_file_leaves_the_others,
-	last_good_copy_stays_in_force, copy_is_used_when_mode_or_type_is_wrong,
-	copy_is_the_last_good_version_also_of_equal_size_and_time, copies_of_removed_files_are_cleaned_away,
-	copies_stay_when_their_directory_cannot_be_listed, named_files_in_their_order_without_copies,
-	rules_are_found_by_id)
+	   first_directory_wins_for_the_same_name, bad_file_still_hides_later_ones_of_its_name,
+	   link_to_dev_null_masks, masked_file_is_not_replaced_by_its_copy, other_names_are_not_read,
+	   file_that_group_or_others_can_write, file_of_another_user,
+	   owner_and_mode_are_those_of_the_file_as_opened, directory_with_the_name_of_a_file,
+	   fifo_with_the_name_of_a_file, link_to_nothing, name_over_two_lines, one_bad_file_leaves_the_others,
+	   last_good_copy_stays_in_force, copy_is_used_when_mode_or_type_is_wrong,
+	   copy_is_the_last_good_version_also_of_equal_size_and_time,
+	   copies_of_removed_files_are_cleaned_away, copies_stay_when_their_directory_cannot_be_listed,
+	   named_files_in_their_order_without_copies, rules_are_found_by_id)

@@ -28,15 +28,21 @@ static unsigned dice(unsigned sides)
 #define ONE_OF(v) ((v)[dice(ELEMENTSOF(v))])
 
 /* What devices have, few enough for rules to hit them. */
-static const char *const names[] = { "0000:03:00.0", "0000:03:00.1", "0000:0a:00.0", "0000:0A:00.0",
-	"fff51000.ethernet", "serial8250", "a", "" };
+static const char *const names[] = { "0000:03:00.0",
+				     "0000:03:00.1",
+				     "0000:0a:00.0",
+				     "0000:0A:00.0",
+				     "fff51000.ethernet",
+				     "serial8250",
+				     "a",
+				     "" };
 static const char *const ancestors[] = { "pci0000:00", "0000:00:1c.0", "0000:00:1d.0", "0000:01:00.0",
-	"soc" };
+					 "soc" };
 static const char *const folders[] = { "pci0000:00", "pci0000:00/1c.0", "pci0000:00/1d.0/00.0",
-	"pci10000:e0" };
+				       "pci10000:e0" };
 static const char *const functions[] = { "00.0", "00.1", "1c.0", "1f.7" };
 static const char *const ids[] = { "10de:1b80:1043:85aa", "10de:1b81:1043:85aa", "8086:10d3:8086:a01f",
-	"8086:10d3:8086:a01e", "8086:10d3", "8086" };
+				   "8086:10d3:8086:a01e", "8086:10d3",		 "8086" };
 static const char *const classes[] = { "030000", "030200", "020000", "0c0330", "03" };
 static const char *const modaliases[] = { "pci:v000010DEd00001B80", "platform:serial8250", "of:Nuart" };
 
@@ -44,17 +50,19 @@ static const char *const modaliases[] = { "pci:v000010DEd00001B80", "platform:se
 static const struct {
 	const char *key, *values[14];
 } keys[] = {
-	{ "Name", { "0000:03:00.0", "0000:03:00.1", "0000:0a:00.0", "0000:0A:00.0", "0000:03:*",
-			  "0000:0?:00.0", "0000:0A:*", "0001:*", "*.ethernet", "fff51000.ethernet", "serial*",
-			  "a", "[a]", "*" } },
-	{ "Ancestor", { "pci0000:00", "0000:00:1c.0", "0000:00:1D.0", "0000:00:*", "soc", "s?c", "pci*",
-			      "0001:*" } },
-	{ "Path", { "pci0000:00/00.0", "pci0000:00/1c.0/00.0", "PCI0000:00/1C.0/00.1", "pci0000:00/1c.0/*",
-			  "pci0000:00/*/00.0", "pci0000:00/1c.0/00.0/vf1", "pci0000:00/1c.0/00.*/VF1",
-			  "pci0000:00/1c.0/00.0/vf*", "pci0000:00/1c.0", "*/1c.0/*", "pci10000:e0/*",
-			  "pci0000:00/1d.0/00.0/*", "pci0000:00/1d.0/00.0/00.1/vf2", "pci0000:00/1f.7" } },
-	{ "Id", { "10de:1b80", "10DE:1B81", "10de:*", "8086:10d3", "8086:10d3:8086:a01f", "8086:10d3:8086:*",
-			"8086:10d3:*:a01e", "*:10d3", "ffff:ffff", "10de:1b8?" } },
+	{ "Name",
+	  { "0000:03:00.0", "0000:03:00.1", "0000:0a:00.0", "0000:0A:00.0", "0000:03:*", "0000:0?:00.0",
+	    "0000:0A:*", "0001:*", "*.ethernet", "fff51000.ethernet", "serial*", "a", "[a]", "*" } },
+	{ "Ancestor",
+	  { "pci0000:00", "0000:00:1c.0", "0000:00:1D.0", "0000:00:*", "soc", "s?c", "pci*", "0001:*" } },
+	{ "Path",
+	  { "pci0000:00/00.0", "pci0000:00/1c.0/00.0", "PCI0000:00/1C.0/00.1", "pci0000:00/1c.0/*",
+	    "pci0000:00/*/00.0", "pci0000:00/1c.0/00.0/vf1", "pci0000:00/1c.0/00.*/VF1",
+	    "pci0000:00/1c.0/00.0/vf*", "pci0000:00/1c.0", "*/1c.0/*", "pci10000:e0/*",
+	    "pci0000:00/1d.0/00.0/*", "pci0000:00/1d.0/00.0/00.1/vf2", "pci0000:00/1f.7" } },
+	{ "Id",
+	  { "10de:1b80", "10DE:1B81", "10de:*", "8086:10d3", "8086:10d3:8086:a01f", "8086:10d3:8086:*",
+	    "8086:10d3:*:a01e", "*:10d3", "ffff:ffff", "10de:1b8?" } },
 	{ "Class", { "03", "0302", "030200", "02", "020000", "0C03", "0[23]", "03*", "ff" } },
 	{ "Bus", { "pci", "platform", "p*" } },
 	{ "Modalias", { "pci:v000010DE*", "platform:serial8250", "*uart" } },
@@ -72,8 +80,13 @@ static const char *random_value(unsigned key)
 
 static struct policy *random_policy(unsigned most)
 {
-	static const char *const actions[] = { "Driver=none", "Driver=default", "Driver=b", "Driver=vfio",
-		"Driver=b\nGroup=hold", "Driver=b\nGroup=c", "Driver=none\nGroup=none" };
+	static const char *const actions[] = { "Driver=none",
+					       "Driver=default",
+					       "Driver=b",
+					       "Driver=vfio",
+					       "Driver=b\nGroup=hold",
+					       "Driver=b\nGroup=c",
+					       "Driver=none\nGroup=none" };
 	char text[32768];
 	size_t n = 0;
 	const unsigned rules = 1 + dice(most);
@@ -83,8 +96,8 @@ static struct policy *random_policy(unsigned most)
 		for (unsigned k = 1 + dice(2); k > 0; k--) {
 			unsigned key = dice(ELEMENTSOF(keys));
 
-			n += (size_t)snprintf(
-				text + n, sizeof(text) - n, "%s=%s", keys[key].key, random_value(key));
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s", keys[key].key,
+					      random_value(key));
 			for (unsigned more = dice(3); more > 0; more--)
 				n += (size_t)snprintf(text + n, sizeof(text) - n, " %s", random_value(key));
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "\n");
@@ -262,11 +275,11 @@ START_TEST(literal_rules_about_others_are_not_looked_at)
 
 	for (unsigned i = 0; i < 1000; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "[device r%u]\nDriver=none\n%s%04x%s\n", i,
-			i % 4 == 0   ? "Name=0001:03:"
-			: i % 4 == 1 ? "Id=10de:"
-			: i % 4 == 2 ? "Path=pci0001:00/"
-				     : "Class=03",
-			i, i % 4 == 0 ? ".*" : "");
+				      i % 4 == 0   ? "Name=0001:03:"
+				      : i % 4 == 1 ? "Id=10de:"
+				      : i % 4 == 2 ? "Path=pci0001:00/"
+						   : "Class=03",
+				      i, i % 4 == 0 ? ".*" : "");
 	ck_assert_uint_lt(n, sizeof(text));
 	fake_pci(&f, "0000:03:00.0", "8086:10d3:8086:a01f", "020000");
 	fake_add(&f, FACT_PATH, "pci0000:00/1c.0/00.0");
@@ -281,7 +294,8 @@ END_TEST
 START_TEST(device_with_more_names_than_there_is_room_for)
 {
 	static const char *const many[] = { "a:a:a:a:a:a:a", "b:b:b:b:b:b:b", "c:c:c:c:c:c:c",
-		"d:d:d:d:d:d:d", "e:e:e:e:e:e:e", "f:f:f:f:f:f:f", "0000:00:1c.0" };
+					    "d:d:d:d:d:d:d", "e:e:e:e:e:e:e", "f:f:f:f:f:f:f",
+					    "0000:00:1c.0" };
 	struct policy *p = rules_of("[device a]\nAncestor=0001:00:*\nDriver=none\n"
 				    "[device b]\nAncestor=0000:00:1c.0\nDriver=none\n");
 	struct decision d;
@@ -362,7 +376,7 @@ END_TEST
 
 /* Of a device in a tree: the label of the rule that decides, with and without index. */
 static void decides_in_tree(const struct policy *plain, const struct policy *indexed, struct sysfs *sysfs,
-	const char *devpath, const char *label)
+			    const char *devpath, const char *label)
 {
 	const struct policy *const policies[] = { plain, indexed };
 
@@ -406,6 +420,6 @@ START_TEST(functions_in_a_tree_real_and_virtual)
 END_TEST
 
 SUITE_MAIN("index", 60, decides_as_the_walk_through_all_rules, decides_groups_as_the_walk_through_all_rules,
-	rules_are_found_by_their_ids, literal_rules_about_others_are_not_looked_at,
-	device_with_more_names_than_there_is_room_for, facts_are_asked_for_when_a_rule_needs_them,
-	path_is_asked_for_where_the_place_fits, functions_in_a_tree_real_and_virtual)
+	   rules_are_found_by_their_ids, literal_rules_about_others_are_not_looked_at,
+	   device_with_more_names_than_there_is_room_for, facts_are_asked_for_when_a_rule_needs_them,
+	   path_is_asked_for_where_the_place_fits, functions_in_a_tree_real_and_virtual)

@@ -170,8 +170,8 @@ END_TEST
 
 START_TEST(match_keys_without_value)
 {
-	static const char *const keys[] = { "Bus", "Name", "Path", "Modalias", "Compatible", "Firmware",
-		"Ancestor", "PhysFn", "Attr.x" };
+	static const char *const keys[] = { "Bus",	"Name",	    "Path",   "Modalias", "Compatible",
+					    "Firmware", "Ancestor", "PhysFn", "Attr.x" };
 
 	for (size_t i = 0; i < ELEMENTSOF(keys); i++)
 		refused_value(keys[i], "");
@@ -342,10 +342,10 @@ START_TEST(groups_and_the_rest)
 	ck_assert_str_eq(r->group_driver.name, "vfio-pci");
 	ck_assert_int_eq(r->rebind, REBIND_FORCE);
 	ck_assert_str_eq(r->module, "m_1-x");
-	ck_assert_int_eq(
-		one_rule("[device x]\nName=a\nDriver=b\nGroup=none\n")->group_driver.kind, DRIVER_NONE);
-	ck_assert_int_eq(
-		one_rule("[device x]\nName=a\nDriver=b\nGroup=vfio\n")->group_driver.kind, DRIVER_VFIO);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=b\nGroup=none\n")->group_driver.kind,
+			 DRIVER_NONE);
+	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=b\nGroup=vfio\n")->group_driver.kind,
+			 DRIVER_VFIO);
 	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=vfio\nGroup=leave\n")->group, GROUP_LEAVE);
 	ck_assert_int_eq(one_rule("[device x]\nName=a\nDriver=b\nRebind=no\n")->rebind, REBIND_NO);
 }
@@ -374,16 +374,16 @@ START_TEST(id_is_not_of_comments_and_blank_lines)
 	ck_assert_uint_eq(rule_id(rules_of("[device x]\nName=a\nDriver=b\n\n"
 					   "# another\n[device y]\nName=c\nDriver=d\n")
 					  ->rules[0]),
-		id);
+			  id);
 }
 END_TEST
 
 SUITE_MAIN("parse", 20, unknown_section, section_without_label, unknown_key, key_before_the_first_section,
-	neither_key_nor_section_nor_comment, no_driver, no_match_key, action_keys_twice, duplicate_label,
-	labels_that_differ_in_case_are_two, same_label_in_two_files, bad_drivers, bad_groups, bad_rebinds,
-	bad_modules, bad_ids, bad_classes, match_keys_without_value, attributes_that_cannot_be_matched,
-	all_errors_of_a_file_are_told, thousands_of_errors_are_counted, an_empty_file_has_no_rules, comments,
-	carriage_returns, last_line_without_newline, a_section_in_the_last_line_is_not_lost,
-	blanks_around_key_and_value, values_by_spaces_and_by_lines, attributes_are_conditions_of_their_own,
-	the_cheapest_fact_comes_first, drivers, defaults, groups_and_the_rest, id_is_of_what_the_rule_says,
-	id_is_not_of_comments_and_blank_lines)
+	   neither_key_nor_section_nor_comment, no_driver, no_match_key, action_keys_twice, duplicate_label,
+	   labels_that_differ_in_case_are_two, same_label_in_two_files, bad_drivers, bad_groups, bad_rebinds,
+	   bad_modules, bad_ids, bad_classes, match_keys_without_value, attributes_that_cannot_be_matched,
+	   all_errors_of_a_file_are_told, thousands_of_errors_are_counted, an_empty_file_has_no_rules,
+	   comments, carriage_returns, last_line_without_newline, a_section_in_the_last_line_is_not_lost,
+	   blanks_around_key_and_value, values_by_spaces_and_by_lines, attributes_are_conditions_of_their_own,
+	   the_cheapest_fact_comes_first, drivers, defaults, groups_and_the_rest, id_is_of_what_the_rule_says,
+	   id_is_not_of_comments_and_blank_lines)

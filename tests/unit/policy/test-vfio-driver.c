@@ -181,8 +181,8 @@ START_TEST(a_rules_own_module_goes_before_that_of_the_alias)
 END_TEST
 
 SUITE_MAIN("vfio", 30, without_aliases_it_is_the_plain_one,
-	the_alias_with_the_fewest_wildcards_wins_wherever_it_stands,
-	aliases_of_other_devices_and_buses_do_not_count, lines_that_are_cut_are_passed_over,
-	a_driver_that_is_registered_tells_its_own_name, built_in_variants_are_found,
-	other_buses_go_by_the_driver_that_is_there, buses_beside_pci_have_aliases_as_well,
-	a_rules_own_module_goes_before_that_of_the_alias)
+	   the_alias_with_the_fewest_wildcards_wins_wherever_it_stands,
+	   aliases_of_other_devices_and_buses_do_not_count, lines_that_are_cut_are_passed_over,
+	   a_driver_that_is_registered_tells_its_own_name, built_in_variants_are_found,
+	   other_buses_go_by_the_driver_that_is_there, buses_beside_pci_have_aliases_as_well,
+	   a_rules_own_module_goes_before_that_of_the_alias)

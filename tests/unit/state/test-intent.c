@@ -136,6 +136,6 @@ START_TEST(intents_without_room_or_file_say_nothing)
 END_TEST
 
 SUITE_MAIN("intent", 20, what_the_guard_was_writing_when_it_died_is_ours,
-	intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at,
-	two_who_write_to_one_device_hear_of_each_other, kept_intent_lasts_until_its_device_goes,
-	intents_without_room_or_file_say_nothing)
+	   intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at,
+	   two_who_write_to_one_device_hear_of_each_other, kept_intent_lasts_until_its_device_goes,
+	   intents_without_room_or_file_say_nothing)

@@ -497,7 +497,7 @@ START_TEST(first_probe_is_refined_and_never_raised)
 				(void)strcpy(record.first_probe, all[k]);
 				ck_assert_int_eq(alone ? record_set_first_probe(b.m->state, d, all[k])
 						       : record_write(b.m->state, d, &record),
-					0);
+						 0);
 				ck_assert(mock_record(b.m, b.device, &record));
 				ck_assert_str_eq(record.first_probe, expected[i][k]);
 			}
@@ -509,13 +509,14 @@ START_TEST(first_probe_is_refined_and_never_raised)
 END_TEST
 
 SUITE_MAIN("state", 20, first_probe_is_refined_and_never_raised, fields_of_a_record,
-	unknown_keys_are_passed_over, record_of_another_boot_is_void, record_of_another_version_is_void,
-	record_of_another_device_under_the_name_is_void, who_is_late_leaves_the_record_of_a_successor_alone,
-	empty_or_cut_record_is_void, record_longer_than_any_is_void,
-	what_does_not_change_is_not_written_again, release_clears_what_is_ours,
-	release_leaves_what_is_not_ours, release_leaves_a_bound_driver, stuck_device_keeps_what_was_set,
-	present_list_never_changes, present_list_of_another_boot_counts_for_nothing,
-	names_are_escaped_for_files, kernel_command_line_turns_off, given_directories_replace_all_three,
-	running_kernel_is_asked_only_for_its_own_tree, lists_of_strings_grow,
-	arena_gives_zeroed_memory_of_any_size, arena_that_is_reset_keeps_its_oldest_block, names_in_a_folder,
-	files_are_read_to_a_limit)
+	   unknown_keys_are_passed_over, record_of_another_boot_is_void, record_of_another_version_is_void,
+	   record_of_another_device_under_the_name_is_void,
+	   who_is_late_leaves_the_record_of_a_successor_alone, empty_or_cut_record_is_void,
+	   record_longer_than_any_is_void, what_does_not_change_is_not_written_again,
+	   release_clears_what_is_ours, release_leaves_what_is_not_ours, release_leaves_a_bound_driver,
+	   stuck_device_keeps_what_was_set, present_list_never_changes,
+	   present_list_of_another_boot_counts_for_nothing, names_are_escaped_for_files,
+	   kernel_command_line_turns_off, given_directories_replace_all_three,
+	   running_kernel_is_asked_only_for_its_own_tree, lists_of_strings_grow,
+	   arena_gives_zeroed_memory_of_any_size, arena_that_is_reset_keeps_its_oldest_block,
+	   names_in_a_folder, files_are_read_to_a_limit)

@@ -105,8 +105,8 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
 							 "kernel lets no other driver in");
 			ck_assert_str_eq(record_of(&s)->state, "held");
-			ck_assert_str_eq(
-				record_of(&s)->owned_override, i == 0 ? "nvme" : ""); /* it is still ours */
+			ck_assert_str_eq(record_of(&s)->owned_override,
+					 i == 0 ? "nvme" : ""); /* it is still ours */
 			ck_assert_uint_eq(record_of(&s)->enforced, 0);
 		}
 		kernel_refuses("bind nvme", 0);
@@ -257,8 +257,8 @@ START_TEST(without_an_iommu_it_is_said_what_that_means)
 END_TEST
 
 SUITE_MAIN("iommu", 30, a_driver_that_the_kernel_refuses_is_for_later, its_own_driver_is_for_later_as_well,
-	one_that_had_a_driver_goes_back_to_it, who_owns_a_group_need_not_be_seen,
-	a_refused_device_keeps_its_override_as_ours, a_driver_that_is_busy_itself_has_failed,
-	one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten,
-	vfio_s_own_drivers_are_not_kept_off, a_device_that_is_open_owns_its_group, no_group_may_mean_not_yet,
-	without_an_iommu_it_is_said_what_that_means)
+	   one_that_had_a_driver_goes_back_to_it, who_owns_a_group_need_not_be_seen,
+	   a_refused_device_keeps_its_override_as_ours, a_driver_that_is_busy_itself_has_failed,
+	   one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten,
+	   vfio_s_own_drivers_are_not_kept_off, a_device_that_is_open_owns_its_group,
+	   no_group_may_mean_not_yet, without_an_iommu_it_is_said_what_that_means)

@@ -126,10 +126,31 @@ END_TEST
 
 START_TEST(names_of_nothing)
 {
-	static const char *const no[] = { "", ".", "..", "/", "//", "x", "pci/", "/pci", "pci/x", "pci/..",
-		"pci/.", "../devices", "pci/../pci/devices", "x/0000:03:00.0", "0000:03:00.1", "03:00.1",
-		"3:00.0", "/dev/", "/dev/..", "/dev/../x", "/devices", "/devices/", "/devices/..",
-		"/devices/../bus/pci", "pci0000:00" };
+	static const char *const no[] = { "",
+					  ".",
+					  "..",
+					  "/",
+					  "//",
+					  "x",
+					  "pci/",
+					  "/pci",
+					  "pci/x",
+					  "pci/..",
+					  "pci/.",
+					  "../devices",
+					  "pci/../pci/devices",
+					  "x/0000:03:00.0",
+					  "0000:03:00.1",
+					  "03:00.1",
+					  "3:00.0",
+					  "/dev/",
+					  "/dev/..",
+					  "/dev/../x",
+					  "/devices",
+					  "/devices/",
+					  "/devices/..",
+					  "/devices/../bus/pci",
+					  "pci0000:00" };
 	struct tree t = make_tree();
 	char longest[6000];
 
@@ -162,17 +183,24 @@ START_TEST(device_at_a_path)
 	static const struct {
 		const char *devpath;
 		int r;
-	} v[] = { { "", -EINVAL }, { "/devices", -EINVAL }, { "/devices/", -EINVAL },
-		{ "devices/x", -EINVAL }, { "/bus/pci", -EINVAL }, { "/devices/..", -EINVAL },
-		{ "/devices/.", -EINVAL }, { "/devices/../bus/pci", -EINVAL },
-		{ "/devices/pci0000:00/../..", -EINVAL }, { "/devices/pci0000:00/", -EINVAL },
-		{ "/devices/gone", -ENODEV }, { "/devices/pci0000:00", -ENODEV } };
+	} v[] = { { "", -EINVAL },
+		  { "/devices", -EINVAL },
+		  { "/devices/", -EINVAL },
+		  { "devices/x", -EINVAL },
+		  { "/bus/pci", -EINVAL },
+		  { "/devices/..", -EINVAL },
+		  { "/devices/.", -EINVAL },
+		  { "/devices/../bus/pci", -EINVAL },
+		  { "/devices/pci0000:00/../..", -EINVAL },
+		  { "/devices/pci0000:00/", -EINVAL },
+		  { "/devices/gone", -ENODEV },
+		  { "/devices/pci0000:00", -ENODEV } };
 	struct tree t = make_tree();
 	struct sysfs_device *d;
 
 	for (size_t i = 0; i < ELEMENTSOF(v); i++)
-		ck_assert_msg(
-			sysfs_device_new(&t.sysfs, v[i].devpath, NULL, &d) == v[i].r, "%s", v[i].devpath);
+		ck_assert_msg(sysfs_device_new(&t.sysfs, v[i].devpath, NULL, &d) == v[i].r, "%s",
+			      v[i].devpath);
 	d = mock_device(&t.sysfs, t.nvme);
 	ck_assert_str_eq(d->bus, "pci");
 	ck_assert_str_eq(d->name, "0000:03:00.0");
@@ -205,5 +233,5 @@ START_TEST(all_devices)
 END_TEST
 
 SUITE_MAIN("lookup", 20, by_the_head_of_an_nvme_namespace, by_name, by_path, by_interface_and_block_device,
-	name_that_two_buses_have, names_of_nothing, tree_beside_another_of_like_name, device_at_a_path,
-	all_devices)
+	   name_that_two_buses_have, names_of_nothing, tree_beside_another_of_like_name, device_at_a_path,
+	   all_devices)

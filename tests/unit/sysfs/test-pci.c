@@ -29,10 +29,23 @@ END_TEST
 
 START_TEST(no_addresses)
 {
-	static const char *const no[] = { "", "0000:03:00.8", "0000:03:20.0", "03:00.0", "000:03:00.0",
-		"0000:3:00.0", "0000:03:0.0", "0000:03:00", "0000:03:00.", "0000:03:00.00", "0000:03:00.0 ",
-		"0000.03.00.0", "g000:03:00.0", "123456789:03:00.0", "0000:03:00.0/", "-000:03:00.0",
-		"0x00:03:00.0" };
+	static const char *const no[] = { "",
+					  "0000:03:00.8",
+					  "0000:03:20.0",
+					  "03:00.0",
+					  "000:03:00.0",
+					  "0000:3:00.0",
+					  "0000:03:0.0",
+					  "0000:03:00",
+					  "0000:03:00.",
+					  "0000:03:00.00",
+					  "0000:03:00.0 ",
+					  "0000.03.00.0",
+					  "g000:03:00.0",
+					  "123456789:03:00.0",
+					  "0000:03:00.0/",
+					  "-000:03:00.0",
+					  "0x00:03:00.0" };
 	struct pci_address a;
 
 	for (size_t i = 0; i < ELEMENTSOF(no); i++)
@@ -47,7 +60,7 @@ START_TEST(path_leaves_bus_numbers_out)
 	ck_assert_str_eq(topology("/devices/pci0000:00/0000:00:1c.0/0000:03:00.0"), "pci0000:00/1c.0/00.0");
 	ck_assert_str_eq(topology("/devices/pci0000:00/0000:00:1c.0/0000:07:00.0"), "pci0000:00/1c.0/00.0");
 	ck_assert_str_eq(topology("/devices/pci0000:00/0000:00:01.1/0000:01:00.0/0000:02:02.0/0000:05:1f.7"),
-		"pci0000:00/01.1/00.0/02.0/1f.7");
+			 "pci0000:00/01.1/00.0/02.0/1f.7");
 }
 END_TEST
 
@@ -55,12 +68,12 @@ START_TEST(path_keeps_host_bridges)
 {
 	/* VMD: a host bridge below a function. */
 	ck_assert_str_eq(topology("/devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0/10000:e1:00.0"),
-		"pci0000:00/0e.0/pci10000:e0/06.0/00.0");
-	ck_assert_str_eq(
-		topology("/devices/platform/soc/40000000.pcie/pci0001:00/0001:00:00.0"), "pci0001:00/00.0");
+			 "pci0000:00/0e.0/pci10000:e0/06.0/00.0");
+	ck_assert_str_eq(topology("/devices/platform/soc/40000000.pcie/pci0001:00/0001:00:00.0"),
+			 "pci0001:00/00.0");
 	ck_assert_str_eq(topology("/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0004:00/VMBUS:00/"
 				  "47505500-0001-0000-3130-444531444234/pci4f2c:00/4f2c:00:00.0"),
-		"pci4f2c:00/00.0");
+			 "pci4f2c:00/00.0");
 }
 END_TEST
 
@@ -72,7 +85,7 @@ START_TEST(no_path)
 	ck_assert_int_eq(pci_topology("/devices/0000:00:03.0", buf, sizeof(buf)), -ENODATA);
 	ck_assert_int_eq(pci_topology("", buf, sizeof(buf)), -ENODATA);
 	ck_assert_int_eq(pci_topology("/devices/pci0000:00/0000:00:1c.0/0000:03:00.0", buf, sizeof(buf)),
-		-ENAMETOOLONG);
+			 -ENAMETOOLONG);
 	/* "pci0000:00/1c.0" and its NUL fit exactly, and not in a byte less. */
 	ck_assert_int_eq(pci_topology("/devices/pci0000:00/0000:00:1c.0", buf, 16), 0);
 	ck_assert_int_eq(pci_topology("/devices/pci0000:00/0000:00:1c.0", buf, 15), -ENAMETOOLONG);
@@ -220,8 +233,8 @@ START_TEST(identity_and_class)
 END_TEST
 
 /* The identity, by which the kernel's event number 7 with that modalias is answered. */
-static const char *announced(
-	struct card *c, const char *devpath, const char *bus, const char *modalias, enum fact fact)
+static const char *announced(struct card *c, const char *devpath, const char *bus, const char *modalias,
+			     enum fact fact)
 {
 	const char *text;
 	struct sysfs_device d;
@@ -251,14 +264,14 @@ START_TEST(modalias_of_the_latest_event_is_believed_and_no_other)
 	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_CLASS), "030201");
 	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_MODALIAS), event);
 	ck_assert_str_eq(announced(&c, c.pf, "pci", NULL, FACT_ID), "8086:10c9:1af4:1100");
-	ck_assert_str_eq(
-		announced(&c, serial, "platform", "of:Nserial", FACT_MODALIAS), "platform:serial8250");
+	ck_assert_str_eq(announced(&c, serial, "platform", "of:Nserial", FACT_MODALIAS),
+			 "platform:serial8250");
 	/* There has been another since: the device may be another one by now. */
 	make_file(number, "8\n", 2);
 	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_ID), "8086:10c9:1af4:1100");
 	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_CLASS), "020000");
 	ck_assert_str_eq(announced(&c, c.pf, "pci", event, FACT_MODALIAS),
-		"pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00");
+			 "pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00");
 	mock_free(c.m);
 }
 END_TEST
@@ -306,7 +319,7 @@ START_TEST(firmware_and_compatible)
 	mock_attr(c.m, p, "firmware_node/path", "\\_SB_.ETH0\n");
 	ck_assert_str_eq(fact(&c, p, FACT_FIRMWARE), "\\_SB_.ETH0");
 	mock_attr_bytes(c.m, "/firmware/devicetree/base/soc/ethernet@fff51000", "compatible", compatible,
-		sizeof(compatible));
+			sizeof(compatible));
 	mock_attr_link(c.m, p, "of_node", "../../../firmware/devicetree/base/soc/ethernet@fff51000");
 
 	d = mock_device(&c.sysfs, p);
@@ -340,8 +353,8 @@ START_TEST(first_line_of_an_attribute)
 END_TEST
 
 SUITE_MAIN("pci", 20, addresses, no_addresses, path_leaves_bus_numbers_out, path_keeps_host_bridges, no_path,
-	virtual_function_by_its_links, virtual_function_on_a_kernel_that_shows_no_offset,
-	virtual_function_before_its_links, virtual_function_on_the_next_bus, no_virtual_functions,
-	settled_tree_is_not_computed, identity_and_class,
-	modalias_of_the_latest_event_is_believed_and_no_other, names_and_ancestors,
-	platform_devices_have_no_pci_facts, firmware_and_compatible, first_line_of_an_attribute)
+	   virtual_function_by_its_links, virtual_function_on_a_kernel_that_shows_no_offset,
+	   virtual_function_before_its_links, virtual_function_on_the_next_bus, no_virtual_functions,
+	   settled_tree_is_not_computed, identity_and_class,
+	   modalias_of_the_latest_event_is_believed_and_no_other, names_and_ancestors,
+	   platform_devices_have_no_pci_facts, firmware_and_compatible, first_line_of_an_attribute)

@@ -116,7 +116,8 @@ static void answer(int port, struct job *job, int status)
 		need(out != MAP_FAILED, "mmap");
 	}
 	(void)snprintf(head, sizeof(head), "%s %d %lld\n", job->id,
-		WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), (long long)st.st_size);
+		       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+		       (long long)st.st_size);
 	write_all(port, head, strlen(head));
 	if (out) {
 		write_all(port, out, (size_t)st.st_size);
@@ -183,7 +184,7 @@ int main(void)
 	write_all(port, hello, strlen(hello));
 	for (;;) {
 		struct pollfd fds[] = { { .fd = port, .events = POLLIN },
-			{ .fd = signals, .events = POLLIN } };
+					{ .fd = signals, .events = POLLIN } };
 		struct signalfd_siginfo info;
 
 		need(poll(fds, 2, -1) > 0 || errno == EINTR, "poll");

@@ -40,13 +40,13 @@ static int ask(sd_bus *bus, const char *kind, const char *name)
 	char *state = NULL;
 	const char *path;
 	int r = sd_bus_call_method(bus, service, root, "org.driveroverrides1.Manager", "GetDevice", NULL,
-		&reply, "ss", kind, name);
+				   &reply, "ss", kind, name);
 
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
 	if (r >= 0)
-		r = sd_bus_get_property_string(
-			bus, service, path, "org.driveroverrides1.Device", "State", NULL, &state);
+		r = sd_bus_get_property_string(bus, service, path, "org.driveroverrides1.Device", "State",
+					       NULL, &state);
 	sd_bus_message_unref(reply);
 	free(state);
 	return r;
