@@ -34,7 +34,7 @@ const char *device_state_to_string(enum device_state state)
 	return "";
 }
 
-static void _printf_(3, 4) become(struct outcome *o, enum device_state state, const char *format, ...)
+static void _printf_(3, 4) outcome_set(struct outcome *o, enum device_state state, const char *format, ...)
 {
 	va_list ap;
 
@@ -45,7 +45,7 @@ static void _printf_(3, 4) become(struct outcome *o, enum device_state state, co
 }
 
 /* The state directory, or NULL for one that keeps nothing. */
-static int save(struct sysfs_device *d, const struct record *old, const struct record *record)
+static int apply_write_record(struct sysfs_device *d, const struct record *old, const struct record *record)
 {
 	const char *state_dir = d->sysfs->state_dir;
 	int r;
@@ -60,12 +60,12 @@ static int save(struct sysfs_device *d, const struct record *old, const struct r
 }
 
 /* Something is bound that was not decided; nothing is unbound here. */
-static void other_driver(struct outcome *o, const struct decision *decision, const char *driver)
+static void outcome_set_other_driver(struct outcome *o, const struct decision *decision, const char *driver)
 {
 	if (decision->rule && decision->rule->rebind == REBIND_NO)
-		become(o, STATE_BLOCKED, "stays with %s: Rebind=no", driver);
+		outcome_set(o, STATE_BLOCKED, "stays with %s: Rebind=no", driver);
 	else
-		become(o, STATE_PENDING, "still bound to %s", driver);
+		outcome_set(o, STATE_PENDING, "still bound to %s", driver);
 }
 
 enum device_state state_as_decided(const struct decision *decision)
@@ -101,7 +101,7 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 	bound_driver(d, driver, sizeof(driver));
 	if (decision->kind == DECISION_NONE) {
 		if (driver[0])
-			other_driver(o, decision, driver);
+			outcome_set_other_driver(o, decision, driver);
 		else
 			o->state = state_as_decided(decision);
 		return;
@@ -118,30 +118,30 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 		}
 		/* EAGAIN, EINVAL: not ready yet, so the kernel's own first probe is still to come. */
 		if (!driver[0] && r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT) {
-			become(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
+			outcome_set(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
 			return;
 		}
 		if (!driver[0]) {
-			become(o, STATE_PENDING, "%s has not bound it", decision->driver);
+			outcome_set(o, STATE_PENDING, "%s has not bound it", decision->driver);
 			return;
 		}
 	} else if (!driver[0]) {
 		o->needs_module = true;
-		become(o, STATE_PENDING, "driver %s is not loaded", decision->driver);
+		outcome_set(o, STATE_PENDING, "driver %s is not loaded", decision->driver);
 		return;
 	}
 	if (streq(driver, decision->driver))
 		o->state = STATE_ENFORCED;
 	else
-		other_driver(o, decision, driver);
+		outcome_set_other_driver(o, decision, driver);
 }
 
 /*
  * FirstProbe as far as it shows right after we wrote. A driver's link is there from the beginning of its
  * probe. Where it is the decided one already, nobody can tell whether it came by our override.
  */
-static const char *first_probe(const struct sysfs_device *d, const struct decision *decision,
-			       enum occasion occasion)
+static const char *first_probe_after_write(const struct sysfs_device *d, const struct decision *decision,
+					   enum occasion occasion)
 {
 	char driver[BOUND_MAX];
 
@@ -158,8 +158,8 @@ static const char *first_probe(const struct sysfs_device *d, const struct decisi
  * A second look, with the probe behind us: on Linux 7 and later a write is no barrier, and a driver that had
  * matched before it makes its link afterwards.
  */
-static void look_again(const struct sysfs_device *d, const struct decision *decision, enum occasion occasion,
-		       const struct record *old, struct record *record)
+static void first_probe_recheck(const struct sysfs_device *d, const struct decision *decision,
+				enum occasion occasion, const struct record *old, struct record *record)
 {
 	char driver[BOUND_MAX];
 
@@ -172,7 +172,7 @@ static void look_again(const struct sysfs_device *d, const struct decision *deci
 }
 
 /* The guard writes before it records, and may die in between; see intent.h. */
-static bool is_being_written(const struct sysfs_device *d, const char *override)
+static bool override_is_being_written(const struct sysfs_device *d, const char *override)
 {
 	return d->sysfs->state_dir && intent_is_pending(d->sysfs->state_dir, d->bus, d->name, override);
 }
@@ -180,12 +180,12 @@ static bool is_being_written(const struct sysfs_device *d, const char *override)
 bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
 {
 	return override[0] && (record_owns(record, override) ||
-			       (!record->owned_override[0] && is_being_written(d, override)));
+			       (!record->owned_override[0] && override_is_being_written(d, override)));
 }
 
 /* A driver that is bound already when an override comes to name it has not come by that. */
-static void keep(const struct sysfs_device *d, const struct record *old, const char *want,
-		 struct record *record)
+static void record_driver_before(const struct sysfs_device *d, const struct record *old, const char *want,
+				 struct record *record)
 {
 	char driver[BOUND_MAX];
 
@@ -196,13 +196,13 @@ static void keep(const struct sysfs_device *d, const struct record *old, const c
 }
 
 /* Nothing is to be written over an override: it is what is wanted, or somebody else's, which o says. */
-static bool is_to_stay(const char *override, const char *want, bool ours, struct outcome *o)
+static bool override_is_to_stay(const char *override, const char *want, bool ours, struct outcome *o)
 {
 	if (streq(override, want))
 		return true;
 	if (!override[0] || ours)
 		return false;
-	become(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", override);
+	outcome_set(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", override);
 	return true;
 }
 
@@ -211,9 +211,9 @@ static bool is_to_stay(const char *override, const char *want, bool ours, struct
  * and one who died in between has claimed nothing that is not so. `foreign`, if not "", is replaced although
  * it is not ours, and is never recorded: while it stands it is still not ours, whatever fails.
  */
-static bool settle_override(const struct decision *decision, enum occasion occasion, const char *foreign,
-			    struct sysfs_device *d, struct record *old, struct record *record,
-			    struct outcome *o)
+static bool settle_override_or_refuse(const struct decision *decision, enum occasion occasion,
+				      const char *foreign, struct sysfs_device *d, struct record *old,
+				      struct record *record, struct outcome *o)
 {
 	const char *want = decision->driver;
 	char override[OVERRIDE_MAX], now[OVERRIDE_MAX];
@@ -225,9 +225,9 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	r = sysfs_device_override(d, override);
 	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, old) < 0)
 		*old = (struct record){};
-	keep(d, old, want, record);
+	record_driver_before(d, old, want, record);
 	if (r < 0) {
-		become(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
+		outcome_set(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
 		/* Whatever stands there, what was ours still is. */
 		(void)strcpy(record->owned_override, old->owned_override);
 		(void)strcpy(record->previous_override, old->previous_override);
@@ -236,7 +236,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	}
 	ours = apply_owns(d, old, override);
 
-	if (is_to_stay(override, want, ours || streq(override, foreign), o)) {
+	if (override_is_to_stay(override, want, ours || streq(override, foreign), o)) {
 		if (ours)
 			(void)strcpy(record->owned_override, want);
 		return o->state != STATE_FOREIGN;
@@ -248,9 +248,9 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	(void)strcpy(record->owned_override, want);
 	(void)strcpy(record->previous_override, before);
 	(void)strcpy(record->state, device_state_to_string(STATE_PENDING));
-	r = save(d, old, record);
+	r = apply_write_record(d, old, record);
 	if (r < 0 && want[0]) {
-		become(o, STATE_FAILED, "recording the override before it is written: %s", strerror(-r));
+		outcome_set(o, STATE_FAILED, "recording the override before it is written: %s", strerror(-r));
 		return false;
 	}
 	is_known = old->first_probe[0];
@@ -262,7 +262,7 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	 * writes the very same in this moment cannot be told from it.
 	 */
 	if (sysfs_device_override(d, now) >= 0 &&
-	    is_to_stay(now, want, streq(now, override) || is_being_written(d, now), o)) {
+	    override_is_to_stay(now, want, streq(now, override) || override_is_being_written(d, now), o)) {
 		if (o->state == STATE_FOREIGN)
 			record->owned_override[0] = '\0';
 		return o->state != STATE_FOREIGN;
@@ -270,13 +270,13 @@ static bool settle_override(const struct decision *decision, enum occasion occas
 	r = override_write(d, want);
 	if (r < 0) {
 		(void)strcpy(record->owned_override, before);
-		become(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
-		       strerror(-r));
+		outcome_set(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
+			    strerror(-r));
 		return false;
 	}
 	o->wrote = true;
 	if (!is_known)
-		(void)strcpy(record->first_probe, first_probe(d, decision, occasion));
+		(void)strcpy(record->first_probe, first_probe_after_write(d, decision, occasion));
 	return true;
 }
 
@@ -304,24 +304,25 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 	if (record_gave(old, driver)) {
 		text_copy(record->driver_by_override, sizeof(record->driver_by_override), driver);
 		if (decision->rule->rebind == REBIND_NO)
-			other_driver(o, decision, driver);
+			outcome_set_other_driver(o, decision, driver);
 		else
-			become(o, STATE_PENDING, "still bound to %s, which came by an override of ours",
-			       driver);
+			outcome_set(o, STATE_PENDING, "still bound to %s, which came by an override of ours",
+				    driver);
 	}
 }
 
 /* What the record says before anything was done. False: there is nothing to do, and the outcome says why. */
-static bool begin(const struct decision *decision, struct record *record, struct outcome *ret)
+static bool apply_prepare_or_refuse(const struct decision *decision, struct record *record,
+				    struct outcome *ret)
 {
 	*ret = (struct outcome){ .state = STATE_UNMANAGED };
 	switch (decision->kind) {
 	case DECISION_NOTHING:
 		return false;
 	case DECISION_UNKNOWN:
-		become(ret, STATE_PENDING, "%s of %s:%u cannot be compared yet",
-		       decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
-		       decision->rule->file, decision->rule->line);
+		outcome_set(ret, STATE_PENDING, "%s of %s:%u cannot be compared yet",
+			    decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
+			    decision->rule->file, decision->rule->line);
 		return false;
 	case DECISION_NONE:
 	case DECISION_DRIVER:
@@ -334,8 +335,8 @@ static bool begin(const struct decision *decision, struct record *record, struct
 	return true;
 }
 
-static void end(const struct decision *decision, const struct record *old, struct record *record,
-		struct outcome *o)
+static void apply_save_record(const struct decision *decision, const struct record *old,
+			      struct record *record, struct outcome *o)
 {
 	(void)strcpy(record->state, device_state_to_string(o->state));
 	(void)strcpy(record->reason, o->reason);
@@ -344,7 +345,7 @@ static void end(const struct decision *decision, const struct record *old, struc
 	/* Of another decision it says nothing any more: what differs from that one since is our doing. */
 	if (o->state == state_as_decided(decision) || old->enforced == record_decision_id(record))
 		record->enforced = record_decision_id(record);
-	(void)save(to_sysfs_device(decision->device), old, record);
+	(void)apply_write_record(to_sysfs_device(decision->device), old, record);
 }
 
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret)
@@ -352,44 +353,44 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record old = {}, record = {};
 
-	if (!begin(decision, &record, ret))
+	if (!apply_prepare_or_refuse(decision, &record, ret))
 		return;
-	if (settle_override(decision, occasion, "", d, &old, &record, ret))
+	if (settle_override_or_refuse(decision, occasion, "", d, &old, &record, ret))
 		ret->state = STATE_PENDING;
 	/* What stood already has its record, and what was written has one that says so. */
 	if (!ret->wrote && ret->state == STATE_PENDING)
 		return;
-	end(decision, &old, &record, ret);
+	apply_save_record(decision, &old, &record, ret);
 }
 
-static void apply(const struct decision *decision, enum occasion occasion, const char *foreign,
-		  struct outcome *ret)
+static void apply_over(const struct decision *decision, enum occasion occasion, const char *foreign,
+		       struct outcome *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record old = {}, record = {};
 
-	if (!begin(decision, &record, ret))
+	if (!apply_prepare_or_refuse(decision, &record, ret))
 		return;
-	if (settle_override(decision, occasion, foreign, d, &old, &record, ret)) {
+	if (settle_override_or_refuse(decision, occasion, foreign, d, &old, &record, ret)) {
 		if (decision->kind == DECISION_DEFAULT) {
 			settle_default(decision, d, &old, &record, ret);
 		} else {
 			settle_driver(decision, d, ret);
-			look_again(d, decision, occasion, &old, &record);
+			first_probe_recheck(d, decision, occasion, &old, &record);
 		}
 		outcome_add_iommu(decision, ret);
 	}
-	end(decision, &old, &record, ret);
+	apply_save_record(decision, &old, &record, ret);
 }
 
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
-	apply(decision, occasion, "", ret);
+	apply_over(decision, occasion, "", ret);
 }
 
 void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret)
 {
-	apply(decision, OCCASION_LATER, override, ret);
+	apply_over(decision, OCCASION_LATER, override, ret);
 }
 
 int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
@@ -449,11 +450,11 @@ int apply_take_over(struct sysfs_device *d, const char *override)
 	record.inode = d->inode;
 	(void)strcpy(record.owned_override, override);
 	record.previous_override[0] = '\0';
-	return save(d, NULL, &record);
+	return apply_write_record(d, NULL, &record);
 }
 
-void apply_note(const struct decision *decision, const char *override, enum device_state state,
-		const char *reason)
+void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
+			const char *reason)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record record = {};
@@ -469,10 +470,10 @@ void apply_note(const struct decision *decision, const char *override, enum devi
 		record_describe(&record, decision);
 	(void)strcpy(record.state, device_state_to_string(state));
 	text_copy(record.reason, sizeof(record.reason), reason);
-	(void)save(d, NULL, &record);
+	(void)apply_write_record(d, NULL, &record);
 }
 
-void apply_stuck(struct sysfs_device *d, const char *doing)
+void apply_record_stuck(struct sysfs_device *d, const char *doing)
 {
 	struct record record = {};
 
@@ -482,5 +483,5 @@ void apply_stuck(struct sysfs_device *d, const char *doing)
 		record.inode = d->inode;
 	(void)strcpy(record.state, device_state_to_string(STATE_STUCK));
 	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
-	(void)save(d, NULL, &record);
+	(void)apply_write_record(d, NULL, &record);
 }

@@ -86,8 +86,8 @@ int apply_take_over(struct sysfs_device *d, const char *override);
  * Writes down a state and why, where nothing was done about a decision; override is what stands: it is ours,
  * or not, as it was before.
  */
-void apply_note(const struct decision *decision, const char *override, enum device_state state,
-		const char *reason);
+void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
+			const char *reason);
 
 /* Writes a record of a device that did not come back. */
-void apply_stuck(struct sysfs_device *d, const char *doing);
+void apply_record_stuck(struct sysfs_device *d, const char *doing);

@@ -13,22 +13,22 @@
 #define STEP_USEC 400000U
 
 /* In memory that parent and children share: of the k-th child, and of the k-th member. */
-struct slot {
+struct group_slot {
 	struct progress progress;
 	_Atomic(size_t) done;	 /* steps before this one */
 	_Atomic(bool) overtaken; /* another child does what comes behind the step that this one is in */
 	_Atomic(bool) wrote;	 /* the member's override */
 };
 
-struct group {
+struct group_run {
 	const struct policy *policy;
 	struct sysfs_device *device; /* the one whose companions are meant */
 	struct device **members;     /* itself among them */
 	size_t n;
-	struct slot *slots; /* n + 1 of them: every child but the first has a member less to do */
-	struct slot *own;   /* the child's */
-	size_t first;	    /* step, where it begins */
-	size_t end;	    /* the number of steps: two for each member, or none, where it is enough to ask */
+	struct group_slot *slots; /* n + 1 of them: every child but the first has a member less to do */
+	struct group_slot *own;	  /* the child's */
+	size_t first;		  /* step, where it begins */
+	size_t end; /* the number of steps: two for each member, or none, where it is enough to ask */
 	struct child *children;
 	size_t n_overtaken; /* the first so many of them */
 };
@@ -37,7 +37,7 @@ struct group {
  * A companion that was here before: it has no event now, so nobody loads the module of the driver it was
  * just given. Its uevent, sent again, brings it to udev like a new one.
  */
-static void announce(const struct sysfs_device *d)
+static void member_announce_again(const struct sysfs_device *d)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
@@ -51,7 +51,7 @@ static void announce(const struct sysfs_device *d)
 			 d->name);
 }
 
-static bool is_to_be_applied(const struct decision *companion)
+static bool member_is_to_be_applied(const struct decision *companion)
 {
 	return companion->cause == CAUSE_GROUP && companion->kind != DECISION_NOTHING;
 }
@@ -61,7 +61,7 @@ static bool is_to_be_applied(const struct decision *companion)
  * comes first has come to the group since. Had the rule gone only with its member, the record would have kept
  * it.
  */
-static bool is_to_be_released(const struct policy *policy, const struct decision *companion)
+static bool member_is_to_be_released(const struct policy *policy, const struct decision *companion)
 {
 	const struct sysfs_device *d = to_sysfs_device(companion->device);
 	struct record record;
@@ -72,14 +72,14 @@ static bool is_to_be_released(const struct policy *policy, const struct decision
 	       streq(record.cause, "group") && (record.owned_override[0] || record.previous_override[0]);
 }
 
-static bool is_companion(const struct group *g, size_t i)
+static bool group_member_is_manageable(const struct group_run *g, size_t i)
 {
 	const struct sysfs_device *d = to_sysfs_device(g->members[i]);
 
 	return d != g->device && !d->unreadable && sysfs_device_is_supported(d);
 }
 
-static void release(struct sysfs_device *d)
+static void member_release(struct sysfs_device *d)
 {
 	char reason[512];
 	int r = apply_release(d, reason, sizeof(reason));
@@ -91,7 +91,7 @@ static void release(struct sysfs_device *d)
 			 d->bus, d->name);
 }
 
-static void settle(const struct decision *companion, bool wrote)
+static void member_settle(const struct decision *companion, bool wrote)
 {
 	const struct sysfs_device *d = to_sysfs_device(companion->device);
 	struct outcome outcome;
@@ -100,30 +100,30 @@ static void settle(const struct decision *companion, bool wrote)
 	if (outcome.state == STATE_FAILED)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, outcome.reason);
 	if (wrote && outcome.needs_module)
-		announce(d);
+		member_announce_again(d);
 }
 
 /* All overrides stand before the first probe begins, which may take its time. */
-static void step(const struct group *g, size_t number, const struct decision *companion)
+static void group_do_step(const struct group_run *g, size_t number, const struct decision *companion)
 {
-	struct slot *of_member = &g->slots[number % g->n];
+	struct group_slot *of_member = &g->slots[number % g->n];
 	struct outcome outcome;
 
 	if (number < g->n) {
-		if (is_to_be_applied(companion)) {
+		if (member_is_to_be_applied(companion)) {
 			apply_override(companion, OCCASION_LATER, &outcome);
 			atomic_store(&of_member->wrote, outcome.wrote);
 		}
-	} else if (is_to_be_applied(companion)) {
-		settle(companion, atomic_load(&of_member->wrote));
-	} else if (is_to_be_released(g->policy, companion)) {
-		release(to_sysfs_device(companion->device));
+	} else if (member_is_to_be_applied(companion)) {
+		member_settle(companion, atomic_load(&of_member->wrote));
+	} else if (member_is_to_be_released(g->policy, companion)) {
+		member_release(to_sysfs_device(companion->device));
 	}
 }
 
-static int work(void *userdata)
+static int group_child_run(void *userdata)
 {
-	const struct group *g = userdata;
+	const struct group_run *g = userdata;
 	_cleanup_(freep) struct decision *decisions = calloc(g->n, sizeof(*decisions));
 
 	if (!decisions)
@@ -131,15 +131,16 @@ static int work(void *userdata)
 	g->device->sysfs->progress = &g->own->progress;
 	policy_decide_group(g->policy, g->members, g->n, decisions);
 	for (size_t i = g->first; i < g->end && !atomic_load(&g->own->overtaken); i++) {
-		if (is_companion(g, i % g->n))
-			step(g, i, &decisions[i % g->n]);
+		if (group_member_is_manageable(g, i % g->n))
+			group_do_step(g, i, &decisions[i % g->n]);
 		atomic_store(&g->own->done, i + 1);
 	}
 	return 0;
 }
 
 /* Ended: 0, with the result; -EAGAIN: it stands still; -ETIMEDOUT: the deadline; other negative errno. */
-static int watch(struct child *b, const struct slot *slot, uint64_t deadline, int *ret_result)
+static int group_watch_child(struct child *b, const struct group_slot *slot, uint64_t deadline,
+			     int *ret_result)
 {
 	for (;;) {
 		const struct sysfs_device *device = slot->progress.device;
@@ -159,7 +160,7 @@ static int watch(struct child *b, const struct slot *slot, uint64_t deadline, in
 }
 
 /* The member whose file a child waits for; NULL: none. */
-static struct sysfs_device *awaited(const struct group *g, const struct slot *slot)
+static struct sysfs_device *group_awaited_member(const struct group_run *g, const struct group_slot *slot)
 {
 	for (size_t i = 0; i < g->n; i++)
 		if (slot->progress.device == to_sysfs_device(g->members[i]))
@@ -168,9 +169,10 @@ static struct sysfs_device *awaited(const struct group *g, const struct slot *sl
 }
 
 /* The last look at one that was overtaken: it has come back by now, or it is left behind. */
-static void part(const struct group *g, struct child *b, struct slot *slot, uint64_t deadline)
+static void group_child_finish(const struct group_run *g, struct child *b, struct group_slot *slot,
+			       uint64_t deadline)
 {
-	struct sysfs_device *d = awaited(g, slot);
+	struct sysfs_device *d = group_awaited_member(g, slot);
 	uint64_t now = now_usec();
 	char doing[256];
 	int result;
@@ -180,13 +182,13 @@ static void part(const struct group *g, struct child *b, struct slot *slot, uint
 	progress_text(&slot->progress, doing, sizeof(doing));
 	child_abandon(b);
 	if (d)
-		apply_stuck(d, doing);
+		apply_record_stuck(d, doing);
 	log_line(LOG_WARNING, "%s did not come back; beside it the group of %s %s is done", doing,
 		 g->device->bus, g->device->name);
 }
 
 /* Child after child, each past the member that the one before it waits for. */
-static int run(struct group *g, uint64_t deadline)
+static int group_run_children(struct group_run *g, uint64_t deadline)
 {
 	char doing[256];
 	int r = -EAGAIN, result = 0;
@@ -196,9 +198,9 @@ static int run(struct group *g, uint64_t deadline)
 
 		g->own = &g->slots[k];
 		atomic_store(&g->own->done, g->first);
-		r = child_start(&g->children[k], CHILD_COPY, work, g);
+		r = child_start(&g->children[k], CHILD_COPY, group_child_run, g);
 		if (r >= 0)
-			r = watch(&g->children[k], g->own, deadline, &result);
+			r = group_watch_child(&g->children[k], g->own, deadline, &result);
 		if (r == -ETIMEDOUT) {
 			progress_text(&g->own->progress, doing, sizeof(doing));
 			child_abandon(&g->children[k]);
@@ -209,7 +211,7 @@ static int run(struct group *g, uint64_t deadline)
 			break;
 		atomic_store(&g->own->overtaken, true);
 		g->n_overtaken++;
-		d = awaited(g, g->own);
+		d = group_awaited_member(g, g->own);
 		g->first = atomic_load(&g->own->done);
 		if (d && !d->unreadable)
 			d->unreadable = true; /* the next one goes without it */
@@ -219,32 +221,32 @@ static int run(struct group *g, uint64_t deadline)
 	return r == -ETIMEDOUT || r == -EAGAIN ? 0 : r < 0 ? r : result;
 }
 
-static size_t slots_size(const struct group *g)
+static size_t group_slots_size(const struct group_run *g)
 {
 	return (g->n + 1) * sizeof(*g->slots);
 }
 
 /* 1; 0: there is no other member; negative errno. */
-static int group_open(struct group *g, const struct policy *policy, struct sysfs_device *d)
+static int group_open(struct group_run *g, const struct policy *policy, struct sysfs_device *d)
 {
-	*g = (struct group){ .policy = policy, .device = d };
+	*g = (struct group_run){ .policy = policy, .device = d };
 	if (d->device.ops->group(&d->device, &g->members, &g->n) < 0 || g->n < 2)
 		return 0;
-	g->slots = mmap(NULL, slots_size(g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	g->slots = mmap(NULL, group_slots_size(g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->slots == MAP_FAILED)
 		return negative_errno();
 	g->children = calloc(g->n + 1, sizeof(*g->children));
 	if (!g->children) {
-		(void)munmap(g->slots, slots_size(g));
+		(void)munmap(g->slots, group_slots_size(g));
 		return -ENOMEM;
 	}
 	return 1;
 }
 
-static void group_close(struct group *g)
+static void group_close(struct group_run *g)
 {
 	free(g->children);
-	(void)munmap(g->slots, slots_size(g));
+	(void)munmap(g->slots, group_slots_size(g));
 }
 
 bool group_has_other_members(struct sysfs_device *d)
@@ -257,12 +259,12 @@ bool group_has_other_members(struct sysfs_device *d)
 
 int group_ask_members(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
 {
-	struct group g;
+	struct group_run g;
 	int r = group_open(&g, policy, d);
 
 	if (r <= 0)
 		return r;
-	r = run(&g, deadline);
+	r = group_run_children(&g, deadline);
 	for (size_t i = 0; i < g.n_overtaken; i++)
 		child_abandon(&g.children[i]);
 	group_close(&g);
@@ -271,15 +273,15 @@ int group_ask_members(const struct policy *policy, struct sysfs_device *d, uint6
 
 int group_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline)
 {
-	struct group g;
+	struct group_run g;
 	int r = group_open(&g, policy, d);
 
 	if (r <= 0)
 		return r;
 	g.end = 2 * g.n;
-	r = run(&g, deadline);
+	r = group_run_children(&g, deadline);
 	for (size_t i = 0; i < g.n_overtaken; i++)
-		part(&g, &g.children[i], &g.slots[i], deadline);
+		group_child_finish(&g, &g.children[i], &g.slots[i], deadline);
 	group_close(&g);
 	return r;
 }
@@ -287,7 +289,7 @@ int group_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t 
 bool group_is_affected(const struct policy *policy, struct sysfs_device *d)
 {
 	_cleanup_(freep) struct decision *decisions = NULL;
-	struct group g = { .policy = policy, .device = d };
+	struct group_run g = { .policy = policy, .device = d };
 
 	if (d->device.ops->group(&d->device, &g.members, &g.n) < 0 || g.n < 2)
 		return false;
@@ -296,8 +298,8 @@ bool group_is_affected(const struct policy *policy, struct sysfs_device *d)
 		return true; /* as far as can be told */
 	policy_decide_group(policy, g.members, g.n, decisions);
 	for (size_t i = 0; i < g.n; i++)
-		if (is_companion(&g, i) &&
-		    (is_to_be_applied(&decisions[i]) || is_to_be_released(policy, &decisions[i])))
+		if (group_member_is_manageable(&g, i) && (member_is_to_be_applied(&decisions[i]) ||
+							  member_is_to_be_released(policy, &decisions[i])))
 			return true;
 	return false;
 }

@@ -20,7 +20,7 @@ struct disk {
 };
 
 /* Spaces and more are written as \ooo in files of proc. */
-static void unescape(char *s)
+static void proc_unescape(char *s)
 {
 	char *to = s;
 
@@ -36,7 +36,7 @@ static void unescape(char *s)
 }
 
 /* Whether a path of a mount's source or of a swap is this disk, under whichever name. */
-static bool is_disk(const struct in_use *u, const struct disk *disk, const char *path)
+static bool path_is_disk(const struct in_use *u, const struct disk *disk, const char *path)
 {
 	char full[PATH_MAX];
 	struct stat st;
@@ -52,8 +52,8 @@ static bool is_disk(const struct in_use *u, const struct disk *disk, const char 
  * "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue", see proc(5): where the
  * disk is mounted, "" if nowhere. btrfs shows a device number of its own, so the source counts as well.
  */
-static void find_mount(const struct in_use *u, const struct disk *disk, const char *file, char *buf,
-		       size_t size)
+static void disk_find_mount(const struct in_use *u, const struct disk *disk, const char *file, char *buf,
+			    size_t size)
 {
 	_cleanup_(freep) char *text = in_use_read_file(u, file);
 	char *line, *rest = text;
@@ -71,16 +71,16 @@ static void find_mount(const struct in_use *u, const struct disk *disk, const ch
 		(void)strsep(&tail, " ");
 		source = tail ? strsep(&tail, " ") : NULL;
 		if (source)
-			unescape(source);
-		if (!streq(field[2], disk->dev) && !(source && is_disk(u, disk, source)))
+			proc_unescape(source);
+		if (!streq(field[2], disk->dev) && !(source && path_is_disk(u, disk, source)))
 			continue;
-		unescape(field[4]);
+		proc_unescape(field[4]);
 		text_copy(buf, size, field[4]);
 		return;
 	}
 }
 
-static bool is_swap(const struct in_use *u, const struct disk *disk)
+static bool disk_is_swap(const struct in_use *u, const struct disk *disk)
 {
 	_cleanup_(freep) char *text = in_use_read_file(u, "proc/swaps");
 	char *line, *rest = text;
@@ -88,15 +88,15 @@ static bool is_swap(const struct in_use *u, const struct disk *disk)
 	while (rest && (line = strsep(&rest, "\n"))) {
 		char *path = strsep(&line, " \t");
 
-		unescape(path);
-		if (is_disk(u, disk, path))
+		proc_unescape(path);
+		if (path_is_disk(u, disk, path))
 			return true;
 	}
 	return false;
 }
 
 /* What is made of it: "device-mapper vg-root (dm-0)", "md0". */
-static bool find_holder(const struct disk *disk, char *buf, size_t size)
+static bool disk_find_holder(const struct disk *disk, char *buf, size_t size)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX], holder[PATH_MAX], name[128];
@@ -117,7 +117,7 @@ static bool find_holder(const struct disk *disk, char *buf, size_t size)
 	return false;
 }
 
-struct elsewhere {
+struct mount_search {
 	const struct in_use *u;
 	const struct disk *disk;
 	char where[PATH_MAX];
@@ -126,9 +126,9 @@ struct elsewhere {
 	size_t n;
 };
 
-static int look_in_namespace(const char *pid, void *userdata)
+static int mount_search_process(const char *pid, void *userdata)
 {
-	struct elsewhere *e = userdata;
+	struct mount_search *e = userdata;
 	const struct in_use *u = e->u;
 	char path[PATH_MAX], ns[64], file[64], who[128];
 
@@ -141,41 +141,41 @@ static int look_in_namespace(const char *pid, void *userdata)
 	if (e->n < ELEMENTSOF(e->seen))
 		(void)strcpy(e->seen[e->n++], ns);
 	(void)snprintf(file, sizeof(file), "proc/%.32s/mountinfo", pid);
-	find_mount(u, e->disk, file, e->where, sizeof(e->where));
+	disk_find_mount(u, e->disk, file, e->where, sizeof(e->where));
 	if (!e->where[0])
 		return 0;
 	fd_users_process_name(u->root, pid, who, sizeof(who));
-	return in_use_say(u, "/dev/%s is mounted on %.200s in the mount namespace of %s", e->disk->node,
-			  e->where, who);
+	return in_use_set_reason(u, "/dev/%s is mounted on %.200s in the mount namespace of %s",
+				 e->disk->node, e->where, who);
 }
 
-static int find_mount_elsewhere(const struct in_use *u, const struct disk *disk)
+static int disk_find_mount_elsewhere(const struct in_use *u, const struct disk *disk)
 {
-	struct elsewhere e = { .u = u, .disk = disk };
+	struct mount_search e = { .u = u, .disk = disk };
 	char self[PATH_MAX];
 
 	if (path_join(self, sizeof(self), u->root, "/../proc/self", NULL) >= 0)
 		(void)in_use_link(self, "ns/mnt", e.ours, sizeof(e.ours));
-	return fd_users_each_process(u->root, look_in_namespace, &e);
+	return fd_users_each_process(u->root, mount_search_process, &e);
 }
 
 /* By what it is used, as well as can be found out; 0: nothing is to be seen. */
-static int find_user(const struct in_use *u, const struct disk *disk)
+static int disk_find_user(const struct in_use *u, const struct disk *disk)
 {
 	char text[PATH_MAX];
 
-	find_mount(u, disk, "proc/self/mountinfo", text, sizeof(text));
+	disk_find_mount(u, disk, "proc/self/mountinfo", text, sizeof(text));
 	if (text[0])
-		return in_use_say(u, "/dev/%s is mounted on %s", disk->node, text);
-	if (is_swap(u, disk))
-		return in_use_say(u, "/dev/%s is swap", disk->node);
-	if (find_holder(disk, text, sizeof(text)))
-		return in_use_say(u, "/dev/%s is used by %s", disk->node, text);
-	if (find_mount_elsewhere(u, disk) > 0)
+		return in_use_set_reason(u, "/dev/%s is mounted on %s", disk->node, text);
+	if (disk_is_swap(u, disk))
+		return in_use_set_reason(u, "/dev/%s is swap", disk->node);
+	if (disk_find_holder(disk, text, sizeof(text)))
+		return in_use_set_reason(u, "/dev/%s is used by %s", disk->node, text);
+	if (disk_find_mount_elsewhere(u, disk) > 0)
 		return 1;
 	fd_users_find_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text,
 			     sizeof(text));
-	return text[0] ? in_use_say(u, "/dev/%s is open in %s", disk->node, text) : 0;
+	return text[0] ? in_use_set_reason(u, "/dev/%s is open in %s", disk->node, text) : 0;
 }
 
 int in_use_block(const struct in_use *u, const char *path, const char *name)
@@ -196,20 +196,22 @@ int in_use_block(const struct in_use *u, const char *path, const char *name)
 	if (path_join(node, sizeof(node), u->root, "/../dev/", disk.node, NULL) < 0)
 		return -ENAMETOOLONG;
 	if (stat(node, &st) < 0 || major(st.st_rdev) != disk.major || minor(st.st_rdev) != disk.minor)
-		return in_use_say(u, "/dev/%s is not there, so nobody can tell whether it is in use",
-				  disk.node);
+		return in_use_set_reason(u, "/dev/%s is not there, so nobody can tell whether it is in use",
+					 disk.node);
 
 	if (u->look_only)
-		return find_user(u, &disk);
+		return disk_find_user(u, &disk);
 	/* Non-blocking: no drive is to close its tray for this. */
 	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)
 		return 0;
 	if (errno != EBUSY && errno != EAGAIN)
-		return in_use_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
-				  disk.node, strerror(errno));
-	r = find_user(u, &disk);
+		return in_use_set_reason(
+			u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s", disk.node,
+			strerror(errno));
+	r = disk_find_user(u, &disk);
 	return r != 0 ? r
-		      : in_use_say(u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
-				   disk.node);
+		      : in_use_set_reason(
+				u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
+				disk.node);
 }

@@ -15,25 +15,25 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-typedef int (*each_message)(const struct nlmsghdr *h, void *userdata);
+typedef int (*rtnetlink_handler)(const struct nlmsghdr *h, void *userdata);
 
-struct attributes {
+struct rtattrs {
 	const void *data[IFLA_PARENT_DEV_BUS_NAME + 1];
 	size_t size[IFLA_PARENT_DEV_BUS_NAME + 1];
 };
 
 /* NLMSG_DATA() casts the const away. */
-static const void *body(const struct nlmsghdr *h)
+static const void *nlmsg_body(const struct nlmsghdr *h)
 {
 	return (const char *)h + NLMSG_HDRLEN;
 }
 
-static void parse(const struct nlmsghdr *h, size_t header, struct attributes *ret)
+static void rtattr_parse(const struct nlmsghdr *h, size_t header, struct rtattrs *ret)
 {
 	const char *end = (const char *)h + h->nlmsg_len;
 	const char *p = (const char *)h + NLMSG_LENGTH(NLMSG_ALIGN(header));
 
-	*ret = (struct attributes){};
+	*ret = (struct rtattrs){};
 	while (end - p >= (ptrdiff_t)sizeof(struct rtattr)) {
 		const struct rtattr *a = (const void *)p;
 
@@ -49,7 +49,7 @@ static void parse(const struct nlmsghdr *h, size_t header, struct attributes *re
 	}
 }
 
-static uint32_t number(const struct attributes *a, unsigned type)
+static uint32_t rtattr_number(const struct rtattrs *a, unsigned type)
 {
 	uint32_t n = 0;
 
@@ -59,7 +59,7 @@ static uint32_t number(const struct attributes *a, unsigned type)
 }
 
 /* A NUL-terminated text, or "". */
-static const char *text(const struct attributes *a, unsigned type)
+static const char *rtattr_text(const struct rtattrs *a, unsigned type)
 {
 	const char *s = a->data[type];
 
@@ -67,7 +67,8 @@ static const char *text(const struct attributes *a, unsigned type)
 }
 
 /* The messages of one datagram. 0: go on; 1: that was the last one; negative errno; or what `each` said. */
-static int take_datagram(const char *buf, size_t n, each_message each, void *userdata, int *ret_said)
+static int rtnetlink_parse_datagram(const char *buf, size_t n, rtnetlink_handler each, void *userdata,
+				    int *ret_said)
 {
 	while (n >= sizeof(struct nlmsghdr)) {
 		const struct nlmsghdr *h = (const void *)buf;
@@ -77,7 +78,7 @@ static int take_datagram(const char *buf, size_t n, each_message each, void *use
 		if (h->nlmsg_type == NLMSG_DONE)
 			return 1;
 		if (h->nlmsg_type == NLMSG_ERROR) {
-			const struct nlmsgerr *e = body(h);
+			const struct nlmsgerr *e = nlmsg_body(h);
 
 			return e->error < 0 ? e->error : -EBADMSG;
 		}
@@ -92,7 +93,7 @@ static int take_datagram(const char *buf, size_t n, each_message each, void *use
 }
 
 /* Has the kernel list its objects, all of them; the first answer of `each` other than 0 is returned. */
-static int dump(uint16_t type, each_message each, void *userdata)
+static int rtnetlink_dump(uint16_t type, rtnetlink_handler each, void *userdata)
 {
 	static _Alignas(struct nlmsghdr) char buf[64U * 1024U];
 	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -115,7 +116,7 @@ static int dump(uint16_t type, each_message each, void *userdata)
 			return negative_errno();
 		if ((size_t)n > sizeof(buf))
 			return -EMSGSIZE;
-		r = take_datagram(buf, (size_t)n, each, userdata, &said);
+		r = rtnetlink_parse_datagram(buf, (size_t)n, each, userdata, &said);
 	}
 	return r < 0 ? r : said;
 }
@@ -135,38 +136,38 @@ static size_t address_size(int family)
 	return family == AF_INET ? sizeof(struct in_addr) : family == AF_INET6 ? sizeof(struct in6_addr) : 0;
 }
 
-struct interface {
+struct interface_check {
 	const struct in_use *u;
 	const char *name;
 	uint32_t index;
 };
 
-static int look_at_address(const struct nlmsghdr *h, void *userdata)
+static int interface_check_address(const struct nlmsghdr *h, void *userdata)
 {
-	const struct interface *i = userdata;
-	const struct ifaddrmsg *m = body(h);
+	const struct interface_check *i = userdata;
+	const struct ifaddrmsg *m = nlmsg_body(h);
 	char address[INET6_ADDRSTRLEN];
-	struct attributes a;
+	struct rtattrs a;
 	unsigned type;
 
 	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_index != i->index)
 		return 0;
-	parse(h, sizeof(*m), &a);
+	rtattr_parse(h, sizeof(*m), &a);
 	type = a.data[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS; /* of a pair, ours */
 	if (address_size(m->ifa_family) == 0 || a.size[type] != address_size(m->ifa_family) ||
 	    is_link_local(m->ifa_family, a.data[type]))
 		return 0;
 	if (!inet_ntop(m->ifa_family, a.data[type], address, sizeof(address)))
 		return 0;
-	return in_use_say(i->u, "%s has the address %s", i->name, address);
+	return in_use_set_reason(i->u, "%s has the address %s", i->name, address);
 }
 
-static bool route_uses(const struct attributes *a, uint32_t index)
+static bool route_uses(const struct rtattrs *a, uint32_t index)
 {
 	const struct rtnexthop *hop = a->data[RTA_MULTIPATH];
 	size_t left = a->size[RTA_MULTIPATH];
 
-	if (number(a, RTA_OIF) == index)
+	if (rtattr_number(a, RTA_OIF) == index)
 		return true;
 	for (; left >= sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left;
 	     hop = (const void *)((const char *)hop + RTNH_ALIGN(hop->rtnh_len))) {
@@ -179,32 +180,32 @@ static bool route_uses(const struct attributes *a, uint32_t index)
 	return false;
 }
 
-static int look_at_route(const struct nlmsghdr *h, void *userdata)
+static int interface_check_route(const struct nlmsghdr *h, void *userdata)
 {
-	const struct interface *i = userdata;
-	const struct rtmsg *m = body(h);
+	const struct interface_check *i = userdata;
+	const struct rtmsg *m = nlmsg_body(h);
 	char address[INET6_ADDRSTRLEN];
-	struct attributes a;
+	struct rtattrs a;
 	uint32_t table;
 
 	/* The kernel makes routes of its own to every address; those are in the local table. */
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_UNICAST || (m->rtm_flags & RTM_F_CLONED) ||
 	    address_size(m->rtm_family) == 0)
 		return 0;
-	parse(h, sizeof(*m), &a);
-	table = a.data[RTA_TABLE] ? number(&a, RTA_TABLE) : m->rtm_table;
+	rtattr_parse(h, sizeof(*m), &a);
+	table = a.data[RTA_TABLE] ? rtattr_number(&a, RTA_TABLE) : m->rtm_table;
 	if (table == RT_TABLE_LOCAL || !route_uses(&a, i->index))
 		return 0;
 	if (m->rtm_dst_len == 0)
-		return in_use_say(i->u, "%s has the default route", i->name);
+		return in_use_set_reason(i->u, "%s has the default route", i->name);
 	if (a.size[RTA_DST] != address_size(m->rtm_family) || is_link_local(m->rtm_family, a.data[RTA_DST]) ||
 	    !inet_ntop(m->rtm_family, a.data[RTA_DST], address, sizeof(address)))
 		return 0;
-	return in_use_say(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
+	return in_use_set_reason(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
 }
 
 /* Bridges, bonds, teams, switches are `master` and upper; VLANs and the like are upper alone. */
-static int look_at_uppers(const struct interface *i, const char *path)
+static int interface_check_uppers(const struct interface_check *i, const char *path)
 {
 	_cleanup_(closedirp) DIR *dir = opendir(path);
 	char master[64] = "";
@@ -212,21 +213,21 @@ static int look_at_uppers(const struct interface *i, const char *path)
 
 	(void)in_use_link(path, "master", master, sizeof(master));
 	if (master[0])
-		return in_use_say(i->u, "%s is a port of %s", i->name, master);
+		return in_use_set_reason(i->u, "%s is a port of %s", i->name, master);
 	while (dir && (e = readdir(dir))) {
 		const char *upper = startswith(e->d_name, "upper_");
 
 		if (upper)
-			return in_use_say(i->u, "%s carries %s", i->name, upper);
+			return in_use_set_reason(i->u, "%s carries %s", i->name, upper);
 	}
 	return 0;
 }
 
 int in_use_net(const struct in_use *u, const char *path, const char *name)
 {
-	struct interface i = { u, name, 0 };
+	struct interface_check i = { u, name, 0 };
 	char index[16];
-	int r = look_at_uppers(&i, path);
+	int r = interface_check_uppers(&i, path);
 
 	if (r == 0)
 		r = in_use_attr(path, "ifindex", index, sizeof(index));
@@ -235,12 +236,12 @@ int in_use_net(const struct in_use *u, const char *path, const char *name)
 	i.index = (uint32_t)strtoul(index, NULL, 10);
 	if (i.index == 0)
 		return 0;
-	r = dump(RTM_GETADDR, look_at_address, &i);
-	return r != 0 ? r : dump(RTM_GETROUTE, look_at_route, &i);
+	r = rtnetlink_dump(RTM_GETADDR, interface_check_address, &i);
+	return r != 0 ? r : rtnetlink_dump(RTM_GETROUTE, interface_check_route, &i);
 }
 
 /* An interface that is to be found in some other namespace, by the device above it. */
-struct search {
+struct link_search {
 	const struct in_use *u;
 	char device[128], bus[64];
 	char found[64];
@@ -248,24 +249,24 @@ struct search {
 	int back; /* to our own namespace */
 };
 
-static int look_at_link(const struct nlmsghdr *h, void *userdata)
+static int link_search_match(const struct nlmsghdr *h, void *userdata)
 {
-	struct search *s = userdata;
-	struct attributes a;
+	struct link_search *s = userdata;
+	struct rtattrs a;
 
 	if (h->nlmsg_type != RTM_NEWLINK)
 		return 0;
-	parse(h, sizeof(struct ifinfomsg), &a);
-	if (!streq(text(&a, IFLA_PARENT_DEV_NAME), s->device) ||
-	    !streq(text(&a, IFLA_PARENT_DEV_BUS_NAME), s->bus))
+	rtattr_parse(h, sizeof(struct ifinfomsg), &a);
+	if (!streq(rtattr_text(&a, IFLA_PARENT_DEV_NAME), s->device) ||
+	    !streq(rtattr_text(&a, IFLA_PARENT_DEV_BUS_NAME), s->bus))
 		return 0;
-	text_copy(s->found, sizeof(s->found), text(&a, IFLA_IFNAME));
+	text_copy(s->found, sizeof(s->found), rtattr_text(&a, IFLA_IFNAME));
 	return 1;
 }
 
 /* Goes into a namespace and looks. The process is one of its own, and comes back before it does anything
  * else. */
-static bool is_in_namespace(struct search *s, const char *path)
+static bool link_search_namespace(struct link_search *s, const char *path)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -273,23 +274,23 @@ static bool is_in_namespace(struct search *s, const char *path)
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino == s->ours || setns(fd, CLONE_NEWNET) < 0)
 		return false;
-	r = dump(RTM_GETLINK, look_at_link, s);
+	r = rtnetlink_dump(RTM_GETLINK, link_search_match, s);
 	if (setns(s->back, CLONE_NEWNET) < 0)
 		_exit(EIO); /* in a wrong namespace nothing is to be done */
 	return r == 1;
 }
 
-static int look_in_process(const char *pid, void *userdata)
+static int link_search_process(const char *pid, void *userdata)
 {
-	struct search *s = userdata;
+	struct link_search *s = userdata;
 	const struct in_use *u = s->u;
 	char path[PATH_MAX], who[128];
 
 	if (path_join(path, sizeof(path), u->root, "/../proc/", pid, "/ns/net", NULL) < 0 ||
-	    !is_in_namespace(s, path))
+	    !link_search_namespace(s, path))
 		return 0;
 	fd_users_process_name(u->root, pid, who, sizeof(who));
-	return in_use_say(u, "%s is in the network namespace of %s", s->found, who);
+	return in_use_set_reason(u, "%s is in the network namespace of %s", s->found, who);
 }
 
 /*
@@ -297,7 +298,7 @@ static int look_in_process(const char *pid, void *userdata)
  * own, and newer ones (that of forky) cut the folder off from /run, so that what is mounted there later is
  * not to be seen from a service that is running.
  */
-static DIR *open_named(const struct in_use *u, char *path, size_t size)
+static DIR *netns_open_folder(const struct in_use *u, char *path, size_t size)
 {
 	static const char *const folders[] = { "/../proc/1/root/run/netns", "/../run/netns" };
 	DIR *dir = NULL;
@@ -308,22 +309,23 @@ static DIR *open_named(const struct in_use *u, char *path, size_t size)
 	return dir;
 }
 
-static int look_in_named(const struct in_use *u, struct search *s)
+static int link_search_named(const struct in_use *u, struct link_search *s)
 {
 	char path[PATH_MAX], ns[PATH_MAX];
-	_cleanup_(closedirp) DIR *dir = open_named(u, path, sizeof(path));
+	_cleanup_(closedirp) DIR *dir = netns_open_folder(u, path, sizeof(path));
 	const struct dirent *e;
 
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' && path_join(ns, sizeof(ns), path, "/", e->d_name, NULL) >= 0 &&
-		    is_in_namespace(s, ns))
-			return in_use_say(u, "%s is in the network namespace %.64s", s->found, e->d_name);
+		    link_search_namespace(s, ns))
+			return in_use_set_reason(u, "%s is in the network namespace %.64s", s->found,
+						 e->d_name);
 	return 0;
 }
 
-static int find_elsewhere(const struct in_use *u, const char *above)
+static int link_search(const struct in_use *u, const char *above)
 {
-	struct search s = { .u = u, .back = -EBADF };
+	struct link_search s = { .u = u, .back = -EBADF };
 	char path[PATH_MAX];
 	struct stat st;
 	int r = 0;
@@ -335,9 +337,9 @@ static int find_elsewhere(const struct in_use *u, const char *above)
 	s.back = open(path, O_RDONLY | O_CLOEXEC);
 	if (s.back >= 0 && fstat(s.back, &st) >= 0) {
 		s.ours = st.st_ino;
-		r = look_in_named(u, &s);
+		r = link_search_named(u, &s);
 		if (r == 0)
-			r = fd_users_each_process(u->root, look_in_process, &s);
+			r = fd_users_each_process(u->root, link_search_process, &s);
 	}
 	closep(&s.back);
 	return r;
@@ -363,7 +365,7 @@ int in_use_net_elsewhere(const struct in_use *u, const char *path)
 		return 0;
 	text_copy(above, sizeof(above), path);
 	*strrchr(above, '/') = '\0';
-	if (find_elsewhere(u, above) > 0)
+	if (link_search(u, above) > 0)
 		return 1;
-	return in_use_say(u, "a network interface of it is in another network namespace");
+	return in_use_set_reason(u, "a network interface of it is in another network namespace");
 }

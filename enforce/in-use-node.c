@@ -17,7 +17,7 @@ int in_use_node(const struct in_use *u, const char *path, const char *node)
 	if (r <= 0)
 		return r;
 	fd_users_find_opener(u->root, &(struct node){ S_IFCHR, major, minor }, 1, who, sizeof(who));
-	return who[0] ? in_use_say(u, "/dev/%s is open in %s", node, who) : 0;
+	return who[0] ? in_use_set_reason(u, "/dev/%s is open in %s", node, who) : 0;
 }
 
 /* A group can be opened once only, by whoever uses any device of it. */
@@ -50,11 +50,12 @@ int in_use_vfio_group(const struct in_use *u, const char *group)
 		if (errno == EPERM && prefixes[i][0])
 			return 0;
 		if (errno == EBUSY)
-			return in_use_say(u, "/dev/%s is open in a process that cannot be seen from here",
-					  node);
+			return in_use_set_reason(
+				u, "/dev/%s is open in a process that cannot be seen from here", node);
 		/* To take a device from a guest that uses it would be worse than to ask for force in vain. */
-		return in_use_say(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
-				  node, strerror(errno));
+		return in_use_set_reason(
+			u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s", node,
+			strerror(errno));
 	}
 	return 0;
 }

@@ -15,7 +15,7 @@ struct in_use {
 };
 
 /* Says who uses it; 1. */
-int in_use_say(const struct in_use *u, const char *format, ...) _printf_(2, 3);
+int in_use_set_reason(const struct in_use *u, const char *format, ...) _printf_(2, 3);
 
 /* First line of the file PATH/attr, and the last part of where the link PATH/link points to. 0 or negative
  * errno. */

@@ -12,7 +12,7 @@
 /* Deeper than anything in sysfs. */
 #define DEPTH_MAX 40U
 
-int in_use_say(const struct in_use *u, const char *format, ...)
+int in_use_set_reason(const struct in_use *u, const char *format, ...)
 {
 	va_list ap;
 
@@ -61,13 +61,13 @@ char *in_use_read_file(const struct in_use *u, const char *file)
 	return fd >= 0 && read_full(fd, 4096, 16U * 1024U * 1024U, &text, &n) >= 0 ? text : NULL;
 }
 
-static int walk(const struct in_use *u, const char *path, unsigned depth);
+static int in_use_walk(const struct in_use *u, const char *path, unsigned depth);
 
 /*
  * With native multipath a namespace's disk is not below the controller, but in the folder of the NVMe
  * subsystem, which has links to all of its controllers.
  */
-static int look_at_nvme_heads(const struct in_use *u, const char *controller, unsigned depth)
+static int in_use_check_nvme_heads(const struct in_use *u, const char *controller, unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char class[PATH_MAX], path[PATH_MAX];
@@ -83,13 +83,13 @@ static int look_at_nvme_heads(const struct in_use *u, const char *controller, un
 		    access(path, F_OK) < 0)
 			continue;
 		*strrchr(path, '/') = '\0';
-		r = walk(u, path, depth + 1);
+		r = in_use_walk(u, path, depth + 1);
 	}
 	return r;
 }
 
 /* A folder below the device, after all that is below it in turn: a partition is named before its disk. */
-static int look(const struct in_use *u, const char *path, unsigned depth)
+static int in_use_check_folder(const struct in_use *u, const char *path, unsigned depth)
 {
 	const char *name = strrchr(path, '/') + 1;
 	char subsystem[64], node[PATH_MAX];
@@ -104,7 +104,7 @@ static int look(const struct in_use *u, const char *path, unsigned depth)
 	if (streq(subsystem, "net"))
 		return in_use_net(u, path, name);
 	if (streq(subsystem, "nvme"))
-		return look_at_nvme_heads(u, name, depth);
+		return in_use_check_nvme_heads(u, name, depth);
 	if (streq(subsystem, "drm"))
 		return path_join(node, sizeof(node), "dri/", name, NULL) < 0 ? 0 : in_use_node(u, path, node);
 	if (streq(subsystem, "vfio-dev"))
@@ -114,7 +114,7 @@ static int look(const struct in_use *u, const char *path, unsigned depth)
 	return 0;
 }
 
-static int walk(const struct in_use *u, const char *path, unsigned depth)
+static int in_use_walk(const struct in_use *u, const char *path, unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = opendir(path);
 	char below[PATH_MAX];
@@ -130,21 +130,21 @@ static int walk(const struct in_use *u, const char *path, unsigned depth)
 			continue;
 		if (path_join(below, sizeof(below), path, "/", e->d_name, NULL) < 0)
 			return -ENAMETOOLONG;
-		r = walk(u, below, depth + 1);
+		r = in_use_walk(u, below, depth + 1);
 		if (r == 0)
-			r = look(u, below, depth);
+			r = in_use_check_folder(u, below, depth);
 	}
 	return r;
 }
 
-static int look_for_bridge(struct sysfs_device *d, const struct in_use *u)
+static int in_use_check_bridge(struct sysfs_device *d, const struct in_use *u)
 {
 	struct values values;
 
 	if (device_fact(&d->device, FACT_CLASS, NULL, &values) < 0)
-		return in_use_say(u, "its class cannot be read, so it may be a PCI bridge");
+		return in_use_set_reason(u, "its class cannot be read, so it may be a PCI bridge");
 	if (values.n > 0 && startswith(values.v[0].text, "06"))
-		return in_use_say(u, "it is a PCI bridge");
+		return in_use_set_reason(u, "it is a PCI bridge");
 	return 0;
 }
 
@@ -152,7 +152,7 @@ int in_use_check(struct sysfs_device *d, bool look_only, char *reason, size_t si
 {
 	const struct in_use u = { d->sysfs->root, reason, size, look_only };
 	char path[PATH_MAX], driver[BOUND_MAX], group[64];
-	int r = look_for_bridge(d, &u);
+	int r = in_use_check_bridge(d, &u);
 
 	if (r != 0)
 		return r;
@@ -165,5 +165,5 @@ int in_use_check(struct sysfs_device *d, bool look_only, char *reason, size_t si
 	}
 	if (path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL) < 0)
 		return -ENAMETOOLONG;
-	return walk(&u, path, 0);
+	return in_use_walk(&u, path, 0);
 }

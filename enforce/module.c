@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-static int find_program(const struct sysfs *sysfs, char *buf, size_t size)
+static int modprobe_find(const struct sysfs *sysfs, char *buf, size_t size)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
@@ -28,7 +28,7 @@ static int find_program(const struct sysfs *sysfs, char *buf, size_t size)
 }
 
 /* fork() and no more: this process is a child already, which its parent may leave behind with all of this. */
-static int run(char *const *argv, int complaints)
+static int modprobe_run(char *const *argv, int complaints)
 {
 	int status;
 	pid_t pid = fork();
@@ -50,7 +50,7 @@ static int run(char *const *argv, int complaints)
 
 /* The last line of what the program had to say: "modprobe: ERROR: could not insert 'x': Key was rejected …"
  */
-static void take_complaint(int fd, char why[MODULE_WHY_MAX])
+static void modprobe_take_message(int fd, char why[MODULE_WHY_MAX])
 {
 	char text[4096], *line, *level;
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
@@ -75,7 +75,7 @@ int module_load(struct sysfs_device *d, enum module_by by, const char *name, boo
 	char program[PATH_MAX], options[8] = "-", copy[PATH_MAX];
 	char end[] = "--", *argv[5] = { program };
 	size_t n = 1;
-	int r = find_program(d->sysfs, program, sizeof(program));
+	int r = modprobe_find(d->sysfs, program, sizeof(program));
 
 	if (r < 0) {
 		if (why)
@@ -94,11 +94,11 @@ int module_load(struct sysfs_device *d, enum module_by by, const char *name, boo
 	argv[n] = copy;
 	text_copy(copy, sizeof(copy), name);
 	sysfs_progress(d, "loading the module", "of the driver");
-	r = run(argv, complaints);
+	r = modprobe_run(argv, complaints);
 	if (r < 0 && why) {
 		(void)snprintf(why, MODULE_WHY_MAX, "%.200s did not load it", program);
 		if (complaints >= 0)
-			take_complaint(complaints, why);
+			modprobe_take_message(complaints, why);
 	}
 	return r;
 }

@@ -7,7 +7,7 @@
  * An override is written on the way back: both values are named until the old one stands again, as in
  * apply.c. It may take a probe's time, and our own end, until then.
  */
-static void claim(const struct move *m, const char *override)
+static void record_both_overrides(const struct move *m, const char *override)
 {
 	struct record record = m->record;
 
@@ -24,7 +24,7 @@ static void claim(const struct move *m, const char *override)
 }
 
 /* With the override of before, which may have been another than the one by which its driver came. */
-static int bind_back(struct move *m)
+static int driver_restore(struct move *m)
 {
 	char driver[BOUND_MAX];
 	int r;
@@ -37,7 +37,7 @@ static int bind_back(struct move *m)
 	r = device_bind(m->d, m->driver);
 	bound_driver(m->d, driver, sizeof(driver));
 	if (!streq(driver, m->driver) && !streq(m->override, m->driver)) {
-		claim(m, m->driver);
+		record_both_overrides(m, m->driver);
 		r = override_write(m->d, m->driver);
 		if (r >= 0)
 			r = device_bind(m->d, m->driver);
@@ -47,21 +47,21 @@ static int bind_back(struct move *m)
 	return streq(driver, m->driver) ? 0 : r < 0 ? r : -ENODEV;
 }
 
-static int override_back(struct move *m)
+static int override_restore(struct move *m)
 {
 	char override[OVERRIDE_MAX];
 	int r = sysfs_device_override(m->d, override);
 
 	if (r < 0 || streq(override, m->override))
 		return r;
-	claim(m, m->decision->driver);
+	record_both_overrides(m, m->decision->driver);
 	return override_write(m->d, m->override);
 }
 
 void move_roll_back(struct move *m)
 {
 	size_t n;
-	int r = override_back(m), q = m->driver[0] ? bind_back(m) : 0;
+	int r = override_restore(m), q = m->driver[0] ? driver_restore(m) : 0;
 
 	n = strlen(m->ret->reason);
 	if (r < 0)

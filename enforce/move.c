@@ -57,7 +57,7 @@ void move_result_set(struct move_result *m, enum device_state state, enum move_e
 void move_save_record(struct move *m)
 {
 	if (!m->options->dry_run)
-		apply_note(m->decision, m->override, m->ret->state, m->ret->reason);
+		apply_record_state(m->decision, m->override, m->ret->state, m->ret->reason);
 }
 
 bool move_driver_is_wrong(const struct move *m)
@@ -92,7 +92,7 @@ static bool is_as_decided(const struct move *m)
  * that is part of the bus (rpmsg_ctrldev_register_device(), rpmsg_ns_register_device()): nobody is to
  * overwrite that.
  */
-static bool kernel_has_set_it(const struct move *m)
+static bool override_is_of_kernel(const struct move *m)
 {
 	char above[BOUND_MAX];
 
@@ -107,18 +107,18 @@ static bool kernel_has_set_it(const struct move *m)
 }
 
 /* Nothing is done, and this is why. */
-static void refuse_foreign(struct move *m)
+static void move_refuse_foreign(struct move *m)
 {
 	struct outcome outcome;
 
 	if (!m->options->dry_run)
 		apply_decision(m->decision, OCCASION_LATER, &outcome);
 	move_result_set(m->ret, STATE_FOREIGN, MOVE_FOREIGN, "driver_override is %.100s, which %s",
-			m->override, kernel_has_set_it(m) ? "the kernel has set" : "was not set by us");
+			m->override, override_is_of_kernel(m) ? "the kernel has set" : "was not set by us");
 }
 
 /* The driver that was decided is there, or was brought by its module. */
-static bool driver_exists(struct move *m)
+static bool move_find_driver_or_refuse(struct move *m)
 {
 	const struct decision *decision = m->decision;
 	const struct driver_choice *choice =
@@ -158,7 +158,7 @@ static bool driver_exists(struct move *m)
 	return false;
 }
 
-static enum rebind rebind_mode(const struct move *m)
+static enum rebind move_rebind_mode(const struct move *m)
 {
 	const struct rule *rule = m->decision->rule;
 
@@ -171,7 +171,7 @@ static enum rebind rebind_mode(const struct move *m)
 }
 
 /* It stays bound; the override is written all the same, for the day when somebody else unbinds the device. */
-static void stay_bound(struct move *m)
+static void move_stay_bound(struct move *m)
 {
 	struct outcome outcome = { .state = STATE_BLOCKED };
 
@@ -188,19 +188,19 @@ static void stay_bound(struct move *m)
 				? "Rebind=no"
 				: "Group=hold unbinds nothing");
 	if (!m->options->dry_run)
-		apply_note(m->decision, outcome.wrote ? m->decision->driver : m->override, m->ret->state,
-			   m->ret->reason);
+		apply_record_state(m->decision, outcome.wrote ? m->decision->driver : m->override,
+				   m->ret->state, m->ret->reason);
 }
 
 /* Whether it may be taken from its driver. */
-static bool may_unbind(struct move *m)
+static bool move_may_unbind_or_refuse(struct move *m)
 {
 	char user[sizeof(m->ret->reason) - 16];
 	int r;
 
-	switch (rebind_mode(m)) {
+	switch (move_rebind_mode(m)) {
 	case REBIND_NO:
-		stay_bound(m);
+		move_stay_bound(m);
 		return false;
 	case REBIND_FORCE:
 		return true;
@@ -221,7 +221,7 @@ static bool may_unbind(struct move *m)
 }
 
 /* Takes it from its driver. 0, or negative errno with nothing changed. */
-static int unbind(struct move *m)
+static int move_unbind(struct move *m)
 {
 	char driver[BOUND_MAX];
 	int r = device_unbind(m->d, m->driver);
@@ -236,7 +236,7 @@ static int unbind(struct move *m)
 
 /* A probe has failed: whether that is the kernel's doing, for the sake of the group. The outcome says so
  * then. */
-static bool refused(const struct move *m, struct outcome *o)
+static bool move_is_refused_for_group(const struct move *m, struct outcome *o)
 {
 	char driver[BOUND_MAX];
 
@@ -249,7 +249,7 @@ static bool refused(const struct move *m, struct outcome *o)
 }
 
 /* No rule any more: what was ours is cleared and forgotten, and whichever driver is there for it may come. */
-static void give_back(struct move *m)
+static void move_give_back(struct move *m)
 {
 	char reason[256], driver[BOUND_MAX];
 	struct outcome outcome = {};
@@ -262,17 +262,17 @@ static void give_back(struct move *m)
 	}
 	m->ret->changed = m->ret->changed || r > 0;
 	bound_driver(m->d, driver, sizeof(driver));
-	if (!driver[0] && device_probe(m->d) < 0 && refused(m, &outcome)) {
+	if (!driver[0] && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome)) {
 		/* It has its own driver to come, so it is not forgotten. */
 		move_result_set(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
-		apply_note(m->decision, "", STATE_HELD, outcome.reason);
+		apply_record_state(m->decision, "", STATE_HELD, outcome.reason);
 		return;
 	}
 	move_result_set(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
 }
 
 /* The override, and the probe. */
-static void settle(struct move *m)
+static void move_settle(struct move *m)
 {
 	const struct decision *decision = m->decision;
 	struct outcome outcome;
@@ -283,16 +283,16 @@ static void settle(struct move *m)
 	m->ret->changed = m->ret->changed || outcome.wrote;
 	bound_driver(m->d, driver, sizeof(driver));
 	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
-	    !outcome.wrote && device_probe(m->d) < 0 && refused(m, &outcome))
-		apply_note(decision, "", outcome.state, outcome.reason);
+	    !outcome.wrote && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome))
+		apply_record_state(decision, "", outcome.state, outcome.reason);
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
 		/* drivers_probe does not say why; this does. */
 		r = device_bind(m->d, decision->driver);
 		bound_driver(m->d, driver, sizeof(driver));
 		if (driver[0])
 			apply_decision(decision, OCCASION_LATER, &outcome);
-		else if (r == -EBUSY && refused(m, &outcome))
-			apply_note(decision, decision->driver, outcome.state, outcome.reason);
+		else if (r == -EBUSY && move_is_refused_for_group(m, &outcome))
+			apply_record_state(decision, decision->driver, outcome.state, outcome.reason);
 		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
 				       decision->driver, strerror(-r));
@@ -309,7 +309,7 @@ static void settle(struct move *m)
 	move_roll_back(m);
 }
 
-static void act(struct move *m)
+static void move_execute(struct move *m)
 {
 	const char *modalias;
 	int r;
@@ -320,7 +320,7 @@ static void act(struct move *m)
 		if (modalias)
 			(void)module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL);
 	}
-	r = move_driver_is_wrong(m) ? unbind(m) : 0;
+	r = move_driver_is_wrong(m) ? move_unbind(m) : 0;
 	if (r < 0) {
 		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "unbinding from %s: %s", m->driver,
 				strerror(-r));
@@ -335,13 +335,13 @@ static void act(struct move *m)
 		return;
 	}
 	if (m->decision->kind == DECISION_NOTHING)
-		give_back(m);
+		move_give_back(m);
 	else
-		settle(m);
+		move_settle(m);
 }
 
-/* What act() would do, in words. */
-static void tell(struct move *m)
+/* What move_execute() would do, in words. */
+static void move_describe(struct move *m)
 {
 	const char *want = m->decision->driver;
 	char text[256] = "";
@@ -363,7 +363,7 @@ static void tell(struct move *m)
 }
 
 /* False: nothing is to be done, and that is said. */
-static bool is_to_be_done(struct move *m)
+static bool move_is_due_or_refuse(struct move *m)
 {
 	const struct decision *decision = m->decision;
 	struct outcome outcome = { .state = state_as_decided(decision) };
@@ -424,20 +424,20 @@ void move_device(const struct decision *decision, const struct move_options *opt
 		text_copy(m.record.owned_override, sizeof(m.record.owned_override), m.override);
 	m.foreign = m.override[0] && !m.ours && !streq(m.override, decision->driver);
 
-	if (!is_to_be_done(&m))
+	if (!move_is_due_or_refuse(&m))
 		return;
-	if (m.foreign && (!options->overwrite || kernel_has_set_it(&m))) {
-		refuse_foreign(&m);
+	if (m.foreign && (!options->overwrite || override_is_of_kernel(&m))) {
+		move_refuse_foreign(&m);
 		return;
 	}
-	if (decision->kind == DECISION_DRIVER && !driver_exists(&m))
+	if (decision->kind == DECISION_DRIVER && !move_find_driver_or_refuse(&m))
 		return;
-	if (move_driver_is_wrong(&m) && !may_unbind(&m))
+	if (move_driver_is_wrong(&m) && !move_may_unbind_or_refuse(&m))
 		goto look;
 	if (options->dry_run)
-		tell(&m);
+		move_describe(&m);
 	else
-		act(&m);
+		move_execute(&m);
 look:
 	bound_driver(d, ret->driver, sizeof(ret->driver));
 	(void)sysfs_device_override(d, ret->override);

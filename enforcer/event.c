@@ -49,7 +49,7 @@ static bool is_module_word(const char *s)
 	       !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.:*,")];
 }
 
-static void tell_decision(struct event *e, const struct decision *decision)
+static void event_set_decision(struct event *e, const struct decision *decision)
 {
 	const struct rule *rule = decision->rule;
 
@@ -73,34 +73,34 @@ static void tell_decision(struct event *e, const struct decision *decision)
 	atomic_store(&e->stage, STAGE_DECIDED);
 }
 
-static void log_outcome(const struct sysfs_device *d, const struct outcome *o)
+static void event_log_outcome(const struct sysfs_device *d, const struct outcome *o)
 {
 	if (o->state == STATE_FAILED)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, o->reason);
 }
 
-static void apply_own(struct event *e, const struct decision *decision)
+static void event_apply_own(struct event *e, const struct decision *decision)
 {
 	struct outcome outcome;
 
-	tell_decision(e, decision);
+	event_set_decision(e, decision);
 	apply_decision(decision, e->occasion, &outcome);
-	log_outcome(to_sysfs_device(decision->device), &outcome);
+	event_log_outcome(to_sysfs_device(decision->device), &outcome);
 	if (decision->kind == DECISION_NOTHING)
 		return;
 	e->state = outcome.state;
 	atomic_store(&e->stage, STAGE_DONE);
 }
 
-struct group_work {
+struct event_group {
 	const struct event *event;
 	const struct policy *policy;
 	struct sysfs_device *device;
 };
 
-static int work_on_group(void *userdata)
+static int event_group_child_run(void *userdata)
 {
-	const struct group_work *w = userdata;
+	const struct event_group *w = userdata;
 
 	return group_enforce(w->policy, w->device, w->event->group_deadline);
 }
@@ -109,27 +109,27 @@ static int work_on_group(void *userdata)
  * The device by its own rule, and its companions beside it in another process: neither waits when the other
  * has to do with a device that does not answer, or that is long in probing.
  */
-static int apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
+static int event_apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
 {
-	struct group_work group = { e, policy, to_sysfs_device(own->device) };
+	struct event_group group = { e, policy, to_sysfs_device(own->device) };
 	struct child b;
 	int r, result;
 
-	tell_decision(e, own);
+	event_set_decision(e, own);
 	if (!group_has_other_members(group.device)) {
-		apply_own(e, own);
+		event_apply_own(e, own);
 		return 0;
 	}
-	r = child_start(&b, CHILD_COPY, work_on_group, &group);
-	apply_own(e, own);
+	r = child_start(&b, CHILD_COPY, event_group_child_run, &group);
+	event_apply_own(e, own);
 	if (r < 0)
-		return work_on_group(&group);
+		return event_group_child_run(&group);
 	/* Who waits for us stops waiting before that. */
 	r = child_wait(&b, 2U * EVENT_USEC, &result);
 	return r < 0 ? r : result;
 }
 
-static int work(void *userdata)
+static int event_child_run(void *userdata)
 {
 	struct event *e = userdata;
 	struct sysfs sysfs;
@@ -161,11 +161,11 @@ static int work(void *userdata)
 
 	policy_decide_own(policy, &d->device, &decision);
 	if (!policy->has_groups) {
-		apply_own(e, &decision);
+		event_apply_own(e, &decision);
 		return 0;
 	}
 	if (decision.rule)
-		return apply_own_and_group(e, policy, &decision);
+		return event_apply_own_and_group(e, policy, &decision);
 	/* The group decides, and one member that is slow to answer must not keep us from that. */
 	if (group_has_other_members(d))
 		r = group_ask_members(policy, d, e->group_deadline);
@@ -175,12 +175,12 @@ static int work(void *userdata)
 		r = policy_decide(policy, &d->device, &decision);
 	if (r < 0)
 		return r;
-	apply_own(e, &decision);
+	event_apply_own(e, &decision);
 	return group_is_affected(policy, d) ? group_enforce(policy, d, e->group_deadline) : 0;
 }
 
 /* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
-static void print_property(const char *key, const char *value)
+static void property_print(const char *key, const char *value)
 {
 	bool quote = *value == '"' || *value == '\'' || *value == ' ';
 
@@ -192,17 +192,17 @@ static void print_property(const char *key, const char *value)
 	(void)fputs(quote ? "\"\n" : "\n", stdout);
 }
 
-static void print_properties(const struct event *e, int stage)
+static void event_print_properties(const struct event *e, int stage)
 {
 	if (stage >= STAGE_DECIDED) {
-		print_property("DRIVER_OVERRIDE", e->driver);
-		print_property("DRIVER_OVERRIDE_RULE", e->rule);
-		print_property("DRIVER_OVERRIDE_SOURCE", e->source);
+		property_print("DRIVER_OVERRIDE", e->driver);
+		property_print("DRIVER_OVERRIDE_RULE", e->rule);
+		property_print("DRIVER_OVERRIDE_SOURCE", e->source);
 	}
 	if (stage == STAGE_DONE)
-		print_property("DRIVER_OVERRIDE_STATE", device_state_to_string(e->state));
+		property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(e->state));
 	if (stage >= STAGE_DECIDED)
-		print_property("DRIVER_OVERRIDE_MODALIAS", e->modalias);
+		property_print("DRIVER_OVERRIDE_MODALIAS", e->modalias);
 }
 
 int verb_event(const struct settings *settings, const char *device)
@@ -232,7 +232,7 @@ int verb_event(const struct settings *settings, const char *device)
 	}
 
 	e.group_deadline = now_usec() + GROUP_USEC;
-	r = child_start(&b, CHILD_SHARED, work, &e);
+	r = child_start(&b, CHILD_SHARED, event_child_run, &e);
 	if (r >= 0)
 		r = child_wait(&b, EVENT_USEC, &result);
 	stage = atomic_load(&e.stage);
@@ -245,14 +245,14 @@ int verb_event(const struct settings *settings, const char *device)
 		else
 			log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending",
 				 e.devpath, doing);
-		print_properties(&e, stage);
+		event_print_properties(&e, stage);
 		if (stage != STAGE_DONE)
-			print_property("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
+			property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
 		return 0;
 	}
 	if (r >= 0)
 		r = result;
-	print_properties(&e, stage);
+	event_print_properties(&e, stage);
 	if (r < 0) {
 		log_line(LOG_ERR, "%s: %s", e.devpath, strerror(-r));
 		return 1;

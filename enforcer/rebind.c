@@ -24,23 +24,23 @@
 #define REST_USEC 100000U
 
 /* In memory that parent and child share. */
-struct report {
+struct rebind_report {
 	struct progress progress;
 	struct move_result moved;
 	_Atomic(bool) done;	  /* all is said in moved */
 	_Atomic(bool) has_groups; /* the policy */
 };
 
-struct work {
+struct rebind_run {
 	const struct settings *settings;
 	const struct move_options *options;
 	struct sysfs_device *device;
-	struct report *report;
+	struct rebind_report *report;
 	uint64_t deadline;
 };
 
 /* A device that has gone meanwhile is no failure of a step. */
-static void see_whether_it_is_there(const struct sysfs_device *d, struct move_result *m)
+static void rebind_check_device_gone(const struct sysfs_device *d, struct move_result *m)
 {
 	struct sysfs_device now = *d;
 
@@ -49,7 +49,7 @@ static void see_whether_it_is_there(const struct sysfs_device *d, struct move_re
 }
 
 /* A directory that cannot be listed may have the rule that would have come first. */
-static void refuse_policy(const struct work *w, const struct policy *policy)
+static void rebind_refuse_policy(const struct rebind_run *w, const struct policy *policy)
 {
 	const struct policy_error *e = policy->errors;
 
@@ -60,9 +60,9 @@ static void refuse_policy(const struct work *w, const struct policy *policy)
 	atomic_store(&w->report->done, true);
 }
 
-static int work(void *userdata)
+static int rebind_child_run(void *userdata)
 {
-	const struct work *w = userdata;
+	const struct rebind_run *w = userdata;
 	struct sysfs_device *d = w->device;
 	struct move_result *moved = &w->report->moved;
 	struct policy *policy;
@@ -74,7 +74,7 @@ static int work(void *userdata)
 	if (r < 0)
 		return r;
 	if (policy->incomplete) {
-		refuse_policy(w, policy);
+		rebind_refuse_policy(w, policy);
 		return 0;
 	}
 	if (!w->options->dry_run)
@@ -88,15 +88,15 @@ static int work(void *userdata)
 			return r;
 	}
 	move_device(&decision, w->options, moved);
-	see_whether_it_is_there(d, moved);
+	rebind_check_device_gone(d, moved);
 	atomic_store(&w->report->has_groups, policy->has_groups);
 	atomic_store(&w->report->done, true);
 	return 0;
 }
 
-static int work_on_group(void *userdata)
+static int rebind_group_child_run(void *userdata)
 {
-	const struct work *w = userdata;
+	const struct rebind_run *w = userdata;
 	struct policy *policy;
 	int r = policy_load(w->settings, &policy);
 
@@ -105,7 +105,7 @@ static int work_on_group(void *userdata)
 }
 
 /* An override is whatever somebody has written: it must not make a line of its own. */
-static void print(const char *key, const char *value)
+static void answer_print_line(const char *key, const char *value)
 {
 	(void)printf("%s=", key);
 	for (const char *s = value; *s; s++)
@@ -113,23 +113,23 @@ static void print(const char *key, const char *value)
 	(void)putchar('\n');
 }
 
-static int answer(const struct move_result *m)
+static int answer_print(const struct move_result *m)
 {
-	print("STATE", device_state_to_string(m->state));
-	print("REASON", m->reason);
+	answer_print_line("STATE", device_state_to_string(m->state));
+	answer_print_line("REASON", m->reason);
 	if (m->error != MOVE_DONE)
-		print("ERROR", move_error_to_string(m->error));
-	print("DRIVER", m->driver);
-	print("OVERRIDE", m->override);
-	print("DECISION", m->decision);
-	print("CHANGED", m->changed ? "1" : "0");
+		answer_print_line("ERROR", move_error_to_string(m->error));
+	answer_print_line("DRIVER", m->driver);
+	answer_print_line("OVERRIDE", m->override);
+	answer_print_line("DECISION", m->decision);
+	answer_print_line("CHANGED", m->changed ? "1" : "0");
 	return m->error == MOVE_DONE ? 0 : 1;
 }
 
 /* Whose file the child waits for: another member of the group may have been asked what the policy needs to
  * know.
  */
-static struct sysfs_device *awaited(const struct work *w)
+static struct sysfs_device *rebind_awaited_device(const struct rebind_run *w)
 {
 	struct device **members;
 	size_t n;
@@ -144,7 +144,7 @@ static struct sysfs_device *awaited(const struct work *w)
 
 /* The child did not come back: the parent says so for it, without asking the kernel anything that may sleep.
  */
-static void give_up(struct child *b, const struct work *w)
+static void rebind_give_up(struct child *b, const struct rebind_run *w)
 {
 	struct move_result *m = &w->report->moved;
 	char doing[256];
@@ -154,10 +154,10 @@ static void give_up(struct child *b, const struct work *w)
 	move_result_set(m, STATE_STUCK, MOVE_STUCK, "%s did not come back", doing);
 	bound_driver(w->device, m->driver, sizeof(m->driver));
 	if (!w->options->dry_run)
-		apply_stuck(awaited(w), doing);
+		apply_record_stuck(rebind_awaited_device(w), doing);
 }
 
-static uint64_t left_until(uint64_t deadline)
+static uint64_t usec_until(uint64_t deadline)
 {
 	uint64_t now = now_usec();
 
@@ -165,7 +165,7 @@ static uint64_t left_until(uint64_t deadline)
 }
 
 /* False: the device itself could not be seen to. */
-static bool run_device(const struct work *w)
+static bool rebind_device_or_refuse(const struct rebind_run *w)
 {
 	struct move_result *m = &w->report->moved;
 	_cleanup_(closep) int lock = -EBADF;
@@ -184,29 +184,29 @@ static bool run_device(const struct work *w)
 			return false;
 		}
 	}
-	r = child_start(&b, CHILD_COPY, work, (void *)(uintptr_t)w);
+	r = child_start(&b, CHILD_COPY, rebind_child_run, (void *)(uintptr_t)w);
 	if (r >= 0)
-		r = child_wait(&b, left_until(w->deadline), &result);
+		r = child_wait(&b, usec_until(w->deadline), &result);
 	if (atomic_load(&w->report->done)) {
 		if (r == -ETIMEDOUT)
 			child_abandon(&b); /* on its way to its end */
 		return true;
 	}
 	if (r == -ETIMEDOUT)
-		give_up(&b, w);
+		rebind_give_up(&b, w);
 	else
 		move_result_set(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(r < 0 ? -r : -result));
 	return false;
 }
 
-static void run_group(const struct work *w)
+static void rebind_group(const struct rebind_run *w)
 {
 	struct child b;
 	int r, result = 0;
 
-	r = child_start(&b, CHILD_COPY, work_on_group, (void *)(uintptr_t)w);
+	r = child_start(&b, CHILD_COPY, rebind_group_child_run, (void *)(uintptr_t)w);
 	if (r >= 0)
-		r = child_wait(&b, left_until(w->deadline), &result);
+		r = child_wait(&b, usec_until(w->deadline), &result);
 	if (r == -ETIMEDOUT)
 		child_abandon(&b);
 	if (r < 0 || result < 0)
@@ -214,17 +214,17 @@ static void run_group(const struct work *w)
 			 strerror(r < 0 ? -r : -result));
 }
 
-static void run(const struct work *w)
+static void rebind_device_and_group(const struct rebind_run *w)
 {
-	if (run_device(w) && atomic_load(&w->report->has_groups) && !w->options->dry_run &&
+	if (rebind_device_or_refuse(w) && atomic_load(&w->report->has_groups) && !w->options->dry_run &&
 	    w->report->moved.error != MOVE_NO_SUCH_DEVICE && group_has_other_members(w->device))
-		run_group(w);
+		rebind_group(w);
 }
 
-static void find_and_run(const struct settings *settings, const struct rebind_options *options,
-			 const char *name, struct report *report)
+static void rebind_named_device(const struct settings *settings, const struct rebind_options *options,
+				const char *name, struct rebind_report *report)
 {
-	struct work w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
+	struct rebind_run w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
 	struct move_result *m = &report->moved;
 	struct device **members;
 	struct sysfs sysfs;
@@ -248,12 +248,12 @@ static void find_and_run(const struct settings *settings, const struct rebind_op
 		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override",
 				w.device->bus, w.device->name);
 	else
-		run(&w);
+		rebind_device_and_group(&w);
 	sysfs_device_free(w.device);
 	sysfs_done(&sysfs);
 }
 
-static int take_rebind(struct rebind_options *o, const char *argument)
+static int rebind_option_mode(struct rebind_options *o, const char *argument)
 {
 	for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
 		if (streq(argument, rebind_to_string(i))) {
@@ -263,7 +263,7 @@ static int take_rebind(struct rebind_options *o, const char *argument)
 	return -EINVAL;
 }
 
-static int take_timeout(struct rebind_options *o, const char *argument)
+static int rebind_option_timeout(struct rebind_options *o, const char *argument)
 {
 	char *end;
 	unsigned long seconds = strtoul(argument, &end, 10);
@@ -280,7 +280,7 @@ int rebind_option(struct rebind_options *o, int option, const char *argument)
 		return 0;
 	switch ((enum rebind_option)option) {
 	case OPTION_REBIND:
-		return take_rebind(o, argument);
+		return rebind_option_mode(o, argument);
 	case OPTION_OVERWRITE:
 		o->move.overwrite = true;
 		break;
@@ -294,14 +294,14 @@ int rebind_option(struct rebind_options *o, int option, const char *argument)
 		o->move.look_only = true;
 		break;
 	case OPTION_TIMEOUT:
-		return take_timeout(o, argument);
+		return rebind_option_timeout(o, argument);
 	}
 	return 1;
 }
 
 int verb_rebind(const struct settings *settings, const struct rebind_options *options, const char *device)
 {
-	struct report *report =
+	struct rebind_report *report =
 		mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (report == MAP_FAILED) {
@@ -312,6 +312,6 @@ int verb_rebind(const struct settings *settings, const struct rebind_options *op
 		move_result_set(&report->moved, STATE_UNMANAGED, MOVE_DONE,
 				"turned off by driver_overrides=off on the kernel command line");
 	else
-		find_and_run(settings, options, device, report);
-	return answer(&report->moved);
+		rebind_named_device(settings, options, device, report);
+	return answer_print(&report->moved);
 }

@@ -9,14 +9,14 @@
 
 #define DEVICE_USEC 5000000U
 
-struct release {
+struct release_run {
 	struct sysfs_device *device;
 	struct progress *progress; /* shared with the child */
 };
 
-static int work(void *userdata)
+static int release_child_run(void *userdata)
 {
-	const struct release *release = userdata;
+	const struct release_run *release = userdata;
 	struct sysfs_device *d = release->device;
 	char reason[512];
 	int r = apply_release(d, reason, sizeof(reason));
@@ -30,12 +30,12 @@ static int work(void *userdata)
 
 static int release_one(struct sysfs_device *d, struct progress *progress)
 {
-	struct release release = { d, progress };
+	struct release_run release = { d, progress };
 	char doing[256];
 	struct child b;
 	int r, result;
 
-	r = child_start(&b, CHILD_COPY, work, &release);
+	r = child_start(&b, CHILD_COPY, release_child_run, &release);
 	if (r < 0)
 		return r;
 	r = child_wait(&b, DEVICE_USEC, &result);
@@ -43,7 +43,7 @@ static int release_one(struct sysfs_device *d, struct progress *progress)
 		child_abandon(&b);
 		progress_text(progress, doing, sizeof(doing));
 		log_line(LOG_ERR, "%s did not come back within %u s", doing, DEVICE_USEC / 1000000U);
-		apply_stuck(d, doing);
+		apply_record_stuck(d, doing);
 	}
 	return r < 0 ? r : result;
 }

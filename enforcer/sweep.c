@@ -19,7 +19,7 @@
 #define DEVICE_USEC 2000000U
 
 /* What the child tells its parent, in memory that both see. */
-struct report {
+struct sweep_report {
 	struct progress progress;
 	_Atomic(size_t) next; /* devices before this one are done */
 	_Atomic(size_t) wrote;
@@ -29,12 +29,12 @@ struct sweep {
 	const struct policy *policy;
 	struct sysfs_device **v;
 	size_t n;
-	struct report *report;
+	struct sweep_report *report;
 	enum occasion occasion;
 };
 
 /* Groups stand together in the list, and are decided together. */
-static size_t group_end(const struct sweep *s, size_t i)
+static size_t sweep_group_end(const struct sweep *s, size_t i)
 {
 	return s->v[i]->n_members > 1 ? i + s->v[i]->n_members : i + 1;
 }
@@ -63,7 +63,7 @@ static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t fi
 	return 0;
 }
 
-static int work(void *userdata)
+static int sweep_child_run(void *userdata)
 {
 	const struct sweep *s = userdata;
 	size_t first = atomic_load(&s->report->next);
@@ -71,7 +71,7 @@ static int work(void *userdata)
 	for (size_t i = 0, end; i < s->n; i = end) {
 		int r;
 
-		end = group_end(s, i);
+		end = sweep_group_end(s, i);
 		if (end <= first)
 			continue;
 		r = sweep_group(s, i, end, first > i ? first : i);
@@ -82,7 +82,7 @@ static int work(void *userdata)
 }
 
 /* The device whose file the child is waiting for: out of the game, its records says why. */
-static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
+static void sweep_give_up_device(struct sweep *s, const struct sysfs_device *stuck)
 {
 	char doing[256];
 
@@ -91,7 +91,7 @@ static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
 			continue;
 		s->v[i]->unreadable = true;
 		progress_text(&s->report->progress, doing, sizeof(doing));
-		apply_stuck(s->v[i], doing);
+		apply_record_stuck(s->v[i], doing);
 		log_line(LOG_ERR, "%s did not come back within %u s; the device is left as it is", doing,
 			 DEVICE_USEC / 1000000U);
 		return;
@@ -100,13 +100,13 @@ static void give_up_on(struct sweep *s, const struct sysfs_device *stuck)
 	atomic_fetch_add(&s->report->next, 1);
 }
 
-static int run(struct sweep *s)
+static int sweep_run_children(struct sweep *s)
 {
 	struct child b;
 	int r, result;
 
 	while (atomic_load(&s->report->next) < s->n) {
-		r = child_start(&b, CHILD_COPY, work, s);
+		r = child_start(&b, CHILD_COPY, sweep_child_run, s);
 		if (r < 0)
 			return r;
 		for (;;) {
@@ -118,7 +118,7 @@ static int run(struct sweep *s)
 				break;
 			if (atomic_load(&s->report->next) == before && s->report->progress.device == device) {
 				child_abandon(&b);
-				give_up_on(s, device);
+				sweep_give_up_device(s, device);
 				break;
 			}
 		}
@@ -145,7 +145,7 @@ static bool coldplug_has_begun(const struct settings *settings)
 	       lstat(path, &st) >= 0;
 }
 
-static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
+static int sweep_all_devices(struct sweep *s, const struct settings *settings, bool at_boot)
 {
 	struct policy *policy = NULL;
 	struct sysfs sysfs;
@@ -182,7 +182,7 @@ static int sweep(struct sweep *s, const struct settings *settings, bool at_boot)
 			 "%s",
 			 settings->state_dir, strerror(-r));
 	if (policy->n_rules > 0)
-		r = run(s);
+		r = sweep_run_children(s);
 	else
 		r = 0;
 	if (r >= 0)
@@ -198,7 +198,7 @@ int verb_sweep(const struct settings *settings, bool at_boot)
 	int r;
 
 	s.report = mmap(NULL, sizeof(*s.report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	r = s.report == MAP_FAILED ? negative_errno() : sweep(&s, settings, at_boot);
+	r = s.report == MAP_FAILED ? negative_errno() : sweep_all_devices(&s, settings, at_boot);
 	if (r < 0) {
 		log_line(LOG_ERR, "sweep: %s", strerror(-r));
 		return 1;

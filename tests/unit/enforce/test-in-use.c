@@ -11,16 +11,16 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-struct stage {
+struct in_use_fixture {
 	struct mock *m;
 	const char *device;
 	bool look_only;
 	char reason[300];
 };
 
-static struct stage stage_new(void)
+static struct in_use_fixture in_use_fixture_new(void)
 {
-	struct stage s = { .m = mock_new() };
+	struct in_use_fixture s = { .m = mock_new() };
 
 	s.device = mock_pci_add(s.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 	mock_bind(s.m, s.device, "nvme");
@@ -29,7 +29,7 @@ static struct stage stage_new(void)
 	return s;
 }
 
-static int check(struct stage *s)
+static int in_use_fixture_check(struct in_use_fixture *s)
 {
 	struct sysfs sysfs;
 	struct sysfs_device *d;
@@ -44,21 +44,21 @@ static int check(struct stage *s)
 	return r;
 }
 
-static void assert_free(struct stage *s)
+static void assert_free(struct in_use_fixture *s)
 {
-	int r = check(s);
+	int r = in_use_fixture_check(s);
 
 	ck_assert_msg(r == 0, "%d: %s", r, s->reason);
 }
 
-static void assert_used(struct stage *s, const char *reason)
+static void assert_used(struct in_use_fixture *s, const char *reason)
 {
-	ck_assert_int_eq(check(s), 1);
+	ck_assert_int_eq(in_use_fixture_check(s), 1);
 	ck_assert_str_eq(s->reason, reason);
 }
 
 /* A file beside the tree. */
-static void beside(struct stage *s, const char *file, const char *text)
+static void beside_file(struct in_use_fixture *s, const char *file, const char *text)
 {
 	const char *path = mock_printf(s->m, "%s/%s", s->m->root, file);
 	char *dir = arena_strdup(&s->m->arena, path);
@@ -68,21 +68,21 @@ static void beside(struct stage *s, const char *file, const char *text)
 	make_file(path, text, strlen(text));
 }
 
-static void beside_link(struct stage *s, const char *file, const char *target)
+static void beside_link(struct in_use_fixture *s, const char *file, const char *target)
 {
-	beside(s, file, "");
+	beside_file(s, file, "");
 	ck_assert_int_eq(unlink(mock_printf(s->m, "%s/%s", s->m->root, file)), 0);
 	ck_assert_int_eq(symlink(target, mock_printf(s->m, "%s/%s", s->m->root, file)), 0);
 }
 
 /* A disk whose node is a file like any other, with the device number that such have. */
-static const char *disk_add(struct stage *s, const char *parent, const char *name)
+static const char *disk_add(struct in_use_fixture *s, const char *parent, const char *name)
 {
 	const char *devpath = mock_printf(s->m, "%s/block/%s", parent, name);
 
 	mock_class_add(s->m, "block", parent, name);
 	mock_attr(s->m, devpath, "dev", "0:0\n");
-	beside(s, mock_printf(s->m, "dev/%s", name), "");
+	beside_file(s, mock_printf(s->m, "dev/%s", name), "");
 	return devpath;
 }
 
@@ -90,7 +90,7 @@ static const char *disk_add(struct stage *s, const char *parent, const char *nam
  * Nobody can open it from now on: a lease, which this process does not give up, is what a file can have of an
  * exclusive holder.
  */
-static void hold(struct stage *s, const char *name)
+static void node_hold(struct in_use_fixture *s, const char *name)
 {
 	int fd = open(mock_printf(s->m, "%s/dev/%s", s->m->root, name), O_RDWR | O_CLOEXEC);
 
@@ -101,7 +101,7 @@ static void hold(struct stage *s, const char *name)
 
 START_TEST(device_with_nothing_below_it_is_free)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	assert_free(&s);
 	s.device = mock_platform_add(s.m, "serial8250", NULL);
@@ -112,7 +112,7 @@ END_TEST
 
 START_TEST(bridge_is_always_in_use)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	s.device = mock_pci_add(s.m, "0000:00:1c.0", NULL, 0x8086, 0x1901, 0x060400);
 	assert_used(&s, "it is a PCI bridge");
@@ -125,7 +125,7 @@ END_TEST
 
 START_TEST(disk_that_can_be_had_exclusively_is_free)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	(void)disk_add(&s, s.device, "sda");
 	assert_free(&s);
@@ -135,7 +135,7 @@ END_TEST
 
 START_TEST(disk_whose_node_is_missing_or_another_s_is_taken_for_used)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *disk = disk_add(&s, s.device, "sda");
 
 	mock_attr(s.m, disk, "dev", "8:0\n");
@@ -161,7 +161,7 @@ static void drop_capabilities(void)
 
 START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	(void)disk_add(&s, s.device, "sda");
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
@@ -175,16 +175,16 @@ END_TEST
 /* For somebody who may not disturb others: then only who can be seen is noticed. */
 START_TEST(nothing_is_opened_where_looking_must_do)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	(void)disk_add(&s, s.device, "sda");
 	s.look_only = true;
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
 	drop_capabilities();
 	assert_free(&s);
-	beside(&s, "proc/self/mountinfo", "23 21 0:0 / /mnt rw,noatime shared:1 - ext4 /dev/root rw\n");
+	beside_file(&s, "proc/self/mountinfo", "23 21 0:0 / /mnt rw,noatime shared:1 - ext4 /dev/root rw\n");
 	assert_used(&s, "/dev/sda is mounted on /mnt");
-	beside(&s, "proc/self/mountinfo", "");
+	beside_file(&s, "proc/self/mountinfo", "");
 	mock_group(s.m, 7, s.device, NULL);
 	mock_attr(s.m, "/class/vfio/7", "dev", "1:3\n");
 	mock_bind(s.m, s.device, "vfio-pci");
@@ -196,14 +196,14 @@ END_TEST
 
 START_TEST(folder_that_cannot_be_looked_at)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *disk = disk_add(&s, s.device, "sda");
 
 	drop_capabilities();
 	ck_assert_int_eq(chmod(mock_path(s.m, disk, "dev"), 0), 0);
-	ck_assert_int_eq(check(&s), -EACCES);
+	ck_assert_int_eq(in_use_fixture_check(&s), -EACCES);
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0), 0);
-	ck_assert_int_eq(check(&s), -EACCES);
+	ck_assert_int_eq(in_use_fixture_check(&s), -EACCES);
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0700), 0);
 	mock_free(s.m);
 }
@@ -211,7 +211,7 @@ END_TEST
 
 START_TEST(drive_without_a_medium_is_free)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	(void)disk_add(&s, s.device, "sr0");
 	/* What opening says then: ENXIO, as of a pipe that nobody reads, opened to be written; of a socket.
@@ -225,11 +225,11 @@ END_TEST
 
 START_TEST(slash_in_a_disk_s_name)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	mock_class_add(s.m, "block", s.device, "cciss!c0d0");
 	mock_attr(s.m, mock_printf(s.m, "%s/block/cciss!c0d0", s.device), "dev", "0:0\n");
-	beside(&s, "dev/cciss/c0d0", "");
+	beside_file(&s, "dev/cciss/c0d0", "");
 	assert_free(&s);
 	mock_free(s.m);
 }
@@ -237,18 +237,18 @@ END_TEST
 
 START_TEST(mounted_disk_s_mount_point_is_named)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	(void)disk_add(&s, s.device, "sda");
-	hold(&s, "sda");
-	beside(&s, "proc/self/mountinfo",
-	       "21 1 0:20 / / rw - rootfs rootfs rw\n"
-	       "cut off\n"
-	       "22 21 7:0 / /else rw,noatime shared:1 - ext4 /dev/sdb rw\n"
-	       "23 21 0:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - ext4 /dev/root rw\n");
+	node_hold(&s, "sda");
+	beside_file(&s, "proc/self/mountinfo",
+		    "21 1 0:20 / / rw - rootfs rootfs rw\n"
+		    "cut off\n"
+		    "22 21 7:0 / /else rw,noatime shared:1 - ext4 /dev/sdb rw\n"
+		    "23 21 0:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - ext4 /dev/root rw\n");
 	assert_used(&s, "/dev/sda is mounted on /mnt/a b");
 	/* btrfs: a number of its own. */
-	beside(&s, "proc/self/mountinfo", "23 21 0:44 / /data rw - btrfs /dev/sda rw\n");
+	beside_file(&s, "proc/self/mountinfo", "23 21 0:44 / /data rw - btrfs /dev/sda rw\n");
 	assert_used(&s, "/dev/sda is mounted on /data");
 	mock_free(s.m);
 }
@@ -256,13 +256,13 @@ END_TEST
 
 START_TEST(partition_is_named_before_its_disk)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *disk = disk_add(&s, s.device, "sda");
 
 	(void)disk_add(&s, disk, "sda1");
-	hold(&s, "sda");
-	hold(&s, "sda1");
-	beside(&s, "proc/self/mountinfo", "23 21 8:1 / /mnt rw - ext4 /dev/sda1 rw\n");
+	node_hold(&s, "sda");
+	node_hold(&s, "sda1");
+	beside_file(&s, "proc/self/mountinfo", "23 21 8:1 / /mnt rw - ext4 /dev/sda1 rw\n");
 	assert_used(&s, "/dev/sda1 is mounted on /mnt");
 	mock_free(s.m);
 }
@@ -270,13 +270,14 @@ END_TEST
 
 START_TEST(swap_is_named)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	(void)disk_add(&s, s.device, "sda");
-	hold(&s, "sda");
-	beside(&s, "proc/swaps",
-	       "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda                                "
-	       "partition\t65532\t\t0\t\t-2\n");
+	node_hold(&s, "sda");
+	beside_file(
+		&s, "proc/swaps",
+		"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda                                "
+		"partition\t65532\t\t0\t\t-2\n");
 	assert_used(&s, "/dev/sda is swap");
 	mock_free(s.m);
 }
@@ -284,10 +285,10 @@ END_TEST
 
 START_TEST(what_is_made_of_a_disk_is_named)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *disk = disk_add(&s, s.device, "sda");
 
-	hold(&s, "sda");
+	node_hold(&s, "sda");
 	make_dirs(mock_path(s.m, disk, "holders/md127"));
 	assert_used(&s, "/dev/sda is used by md127");
 	remove_tree(mock_path(s.m, disk, "holders/md127"));
@@ -299,24 +300,24 @@ END_TEST
 
 START_TEST(mount_of_another_namespace_is_named_by_a_process)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	static const char mounted[] = "23 21 0:0 / /mnt rw - ext4 /dev/sda rw\n";
 
 	(void)disk_add(&s, s.device, "sda");
-	hold(&s, "sda");
+	node_hold(&s, "sda");
 	assert_used(&s, "/dev/sda is mounted in another mount namespace, or opened exclusively");
 
 	beside_link(&s, "proc/self/ns/mnt", "mnt:[1]");
 	beside_link(&s, "proc/10/ns/mnt", "mnt:[1]");
-	beside(&s, "proc/10/mountinfo", mounted); /* what is not looked at need not be right */
+	beside_file(&s, "proc/10/mountinfo", mounted); /* what is not looked at need not be right */
 	beside_link(&s, "proc/11/ns/mnt", "mnt:[2]");
-	beside(&s, "proc/11/mountinfo", "21 1 0:20 / / rw - rootfs rootfs rw\n");
+	beside_file(&s, "proc/11/mountinfo", "21 1 0:20 / / rw - rootfs rootfs rw\n");
 	beside_link(&s, "proc/12/ns/mnt", "mnt:[2]");
-	beside(&s, "proc/12/mountinfo", "21 1 0:20 / / rw - rootfs rootfs rw\n");
+	beside_file(&s, "proc/12/mountinfo", "21 1 0:20 / / rw - rootfs rootfs rw\n");
 	assert_used(&s, "/dev/sda is mounted in another mount namespace, or opened exclusively");
 	beside_link(&s, "proc/4711/ns/mnt", "mnt:[3]");
-	beside(&s, "proc/4711/mountinfo", mounted);
-	beside(&s, "proc/4711/comm", "sleep\n");
+	beside_file(&s, "proc/4711/mountinfo", mounted);
+	beside_file(&s, "proc/4711/comm", "sleep\n");
 	assert_used(&s, "/dev/sda is mounted on /mnt in the mount namespace of sleep (process 4711)");
 	mock_free(s.m);
 }
@@ -324,7 +325,7 @@ END_TEST
 
 START_TEST(nvme_multipath_heads_are_followed)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *subsystem = "/devices/virtual/nvme-subsystem/nvme-subsys0";
 
 	mock_class_add(s.m, "nvme", s.device, "nvme0");
@@ -334,10 +335,10 @@ START_TEST(nvme_multipath_heads_are_followed)
 	mock_attr_link(s.m, subsystem, "nvme0", "../../../pci0000:00/0000:00:03.0/nvme/nvme0");
 	(void)disk_add(&s, subsystem, "nvme0n1");
 	(void)disk_add(&s, "/devices/virtual/nvme-subsystem/nvme-subsys1", "nvme1n1");
-	hold(&s, "nvme1n1");
+	node_hold(&s, "nvme1n1");
 	assert_free(&s);
-	hold(&s, "nvme0n1");
-	beside(&s, "proc/swaps", "/dev/nvme0n1 partition 1 0 -2\n");
+	node_hold(&s, "nvme0n1");
+	beside_file(&s, "proc/swaps", "/dev/nvme0n1 partition 1 0 -2\n");
 	assert_used(&s, "/dev/nvme0n1 is swap");
 	mock_free(s.m);
 }
@@ -345,7 +346,7 @@ END_TEST
 
 START_TEST(interface_that_is_part_of_another)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *eth0 = mock_printf(s.m, "%s/net/eth0", s.device);
 
 	mock_class_add(s.m, "net", s.device, "eth0");
@@ -361,12 +362,12 @@ END_TEST
 /* The loopback device of the machine has an address for certain, and may be asked about it. */
 START_TEST(interface_with_an_address)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *eth0 = mock_printf(s.m, "%s/virtio0/net/eth0", s.device);
 
 	mock_class_add(s.m, "net", mock_printf(s.m, "%s/virtio0", s.device), "eth0");
 	mock_attr(s.m, eth0, "ifindex", "1\n");
-	ck_assert_int_eq(check(&s), 1);
+	ck_assert_int_eq(in_use_fixture_check(&s), 1);
 	ck_assert_msg(startswith(s.reason, "eth0 has the address ") != NULL, "%s", s.reason);
 	/* One that there is not has neither address nor route. */
 	mock_attr(s.m, eth0, "ifindex", "2147483647\n");
@@ -379,11 +380,11 @@ END_TEST
 
 START_TEST(interface_in_another_network_namespace)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	make_dirs(mock_path(s.m, s.device, "net"));
-	beside(&s, "run/netns/blue", "");
-	beside(&s, "proc/12/ns/net", "");
+	beside_file(&s, "run/netns/blue", "");
+	beside_file(&s, "proc/12/ns/net", "");
 	assert_used(&s, "a network interface of it is in another network namespace");
 	/* With our own at hand, the others are gone through; none of these is one. */
 	beside_link(&s, "proc/self/ns/net", "/proc/self/ns/net");
@@ -395,19 +396,19 @@ END_TEST
 
 START_TEST(open_drm_device)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *card = mock_printf(s.m, "%s/drm/card0", s.device);
 
 	mock_class_add(s.m, "drm", s.device, "card0");
 	mock_class_add(s.m, "drm", card, "card0-HDMI-A-1"); /* a connector has no node */
 	mock_attr(s.m, card, "dev", "1:3\n");		    /* that of /dev/null */
-	beside(&s, "proc/42/fd/1", "");
+	beside_file(&s, "proc/42/fd/1", "");
 	beside_link(&s, "proc/43/fd/0", "/dev/zero");
 	beside_link(&s, "proc/44/fd/0", "/nowhere");
 	assert_free(&s);
 	beside_link(&s, "proc/4711/fd/7", "/dev/null");
 	assert_used(&s, "/dev/dri/card0 is open in process 4711");
-	beside(&s, "proc/4711/comm", "Xorg\n");
+	beside_file(&s, "proc/4711/comm", "Xorg\n");
 	assert_used(&s, "/dev/dri/card0 is open in Xorg (process 4711)");
 	mock_free(s.m);
 }
@@ -415,11 +416,11 @@ END_TEST
 
 START_TEST(open_vfio_device)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	mock_group(s.m, 7, s.device, NULL);
 	mock_attr(s.m, "/class/vfio/7", "dev", "1:3\n");
-	beside(&s, "proc/4711/comm", "qemu\n");
+	beside_file(&s, "proc/4711/comm", "qemu\n");
 	beside_link(&s, "proc/4711/fd/7", "/dev/null");
 	assert_free(&s); /* a driver that does not know VFIO */
 	mock_bind(s.m, s.device, "vfio-pci");
@@ -445,7 +446,7 @@ END_TEST
 
 START_TEST(open_vfio_group_without_an_iommu)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 
 	mock_group(s.m, 7, s.device, NULL);
 	mock_bind(s.m, s.device, "vfio-pci");
@@ -459,13 +460,13 @@ END_TEST
 
 START_TEST(tree_that_never_ends)
 {
-	struct stage s = stage_new();
+	struct in_use_fixture s = in_use_fixture_new();
 	const char *path = s.device;
 
 	for (int i = 0; i < 60; i++)
 		path = mock_printf(s.m, "%s/x", path);
 	make_dirs(mock_printf(s.m, "%s%s", s.m->sysfs, path));
-	ck_assert_int_eq(check(&s), -ELOOP);
+	ck_assert_int_eq(in_use_fixture_check(&s), -ELOOP);
 	mock_free(s.m);
 }
 END_TEST

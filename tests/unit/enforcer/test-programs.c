@@ -12,19 +12,19 @@
 START_TEST(usage)
 {
 	struct mock *m = mock_new();
-	struct ran r = run_bare(m, NULL);
+	struct enforcer_result r = enforcer_run_bare(m, NULL);
 
 	ck_assert_int_eq(r.status, 2);
 	ck_assert_str_eq(r.out, "");
-	ck_assert_int_eq(run_bare(m, "nonsense", NULL).status, 2);
-	ck_assert_int_eq(run(m, "event", "a", "b", NULL).status, 2);
-	ck_assert_int_eq(run(m, "sweep", "a", NULL).status, 2);
-	ck_assert_int_eq(run(m, "--nonsense", "sweep", NULL).status, 2);
-	ck_assert_int_eq(run(m, "--state-dir", "", "sweep", NULL).status, 2);
-	r = run_bare(m, "--help", NULL);
+	ck_assert_int_eq(enforcer_run_bare(m, "nonsense", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "event", "a", "b", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "a", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "--nonsense", "sweep", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "--state-dir", "", "sweep", NULL).status, 2);
+	r = enforcer_run_bare(m, "--help", NULL);
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_ptr_nonnull(strstr(r.out, "event"));
-	ck_assert_int_eq(run_bare(m, "--version", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run_bare(m, "--version", NULL).status, 0);
 	mock_free(m);
 }
 END_TEST
@@ -37,12 +37,12 @@ START_TEST(sweep_does_all_devices_of_all_buses)
 	const char *p = mock_platform_add(m, "serial8250", NULL);
 	const char *s = mock_device_add(m, "spi", "/devices/platform/soc/spi_master/spi0", "spi0.0", true);
 	const char *u = mock_device_add(m, "usb", "/devices/pci0000:00/0000:00:14.0/usb1", "1-1", false);
-	struct ran r;
+	struct enforcer_result r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf",
 		    RULE("a", "0000:00:03.0", "vfio-pci") RULE("s", "spi0.0", "spidev")
 			    RULE("u", "1-1", "none") RULE("p", "serial8250", "none"));
-	r = run(m, "sweep", NULL);
+	r = enforcer_run(m, "sweep", NULL);
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_str_eq(r.out, "");
 	ck_assert_str_eq(mock_override(m, a), "vfio-pci");
@@ -59,38 +59,38 @@ START_TEST(first_sweep_tells_what_was_present)
 	struct mock *m = mock_new();
 	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *early, *late;
 	struct record record;
-	struct ran r;
+	struct enforcer_result r;
 
 	early = mock_pci_add(m, "0000:00:03.1", NULL, 0x10de, 0x10f0, 0x040300);
 	mock_group(m, 1, gpu, early, NULL);
 	mock_policy(m, MOCK_ETC, "10-a.conf",
 		    "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n");
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, gpu), "vfio-pci");
 	ck_assert_str_eq(mock_override(m, early), "(null)\n");
 
 	late = mock_pci_add(m, "0000:00:03.2", NULL, 0x10de, 0x1ad7, 0x070000);
 	mock_group(m, 1, late, NULL);
-	r = event(m, late);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_RULE"), "gpu");
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
+	r = enforcer_event(m, late);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_RULE"), "gpu");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
 	ck_assert(mock_record(m, late, &record));
 	ck_assert_str_eq(record.cause, "group");
 
 	/* A second sweep finds it present, and that changes nothing. */
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, late), "none");
 	ck_assert_str_eq(mock_override(m, early), "(null)\n");
-	r = event(m, late);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
+	r = enforcer_event(m, late);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
 
 	/* The same name plugged in anew is another device, which came later. */
 	mock_remove(m, early);
 	early = mock_pci_add(m, "0000:00:03.1", NULL, 0x10de, 0x10f0, 0x040300);
 	mock_group(m, 1, early, NULL);
-	r = event(m, early);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
+	r = enforcer_event(m, early);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
 	mock_free(m);
 }
 END_TEST
@@ -118,9 +118,10 @@ START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 							     "invocation:systemd-udev-trigger.service",
 							     m->root)),
 					 0);
-		ck_assert_int_eq(
-			(cases[i].option ? run(m, "sweep", "--boot", NULL) : run(m, "sweep", NULL)).status,
-			0);
+		ck_assert_int_eq((cases[i].option ? enforcer_run(m, "sweep", "--boot", NULL)
+						  : enforcer_run(m, "sweep", NULL))
+					 .status,
+				 0);
 		ck_assert(mock_record(m, device, &record));
 		ck_assert_str_eq(record.owned_override, "vfio-pci");
 		ck_assert_str_eq(record.first_probe, cases[i].expected);
@@ -135,10 +136,10 @@ START_TEST(boot_is_of_the_sweep_only)
 {
 	struct mock *m = mock_new();
 
-	ck_assert_int_eq(run(m, "--boot", "release", NULL).status, 2);
-	ck_assert_int_eq(run(m, "event", "--boot", NULL).status, 2);
-	ck_assert_int_eq(run(m, "--boot", "rebind", "0000:00:03.0", NULL).status, 2);
-	ck_assert_int_eq(run(m, "sweep", "--boot=1", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "--boot", "release", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "event", "--boot", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "--boot", "rebind", "0000:00:03.0", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot=1", NULL).status, 2);
 	mock_free(m);
 }
 END_TEST
@@ -148,7 +149,7 @@ START_TEST(sweep_passes_over_a_device_that_hangs)
 	struct mock *m = mock_new();
 	const char *devices[9], *stuck;
 	struct record record;
-	struct ran r;
+	struct enforcer_result r;
 
 	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
 		devices[i] = mock_pci_add(m, mock_printf(m, "0000:00:%02x.0", i + 1), NULL, 0x1b36, 0x10,
@@ -156,7 +157,7 @@ START_TEST(sweep_passes_over_a_device_that_hangs)
 	stuck = devices[4];
 	mock_attr_hangs(m, stuck, "driver_override");
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
-	r = run(m, "sweep", NULL);
+	r = enforcer_run(m, "sweep", NULL);
 	ck_assert_int_eq(r.status, 0);
 	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
 		if (devices[i] != stuck)
@@ -182,7 +183,7 @@ START_TEST(sweep_passes_over_a_fact_that_hangs)
 	mock_attr_hangs(m, stuck, "modalias");
 	mock_group(m, 3, devices[0], devices[1], devices[2], devices[3], NULL);
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nId=1b36:0010\nDriver=vfio-pci\n");
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
 		ck_assert_str_eq(mock_override(m, devices[i]), devices[i] == stuck ? "(null)\n" : "vfio-pci");
 	ck_assert(mock_record(m, stuck, &record));
@@ -194,10 +195,10 @@ END_TEST
 START_TEST(sweep_without_a_tree_fails)
 {
 	struct mock *m = mock_new();
-	struct ran r;
+	struct enforcer_result r;
 
 	m->sysfs = mock_printf(m, "%s/nowhere", m->root);
-	r = run(m, "sweep", NULL);
+	r = enforcer_run(m, "sweep", NULL);
 	ck_assert_int_eq(r.status, 1);
 	ck_assert_uint_ge(r.n_lines, 1);
 	mock_free(m);
@@ -216,12 +217,12 @@ START_TEST(release_of_all_and_of_named_devices)
 	mock_attr(m, c, "driver_override", "foreign\n");
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
 	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-		ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
-		ck_assert_int_eq(run(m, "release", names[i], NULL).status, 0);
+		ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+		ck_assert_int_eq(enforcer_run(m, "release", names[i], NULL).status, 0);
 		ck_assert_str_eq(mock_override(m, a), "vfio-pci");
 		ck_assert_str_eq(mock_override(m, b), "\n");
 	}
-	ck_assert_int_eq(run(m, "release", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, a), "\n");
 	ck_assert_str_eq(mock_override(m, c), "foreign\n");
 	mock_free(m);
@@ -246,7 +247,7 @@ START_TEST(release_of_what_is_no_device)
 	make_dirs(outside);
 	make_file(mock_printf(m, "%s/driver_override", outside), "x", 1);
 	for (size_t i = 0; i < ELEMENTSOF(no); i++) {
-		struct ran r = run(m, "release", no[i], NULL);
+		struct enforcer_result r = enforcer_run(m, "release", no[i], NULL);
 
 		ck_assert_msg(r.status == 1, "%s: %d", no[i], r.status);
 		ck_assert_uint_eq(r.n_lines, 1);
@@ -261,12 +262,12 @@ START_TEST(release_of_a_device_that_hangs)
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 	struct record record;
-	struct ran r;
+	struct enforcer_result r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	mock_attr_hangs(m, a, "driver_override");
-	r = run(m, "release", "0000:00:03.0", NULL);
+	r = enforcer_run(m, "release", "0000:00:03.0", NULL);
 	ck_assert_int_eq(r.status, 1);
 	ck_assert_uint_lt(r.usec, 8000000);
 	ck_assert_ptr_nonnull(strstr(r.err, "driver_override"));
@@ -282,28 +283,28 @@ START_TEST(errors_are_logged_once_for_a_version)
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=*\nDriver=b\nFoo=1\n");
-	struct ran r = event(m, a);
+	struct enforcer_result r = enforcer_event(m, a);
 
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_uint_eq(r.n_lines, 1);
 	ck_assert_ptr_nonnull(strstr(r.err, mock_printf(m, "%s:4: ", path)));
 	ck_assert_ptr_nonnull(strstr(r.err, "Foo"));
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_str_eq(r.err, "");
-	ck_assert_ptr_null(strstr(run(m, "sweep", NULL).err, "Foo"));
+	ck_assert_ptr_null(strstr(enforcer_run(m, "sweep", NULL).err, "Foo"));
 
 	ck_assert_int_eq(utimensat(AT_FDCWD, path, NULL, 0), 0);
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_uint_eq(r.n_lines, 1);
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_str_eq(r.err, "");
 
 	/* Mended and broken again: another version. */
 	mock_policy(m, MOCK_ETC, "10-a.conf", "");
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_str_eq(r.err, "");
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=*\nDriver=b\nFoo=1\nBar=1\n");
-	ck_assert_uint_eq(event(m, a).n_lines, 2);
+	ck_assert_uint_eq(enforcer_event(m, a).n_lines, 2);
 	mock_free(m);
 }
 END_TEST
@@ -313,15 +314,15 @@ START_TEST(sweep_logs_errors_of_whole_files_once)
 	struct mock *m = mock_new();
 	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "*", "b"));
 	const char *line, *again;
-	struct ran r;
+	struct enforcer_result r;
 
 	ck_assert_int_eq(chmod(path, 0666), 0);
-	r = run(m, "sweep", NULL);
+	r = enforcer_run(m, "sweep", NULL);
 	line = strstr(r.err, path);
 	ck_assert_ptr_nonnull(line);
 	again = strstr(line + 1, path);
 	ck_assert_msg(again == NULL, "twice in one sweep:\n%s", r.err);
-	ck_assert_ptr_null(strstr(run(m, "sweep", NULL).err, path));
+	ck_assert_ptr_null(strstr(enforcer_run(m, "sweep", NULL).err, path));
 	mock_free(m);
 }
 END_TEST
@@ -330,16 +331,16 @@ START_TEST(last_good_copy_is_in_force_in_every_verb)
 {
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct ran r;
+	struct enforcer_result r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "0000:00:03.0", "none"));
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
-	r = event(m, a);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	r = enforcer_event(m, a);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
 	ck_assert_uint_eq(r.n_lines, 1);
 	mock_attr(m, a, "driver_override", "(null)\n");
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, a), "none");
 	mock_free(m);
 }
@@ -351,15 +352,15 @@ START_TEST(copy_goes_with_its_file)
 	struct mock *m = mock_new();
 	const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
-	struct ran r = event(m, device);
+	struct enforcer_result r = enforcer_event(m, device);
 
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
 	ck_assert_int_eq(unlink(path), 0);
-	r = event(m, device);
+	r = enforcer_event(m, device);
 	ck_assert_str_eq(r.out, "");
 	(void)mock_policy(m, MOCK_ETC, "10-a.conf", "nonsense\n");
-	r = event(m, device);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "");
+	r = enforcer_event(m, device);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "");
 	mock_free(m);
 }
 END_TEST
@@ -399,18 +400,18 @@ START_TEST(names_from_policy_reach_no_other_file)
 	static const char *const drivers[] = { "../../../outside", "/outside", "..", "." };
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct ran r;
+	struct enforcer_result r;
 
 	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
 		mock_policy(m, MOCK_ETC, "10-a.conf",
 			    mock_printf(m, "[device x]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
-		r = event(m, a);
+		r = enforcer_event(m, a);
 		ck_assert_int_eq(r.status, 0);
 		ck_assert_str_eq(r.out, "");
 		ck_assert_str_eq(mock_override(m, a), "(null)\n");
 	}
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=0000:00:03.0\nAttr.../../x=*\nDriver=none\n");
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_str_eq(r.out, "");
 	mock_free(m);
 }
@@ -420,15 +421,15 @@ START_TEST(labels_and_drivers_print_no_further_properties)
 {
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct ran r;
+	struct enforcer_result r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x\rRUN=evil]\nName=*\nDriver=none\n");
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_str_eq(r.out, "");
 	/* Not a word that kmod could take. */
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "*", "-r all"));
-	r = event(m, a);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE_MODALIAS"), "");
+	r = enforcer_event(m, a);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_MODALIAS"), "");
 	mock_free(m);
 }
 END_TEST
@@ -437,16 +438,16 @@ START_TEST(state_directory_that_cannot_be_written)
 {
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct ran r;
+	struct enforcer_result r;
 
 	m->state = mock_printf(m, "%s/file/state", m->root);
 	make_file(mock_printf(m, "%s/file", m->root), "", 0);
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "0000:00:03.0", "none"));
-	r = event(m, a);
+	r = enforcer_event(m, a);
 	ck_assert_int_eq(r.status, 0);
-	ck_assert_str_eq(property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
 	ck_assert_uint_ge(r.n_lines, 1);
-	ck_assert_int_eq(run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	mock_free(m);
 }
 END_TEST

@@ -19,7 +19,7 @@ START_TEST(long_line_is_not_continued_as_a_new_line)
 	/* inih's first piece is 199 bytes long; the second would be exactly the key. */
 	comment(line, 199 + strlen("Group=none"), "Group=none");
 	(void)snprintf(text, sizeof(text), "[device x]\nName=a\nDriver=b\n%s\n", line);
-	refused(text, 4);
+	assert_refused(text, 4);
 }
 END_TEST
 
@@ -29,9 +29,9 @@ START_TEST(line_of_198_bytes)
 	struct rule *r;
 
 	(void)snprintf(text, sizeof(text), GOOD "%s\n", comment(line, 198, "Driver=evil"));
-	taken(text, 1);
+	assert_accepted(text, 1);
 	(void)snprintf(text, sizeof(text), GOOD "%s", comment(line, 198, "Driver=evil"));
-	taken(text, 1);
+	assert_accepted(text, 1);
 
 	memset(line, 'n', sizeof(line));
 	memcpy(line, "Name=", 5);
@@ -48,14 +48,14 @@ START_TEST(line_of_199_bytes)
 	char line[512], text[1024];
 
 	(void)snprintf(text, sizeof(text), GOOD "%s\n", comment(line, 199, ""));
-	refused(text, 4);
+	assert_refused(text, 4);
 	(void)snprintf(text, sizeof(text), GOOD "%s", comment(line, 199, ""));
-	refused(text, 4);
+	assert_refused(text, 4);
 	memset(line, 'n', sizeof(line));
 	memcpy(line, "Name=", 5);
 	line[199] = '\0';
 	(void)snprintf(text, sizeof(text), GOOD "[device x]\nDriver=b\nName=b\n%s\n", line);
-	refused(text, 7);
+	assert_refused(text, 7);
 }
 END_TEST
 
@@ -64,7 +64,7 @@ START_TEST(long_line_without_end)
 	static char text[300000];
 
 	memset(text, 'x', sizeof(text));
-	refused_bytes(text, sizeof(text), 1);
+	assert_refused_bytes(text, sizeof(text), 1);
 }
 END_TEST
 
@@ -83,9 +83,9 @@ END_TEST
 
 START_TEST(colon_does_not_separate)
 {
-	refused("[device x]\nDriver=b\nGroup:none\nName=a\n", 3);
-	refused("[device x]\nDriver=b\nGroup: a=b\nName=a\n", 3);
-	refused(GOOD "0000:00:03.0=b\n", 4);
+	assert_refused("[device x]\nDriver=b\nGroup:none\nName=a\n", 3);
+	assert_refused("[device x]\nDriver=b\nGroup: a=b\nName=a\n", 3);
+	assert_refused(GOOD "0000:00:03.0=b\n", 4);
 }
 END_TEST
 
@@ -101,27 +101,27 @@ END_TEST
 
 START_TEST(indented_line_continues_nothing)
 {
-	refused("[device x]\nDriver=b\nName=a\n b\n", 4);
-	refused("[device x]\nDriver=b\nName=a\n\tb\n", 4);
-	refused("[device x]\nName=a\n Driver=b\nDriver=b\n", 3);
-	refused("[device x]\nName=a\nDriver=b\n [device y]\nName=c\n", 4);
-	refused("[device x]\nName=a\nDriver=b\n\vName=c\n", 4);
-	refused("[device x]\nName=a\nDriver=b\n\fName=c\n", 4);
-	refused("[device x]\nName=a\nDriver=b\n\rName=c\n", 4);
+	assert_refused("[device x]\nDriver=b\nName=a\n b\n", 4);
+	assert_refused("[device x]\nDriver=b\nName=a\n\tb\n", 4);
+	assert_refused("[device x]\nName=a\n Driver=b\nDriver=b\n", 3);
+	assert_refused("[device x]\nName=a\nDriver=b\n [device y]\nName=c\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\n\vName=c\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\n\fName=c\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\n\rName=c\n", 4);
 }
 END_TEST
 
 START_TEST(section_without_closing_bracket)
 {
-	refused("[device x]\nName=a\nDriver=b\n[device y\nName=c\nGroup=none\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\n[device y\nName=c\nGroup=none\n", 4);
 }
 END_TEST
 
 START_TEST(text_after_closing_bracket)
 {
-	refused("[device x] Driver=b\nName=a\nDriver=b\n", 1);
-	refused("[device x] # comment\nName=a\nDriver=b\n", 1);
-	refused("[device x]]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device x] Driver=b\nName=a\nDriver=b\n", 1);
+	assert_refused("[device x] # comment\nName=a\nDriver=b\n", 1);
+	assert_refused("[device x]]\nName=a\nDriver=b\n", 1);
 }
 END_TEST
 
@@ -143,7 +143,7 @@ START_TEST(label_is_not_cut_at_49_characters)
 
 	(void)snprintf(text, sizeof(text), "[device %s]\nName=a\nDriver=b\n[device %s]\nName=c\nDriver=d\n",
 		       a, a);
-	refused(text, 4);
+	assert_refused(text, 4);
 }
 END_TEST
 
@@ -168,7 +168,7 @@ START_TEST(line_that_only_inih_finds_fault_with_is_told_beside_others)
 
 	ck_assert_int_eq(policy_parse(policy, "x", text, strlen(text)), -EINVAL);
 	ck_assert_uint_eq(policy->n_errors, 2);
-	refused("[device x]\nName=a\nDriver=b\nGroup ;=hold\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\nGroup ;=hold\n", 4);
 }
 END_TEST
 
@@ -178,10 +178,10 @@ START_TEST(nul_ends_nothing)
 			  c[] = GOOD "\0\n[device x]\nName=a\nDriver=b\n",
 			  d[] = "[device x\0]\nName=a\nDriver=b\n";
 
-	refused_bytes(a, sizeof(a) - 1, 4);
-	refused_bytes(b, sizeof(b) - 1, 4);
-	refused_bytes(c, sizeof(c) - 1, 4);
-	refused_bytes(GOOD, sizeof(GOOD), 4); /* the one behind the string */
+	assert_refused_bytes(a, sizeof(a) - 1, 4);
+	assert_refused_bytes(b, sizeof(b) - 1, 4);
+	assert_refused_bytes(c, sizeof(c) - 1, 4);
+	assert_refused_bytes(GOOD, sizeof(GOOD), 4); /* the one behind the string */
 
 	_cleanup_(policy_freep) struct policy *policy = calloc(1, sizeof(*policy));
 	ck_assert_int_eq(policy_parse(policy, "x", d, sizeof(d) - 1), -EINVAL);
@@ -194,9 +194,9 @@ START_TEST(byte_order_mark)
 	struct rule *r = one_rule("\xef\xbb\xbf[device x]\nName=a\nDriver=b\n");
 
 	ck_assert_str_eq(r->label, "x");
-	taken("\xef\xbb\xbf# comment\n" GOOD, 1);
-	taken("\xef\xbb\xbf", 0);
-	refused(GOOD "\xef\xbb\xbf# only at the start\n", 4);
+	assert_accepted("\xef\xbb\xbf# comment\n" GOOD, 1);
+	assert_accepted("\xef\xbb\xbf", 0);
+	assert_refused(GOOD "\xef\xbb\xbf# only at the start\n", 4);
 }
 END_TEST
 
@@ -204,15 +204,15 @@ START_TEST(label_is_printable_utf8)
 {
 	ck_assert_str_eq(one_rule("[device f\xc3\xbcr \xf0\x9f\x90\xa7]\nName=a\nDriver=b\n")->label,
 			 "f\xc3\xbcr \xf0\x9f\x90\xa7");
-	refused("[device \xff]\nName=a\nDriver=b\n", 1);
-	refused("[device \xc3]\nName=a\nDriver=b\n", 1);
-	refused("[device \xc0\xaf]\nName=a\nDriver=b\n", 1);
-	refused("[device \xed\xa0\x80]\nName=a\nDriver=b\n", 1);
-	refused("[device \xe0\x80\xaf]\nName=a\nDriver=b\n", 1);
-	refused("[device \xf4\x90\x80\x80]\nName=a\nDriver=b\n", 1);
-	refused("[device a\tb]\nName=a\nDriver=b\n", 1);
-	refused("[device a\x7f]\nName=a\nDriver=b\n", 1);
-	refused("[device a\x1b[31m]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device \xff]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device \xc3]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device \xc0\xaf]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device \xed\xa0\x80]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device \xe0\x80\xaf]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device \xf4\x90\x80\x80]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device a\tb]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device a\x7f]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device a\x1b[31m]\nName=a\nDriver=b\n", 1);
 }
 END_TEST
 

@@ -8,81 +8,81 @@
 
 START_TEST(unknown_section)
 {
-	refused("[devices x]\nName=a\nDriver=b\n", 1);
-	refused(GOOD "[default]\nDriver=b\n", 4);
-	refused(GOOD "[Device x]\nName=a\nDriver=b\n", 4);
-	refused(GOOD "[devicex]\nName=a\nDriver=b\n", 4);
+	assert_refused("[devices x]\nName=a\nDriver=b\n", 1);
+	assert_refused(GOOD "[default]\nDriver=b\n", 4);
+	assert_refused(GOOD "[Device x]\nName=a\nDriver=b\n", 4);
+	assert_refused(GOOD "[devicex]\nName=a\nDriver=b\n", 4);
 }
 END_TEST
 
 START_TEST(section_without_label)
 {
-	refused("[device]\nName=a\nDriver=b\n", 1);
-	refused("[device ]\nName=a\nDriver=b\n", 1);
-	refused("[device  \t]\nName=a\nDriver=b\n", 1);
-	refused("[]\n", 1);
+	assert_refused("[device]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device ]\nName=a\nDriver=b\n", 1);
+	assert_refused("[device  \t]\nName=a\nDriver=b\n", 1);
+	assert_refused("[]\n", 1);
 }
 END_TEST
 
 START_TEST(unknown_key)
 {
-	refused("[device x]\nName=a\nDriver=b\nDriverr=c\n", 4);
-	refused("[device x]\nname=a\nDriver=b\n", 2);
-	refused("[device x]\nName=a\nDriver=b\nAttr=c\n", 4);
-	refused("[device x]\nName=a\nDriver=b\n=c\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\nDriverr=c\n", 4);
+	assert_refused("[device x]\nname=a\nDriver=b\n", 2);
+	assert_refused("[device x]\nName=a\nDriver=b\nAttr=c\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\n=c\n", 4);
 }
 END_TEST
 
 START_TEST(key_before_the_first_section)
 {
-	refused("Name=a\n" GOOD, 1);
+	assert_refused("Name=a\n" GOOD, 1);
 }
 END_TEST
 
 START_TEST(neither_key_nor_section_nor_comment)
 {
-	refused("[device x]\nName=a\nDriver=b\nhello\n", 4);
-	refused(GOOD "// no comment\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\nhello\n", 4);
+	assert_refused(GOOD "// no comment\n", 4);
 }
 END_TEST
 
 START_TEST(no_driver)
 {
-	refused("\n\n[device x]\nName=a\n", 3);
-	refused("[device x]\nName=a\n"
-		"[device y]\nName=a\nDriver=b\n",
-		1);
+	assert_refused("\n\n[device x]\nName=a\n", 3);
+	assert_refused("[device x]\nName=a\n"
+		       "[device y]\nName=a\nDriver=b\n",
+		       1);
 }
 END_TEST
 
 START_TEST(no_match_key)
 {
-	refused("[device x]\nDriver=b\n", 1);
-	refused(GOOD "[device x]\nDriver=b\nGroup=hold\nRebind=no\nModule=m\n", 4);
+	assert_refused("[device x]\nDriver=b\n", 1);
+	assert_refused(GOOD "[device x]\nDriver=b\nGroup=hold\nRebind=no\nModule=m\n", 4);
 }
 END_TEST
 
 START_TEST(action_keys_twice)
 {
-	refused("[device x]\nName=a\nDriver=b\nDriver=b\n", 4);
-	refused("[device x]\nName=a\nDriver=b\nGroup=hold\nGroup=hold\n", 5);
-	refused("[device x]\nName=a\nDriver=b\nRebind=no\nRebind=safe\n", 5);
-	refused("[device x]\nName=a\nDriver=b\nModule=m\nModule=m\n", 5);
+	assert_refused("[device x]\nName=a\nDriver=b\nDriver=b\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\nGroup=hold\nGroup=hold\n", 5);
+	assert_refused("[device x]\nName=a\nDriver=b\nRebind=no\nRebind=safe\n", 5);
+	assert_refused("[device x]\nName=a\nDriver=b\nModule=m\nModule=m\n", 5);
 }
 END_TEST
 
 START_TEST(duplicate_label)
 {
-	refused("[device x]\nName=a\nDriver=b\n[device x]\nName=c\nDriver=d\n", 4);
-	refused("[device x]\nName=a\nDriver=b\n[device y]\nName=c\nDriver=d\n[device   x "
-		"]\nName=e\nDriver=f\n",
-		7);
+	assert_refused("[device x]\nName=a\nDriver=b\n[device x]\nName=c\nDriver=d\n", 4);
+	assert_refused("[device x]\nName=a\nDriver=b\n[device y]\nName=c\nDriver=d\n[device   x "
+		       "]\nName=e\nDriver=f\n",
+		       7);
 }
 END_TEST
 
 START_TEST(labels_that_differ_in_case_are_two)
 {
-	taken("[device x]\nName=a\nDriver=b\n[device X]\nName=a\nDriver=b\n", 2);
+	assert_accepted("[device x]\nName=a\nDriver=b\n[device X]\nName=a\nDriver=b\n", 2);
 }
 END_TEST
 
@@ -99,72 +99,72 @@ END_TEST
 
 START_TEST(bad_drivers)
 {
-	refused_value("Driver", "");
-	refused_value("Driver", ".");
-	refused_value("Driver", "..");
-	refused_value("Driver", "../../etc");
-	refused_value("Driver", "a/b");
-	refused_value("Driver", "a\tb");
-	refused_value("Driver", "f\xc3\xbc");
-	refused_value("Driver", FILL_128);
+	assert_refused_value("Driver", "");
+	assert_refused_value("Driver", ".");
+	assert_refused_value("Driver", "..");
+	assert_refused_value("Driver", "../../etc");
+	assert_refused_value("Driver", "a/b");
+	assert_refused_value("Driver", "a\tb");
+	assert_refused_value("Driver", "f\xc3\xbc");
+	assert_refused_value("Driver", FILL_128);
 }
 END_TEST
 
 START_TEST(bad_groups)
 {
-	refused_value("Group", "");
-	refused_value("Group", "default");
-	refused_value("Group", "..");
-	refused_value("Group", "a/b");
-	refused_value("Group", FILL_128);
+	assert_refused_value("Group", "");
+	assert_refused_value("Group", "default");
+	assert_refused_value("Group", "..");
+	assert_refused_value("Group", "a/b");
+	assert_refused_value("Group", FILL_128);
 }
 END_TEST
 
 START_TEST(bad_rebinds)
 {
-	refused_value("Rebind", "");
-	refused_value("Rebind", "yes");
-	refused_value("Rebind", "Safe");
+	assert_refused_value("Rebind", "");
+	assert_refused_value("Rebind", "yes");
+	assert_refused_value("Rebind", "Safe");
 }
 END_TEST
 
 START_TEST(bad_modules)
 {
-	refused_value("Module", "");
-	refused_value("Module", "a b");
-	refused_value("Module", "../a");
-	refused_value("Module", "/a.ko");
-	refused_value("Module", "-r");
-	refused_value("Module", "a\"b");
-	refused_value("Module", FILL_128);
+	assert_refused_value("Module", "");
+	assert_refused_value("Module", "a b");
+	assert_refused_value("Module", "../a");
+	assert_refused_value("Module", "/a.ko");
+	assert_refused_value("Module", "-r");
+	assert_refused_value("Module", "a\"b");
+	assert_refused_value("Module", FILL_128);
 }
 END_TEST
 
 START_TEST(bad_ids)
 {
-	refused_value("Id", "");
-	refused_value("Id", "10de");
-	refused_value("Id", "10de:");
-	refused_value("Id", "10de:1b8");
-	refused_value("Id", "10de:1b800");
-	refused_value("Id", "10de:1b8g");
-	refused_value("Id", "10de:1b80:1043");
-	refused_value("Id", "10de:1b80:1043:85aa:0");
-	refused_value("Id", "0x10de:0x1b80");
-	refused_value("Id", "10de:1b80 10de");
-	refused_value("Id", "10de:x*");
+	assert_refused_value("Id", "");
+	assert_refused_value("Id", "10de");
+	assert_refused_value("Id", "10de:");
+	assert_refused_value("Id", "10de:1b8");
+	assert_refused_value("Id", "10de:1b800");
+	assert_refused_value("Id", "10de:1b8g");
+	assert_refused_value("Id", "10de:1b80:1043");
+	assert_refused_value("Id", "10de:1b80:1043:85aa:0");
+	assert_refused_value("Id", "0x10de:0x1b80");
+	assert_refused_value("Id", "10de:1b80 10de");
+	assert_refused_value("Id", "10de:x*");
 }
 END_TEST
 
 START_TEST(bad_classes)
 {
-	refused_value("Class", "");
-	refused_value("Class", "3");
-	refused_value("Class", "030");
-	refused_value("Class", "03000");
-	refused_value("Class", "0300000");
-	refused_value("Class", "0x03");
-	refused_value("Class", "vga");
+	assert_refused_value("Class", "");
+	assert_refused_value("Class", "3");
+	assert_refused_value("Class", "030");
+	assert_refused_value("Class", "03000");
+	assert_refused_value("Class", "0300000");
+	assert_refused_value("Class", "0x03");
+	assert_refused_value("Class", "vga");
 }
 END_TEST
 
@@ -174,20 +174,20 @@ START_TEST(match_keys_without_value)
 					    "Firmware", "Ancestor", "PhysFn", "Attr.x" };
 
 	for (size_t i = 0; i < ELEMENTSOF(keys); i++)
-		refused_value(keys[i], "");
+		assert_refused_value(keys[i], "");
 }
 END_TEST
 
 START_TEST(attributes_that_cannot_be_matched)
 {
-	refused_value("Attr.driver_override", "a");
-	refused_value("Attr.config", "a");
-	refused_value("Attr.rom", "a");
-	refused_value("Attr.vpd", "a");
-	refused_value("Attr.", "a");
-	refused_value("Attr.power/control", "a");
-	refused_value("Attr...", "a");
-	refused_value("Attr.../uevent", "a");
+	assert_refused_value("Attr.driver_override", "a");
+	assert_refused_value("Attr.config", "a");
+	assert_refused_value("Attr.rom", "a");
+	assert_refused_value("Attr.vpd", "a");
+	assert_refused_value("Attr.", "a");
+	assert_refused_value("Attr.power/control", "a");
+	assert_refused_value("Attr...", "a");
+	assert_refused_value("Attr.../uevent", "a");
 }
 END_TEST
 
@@ -222,10 +222,10 @@ END_TEST
 
 START_TEST(an_empty_file_has_no_rules)
 {
-	taken("", 0);
-	taken("\n\n", 0);
-	taken("# nothing\n; at all\n", 0);
-	taken("   \n\t\n", 0);
+	assert_accepted("", 0);
+	assert_accepted("\n\n", 0);
+	assert_accepted("# nothing\n; at all\n", 0);
+	assert_accepted("   \n\t\n", 0);
 }
 END_TEST
 
@@ -260,7 +260,7 @@ END_TEST
 
 START_TEST(a_section_in_the_last_line_is_not_lost)
 {
-	refused(GOOD "[device x]", 4);
+	assert_refused(GOOD "[device x]", 4);
 }
 END_TEST
 

@@ -9,7 +9,7 @@
 
 START_TEST(what_the_guard_was_writing_when_it_died_is_ours)
 {
-	struct bench b = bench_new("[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+	struct apply_fixture b = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=none\n");
 	const char *state_dir = b.m->settings.state_dir;
 	struct intents *intents;
 	struct intent *one, *other;
@@ -24,23 +24,23 @@ START_TEST(what_the_guard_was_writing_when_it_died_is_ours)
 	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:04.0", "vfio-pci"));
 
 	mock_attr(b.m, b.device, "driver_override", "foreign\n");
-	apply(&b);
+	apply_fixture_apply(&b);
 	ck_assert_int_eq(b.outcome.state, STATE_FOREIGN);
 	mock_attr(b.m, b.device, "driver_override", "vfio-pci\n");
-	apply(&b);
+	apply_fixture_apply(&b);
 	ck_assert_int_eq(b.outcome.state, STATE_ENFORCED);
 	ck_assert_str_eq(mock_override(b.m, b.device), "none");
 
 	/* Once it is recorded the record counts alone. */
 	intent_end(one);
 	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "vfio-pci"));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	const char *state_dir = b.m->settings.state_dir;
 	struct intents *intents;
 	pid_t child = fork();
@@ -61,13 +61,13 @@ START_TEST(intents_of_a_process_that_is_no_more_stay_until_they_were_looked_at)
 	intents_forget_others(intents);
 	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
 	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:05.0", "none"));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(two_who_write_to_one_device_hear_of_each_other)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	struct intents *intents;
 	struct intent *one, *other;
 
@@ -83,14 +83,14 @@ START_TEST(two_who_write_to_one_device_hear_of_each_other)
 	ck_assert(intent_is_shared(intents, other));
 	intent_end(one);
 	ck_assert(!intent_is_shared(intents, other));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 /* Where no record can be written it is all there is, as long as the device is. */
 START_TEST(kept_intent_lasts_until_its_device_goes)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	const char *state_dir = b.m->settings.state_dir;
 	struct intents *intents;
 	struct intent *again;
@@ -105,13 +105,13 @@ START_TEST(kept_intent_lasts_until_its_device_goes)
 	ck_assert(intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
 	intents_forget(intents, "pci", "0000:00:03.0");
 	ck_assert(!intent_is_pending(state_dir, "pci", "0000:00:03.0", "none"));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(intents_without_room_or_file_say_nothing)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	struct intents *intents;
 	struct stat st;
 	char name[512];
@@ -131,7 +131,7 @@ START_TEST(intents_without_room_or_file_say_nothing)
 	while (intent_begin(intents, "pci", "0000:00:03.0", "none"))
 		n++;
 	ck_assert_uint_gt(n, 60);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 

@@ -8,13 +8,13 @@
 
 #define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
 
-static const char *record_file(struct bench *b)
+static const char *record_file(struct apply_fixture *b)
 {
 	return mock_printf(b->m, "%s/devices/pci:0000:00:03.0", b->m->state);
 }
 
 /* The same record with one piece of text replaced. */
-static void edit_record(struct bench *b, const char *from, const char *to)
+static void edit_record(struct apply_fixture *b, const char *from, const char *to)
 {
 	const char *text = mock_read(b->m, record_file(b)), *at = strstr(text, from);
 
@@ -25,11 +25,11 @@ static void edit_record(struct bench *b, const char *from, const char *to)
 
 START_TEST(fields_of_a_record)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 	const char *text;
 
 	mock_driver_add(b.m, "pci", "vfio-pci");
-	apply(&b);
+	apply_fixture_apply(&b);
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	ck_assert_str_eq(b.record.driver_by_override, "");
@@ -44,38 +44,38 @@ START_TEST(fields_of_a_record)
 	text = mock_read(b.m, record_file(&b));
 	ck_assert_ptr_nonnull(strstr(text, "VERSION=1\n"));
 	ck_assert_ptr_nonnull(strstr(text, mock_printf(b.m, "BOOT_ID=%s\n", boot_id())));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(unknown_keys_are_passed_over)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	edit_record(&b, "SET=", "SETTING=x\nNEW KEY\nSET=");
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 /* A void record: the override is nobody's that we know, and must stay. */
-static void is_void(struct bench *b)
+static void is_void(struct apply_fixture *b)
 {
 	ck_assert(!mock_record(b->m, b->device, &b->record));
-	new_policy(b, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
-	apply(b);
+	apply_fixture_set_policy(b, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+	apply_fixture_apply(b);
 	ck_assert_int_eq(b->outcome.state, STATE_FOREIGN);
 	ck_assert_str_eq(mock_override(b->m, b->device), "vfio-pci");
-	bench_done(b);
+	apply_fixture_done(b);
 }
 
 START_TEST(record_of_another_boot_is_void)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	edit_record(&b, boot_id(), "00000000-0000-0000-0000-000000000000");
 	is_void(&b);
 }
@@ -83,9 +83,9 @@ END_TEST
 
 START_TEST(record_of_another_version_is_void)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	edit_record(&b, "VERSION=1", "VERSION=2");
 	is_void(&b);
 }
@@ -93,9 +93,9 @@ END_TEST
 
 START_TEST(record_of_another_device_under_the_name_is_void)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	mock_remove(b.m, b.device);
 	b.device = mock_pci_add(b.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 
@@ -107,13 +107,13 @@ END_TEST
 /* udev is done with the last one when the next one has been decided about already. */
 START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 	const char *state_dir = b.m->settings.state_dir;
 	struct sysfs_device *last;
 	struct record late = {};
 	struct sysfs sysfs;
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	sysfs_init(&sysfs, &b.m->settings);
 	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &last), 0);
 	ck_assert_int_eq(record_set_first_probe(state_dir, last, "guaranteed"), 0);
@@ -135,15 +135,15 @@ START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
 	ck_assert_int_eq(record_remove(state_dir, last), 0);
 	ck_assert_int_ne(access(record_file(&b), F_OK), 0);
 	sysfs_device_free(last);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(empty_or_cut_record_is_void)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	make_file(record_file(&b), "VERS", 4);
 	is_void(&b);
 }
@@ -151,10 +151,10 @@ END_TEST
 
 START_TEST(record_longer_than_any_is_void)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 	const char *text;
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	text = mock_printf(b.m, "%s%65536s\n", mock_read(b.m, record_file(&b)), "X=");
 	make_file(record_file(&b), text, strlen(text));
 	is_void(&b);
@@ -163,22 +163,22 @@ END_TEST
 
 START_TEST(what_does_not_change_is_not_written_again)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 	struct stat before, after;
 
-	apply(&b);
-	apply(&b);
+	apply_fixture_apply(&b);
+	apply_fixture_apply(&b);
 	ck_assert_int_eq(stat(record_file(&b), &before), 0);
-	apply(&b);
+	apply_fixture_apply(&b);
 	ck_assert_int_eq(stat(record_file(&b), &after), 0);
 	ck_assert_uint_eq(before.st_ino, after.st_ino);
 	ck_assert_int_eq(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 /* Releases the device; the text of what went wrong is not looked at. */
-static int release(struct bench *b)
+static int release(struct apply_fixture *b)
 {
 	struct sysfs sysfs;
 	struct sysfs_device *d;
@@ -194,67 +194,67 @@ static int release(struct bench *b)
 
 START_TEST(release_clears_what_is_ours)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
 	ck_assert_int_eq(release(&b), 0);
-	apply(&b);
+	apply_fixture_apply(&b);
 	ck_assert_int_eq(release(&b), 1);
 	ck_assert_str_eq(mock_override(b.m, b.device), "\n");
-	ck_assert_str_eq(probed(&b), "0000:00:03.0");
+	ck_assert_str_eq(apply_fixture_probed(&b), "0000:00:03.0");
 	ck_assert(!mock_record(b.m, b.device, &b.record));
 	ck_assert_int_eq(release(&b), 0);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(release_leaves_what_is_not_ours)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	mock_attr(b.m, b.device, "driver_override", "foreign\n");
-	watch(&b);
+	apply_fixture_watch(&b);
 	ck_assert_int_eq(release(&b), 0);
-	ck_assert(!was_written(&b));
-	ck_assert_str_eq(probed(&b), "");
-	bench_done(&b);
+	ck_assert(!apply_fixture_was_written(&b));
+	ck_assert_str_eq(apply_fixture_probed(&b), "");
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(release_leaves_a_bound_driver)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	mock_bind(b.m, b.device, "vfio-pci");
 	ck_assert_int_eq(release(&b), 1);
-	ck_assert_str_eq(probed(&b), "");
-	bench_done(&b);
+	ck_assert_str_eq(apply_fixture_probed(&b), "");
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(stuck_device_keeps_what_was_set)
 {
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 	struct sysfs sysfs;
 	struct sysfs_device *d;
 
-	apply(&b);
+	apply_fixture_apply(&b);
 	sysfs_init(&sysfs, &b.m->settings);
 	d = mock_device(&sysfs, b.device);
-	apply_stuck(d, "reading driver_override of pci 0000:00:03.0");
+	apply_record_stuck(d, "reading driver_override of pci 0000:00:03.0");
 	sysfs_device_free(d);
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.state, "stuck");
 	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	ck_assert_ptr_nonnull(strstr(b.record.reason, "driver_override"));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(present_list_never_changes)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	struct sysfs sysfs;
 	struct sysfs_device *first, *second;
 
@@ -270,13 +270,13 @@ START_TEST(present_list_never_changes)
 	sysfs_device_free(first);
 	sysfs_device_free(second);
 	sysfs_done(&sysfs);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
 START_TEST(present_list_of_another_boot_counts_for_nothing)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	struct boot_devices list = {};
 	char path[PATH_MAX];
 
@@ -287,7 +287,7 @@ START_TEST(present_list_of_another_boot_counts_for_nothing)
 	ck_assert_int_eq(boot_devices_write(b.m->state, NULL, 0), 1);
 	ck_assert_int_eq(boot_devices_has(&list, b.m->state, 1), 0);
 	boot_devices_done(&list);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
@@ -347,13 +347,13 @@ END_TEST
 
 START_TEST(running_kernel_is_asked_only_for_its_own_tree)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	struct settings s;
 
 	ck_assert(!settings_turned_off(&b.m->settings));
 	settings_init(&s);
 	ck_assert_int_eq(settings_turned_off(&s), cmdline_turns_off(mock_read(b.m, "/proc/cmdline")));
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
@@ -445,7 +445,7 @@ END_TEST
 
 START_TEST(files_are_read_to_a_limit)
 {
-	struct bench b = bench_new("");
+	struct apply_fixture b = apply_fixture_new("");
 	const char *path = mock_printf(b.m, "%s/file", b.m->root);
 	static const size_t guesses[] = { 0, 1, 99, 100, 101, 5000 };
 	char text[101], *got;
@@ -464,7 +464,7 @@ START_TEST(files_are_read_to_a_limit)
 		ck_assert_int_eq(read_full(fd, guesses[i], 99, &got, &size), -EFBIG);
 		(void)close(fd);
 	}
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 
@@ -479,7 +479,7 @@ START_TEST(first_probe_is_refined_and_never_raised)
 		{ "guaranteed", "guaranteed", "guaranteed", "guaranteed", "lost" },
 		{ "lost", "lost", "lost", "lost", "lost" },
 	};
-	struct bench b = bench_new(VFIO);
+	struct apply_fixture b = apply_fixture_new(VFIO);
 	struct sysfs_device *d;
 	struct record record;
 	struct sysfs sysfs;
@@ -504,7 +504,7 @@ START_TEST(first_probe_is_refined_and_never_raised)
 		}
 	}
 	sysfs_device_free(d);
-	bench_done(&b);
+	apply_fixture_done(&b);
 }
 END_TEST
 

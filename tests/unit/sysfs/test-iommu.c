@@ -13,9 +13,9 @@
 #define OWNED "its IOMMU group 1 is in use by qemu (process 4711), and the kernel lets no other driver in"
 
 /* The device without a driver, and another function of it with vfio-pci, whose group qemu has open. */
-static struct stage owned(const char *policy)
+static struct move_fixture owned(const char *policy)
 {
-	struct stage s = stage_new(policy);
+	struct move_fixture s = move_fixture_new(policy);
 
 	mock_unbind(s.m, s.device);
 	(void)mock_pci_add(s.m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
@@ -26,13 +26,13 @@ static struct stage owned(const char *policy)
 	return s;
 }
 
-static void let_go(struct stage *s)
+static void let_go(struct move_fixture *s)
 {
 	mock_group_close(s->m);
 	kernel_refuses("bind nvme", 0);
 }
 
-static void assert_held(struct stage *s)
+static void assert_held(struct move_fixture *s)
 {
 	const struct record *record = record_of(s);
 
@@ -43,48 +43,48 @@ static void assert_held(struct stage *s)
 
 START_TEST(a_driver_that_the_kernel_refuses_is_for_later)
 {
-	struct stage s = owned(OWN);
+	struct move_fixture s = owned(OWN);
 
-	event(&s);
-	ck_assert_str_eq(device_state_to_string(s.b.outcome.state), "held");
+	move_fixture_event(&s);
+	ck_assert_str_eq(device_state_to_string(s.apply.outcome.state), "held");
 	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
 	assert_held(&s);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "held", "", "", "nvme", false);
 	ck_assert_str_eq(s.moved.reason, OWNED);
 	assert_held(&s);
 	let_go(&s);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "nvme", false);
 	ck_assert_uint_ne(record_of(&s)->enforced, 0);
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
 START_TEST(its_own_driver_is_for_later_as_well)
 {
-	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=default\n");
+	struct move_fixture s = owned("[device x]\nName=" FUNCTION "\nDriver=default\n");
 
-	event(&s);
-	ck_assert_str_eq(device_state_to_string(s.b.outcome.state), "held");
+	move_fixture_event(&s);
+	ck_assert_str_eq(device_state_to_string(s.apply.outcome.state), "held");
 	assert_held(&s);
 	let_go(&s);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "enforced", "", "nvme", "", false);
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
 START_TEST(one_that_had_a_driver_goes_back_to_it)
 {
-	struct stage s = owned(OWN);
+	struct move_fixture s = owned(OWN);
 
 	kernel_bind(s.m, s.device, "vfio-pci");
 	mock_attr(s.m, s.device, "driver_override", "vfio-pci\n");
-	move_with(&s, (struct move_options){ .overwrite = true, .rebind = REBIND_FORCE });
+	move_fixture_move_with(&s, (struct move_options){ .overwrite = true, .rebind = REBIND_FORCE });
 	assert_moved(&s, "failed", "Failed", "vfio-pci", "vfio-pci", true);
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, OWNED "; it is back with vfio-pci"));
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
@@ -94,13 +94,14 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 	static const char *const drivers[] = { "nvme", "default" };
 
 	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
-		struct stage s = owned("");
+		struct move_fixture s = owned("");
 
-		new_policy(&s.b, mock_printf(s.m, "[device x]\nName=" FUNCTION "\nDriver=%s\n", drivers[i]));
-		event(&s);
+		apply_fixture_set_policy(
+			&s.apply, mock_printf(s.m, "[device x]\nName=" FUNCTION "\nDriver=%s\n", drivers[i]));
+		move_fixture_event(&s);
 		mock_group_close(s.m);
 		for (int again = 0; again < 2; again++) {
-			move(&s);
+			move_fixture_move(&s);
 			ck_assert_str_eq(device_state_to_string(s.moved.state), "held");
 			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
 							 "kernel lets no other driver in");
@@ -110,10 +111,10 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 			ck_assert_uint_eq(record_of(&s)->enforced, 0);
 		}
 		kernel_refuses("bind nvme", 0);
-		move(&s);
+		move_fixture_move(&s);
 		ck_assert_str_eq(device_state_to_string(s.moved.state), "enforced");
 		ck_assert_str_eq(s.moved.driver, "nvme");
-		stage_done(&s);
+		move_fixture_done(&s);
 	}
 }
 END_TEST
@@ -121,76 +122,76 @@ END_TEST
 /* Nothing of ours stood before; what does now is ours, also for those who come later. */
 START_TEST(a_refused_device_keeps_its_override_as_ours)
 {
-	struct stage s = owned(OWN);
+	struct move_fixture s = owned(OWN);
 
 	mock_group_close(s.m);
-	move(&s);
+	move_fixture_move(&s);
 	ck_assert_str_eq(device_state_to_string(s.moved.state), "held");
 	ck_assert_str_eq(mock_override(s.m, s.device), "nvme");
 	ck_assert_str_eq(record_of(&s)->owned_override, "nvme");
-	new_policy(&s.b, "");
+	apply_fixture_set_policy(&s.apply, "");
 	kernel_refuses("bind nvme", 0);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "unmanaged", "", "nvme", "", true);
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
 /* Without such a member it is the driver's own probe that says EBUSY. */
 START_TEST(a_driver_that_is_busy_itself_has_failed)
 {
-	struct stage s = owned(OWN);
+	struct move_fixture s = owned(OWN);
 
 	mock_unbind(s.m, OTHER);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "failed", "Failed", "", "", true);
 	ck_assert_str_eq(s.moved.reason, "probing by nvme: Device or resource busy");
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
 START_TEST(one_that_is_given_back_while_its_group_is_in_use_is_not_forgotten)
 {
-	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=none\n");
+	struct move_fixture s = owned("[device x]\nName=" FUNCTION "\nDriver=none\n");
 
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "enforced", "", "", "none", true);
-	new_policy(&s.b, "");
-	move(&s);
+	apply_fixture_set_policy(&s.apply, "");
+	move_fixture_move(&s);
 	assert_moved(&s, "held", "", "", "", true);
 	ck_assert_str_eq(s.moved.reason, OWNED);
 	ck_assert(record_is_refused(record_of(&s)));
 	let_go(&s);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "unmanaged", "", "nvme", "", false);
 	ck_assert(!mock_record(s.m, s.device, &(struct record){}));
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
 START_TEST(vfio_s_own_drivers_are_not_kept_off)
 {
-	struct stage s = owned("[device x]\nName=" FUNCTION "\nDriver=vfio-pci\n");
+	struct move_fixture s = owned("[device x]\nName=" FUNCTION "\nDriver=vfio-pci\n");
 
-	event(&s);
-	ck_assert_str_eq(device_state_to_string(s.b.outcome.state), "enforced");
-	stage_done(&s);
+	move_fixture_event(&s);
+	ck_assert_str_eq(device_state_to_string(s.apply.outcome.state), "enforced");
+	move_fixture_done(&s);
 }
 END_TEST
 
 /* By iommufd a device's own node is opened, and no group's. */
 START_TEST(a_device_that_is_open_owns_its_group)
 {
-	struct stage s = owned(OWN);
+	struct move_fixture s = owned(OWN);
 
 	mock_attr(s.m, "/class/vfio/1", "dev", "1:77\n");
-	event(&s);
-	ck_assert_ptr_null(strstr(s.b.outcome.reason, "qemu"));
+	move_fixture_event(&s);
+	ck_assert_ptr_null(strstr(s.apply.outcome.reason, "qemu"));
 	make_dirs(mock_path(s.m, OTHER, "vfio-dev/vfio0"));
 	mock_attr(s.m, OTHER "/vfio-dev/vfio0", "dev", "1:3\n");
-	event(&s);
-	ck_assert_str_eq(s.b.outcome.reason, OWNED);
-	stage_done(&s);
+	move_fixture_event(&s);
+	ck_assert_str_eq(s.apply.outcome.reason, OWNED);
+	move_fixture_done(&s);
 }
 END_TEST
 
@@ -235,11 +236,11 @@ END_TEST
 
 START_TEST(without_an_iommu_it_is_said_what_that_means)
 {
-	struct stage s = stage_new("[device x]\nName=" FUNCTION "\nDriver=vfio\n");
+	struct move_fixture s = move_fixture_new("[device x]\nName=" FUNCTION "\nDriver=vfio\n");
 
 	ck_assert_int_eq(unlink(mock_path(s.m, s.device, "iommu_group")), 0);
 	kernel_refuses("bind vfio-pci", EINVAL);
-	move(&s);
+	move_fixture_move(&s);
 	assert_moved(&s, "failed", "Failed", "nvme", "", true);
 	ck_assert_ptr_nonnull(
 		strstr(s.moved.reason, "probing by vfio-pci: Invalid argument; it is in no IOMMU group"));
@@ -248,11 +249,11 @@ START_TEST(without_an_iommu_it_is_said_what_that_means)
 	kernel_refuses("bind vfio-pci", 0);
 	mock_group(s.m, 9, s.device, NULL);
 	make_file(mock_printf(s.m, "%s/kernel/iommu_groups/9/name", s.m->sysfs), "vfio-noiommu\n", 13);
-	move(&s);
+	move_fixture_move(&s);
 	ck_assert_str_eq(device_state_to_string(s.moved.state), "enforced");
 	ck_assert_ptr_nonnull(strstr(s.moved.reason, "can read and write all of the machine's memory"));
 	ck_assert_ptr_nonnull(strstr(record_of(&s)->reason, "vfio-noiommu"));
-	stage_done(&s);
+	move_fixture_done(&s);
 }
 END_TEST
 
