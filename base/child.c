@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Runs what can sleep in the kernel in a process that can be left behind; see child.h. */
 #include "base/child.h"
+#include "base/errno.h"
 #include "base/log.h"
+#include "base/time.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdalign.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STACK_SIZE (256U * 1024U)
 
@@ -24,14 +30,6 @@ struct task {
 	int (*fn)(void *userdata);
 	void *userdata;
 };
-
-uint64_t now_usec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
-}
 
 /* A sanitizer knows nothing of the stack it is on. */
 #if defined(__SANITIZE_ADDRESS__)

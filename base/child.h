@@ -6,8 +6,7 @@
  */
 #pragma once
 
-#include "base/util.h"
-
+#include <stdint.h>
 #include <sys/types.h>
 
 enum child_memory {
@@ -39,6 +38,3 @@ int child_wait(struct child *b, uint64_t usec, int *ret_result);
 
 /* Kills the process, which works once it comes back from the kernel, and waits no longer. */
 void child_abandon(struct child *b);
-
-/* CLOCK_MONOTONIC in microseconds. */
-uint64_t now_usec(void);

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Log lines to stderr, the journal, or the kernel log; see log.h. */
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static enum log_target target = LOG_TO_STDERR;
 static bool stderr_is_journal;

@@ -6,9 +6,10 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/settings.h"
-#include "base/util.h"
 
+#include <stdbool.h>
 #include <syslog.h>
 
 enum log_target {

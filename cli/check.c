@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* overridectl check [FILE…]: errors and warnings of the policy. Needs no service. Status 1 on an error. */
 #include "cli/cli.h"
+#include "base/macro.h"
 #include "cli/lint.h"
 
 #include <json-c/json.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char *status_text(enum policy_file_status status)
 {

@@ -3,8 +3,12 @@
  * usage. */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/policy.h"
 #include "policy/settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 struct cli {
 	struct settings settings;

@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds what a machine cannot do without; see critical-devices.h. */
 #include "cli/critical-devices.h"
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <mntent.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 static int add_devpath(struct critical_devices *p, struct strings *list, const char *root, const char *path)
 {

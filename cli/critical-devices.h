@@ -2,8 +2,11 @@
 /* Devices that a machine cannot do without: below which its root file system lies, and its network cards. */
 #pragma once
 
+#include "base/arena.h"
+#include "base/array.h"
 #include "policy/settings.h"
-#include "base/util.h"
+
+#include <stdbool.h>
 
 struct critical_devices {
 	struct strings disks; /* devpaths of the block devices that the root file system lies on */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* overridectl explain DEVICE: every rule that matches, which one decides, and why. Needs no service. */
 #include "cli/cli.h"
-
+#include "base/macro.h"
 #include "explain/explanation.h"
 
+#include <errno.h>
 #include <json-c/json.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 static void print_text(const struct explanation *e)
 {

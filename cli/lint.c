@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is no error in a policy, but probably not meant; see lint.h. */
 #include "cli/lint.h"
+#include "base/arena.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "cli/critical-devices.h"
-
 #include "policy/decide.h"
 #include "sysfs/iommu.h"
 #include "sysfs/sysfs.h"
 #include "policy/vfio-driver.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <libkmod.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 struct context {
 	struct lint *warnings;

@@ -2,8 +2,11 @@
 /* What is no error in a policy, but probably not meant: seen by comparing it with this machine. */
 #pragma once
 
+#include "base/arena.h"
 #include "policy/policy.h"
 #include "policy/settings.h"
+
+#include <stddef.h>
 
 struct lint {
 	struct policy_error *v;

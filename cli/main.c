@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* overridectl: options, and the table of verbs. */
 #include "cli/cli.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 static const struct verb {
 	const char *name;

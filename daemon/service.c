@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What belongs to the service as a whole: its policy, what it says of itself; see service.h. */
 #include "daemon/bus/bus-signals.h"
+#include "base/hash.h"
+#include "base/text.h"
 #include "daemon/service.h"
 #include "daemon/refresh/refresh.h"
-
 #include "policy/rule-index.h"
 #include "policy/vfio-driver.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
 

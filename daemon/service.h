@@ -5,10 +5,12 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "daemon/table/device-table.h"
-
 #include "policy/policy.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 

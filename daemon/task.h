@@ -6,8 +6,9 @@
  */
 #pragma once
 
-#include "base/util.h"
-
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <systemd/sd-event.h>
 
 struct task;

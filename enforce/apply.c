@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Makes sysfs agree with a decision about one device; see apply.h. */
 #include "enforce/apply.h"
+#include "base/log.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "sysfs/binding.h"
 #include "state/intent.h"
-#include "base/log.h"
 #include "state/store.h"
-
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 const char *device_state_to_string(enum device_state state)
 {

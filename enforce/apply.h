@@ -10,6 +10,9 @@
 #include "state/record.h"
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum device_state {
 	STATE_UNMANAGED, /* no decision, no override */
 	STATE_FOREIGN,	 /* an override that is not ours, or that the kernel set */

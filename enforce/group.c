@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Companions in a group; see group.h. */
 #include "enforce/group.h"
-#include "enforce/apply.h"
 #include "base/child.h"
+#include "base/errno.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "enforce/apply.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Who stands still for so long is overtaken. He may be in a slow probe: he is given up at the end only. */
 #define STEP_USEC 400000U

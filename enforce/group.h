@@ -5,6 +5,9 @@
 #include "policy/decide.h"
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* Whether its group has other members that have a driver_override. */
 bool group_has_other_members(struct sysfs_device *d);
 

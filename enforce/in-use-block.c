@@ -5,10 +5,18 @@
  * for.
  */
 #include "enforce/in-use-parts.h"
-
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "sysfs/fd-users.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 

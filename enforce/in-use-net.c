@@ -5,15 +5,26 @@
  * counted there.
  */
 #include "enforce/in-use-parts.h"
-
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "sysfs/fd-users.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef int (*rtnetlink_handler)(const struct nlmsghdr *h, void *userdata);
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Device nodes that somebody has open; see in-use.h. */
 #include "enforce/in-use-parts.h"
-
+#include "base/macro.h"
+#include "base/path.h"
 #include "sysfs/fd-users.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int in_use_node(const struct in_use *u, const char *path, const char *node)
 {

@@ -2,10 +2,13 @@
 /* What the files of in-use.h have in common. Each check: 1 in use and said why, 0 free, or negative errno. */
 #pragma once
 
-#include "base/util.h"
+#include "base/macro.h"
 
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 struct in_use {
 	const char *root; /* of the sysfs tree */

@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Looks for users of a device in all that is below it in sysfs; see in-use.h. */
 #include "enforce/in-use.h"
+#include "base/errno.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "sysfs/binding.h"
 #include "enforce/in-use-parts.h"
-
 #include "policy/vfio-driver.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 /* Deeper than anything in sysfs. */
 #define DEPTH_MAX 40U

@@ -10,6 +10,9 @@
 
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /*
  * 1: in use, and reason says by what ("/dev/sda1 is mounted on /mnt"); 0: free; negative errno: could not
  * look. look_only: nothing is opened exclusively, which might be in the way of somebody else for that moment;

@@ -8,6 +8,8 @@
 
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+
 #define MODULE_WHY_MAX 256
 
 enum module_by {

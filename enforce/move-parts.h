@@ -5,6 +5,8 @@
 #include "sysfs/binding.h"
 #include "enforce/move.h"
 
+#include <stdbool.h>
+
 /* A device on its way: what it was like before anything was done, and what is wanted. */
 struct move {
 	const struct decision *decision; /* &chosen */

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A move that has failed half-way: the device goes back to where it was. */
 #include "enforce/move-parts.h"
+#include "base/text.h"
 #include "state/store.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 /*
  * An override is written on the way back: both values are named until the old one stands again, as in

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Moves a device to the driver that was decided; see move.h. */
 #include "enforce/move-parts.h"
-#include "enforce/in-use.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "enforce/in-use.h"
 #include "enforce/module.h"
 #include "state/store.h"
-
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 const char *move_error_to_string(enum move_error error)
 {

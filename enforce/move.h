@@ -6,8 +6,11 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "enforce/apply.h"
 #include "sysfs/binding.h"
+
+#include <stdbool.h>
 
 enum move_error {
 	MOVE_DONE,

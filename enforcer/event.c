@@ -5,12 +5,21 @@
  */
 #include "enforce/apply.h"
 #include "base/child.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/time.h"
 #include "enforce/group.h"
 #include "enforcer/verbs.h"
-#include "base/log.h"
 #include "state/store.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Of the two seconds that an event has; the rest is for what comes before and after. */
 #define EVENT_USEC 1800000U

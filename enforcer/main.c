@@ -2,8 +2,13 @@
 /* The enforcer's command line: driver-override VERB, called by udev, by the boot unit, by the service. */
 #include "enforcer/verbs.h"
 #include "base/log.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
 
 static void usage(FILE *f)
 {

@@ -8,14 +8,24 @@
  * behind keeps it until it has come back from the kernel, and nobody sends a second one after it. The group's
  * other members are seen to afterwards, without it: of those none is a reason to refuse the device.
  */
-#include "base/child.h"
 #include "enforce/group.h"
-#include "enforcer/verbs.h"
+#include "base/child.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "enforcer/verbs.h"
 #include "enforce/move.h"
 #include "state/store.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 

@@ -2,9 +2,13 @@
 /* Gives devices back: clears the overrides that we set, and only those. */
 #include "enforce/apply.h"
 #include "base/child.h"
-#include "enforcer/verbs.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "enforcer/verbs.h"
 
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define DEVICE_USEC 5000000U

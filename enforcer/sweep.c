@@ -5,14 +5,21 @@
  */
 #include "enforce/apply.h"
 #include "base/child.h"
-#include "enforcer/verbs.h"
+#include "base/errno.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "enforcer/verbs.h"
 #include "state/store.h"
-
 #include "policy/rule-index.h"
 #include "sysfs/iommu.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 

@@ -5,6 +5,10 @@
 #include "enforce/move.h"
 #include "policy/settings.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * A device's `add` event, from udev: decides, writes, prints properties. `device` is a path in sysfs, or
  * NULL for the one that udev names in the environment.

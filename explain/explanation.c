@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is decided for one device, and why; see explanation.h. */
 #include "explain/explanation.h"
-#include "base/utf8.h"
+#include "base/arena.h"
+#include "base/macro.h"
+#include "base/text.h"
 
 #include <json-c/json.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static void why(struct explanation *e)
 {

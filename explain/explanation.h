@@ -6,6 +6,9 @@
 #include "state/record.h"
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 struct json_object;
 
 struct explanation {

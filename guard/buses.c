@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which buses a policy can match; see buses.h. */
 #include "guard/buses.h"
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fnmatch.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 static bool any_matches(const struct condition *c, const char *text)
 {

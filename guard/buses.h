@@ -2,8 +2,11 @@
 /* Which buses a policy can match: only for their devices may the kernel be made to wait. */
 #pragma once
 
+#include "base/array.h"
 #include "policy/policy.h"
 #include "sysfs/sysfs.h"
+
+#include <stdbool.h>
 
 /*
  * Names of the buses in sysfs on which some rule may match a device, and whose devices have a

@@ -4,16 +4,26 @@
  * that.
  */
 #include "guard/worker.h"
+#include "base/arena.h"
+#include "base/errno.h"
+#include "base/log.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "guard/buses.h"
-
 #include "enforce/apply.h"
 #include "state/intent.h"
-#include "base/log.h"
 #include "state/store.h"
 #include "policy/decide.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 /* A decision, and what came of writing it: see write_override(). */
 struct written {

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What became of devices that were added a moment ago; see first-probe.h. */
 #include "guard/first-probe.h"
-
 #include "base/child.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "base/time.h"
 #include "state/store.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* After this a hold has long ended, and a `bind` that belongs to the `add` has been heard. */
 #define SETTLE_USEC 300000U

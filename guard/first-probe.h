@@ -7,10 +7,11 @@
 #pragma once
 
 #include "guard/hold.h"
-
 #include "enforce/apply.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct first_probe_watches;
 

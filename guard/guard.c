@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The policy that is in force, and whether the kernel waits for us; see guard.h. */
 #include "guard/guard.h"
-#include "guard/buses.h"
-
+#include "base/arena.h"
+#include "base/array.h"
 #include "base/child.h"
+#include "base/time.h"
+#include "guard/buses.h"
 #include "policy/rule-index.h"
 
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 
 #define REARM_MAX 5U

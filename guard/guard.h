@@ -8,9 +8,10 @@
  */
 #pragma once
 
+#include "base/arena.h"
+#include "base/array.h"
 #include "guard/first-probe.h"
 #include "guard/hold.h"
-
 #include "policy/policy.h"
 
 #include <stdatomic.h>

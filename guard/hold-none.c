@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* In place of hold.c where clang, bpftool or libbpf were missing when this was built: no hold. */
 #include "guard/hold.h"
-#include "base/util.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 
 struct hold {
 	int nothing;

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Loads the hold and talks to it through its maps; see hold.h, and hold.bpf.c for what it does. */
 #include "guard/hold.h"
-#include "base/util.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
-
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
+#include <unistd.h>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual" /* generated */

@@ -5,13 +5,16 @@
  * unless there is something to do.
  */
 #include "guard/guard.h"
-#include "guard/uevent.h"
-
-#include "state/intent.h"
+#include "base/errno.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "guard/uevent.h"
+#include "state/intent.h"
 #include "state/store.h"
 #include "policy/policy-watch.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <poll.h>
@@ -20,12 +23,19 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /*
  * How long the kernel waits for us at most, per device. A decision takes 0.1 to 5 ms on an emulated machine;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How the guard is doing, for other programs; see guard.h. */
 #include "guard/guard.h"
-
+#include "base/file.h"
+#include "base/path.h"
 #include "state/store.h"
+
+#include <unistd.h>
 
 int guard_write_record(const struct guard *g, const struct hold_counters *c,
 		       const struct first_probe_counters *f)

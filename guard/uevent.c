@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The kernel's own uevents; see uevent.h. */
 #include "guard/uevent.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define KERNEL_GROUP 1
 #define RECEIVE_BUFFER (64 * 1024 * 1024)
@@ -78,7 +89,7 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 			if (startswith(s, "SUBSYSTEM="))
 				ret->subsystem = s + strlen("SUBSYSTEM=");
 			else if (startswith(s, "SEQNUM="))
-				ret->seqnum = number_of(s + strlen("SEQNUM="));
+				ret->seqnum = text_to_number(s + strlen("SEQNUM="));
 			else if (startswith(s, "SYNTH_UUID="))
 				ret->synthetic = true;
 			break;

@@ -2,9 +2,10 @@
 /* The kernel's own uevents: netlink group 1, long before udev passes them on. */
 #pragma once
 
-#include "base/util.h"
-
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define UEVENT_SIZE 8192 /* the kernel's buffer is 2048 (UEVENT_BUFFER_SIZE), with the header */
 

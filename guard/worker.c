@@ -5,13 +5,23 @@
  * too long.
  */
 #include "guard/worker.h"
-
-#include "state/intent.h"
+#include "base/arena.h"
+#include "base/errno.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "state/intent.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #define THREADS_FIRST 6
 #define THREADS_MAX 64

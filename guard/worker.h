@@ -3,10 +3,12 @@
  * it (worker.c). */
 #pragma once
 
+#include "base/arena.h"
 #include "guard/guard.h"
 #include "guard/uevent.h"
-
 #include "sysfs/sysfs.h"
+
+#include <stdbool.h>
 
 /* What a thread needs, made before the first event so that nothing is allocated at one. */
 struct worker {

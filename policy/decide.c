@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the policy says about a device; see decide.h. */
 #include "policy/decide.h"
+#include "base/arena.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "policy/rule-index.h"
 #include "policy/vfio-driver.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* The first rule in order that matches or may match; NULL: none. */
 static const struct rule *first_match(const struct policy *policy, struct device *device, enum match *ret,

@@ -11,6 +11,9 @@
 #include "policy/match.h"
 #include "policy/policy.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum decision_kind {
 	DECISION_NOTHING, /* not to be touched */
 	DECISION_UNKNOWN, /* depends on a fact that is not known yet: missing says which */

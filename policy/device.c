@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keeps what a device answered; see device.h. */
 #include "policy/device.h"
+#include "base/arena.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 struct attr_answer {
 	struct attr_answer *next;

@@ -8,7 +8,11 @@
  */
 #pragma once
 
-#include "base/util.h"
+#include "base/arena.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum fact {
 	FACT_BUS,	 /* the bus's name */

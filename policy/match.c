@@ -7,6 +7,10 @@
 #include "policy/match.h"
 
 #include <fnmatch.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <strings.h>
 
 static bool pattern_matches(const struct pattern *p, enum fact fact, const char *s, size_t length,

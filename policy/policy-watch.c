@@ -2,11 +2,19 @@
 /* inotify on the policy directories, and on their parents for those that are not there yet; see
  * policy-watch.h. */
 #include "policy/policy-watch.h"
-#include "base/util.h"
+#include "base/errno.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "policy/vfio-driver.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
+#include <unistd.h>
 
 #define IN_DIRECTORY                                                                                         \
 	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_CREATE | IN_DELETE_SELF | \

@@ -8,6 +8,8 @@
 
 #include "policy/settings.h"
 
+#include <stdbool.h>
+
 struct policy_watch;
 
 /* Watches the directories of the settings, which must outlive it. 0 or negative errno. */

@@ -7,9 +7,13 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 

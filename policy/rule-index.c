@@ -8,7 +8,14 @@
  * do no harm, for every candidate is compared in full.
  */
 #include "policy/rule-index.h"
+#include "base/arena.h"
 #include "policy/vfio-driver.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 /* In the order of what asking costs. */
 enum kind {

@@ -8,6 +8,9 @@
 
 #include "policy/policy.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 /* Most devices need a dozen; with more their rules are compared one by one. */
 #define CANDIDATE_LISTS 64
 

@@ -8,8 +8,16 @@
  * Lines that would run into one of these are refused before inih sees them.
  */
 #include "policy/policy.h"
+#include "base/arena.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <ini.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct parser {
 	struct policy *policy;

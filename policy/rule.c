@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys and values of a rule: what is allowed, what it means; see rule.h. */
 #include "policy/rule.h"
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "policy/vfio-driver.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 static bool is_glob(char c)
 {
@@ -33,29 +44,6 @@ static bool is_hex_or_glob(const char *s, size_t n, bool glob)
 		if (!is_hex(s[i]) && !(glob && strchr("*?[]!^-", s[i])))
 			return false;
 	return true;
-}
-
-const char *quoted(struct arena *arena, const char *s)
-{
-	const size_t most = 60;
-	size_t n = 0;
-	char *q = arena_alloc(arena, 4 * most + sizeof("\"…\""));
-
-	if (!q || !s)
-		return "\"\"";
-	q[n++] = '"';
-	for (size_t i = 0; s[i]; i++) {
-		if (i == most) {
-			n += (size_t)sprintf(q + n, "…");
-			break;
-		}
-		if (s[i] >= ' ' && s[i] <= '~')
-			q[n++] = s[i];
-		else
-			n += (size_t)sprintf(q + n, "\\x%02x", (unsigned char)s[i]);
-	}
-	q[n] = '"';
-	return q;
 }
 
 static int refuse(const char **ret_error, const char *text)

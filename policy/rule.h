@@ -7,6 +7,10 @@
 
 #include "policy/device.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define DRIVER_NAME_MAX 127
 
 enum driver_kind {
@@ -86,9 +90,6 @@ uint64_t rule_id(const struct rule *rule);
 
 /* "file:line" of a rule; "" without one, or where it does not fit. */
 void rule_source(const struct rule *rule, char *buf, size_t size);
-
-/* For messages: s in double quotes, with bytes that are not printable ASCII as \xHH, cut when long. */
-const char *quoted(struct arena *arena, const char *s);
 
 bool driver_name_is_valid(const char *name);
 

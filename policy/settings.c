@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where every program looks; see settings.h. */
 #include "policy/settings.h"
-#include "base/util.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 void settings_init(struct settings *s)
 {

@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VFIO drivers as the kernel's modules offer them; see vfio-driver.h. */
 #include "policy/vfio-driver.h"
+#include "base/arena.h"
+#include "base/errno.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 

@@ -13,6 +13,10 @@
 #include "policy/rule.h"
 #include "policy/settings.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct vfio_drivers;
 
 /*

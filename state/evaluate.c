@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* State and Reason of a device; see evaluate.h. The words are the contract's. */
 #include "state/evaluate.h"
+#include "base/macro.h"
+#include "base/text.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 static void _printf_(3, 4) become(struct device_evaluation *v, const char *state, const char *format, ...)
 {

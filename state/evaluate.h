@@ -9,6 +9,8 @@
 #include "sysfs/iommu.h"
 #include "state/record.h"
 
+#include <stdbool.h>
+
 enum pending_action {
 	ACTION_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
 	ACTION_REBIND,	  /* not yet as decided since it was added or its rule changed */

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Overrides that are being written; see intent.h. */
 #include "state/intent.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
 #include "policy/rule.h"
-#include "base/util.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SLOTS 128
 

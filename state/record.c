@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reads records and the list of what was present at the boot's first sweep; see record.h. */
 #include "state/record.h"
+#include "base/errno.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "policy/decide.h"
-#include "base/util.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static int path_of(const char *state_dir, const char *folder, const char *bus, const char *name, char *buf,
 		   size_t size)

@@ -2,11 +2,26 @@
 /* Writes the state directory; see store.h. */
 #include "state/store.h"
 #include "base/child.h"
+#include "base/errno.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "base/time.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LOCK_RETRY_NSEC 500000L
 #define LOCK_TRIES 400U

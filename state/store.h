@@ -10,6 +10,9 @@
 #include "state/record.h"
 #include "sysfs/sysfs.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays: its
  * FirstProbe, as first_probe_merge() has it, that this very decision was enforced, and that the decided

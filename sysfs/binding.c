@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A device, its override and its driver, as sysfs lets them be changed; see binding.h. */
 #include "sysfs/binding.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 void bound_driver(const struct sysfs_device *d, char *buf, size_t size)
 {

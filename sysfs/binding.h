@@ -7,6 +7,9 @@
 
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #define BOUND_MAX 256 /* a driver's name is a file name */
 
 /* The name of the bound driver, "" when there is none. */

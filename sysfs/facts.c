@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Facts of a device in a sysfs tree, in the form in which rules compare them; see device.h. */
 #include "sysfs/facts.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "sysfs/iommu.h"
 #include "sysfs/pci.h"
 #include "state/record.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int add(struct sysfs_device *d, struct values *values, const char *text)
 {

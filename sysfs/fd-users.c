@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Processes that have a device open, by name; see fd-users.h. */
 #include "sysfs/fd-users.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 int fd_users_each_process(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata)

@@ -5,8 +5,7 @@
  */
 #pragma once
 
-#include "base/util.h"
-
+#include <stddef.h>
 #include <sys/types.h>
 
 /* Calls for each process, until that returns other than 0, which is returned. `pid` is its folder's name. */

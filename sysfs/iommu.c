@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* IOMMU groups and VFIO; see iommu.h. */
 #include "sysfs/iommu.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "sysfs/fd-users.h"
 #include "policy/vfio-driver.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool has_entries(const char *folder)
 {

@@ -5,6 +5,9 @@
 
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum iommu {
 	IOMMU_GROUP, /* it is in a group that confines its DMA */
 	IOMMU_NONE,  /* in none: a VFIO driver will not have it */

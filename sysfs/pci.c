@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PCI addresses, topological paths, virtual functions; see pci.h. */
 #include "sysfs/pci.h"
+#include "base/errno.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static bool take_hex(const char **s, const char *end, unsigned least, unsigned most, char after,
 		     unsigned *ret)

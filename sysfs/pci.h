@@ -4,6 +4,9 @@
 
 #include "sysfs/sysfs.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 struct pci_address {
 	unsigned domain, bus, device, function;
 };

@@ -1,10 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices as a sysfs tree shows them: finding and reading; see sysfs.h. Facts are in facts.c. */
 #include "sysfs/sysfs.h"
+#include "base/arena.h"
+#include "base/errno.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "sysfs/facts.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void sysfs_init(struct sysfs *sysfs, const struct settings *settings)
 {
@@ -244,7 +259,7 @@ bool sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64
 	bool is_latest;
 
 	text[n > 0 ? n : 0] = '\0';
-	is_latest = seqnum != 0 && number_of(text) == seqnum;
+	is_latest = seqnum != 0 && text_to_number(text) == seqnum;
 	/* Of a PCI device the uevent has the very text; on other buses it may have several. */
 	d->announced = is_latest && streq(d->bus, "pci") ? modalias : NULL;
 	return is_latest;

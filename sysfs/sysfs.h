@@ -12,6 +12,10 @@
 #include "policy/settings.h"
 
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
 
 #define OVERRIDE_MAX 4096 /* sysfs hands out a page at most */
 

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Device: one object for each device that has a driver_override file. */
 #include "daemon/bus/bus-signals.h"
+#include "base/macro.h"
+#include "base/path.h"
 #include "daemon/bus/bus.h"
 #include "daemon/operation/operation.h"
-
 #include "sysfs/sysfs.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* An object is found anew for each call, by its path: nobody holds a pointer to it in between. */
 static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,

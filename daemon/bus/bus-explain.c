@@ -4,10 +4,15 @@
 #include "daemon/bus/bus-explain.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
-
 #include "explain/explanation.h"
 
+#include <errno.h>
 #include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define EXPLAIN_USEC (5U * 1000000U)
 /* Everybody may ask. */

@@ -4,6 +4,8 @@
 
 #include "daemon/service.h"
 
+#include <stdbool.h>
+
 /* 1: the answer comes later; negative errno. */
 int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, const char *name);
 

@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Manager: the one object that knows all others. */
 #include "daemon/bus/bus-signals.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/bus/bus.h"
 #include "daemon/bus/bus-explain.h"
 #include "daemon/operation/operation.h"
 #include "daemon/refresh/refresh.h"
-
-#include "base/utf8.h"
 #include "sysfs/sysfs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)

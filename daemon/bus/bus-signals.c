@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Signals; see bus-signals.h. */
 #include "daemon/bus/bus-signals.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/table/group-table.h"
 #include "daemon/watch/watch-override.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <syslog.h>
 
 /* NULL: not for the bus. */

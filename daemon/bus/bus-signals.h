@@ -4,6 +4,8 @@
 
 #include "daemon/service.h"
 
+#include <stdint.h>
+
 void signal_device_added(struct service *s, const struct device_entry *e);
 /* changed: a bit for each field; group: the one that it was in. */
 void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed,

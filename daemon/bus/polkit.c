@@ -4,9 +4,18 @@
  * by messages whose answers the loop brings, so that a password dialog holds up nobody else.
  */
 #include "daemon/bus/polkit.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #define ACTION_PREFIX BUS_NAME "."
 #define ACTION_SET ACTION_PREFIX "set"

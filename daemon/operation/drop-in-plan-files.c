@@ -2,8 +2,16 @@
 /* Which policy files a call is about; see drop-in-plan-parts.h. Files that set has not written are left
  * alone. */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/operation/drop-in-plan-parts.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* The name, path or id by which rules of a kind know the device; NULL: it has no such thing. */

@@ -2,8 +2,12 @@
 /* Between drop-in-plan.c and drop-in-plan-files.c only: the plan while it is made, in its own process. */
 #pragma once
 
+#include "base/macro.h"
 #include "daemon/operation/drop-in-plan.h"
 #include "daemon/refresh/refresh-worker.h"
+
+#include <stdbool.h>
+#include <stdio.h>
 
 struct work {
 	const struct drop_in_plan_work *planning;

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a call means for the policy files; see drop-in-plan.h. */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/operation/drop-in-plan-parts.h"
-
-#include "base/utf8.h"
 #include "policy/decide.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 int drop_in_plan_refuse(struct work *w, const char *name, const char *format, ...)
 {

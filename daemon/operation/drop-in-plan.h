@@ -8,6 +8,9 @@
 #include "daemon/operation/drop-in.h"
 #include "daemon/task.h"
 
+#include <stddef.h>
+#include <stdio.h>
+
 struct drop_in_plan_work {
 	const struct service *service;
 	const char *bus, *name;

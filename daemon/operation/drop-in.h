@@ -6,7 +6,12 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "daemon/operation/operation-options.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* A file of each kind, lasting and until the next boot. */
 #define PLAN_FILES_MAX (2 * BY_COUNT)

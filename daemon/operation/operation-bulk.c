@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Calls that are about all devices: ApplyAll and Reload. */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* One of the devices of ApplyAll. */
 struct bulk_item {

@@ -4,7 +4,18 @@
  * that stands before all others.
  */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define TRY_USEC (5U * UINT64_C(1000000))
 /* Comes before whatever people call their files. */

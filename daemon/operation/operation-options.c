@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The a{sv} of the methods; see operation-options.h. */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/operation/operation-options.h"
 
-#include "base/utf8.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 static const struct known {
 	const char *name, *type;

@@ -2,9 +2,11 @@
 /* The a{sv} of the methods: read and checked whole before anything happens. */
 #pragma once
 
+#include "base/macro.h"
 #include "daemon/service.h"
-
 #include "policy/rule.h"
+
+#include <stdbool.h>
 
 enum drop_in_key {
 	KEY_NAME,

@@ -8,9 +8,17 @@
  * they came. Apply comes in at rebind.
  */
 #include "daemon/bus/bus.h"
+#include "base/text.h"
 #include "daemon/operation/operation-steps.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 /* Less than this, and there is no point in beginning. */
 #define LEAST_USEC (5U * UINT64_C(1000000))

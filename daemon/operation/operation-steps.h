@@ -3,11 +3,16 @@
  * the steps that all share. */
 #pragma once
 
+#include "base/macro.h"
 #include "daemon/bus/polkit.h"
 #include "daemon/operation/operation.h"
 #include "daemon/operation/drop-in-plan.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Answered within 20 s, what comes before and after included. */
 #define ANSWER_USEC (18U * UINT64_C(1000000))

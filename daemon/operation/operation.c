@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The beginning and the end of calls that change something; see operation.h. */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/operation/operation-steps.h"
 
-#include "base/utf8.h"
-
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Calls that are under way; each costs some memory and now and then a process. */
 #define OPERATIONS_MAX 256U

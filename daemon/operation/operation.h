@@ -8,6 +8,8 @@
 
 #include "daemon/service.h"
 
+#include <stdbool.h>
+
 enum operation_kind {
 	OPERATION_SET,
 	OPERATION_CLEAR,

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer at work; see rebind-queue.h. What it does and how is enforce/'s business. */
 #include "daemon/bus/bus.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/task.h"
 
-#include "base/utf8.h"
-
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
 
 /* Each with its own number of processes at once, which may be asleep in the kernel most of their time: so

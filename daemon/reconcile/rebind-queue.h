@@ -6,8 +6,10 @@
 #pragma once
 
 #include "daemon/service.h"
-
 #include "policy/rule.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 struct rebind_job;
 

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that are not yet as decided; see reconcile.h. */
 #include "daemon/reconcile/reconcile.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/operation/operation.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/reconcile/recovery.h"
 #include "daemon/refresh/refresh.h"
 #include "state/evaluate.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
 
 /* Nobody waits for it: a driver that takes long to let go may. */

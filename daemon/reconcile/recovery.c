@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Waiting for devices that are stuck; see recovery.h. */
 #include "daemon/reconcile/recovery.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
-
 #include "sysfs/iommu.h"
 #include "state/record.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <syslog.h>
 

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a survey does in its own process; see refresh-worker.h. */
 #include "daemon/refresh/refresh-worker.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "state/evaluate.h"
-
-#include "base/utf8.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 int refresh_worker_begin(struct refresh_worker *s, const struct service *service, FILE *out,
 			 struct task_note *note)

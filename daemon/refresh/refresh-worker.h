@@ -8,8 +8,10 @@
 
 #include "daemon/service.h"
 #include "daemon/task.h"
-
 #include "sysfs/sysfs.h"
+
+#include <stdbool.h>
+#include <stdio.h>
 
 struct refresh_worker {
 	const struct service *service; /* as it was when the process began */

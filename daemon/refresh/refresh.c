@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The surveys, as the service sees them: which are wanted, what comes of them; see refresh.h. */
 #include "daemon/refresh/refresh.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/watch/watch-override.h"
 #include "daemon/watch/watch-vfio.h"
@@ -9,6 +11,13 @@
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
 
 /* For one device that does not answer; there is nothing else that a survey waits for. Where one has not, the

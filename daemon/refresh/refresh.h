@@ -7,6 +7,8 @@
 
 #include "daemon/service.h"
 
+#include <stdbool.h>
+
 struct refresh;
 
 int refreshes_new(struct service *s);

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The devices that the service knows; see device-table.h. */
 #include "daemon/table/device-table.h"
+#include "base/hash.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 static size_t bucket_of(const struct devices *devices, const char *bus, const char *name)
 {

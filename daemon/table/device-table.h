@@ -5,7 +5,9 @@
  */
 #pragma once
 
-#include "base/util.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* The texts of a device, in the order in which a survey hands them over. */
 enum field {

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* IOMMU groups; see group-table.h. */
 #include "daemon/table/group-table.h"
-
+#include "base/macro.h"
+#include "base/text.h"
 #include "policy/vfio-driver.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct touched {
 	struct touched *next;

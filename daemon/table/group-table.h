@@ -7,6 +7,9 @@
 
 #include "daemon/service.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 struct group {
 	struct device_entry **members; /* n of them, by bus and name */
 	size_t n;

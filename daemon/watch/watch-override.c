@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes to driver_override; see watch-override.h. */
 #include "daemon/watch/watch-override.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <syslog.h>
+#include <unistd.h>
 
 struct watched {
 	int wd;

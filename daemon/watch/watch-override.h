@@ -8,6 +8,8 @@
 
 #include "daemon/service.h"
 
+#include <stdbool.h>
+
 int watch_override_new(struct service *s);
 void watch_override_free(struct service *s);
 

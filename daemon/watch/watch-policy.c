@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Policy files and records that others write; see watch-policy.h. */
 #include "daemon/bus/bus-signals.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/watch/watch-policy.h"
-
 #include "policy/policy-watch.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <unistd.h>
 
 /* A package brings its files one after the other. */
 #define POLICY_USEC 50000U

@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that come, go and change; see watch-udev.h. */
 #include "daemon/refresh/refresh.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/watch/watch-udev.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sock_diag.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <systemd/sd-device.h>
+#include <unistd.h>
 
 /* A coldplug of all devices in one go. */
 #define BUFFER_SIZE (16U * 1024U * 1024U)

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Groups that are opened and closed; see watch-vfio.h. */
 #include "daemon/watch/watch-vfio.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "daemon/table/group-table.h"
 #include "daemon/refresh/refresh.h"
-
 #include "policy/vfio-driver.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <syslog.h>
 

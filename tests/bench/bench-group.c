@@ -5,10 +5,16 @@
  * devices exist nowhere, so this is deciding alone; with the index as the guard and the sweep have it, and
  * without as `event` does it.
  */
+#include "base/macro.h"
 #include "tests/unit/fixtures/fake-device.h"
 #include "tests/bench/bench.h"
 #include "policy/decide.h"
 #include "policy/rule-index.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define RULES 1000U
 #define ROUNDS 60U

@@ -12,9 +12,11 @@
  * programs of the machine disturb single messages. Ends with 1 when memory was allocated before a device was
  * let go.
  */
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/kernel-calls.h"
-
 #include "guard/guard.h"
 #include "guard/uevent.h"
 #include "state/intent.h"
@@ -23,9 +25,15 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #define DEVICES 200U /* each in a hot-plug slot of its own */
 #define FEW 8U	     /* of them are named one by one; and so many others are one of two in a slot */

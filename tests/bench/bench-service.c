@@ -5,10 +5,16 @@
  * change. Of each the fastest of several runs counts: a machine that does other things as well only adds to
  * it.
  */
+#include "base/macro.h"
 #include "tests/bus/harness.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DEVICES 2000U
 #define RULES 1000U

@@ -2,14 +2,19 @@
 /* The guard's path, watched from outside; see kernel-calls.h. */
 #include "tests/bench/kernel-calls.h"
 #include "tests/bench/bench.h"
-
 #include "guard/hold.h"
-#include "base/util.h"
 
+#include <errno.h>
 #include <linux/netlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 double written_usec, let_go_usec;
 unsigned long allocations;

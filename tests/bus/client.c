@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a client of the service does: calls, properties, signals; see harness.h. */
+#include "base/text.h"
 #include "tests/bus/harness.h"
 
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static sd_bus_message *method_new(sd_bus *bus, const char *path, const char *interface, const char *member)
 {

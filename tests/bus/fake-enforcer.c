@@ -6,12 +6,22 @@
  * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
  * "BUS/NAME silent". Each call is a line in SYSFS/../calls.
  */
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "enforce/apply.h"
 #include "state/store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 static struct settings settings;
 static const char *device, *rebind_option = "";

@@ -4,8 +4,14 @@
  * yes", "ACTION no", "ACTION challenge", "ACTION error" or "ACTION wait" (no answer, ever), and notes each
  * question in argv[2]: "ACTION interactive=0 bus=pci name=… driver=…".
  */
-#include "base/util.h"
+#include "base/macro.h"
+#include "base/text.h"
 
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-bus.h>
 
 static const char *rules, *log_path;

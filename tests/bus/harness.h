@@ -9,6 +9,8 @@
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 
 #define ROOT_PATH "/org/driveroverrides1"

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What root may have the service do: set, clear, apply; and what is there when something goes wrong. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/bus/harness.h"
 
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define CARD_FILE "10-set-pci-" CARD ".conf"
 #define RUN_FILE "05-run-pci-" CARD ".conf"

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Changes at once and changes cut short: one order, no lost update, whole files, and nobody waits for others.
  */
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/bus/harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define CARD_FILE "10-set-pci-" CARD ".conf"
 

@@ -3,6 +3,10 @@
  * hidden. */
 #include "tests/bus/harness.h"
 
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
 #define CARD_FILE "10-set-pci-" CARD ".conf"
 #define RUN_FILE "05-run-pci-" CARD ".conf"
 #define PATH_FILE "10-set-pci-path-pci0000:00\\x2f03.0.conf"

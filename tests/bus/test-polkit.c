@@ -3,11 +3,18 @@
  * Who may do what. The caller is another user than the service, which only root can arrange; as root the
  * tests run.
  */
+#include "base/macro.h"
 #include "tests/bus/harness.h"
 
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* Anybody who has an account, which the bus wants: nobody. */
 #define SOMEBODY 65534U

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What everybody may ask the service: objects, properties, signals. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/bus/harness.h"
 
 #include <fcntl.h>
-
 #include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define DEVICE "org.driveroverrides1.Device"
 

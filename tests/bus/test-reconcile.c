@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the service does by itself: what is not yet as decided is moved, what has drifted away is shown. */
+#include "base/text.h"
 #include "tests/bus/harness.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #define PATH_OF(name) "/devices/pci0000:00/" name
 

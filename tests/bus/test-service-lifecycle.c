@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How the service begins and ends. */
+#include "base/macro.h"
 #include "tests/bus/harness.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static const char rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n";
 

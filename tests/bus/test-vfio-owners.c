@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Members of a group that somebody uses through VFIO: they are held, and get their drivers when it is free.
  */
+#include "base/macro.h"
 #include "tests/bus/harness.h"
 #include "policy/vfio-driver.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 #define PATH_OF(name) "/devices/pci0000:00/" name
 #define GPU "0000:00:05.0"

@@ -4,8 +4,16 @@
  * and given back. What must hold for every file is checked here; what must not happen at all, the sanitizers
  * see.
  */
+#include "base/macro.h"
 #include "policy/decide.h"
 #include "tests/unit/fixtures/fake-device.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Lines are short and rules independent of each other, so a large file shows nothing that this does not. */
 #define SIZE_MOST 16384U

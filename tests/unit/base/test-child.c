@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What can sleep runs in a process that its parent can leave behind. */
 #include "base/child.h"
+#include "base/time.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static int answer;
 

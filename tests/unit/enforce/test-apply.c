@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sysfs is made to agree with a decision: what is written and what is left alone, what state comes of it. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "enforce/apply.h"
 #include "tests/unit/fixtures/apply-fixture.h"
 #include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* What somebody writes into the override while we write the record, once; NULL: nobody does. */
 static const char *meanwhile, *where;

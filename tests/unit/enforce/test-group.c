@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* IOMMU groups on a mock tree: one device's view, the view of all devices at once, and what is remembered. */
+#include "base/arena.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/unit/fixtures/apply-fixture.h"
 #include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #define HOLD "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n"
 

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who uses a device, on mock trees with a proc, a dev and a run beside them. What needs a kernel is tested in
  * the VM. */
+#include "base/arena.h"
+#include "base/text.h"
 #include "enforce/in-use.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 struct in_use_fixture {
 	struct mock *m;

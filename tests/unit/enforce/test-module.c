@@ -5,6 +5,9 @@
 #include "tests/unit/fixtures/suite.h"
 #include "policy/vfio-driver.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 START_TEST(module_is_loaded_by_the_driver_s_name)
 {
 	struct move_fixture f = move_fixture_new(RULE("other"));

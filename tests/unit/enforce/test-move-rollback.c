@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A step of a move fails, and all is as before; what a move would do; what it leaves alone. */
+#include "base/macro.h"
 #include "tests/unit/fixtures/move-fixture.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 START_TEST(foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign)
 {

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A device is moved from one driver to another: which steps, in which order, and what is refused. */
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "state/intent.h"
 #include "tests/unit/fixtures/move-fixture.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 START_TEST(unbind_then_override_then_probe)
 {

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override event` as udev calls it: what it prints, how it ends, and when. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/unit/fixtures/run-enforcer.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
 /* Two seconds, and as much again as a busy machine takes: without the deadline it would never end. */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override`: usage, sweep and release, what is logged, and where policy cannot reach. */
+#include "base/macro.h"
 #include "tests/unit/fixtures/run-enforcer.h"
 #include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define RULE(label, name, driver) "[device " label "]\nName=" name "\nDriver=" driver "\n"
 

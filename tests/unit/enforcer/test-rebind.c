@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override rebind`: what it prints, how it ends and when, and that there is one at a time for a
  * device. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/unit/fixtures/run-enforcer.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define RULE(driver) "[device x]\nName=0000:00:03.0\nDriver=" driver "\n"
 #define NAME "0000:00:03.0"

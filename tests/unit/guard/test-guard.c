@@ -10,6 +10,13 @@
 #include "tests/unit/fixtures/suite.h"
 #include "guard/uevent.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #define MESSAGE(text)                                                                                        \
 	char buf[] = text;                                                                                   \
 	struct uevent e;                                                                                     \

@@ -3,6 +3,8 @@
  * One turn of a guard's thread, from a message of the kernel to the override in a mock tree. Without BPF,
  * which would be attached to the machine that we are on.
  */
+#include "base/macro.h"
+#include "base/text.h"
 #include "guard/worker.h"
 #include "state/intent.h"
 #include "tests/unit/fixtures/fake-hold.h"
@@ -11,9 +13,14 @@
 
 #include <linux/netlink.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define NAME "0000:00:03.0"
 #define KEY_ID "[device card]\nId=8086:10d3\nDriver=pci-stub\n"

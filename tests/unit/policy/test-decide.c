@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the policy says about a device and about its group, on devices that exist nowhere. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "policy/decide.h"
 #include "tests/unit/fixtures/fake-device.h"
 #include "tests/unit/fixtures/parse-policy.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A GPU, its sound function and its serial port; and the port they hang on. */
 enum {

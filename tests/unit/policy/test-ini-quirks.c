@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What inih 55 does on its own and a policy file must not meet with: one test for each trap, by its name. */
+#include "base/macro.h"
 #include "tests/unit/fixtures/parse-policy.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A comment line of n bytes whose end would be a key if it were read as a line of its own. */
 static char *comment(char *buf, size_t n, const char *end)

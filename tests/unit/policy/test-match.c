@@ -5,6 +5,11 @@
 #include "tests/unit/fixtures/parse-policy.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
 /* What `keys` (lines) say about a device. */
 static enum match match(struct fake *f, const char *keys)
 {

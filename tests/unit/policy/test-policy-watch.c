@@ -2,11 +2,14 @@
 /* Changes of policy files are heard of, other changes beside them are not. */
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
-#include "base/util.h"
 #include "policy/vfio-driver.h"
 #include "policy/policy-watch.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct place {
 	struct mock *m;

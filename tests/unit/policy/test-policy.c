@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which policy files are read, in which order, whom they may belong to, and their last good copies. */
+#include "base/macro.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define RULE(label, driver) "[device " label "]\nName=" label "\nDriver=" driver "\n"
 

@@ -3,12 +3,19 @@
  * An index changes nothing but how many rules are compared: what it decides is compared with the walk through
  * all rules, on policies and devices that are made at random, the same ones each time.
  */
+#include "base/macro.h"
 #include "policy/decide.h"
 #include "tests/unit/fixtures/fake-device.h"
 #include "policy/rule-index.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/parse-policy.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #define POLICIES 400
 #define DEVICES 12

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Policy files: what is refused, in which line, and what is taken. inih's own traps are in test-ini-quirks.c.
  */
+#include "base/macro.h"
 #include "tests/unit/fixtures/parse-policy.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* --- what the contract calls an error ------------------------------------------------------------- */
 

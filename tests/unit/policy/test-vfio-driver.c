@@ -7,6 +7,10 @@
 #include "tests/unit/fixtures/suite.h"
 #include "policy/vfio-driver.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
 #define CARD "/devices/pci0000:00/0000:00:03.0"
 #define RULE "[device a]\nBus=*\nDriver=vfio\n"
 

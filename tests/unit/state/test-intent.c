@@ -4,8 +4,11 @@
 #include "state/intent.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 START_TEST(what_the_guard_was_writing_when_it_died_is_ours)
 {

@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Records, the list of what was present, releasing; and the small things that names and settings need. */
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/unit/fixtures/apply-fixture.h"
 #include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
 
@@ -432,7 +445,7 @@ START_TEST(names_in_a_folder)
 	mock_attr(m, "/devices/folder", ".hidden", "");
 	ck_assert_int_eq(dir_open(&dir, mock_path(m, "/devices/folder", ".")), 0);
 	for (; (name = dir_next(&dir)); n++)
-		seen[number_of(startswith(name, "with-a-name-of-some-length-"))] = true;
+		seen[text_to_number(startswith(name, "with-a-name-of-some-length-"))] = true;
 	dir_close(&dir);
 	ck_assert_uint_eq(n, ELEMENTSOF(seen));
 	for (unsigned i = 0; i < ELEMENTSOF(seen); i++)

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Groups that somebody uses through VFIO, and devices that have none: what is said, and what is left for
  * later. */
+#include "base/macro.h"
 #include "sysfs/iommu.h"
 #include "tests/unit/fixtures/mock-kernel.h"
 #include "tests/unit/fixtures/move-fixture.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 #define FUNCTION "0000:00:03.0"
 #define OTHER "/devices/pci0000:00/0000:00:03.1"

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The device that a person means, and the device at a path: what is found, and what must not be. */
+#include "base/macro.h"
+#include "base/text.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 struct tree {
 	struct mock *m;

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* PCI addresses and topological paths, virtual functions, and the facts that a tree tells about PCI devices.
  */
+#include "base/macro.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "sysfs/pci.h"
 #include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 static const char *topology(const char *devpath)
 {

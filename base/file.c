@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads and replaces files; see file.h. */
+#include "base/file.h"
+#include "base/errno.h"
+#include "base/macro.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int dir_open(struct dir_reader *d, const char *path)
+{
+	d->at = d->n = 0;
+	d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return d->fd < 0 ? negative_errno() : 0;
+}
+
+const char *dir_next(struct dir_reader *d)
+{
+	for (;;) {
+		const struct dirent64 *e;
+
+		if (d->at >= d->n) {
+			ssize_t n = getdents64(d->fd, d->buf, sizeof(d->buf));
+
+			if (n <= 0)
+				return NULL;
+			d->n = (size_t)n;
+			d->at = 0;
+		}
+		e = (const void *)(d->buf + d->at);
+		d->at += e->d_reclen;
+		if (e->d_name[0] != '.')
+			return e->d_name;
+	}
+}
+
+int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size)
+{
+	_cleanup_(freep) char *buf = NULL;
+	size_t allocated = 0, n = 0;
+
+	for (;;) {
+		ssize_t k;
+
+		if (allocated - n < 2) {
+			size_t want = allocated ? 2 * allocated : guess + 2;
+			char *p;
+
+			if (want > max + 2)
+				want = max + 2;
+			if (want - n < 2)
+				return -EFBIG;
+			p = realloc(buf, want);
+			if (!p)
+				return -ENOMEM;
+			buf = p;
+			allocated = want;
+		}
+		k = read(fd, buf + n, allocated - n - 1);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return negative_errno();
+		if (k == 0)
+			break;
+		n += (size_t)k;
+		if (n > max)
+			return -EFBIG;
+	}
+	buf[n] = '\0';
+	*ret = TAKE_PTR(buf);
+	*ret_size = n;
+	return 0;
+}
+
+int read_first_line(const char *path, char *buf, size_t size)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	if (n < 0)
+		return negative_errno();
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return (int)strlen(buf);
+}
+
+int read_link(const char *path, char *buf, size_t size)
+{
+	ssize_t n = readlink(path, buf, size - 1);
+
+	if (n < 0)
+		return negative_errno();
+	if ((size_t)n >= size - 1)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return 0;
+}
+
+int read_link_name(const char *path, char *buf, size_t size)
+{
+	char target[PATH_MAX];
+	const char *last;
+	int r = read_link(path, target, sizeof(target));
+
+	if (r < 0)
+		return r;
+	last = path_last(target);
+	if (strlen(last) >= size)
+		return -ENAMETOOLONG;
+	(void)strcpy(buf, last);
+	return 0;
+}
+
+const char *boot_id(void)
+{
+	static char id[40];
+
+	if (!id[0])
+		(void)read_first_line("/proc/sys/kernel/random/boot_id", id, sizeof(id));
+	return id;
+}

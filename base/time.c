@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The clock that never jumps; see time.h. */
+#include "base/time.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <time.h>
+
+uint64_t now_usec(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+}
+
+void sleep_usec(uint64_t usec)
+{
+	struct timespec left = { (time_t)(usec / 1000000U), (long)(usec % 1000000U) * 1000L };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+		;
+}
