@@ -58,7 +58,7 @@ static int apply_write_record(struct sysfs_device *d, const struct record *old, 
 
 	if (!state_dir || (old && record_equal(old, record)))
 		return 0;
-	r = record_write(state_dir, d, record);
+	r = record_write(state_dir, sysfs_device_key(d), record);
 	if (r < 0)
 		log_line(LOG_WARNING, "%s %s: cannot write its record under %s: %s", d->bus, d->name,
 			 state_dir, strerror(-r));
@@ -424,7 +424,7 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 			cleared = 1;
 		}
 	}
-	r = record_remove(state_dir, d);
+	r = record_remove(state_dir, sysfs_device_key(d));
 	if (r < 0) {
 		(void)snprintf(ret_reason, size, "removing its record: %s", strerror(-r));
 		return r;

@@ -26,7 +26,7 @@ static void record_both_overrides(const struct move *m, const char *override)
 	(void)strcpy(record.state, device_state_to_string(STATE_FAILED));
 	text_copy(record.owned_override, sizeof(record.owned_override), m->ours ? m->override : "");
 	text_copy(record.previous_override, sizeof(record.previous_override), override);
-	(void)record_write(m->d->sysfs->state_dir, m->d, &record);
+	(void)record_write(m->d->sysfs->state_dir, sysfs_device_key(m->d), &record);
 }
 
 /* With the override of before, which may have been another than the one by which its driver came. */

@@ -183,7 +183,8 @@ static bool rebind_device_or_refuse(const struct rebind_run *w)
 	int r, result = 0;
 
 	if (!w->options->dry_run) {
-		lock = device_lock_acquire(w->settings->state_dir, w->device, w->deadline);
+		lock = device_lock_acquire(w->settings->state_dir, w->device->bus, w->device->name,
+					   w->deadline);
 		if (lock == -ETIMEDOUT) {
 			move_result_set(m, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
 			return false;

@@ -152,6 +152,17 @@ static bool coldplug_has_begun(const struct settings *settings)
 	       lstat(path, &st) >= 0;
 }
 
+static int sweep_write_boot_devices(const struct sweep *s, const char *state_dir)
+{
+	_cleanup_(freep) uint64_t *inodes = calloc(s->n + 1, sizeof(*inodes));
+
+	if (!inodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n; i++)
+		inodes[i] = s->v[i]->inode;
+	return boot_devices_write(state_dir, inodes, s->n);
+}
+
 static int sweep_all_devices(struct sweep *s, const struct settings *settings, bool at_boot)
 {
 	struct policy *policy = NULL;
@@ -175,7 +186,7 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	r = sysfs_enumerate(&sysfs, &s->v, &s->n);
 	if (r < 0)
 		return r;
-	r = boot_devices_write(settings->state_dir, s->v, s->n);
+	r = sweep_write_boot_devices(s, settings->state_dir);
 	/*
 	 * The first sweep may be any time after the boot, where the package came later: nothing is known of
 	 * first probes then. Only at boot all links are made; later a virtual function may be on its way

@@ -141,7 +141,8 @@ static void record_and_follow(struct worker *w, struct written *done, uint64_t s
 	if (stands < 0)
 		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
 			       decision->driver, strerror(-stands));
-	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, d, record) < 0 && done->wrote) {
+	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, sysfs_device_key(d), record) < 0 &&
+	    done->wrote) {
 		/* All that is left to say that the override is ours. */
 		log_line(LOG_WARNING, "%s %s: its record cannot be written", d->bus, d->name);
 		intent_keep(TAKE_PTR(done->intent));

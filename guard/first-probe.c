@@ -286,7 +286,7 @@ static bool settle(struct first_probe_watches *f, struct first_probe_watch *u)
 			 u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
 											   : "another driver",
 			 u->record.decision);
-	(void)record_set_first_probe(f->sysfs->state_dir, &d, u->record.first_probe);
+	(void)record_set_first_probe(f->sysfs->state_dir, sysfs_device_key(&d), u->record.first_probe);
 	return true;
 }
 

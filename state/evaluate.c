@@ -70,9 +70,8 @@ static void without_decision(const struct device_observation *s, struct device_e
 		v->advice = ACTION_GIVE_BACK;
 	} else if (s->kept_off[0])
 		become(v, "held", "%s", s->kept_off);
-	else if (s->decision->group_unknown && !s->driver[0])
-		become(v, "unmanaged", "%s; a rule of a member may decide then",
-		       iommu_consequence(IOMMU_LATER));
+	else if (s->decision->group_unknown && !s->driver[0] && s->iommu)
+		become(v, "unmanaged", "%s; a rule of a member may decide then", s->iommu);
 	else
 		become(v, "unmanaged", "%s", "");
 }
@@ -125,11 +124,11 @@ static void not_as_decided(const struct device_observation *s, struct device_eva
 /* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
 static void mind_iommu(const struct device_observation *s, struct device_evaluation *v)
 {
-	const char *text = s->unreadable ? NULL : iommu_consequence(s->iommu);
 	const size_t n = strlen(v->reason);
 
-	if (text && (s->iommu == IOMMU_FAKE || !streq(v->state, "enforced")) && !strstr(v->reason, text))
-		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", text);
+	if (!s->unreadable && s->iommu && s->decision->kind == DECISION_DRIVER &&
+	    (s->iommu_is_fake || !streq(v->state, "enforced")) && !strstr(v->reason, s->iommu))
+		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", s->iommu);
 }
 
 static void reach(const struct device_observation *s, struct device_evaluation *v)

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "policy/decide.h"
-#include "sysfs/iommu.h"
 #include "state/record.h"
 
 #include <stdbool.h>
@@ -25,7 +24,12 @@ struct device_observation {
 	const char *override;	     /* "": none */
 	bool unreadable;	     /* its files let a reader of ours hang */
 	const char *kept_off;	     /* why the kernel keeps drivers off it now; "": it does not */
-	enum iommu iommu;	     /* with a decision for a VFIO driver, else IOMMU_GROUP */
+	/*
+	 * What its IOMMU means, in a sentence: for the VFIO driver that is decided, or where its group is not
+	 * known yet; NULL: nothing. iommu_is_fake: that is worth saying of a device as decided, too.
+	 */
+	const char *iommu;
+	bool iommu_is_fake;
 };
 
 struct device_evaluation {

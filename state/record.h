@@ -42,6 +42,13 @@ struct record {
 	char reason[512];
 };
 
+/* The device that a record is about; the strings are borrowed. */
+struct record_key {
+	const char *bus, *name;
+	uint64_t inode;			  /* of its sysfs folder, when it was looked at */
+	const char *sysfs_root, *devpath; /* its folder is SYSFS_ROOT/DEVPATH */
+};
+
 /* STATE_DIR/devices/BUS:NAME, both escaped. 0 or -ENAMETOOLONG. */
 int record_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size);
 

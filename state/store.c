@@ -124,7 +124,7 @@ static int lock_records(const char *state_dir)
 	return fd;
 }
 
-int device_lock_acquire(const char *state_dir, const struct sysfs_device *d, uint64_t deadline)
+int device_lock_acquire(const char *state_dir, const char *bus, const char *name, uint64_t deadline)
 {
 	const struct timespec wait = { .tv_nsec = 20000000 };
 	char path[PATH_MAX];
@@ -132,7 +132,7 @@ int device_lock_acquire(const char *state_dir, const struct sysfs_device *d, uin
 	int r = make_dir(state_dir, "rebind");
 
 	if (r >= 0)
-		r = record_lock_path(state_dir, d->bus, d->name, path, sizeof(path));
+		r = record_lock_path(state_dir, bus, name, path, sizeof(path));
 	if (r < 0)
 		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -149,7 +149,7 @@ int device_lock_acquire(const char *state_dir, const struct sysfs_device *d, uin
 }
 
 /* With the lock held. */
-static int replace_record(const char *state_dir, const struct sysfs_device *d, const struct record *record)
+static int replace_record(const char *state_dir, const struct record_key *key, const struct record *record)
 {
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(fclosep) FILE *f = NULL;
@@ -157,14 +157,14 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
 	size_t size;
 	int r;
 
-	r = record_path(state_dir, d->bus, d->name, path, sizeof(path));
+	r = record_path(state_dir, key->bus, key->name, path, sizeof(path));
 	if (r < 0)
 		return r;
 	f = open_memstream(&text, &size);
 	if (!f)
 		return -ENOMEM;
 	(void)fprintf(f, "VERSION=%d\nBOOT_ID=%s\nINODE=%ju\n", RECORD_VERSION, boot_id(),
-		      (uintmax_t)d->inode);
+		      (uintmax_t)key->inode);
 	if (record->owned_override[0])
 		(void)fprintf(f, "SET=%s\n", record->owned_override);
 	if (record->previous_override[0])
@@ -189,16 +189,17 @@ static int replace_record(const char *state_dir, const struct sysfs_device *d, c
  * Another device has the name by now, and the record is about that one: who is late with something about its
  * predecessor, as udev is on a busy machine, leaves it alone.
  */
-static bool is_of_successor(const struct sysfs_device *d, int read)
+static bool is_of_successor(const struct record_key *key, int read)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	return read == -ESTALE && sysfs_device_path(d, ".", path, sizeof(path)) >= 0 &&
-	       stat(path, &st) >= 0 && st.st_ino != d->inode;
+	return read == -ESTALE &&
+	       path_join(path, sizeof(path), key->sysfs_root, key->devpath, "/.", NULL) >= 0 &&
+	       stat(path, &st) >= 0 && st.st_ino != key->inode;
 }
 
-int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record)
+int record_write(const char *state_dir, struct record_key key, const struct record *record)
 {
 	_cleanup_(closep) int lock = lock_records(state_dir);
 	struct record merged = *record, now;
@@ -206,8 +207,8 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 
 	if (lock < 0)
 		return lock;
-	r = record_read(state_dir, d->bus, d->name, d->inode, &now);
-	if (is_of_successor(d, r))
+	r = record_read(state_dir, key.bus, key.name, key.inode, &now);
+	if (is_of_successor(&key, r))
 		return 0;
 	if (r >= 0) {
 		text_copy(merged.first_probe, sizeof(merged.first_probe),
@@ -227,10 +228,10 @@ int record_write(const char *state_dir, const struct sysfs_device *d, const stru
 	if (streq(merged.state, "stuck") || record_is_refused(&merged) ||
 	    merged.enforced != record_decision_id(&merged))
 		merged.enforced = 0;
-	return replace_record(state_dir, d, &merged);
+	return replace_record(state_dir, &key, &merged);
 }
 
-int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, const char *first_probe)
+int record_set_first_probe(const char *state_dir, struct record_key key, const char *first_probe)
 {
 	_cleanup_(closep) int lock = lock_records(state_dir);
 	struct record record;
@@ -238,13 +239,13 @@ int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, 
 
 	if (lock < 0)
 		return lock;
-	if (record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
+	if (record_read(state_dir, key.bus, key.name, key.inode, &record) < 0)
 		return 0;
 	merged = first_probe_merge(record.first_probe, first_probe);
 	if (streq(merged, record.first_probe))
 		return 0;
 	text_copy(record.first_probe, sizeof(record.first_probe), merged);
-	return replace_record(state_dir, d, &record);
+	return replace_record(state_dir, &key, &record);
 }
 
 int state_write(const char *state_dir, const char *name, const char *text)
@@ -265,12 +266,12 @@ int state_remove(const char *state_dir, const char *name)
 	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
-int record_remove(const char *state_dir, const struct sysfs_device *d)
+int record_remove(const char *state_dir, struct record_key key)
 {
 	_cleanup_(closep) int lock = -EBADF;
 	struct record now;
 	char path[PATH_MAX];
-	int r = record_path(state_dir, d->bus, d->name, path, sizeof(path));
+	int r = record_path(state_dir, key.bus, key.name, path, sizeof(path));
 
 	if (r < 0)
 		return r;
@@ -279,12 +280,12 @@ int record_remove(const char *state_dir, const struct sysfs_device *d)
 	lock = lock_records(state_dir);
 	if (lock < 0)
 		return lock;
-	if (is_of_successor(d, record_read(state_dir, d->bus, d->name, d->inode, &now)))
+	if (is_of_successor(&key, record_read(state_dir, key.bus, key.name, key.inode, &now)))
 		return 0;
 	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
-int boot_devices_write(const char *state_dir, struct sysfs_device *const *v, size_t n)
+int boot_devices_write(const char *state_dir, const uint64_t *inodes, size_t n)
 {
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(fclosep) FILE *f = NULL;
@@ -309,7 +310,7 @@ int boot_devices_write(const char *state_dir, struct sysfs_device *const *v, siz
 		return -ENOMEM;
 	(void)fprintf(f, "%s\n", boot_id());
 	for (size_t i = 0; i < n; i++)
-		(void)fprintf(f, "%ju\n", (uintmax_t)v[i]->inode);
+		(void)fprintf(f, "%ju\n", (uintmax_t)inodes[i]);
 	r = fclose(TAKE_PTR(f));
 	if (r != 0)
 		return -ENOMEM;

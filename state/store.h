@@ -8,7 +8,6 @@
 
 #include "policy/policy.h"
 #include "state/record.h"
-#include "sysfs/sysfs.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,22 +17,22 @@
  * FirstProbe, as first_probe_merge() has it, that this very decision was enforced, and that the decided
  * override is ours. 0 or negative errno.
  */
-int record_write(const char *state_dir, const struct sysfs_device *d, const struct record *record);
+int record_write(const char *state_dir, struct record_key key, const struct record *record);
 
 /*
  * Changes nothing but FirstProbe in the record of a device, as first_probe_merge() has it; without a record,
  * nothing. 0 or negative errno.
  */
-int record_set_first_probe(const char *state_dir, const struct sysfs_device *d, const char *first_probe);
+int record_set_first_probe(const char *state_dir, struct record_key key, const char *first_probe);
 
 /* Removes it; there being none is fine. */
-int record_remove(const char *state_dir, const struct sysfs_device *d);
+int record_remove(const char *state_dir, struct record_key key);
 
 /*
  * Locks a device against other rebinds until the file descriptor is closed, here and in every child. Waits
  * until `deadline` (now_usec()). A file descriptor; -ETIMEDOUT; other negative errno.
  */
-int device_lock_acquire(const char *state_dir, const struct sysfs_device *d, uint64_t deadline);
+int device_lock_acquire(const char *state_dir, const char *bus, const char *name, uint64_t deadline);
 
 /* Puts text into STATE_DIR/name, at once and whole. 0 or negative errno. */
 int state_write(const char *state_dir, const char *name, const char *text);
@@ -41,9 +40,11 @@ int state_write(const char *state_dir, const char *name, const char *text);
 /* Removes STATE_DIR/name; there being none is fine. */
 int state_remove(const char *state_dir, const char *name);
 
-/* The list of the boot's first sweep, unless this boot has one: 1: written, 0: there was one; negative errno.
+/*
+ * The list of the boot's first sweep, the inodes of the devices' folders, unless this boot has one: 1:
+ * written, 0: there was one; negative errno.
  */
-int boot_devices_write(const char *state_dir, struct sysfs_device *const *v, size_t n);
+int boot_devices_write(const char *state_dir, const uint64_t *inodes, size_t n);
 
 /*
  * Keeps a copy of each file that is good and not yet kept in this version, forgets those of files that have

@@ -61,6 +61,12 @@ static inline struct sysfs_device *to_sysfs_device(struct device *d)
 	return (struct sysfs_device *)((char *)d - offsetof(struct sysfs_device, device));
 }
 
+/* For its record. */
+static inline struct record_key sysfs_device_key(const struct sysfs_device *d)
+{
+	return (struct record_key){ d->bus, d->name, d->inode, d->sysfs->root, d->devpath };
+}
+
 void sysfs_init(struct sysfs *sysfs, const struct settings *settings);
 /* Also opens and reads beforehand what sysfs_device_announced() and groups will need, for one who is in a
  * hurry then. */

@@ -113,13 +113,16 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 	look_for_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
 	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
 		iommu = sysfs_device_iommu(d);
+	else if (decision->group_unknown)
+		iommu = IOMMU_LATER;
 	device_state_evaluate(&(struct device_observation){ .decision = decision,
 							    .record = recorded ? &record : NULL,
 							    .driver = driver,
 							    .override = override,
 							    .unreadable = d->unreadable,
 							    .kept_off = kept_off,
-							    .iommu = iommu },
+							    .iommu = iommu_consequence(iommu),
+							    .iommu_is_fake = iommu == IOMMU_FAKE },
 			      &verdict);
 
 	put(s, d->bus);

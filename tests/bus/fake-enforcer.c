@@ -106,7 +106,7 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	struct record record = {}, old = {};
 
 	if (decision->kind == DECISION_NOTHING) {
-		(void)record_remove(settings.state_dir, d);
+		(void)record_remove(settings.state_dir, sysfs_device_key(d));
 		return;
 	}
 	(void)record_read(settings.state_dir, d->bus, d->name, d->inode, &old);
@@ -118,7 +118,7 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 		  streq(state, "enforced") || streq(state, "held") ? decision->driver : old.owned_override);
 	if (streq(state, "enforced") || (streq(state, "held") && decision->kind == DECISION_NONE))
 		record.enforced = record_decision_id(&record);
-	if (record_write(settings.state_dir, d, &record) < 0)
+	if (record_write(settings.state_dir, sysfs_device_key(d), &record) < 0)
 		exit(3);
 }
 

@@ -132,7 +132,7 @@ static void judged(const struct device_observation *seen, const char *expected)
 	s.devpath = d->devpath;
 	s.inode = d->inode;
 	(void)strcpy(s.record.decision, "vfio-pci");
-	ck_assert_int_eq(record_write(m->settings.state_dir, d, &s.record), 0);
+	ck_assert_int_eq(record_write(m->settings.state_dir, sysfs_device_key(d), &s.record), 0);
 	if (seen->passed_before)
 		fake_hold_end(hold, ticket);
 	s.ticket = ticket;

@@ -129,11 +129,11 @@ START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
 	apply_fixture_apply(&b);
 	sysfs_init(&sysfs, &b.m->settings);
 	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &last), 0);
-	ck_assert_int_eq(record_set_first_probe(state_dir, last, "guaranteed"), 0);
+	ck_assert_int_eq(record_set_first_probe(state_dir, sysfs_device_key(last), "guaranteed"), 0);
 	last->inode++; /* not the one that is there */
 	(void)strcpy(late.state, "failed");
-	ck_assert_int_eq(record_write(state_dir, last, &late), 0);
-	ck_assert_int_eq(record_remove(state_dir, last), 0);
+	ck_assert_int_eq(record_write(state_dir, sysfs_device_key(last), &late), 0);
+	ck_assert_int_eq(record_remove(state_dir, sysfs_device_key(last)), 0);
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.first_probe, "guaranteed");
 	ck_assert_str_eq(b.record.decision, "vfio-pci");
@@ -141,11 +141,11 @@ START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
 	/* The other way round the record is of one that has gone. */
 	last->inode--;
 	edit_record(&b, "INODE=", "INODE=1");
-	ck_assert_int_eq(record_write(state_dir, last, &late), 0);
+	ck_assert_int_eq(record_write(state_dir, sysfs_device_key(last), &late), 0);
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.state, "failed");
 	edit_record(&b, "INODE=", "INODE=1");
-	ck_assert_int_eq(record_remove(state_dir, last), 0);
+	ck_assert_int_eq(record_remove(state_dir, sysfs_device_key(last)), 0);
 	ck_assert_int_ne(access(record_file(&b), F_OK), 0);
 	sysfs_device_free(last);
 	apply_fixture_done(&b);
@@ -274,10 +274,10 @@ START_TEST(present_list_never_changes)
 	sysfs_init(&sysfs, &b.m->settings);
 	first = mock_device(&sysfs, b.device);
 	ck_assert_int_lt(first->device.ops->was_present(&first->device), 0);
-	ck_assert_int_eq(boot_devices_write(b.m->state, &first, 1), 1);
+	ck_assert_int_eq(boot_devices_write(b.m->state, &first->inode, 1), 1);
 
 	second = mock_device(&sysfs, mock_platform_add(b.m, "later", NULL));
-	ck_assert_int_eq(boot_devices_write(b.m->state, &second, 1), 0);
+	ck_assert_int_eq(boot_devices_write(b.m->state, &second->inode, 1), 0);
 	ck_assert_int_eq(first->device.ops->was_present(&first->device), 1);
 	ck_assert_int_eq(second->device.ops->was_present(&second->device), 0);
 	sysfs_device_free(first);
@@ -504,13 +504,15 @@ START_TEST(first_probe_is_refined_and_never_raised)
 			ck_assert_str_eq(first_probe_merge(all[i], all[k]), expected[i][k]);
 			for (int alone = 0; alone < 2; alone++) {
 				record = (struct record){ .inode = d->inode };
-				ck_assert_int_eq(record_remove(b.m->state, d), 0);
+				ck_assert_int_eq(record_remove(b.m->state, sysfs_device_key(d)), 0);
 				(void)strcpy(record.first_probe, all[i]);
-				ck_assert_int_eq(record_write(b.m->state, d, &record), 0);
+				ck_assert_int_eq(record_write(b.m->state, sysfs_device_key(d), &record), 0);
 				(void)strcpy(record.first_probe, all[k]);
-				ck_assert_int_eq(alone ? record_set_first_probe(b.m->state, d, all[k])
-						       : record_write(b.m->state, d, &record),
-						 0);
+				ck_assert_int_eq(
+					alone ? record_set_first_probe(b.m->state, sysfs_device_key(d),
+								       all[k])
+					      : record_write(b.m->state, sysfs_device_key(d), &record),
+					0);
 				ck_assert(mock_record(b.m, b.device, &record));
 				ck_assert_str_eq(record.first_probe, expected[i][k]);
 			}
