@@ -2,7 +2,7 @@
 /* driver-overrided: starts, takes its name once it has something to show, runs, leaves. */
 #include "daemon/bus/polkit.h"
 #include "daemon/bus/bus.h"
-#include "daemon/operation/drop-in.h"
+#include "daemon/operation/drop-in-plan.h"
 #include "daemon/bus/bus-explain.h"
 #include "daemon/table/group-table.h"
 #include "daemon/operation/operation.h"
@@ -104,7 +104,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return sd_event_exit(p->service.event, EXIT_FAILURE);
 	}
 	/* Now that there is no other whose they may be. */
-	drop_in_clean(p->service.settings);
+	drop_in_plan_remove_leftovers(p->service.settings);
 	(void)sd_notify(0, "READY=1");
 	service_tell_status(&p->service);
 	return 0;

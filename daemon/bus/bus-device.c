@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Device: one object for each device that has a driver_override file. */
-#include "daemon/bus/bus-signals.h"
 #include "base/macro.h"
-#include "base/path.h"
+#include "daemon/bus/bus-call.h"
+#include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/operation/operation.h"
-#include "sysfs/sysfs.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <systemd/sd-bus.h>
 
-/* An object is found anew for each call, by its path: nobody holds a pointer to it in between. */
-static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-		sd_bus_error *error)
+/* An object is looked up by its path for each call: nobody keeps a pointer to it between two calls. */
+static int device_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+			      void **ret, sd_bus_error *error)
 {
 	_cleanup_(freep) char *name_of_bus = NULL, *name = NULL;
 	struct service *s = userdata;
@@ -33,7 +31,8 @@ static int find(sd_bus *bus, const char *path, const char *interface, void *user
 	return 1;
 }
 
-static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error)
+static int device_objects_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+				    sd_bus_error *error)
 {
 	const struct service *s = userdata;
 	char **v = calloc(s->devices.n + 1, sizeof(char *));
@@ -53,21 +52,18 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 	return 0;
 }
 
-static int get(sd_bus *bus, enum field field, sd_bus_message *reply, const struct device_entry *e)
-{
-	(void)bus;
-	return sd_bus_message_append(reply, "s", e->field[field]);
-}
-
 #define GETTER(function, which)                                                                              \
 	static int function(sd_bus *bus, const char *path, const char *interface, const char *property,      \
 			    sd_bus_message *reply, void *userdata, sd_bus_error *error)                      \
 	{                                                                                                    \
+		const struct device_entry *e = userdata;                                                     \
+                                                                                                             \
+		(void)bus;                                                                                   \
 		(void)path;                                                                                  \
 		(void)interface;                                                                             \
 		(void)property;                                                                              \
 		(void)error;                                                                                 \
-		return get(bus, which, reply, userdata);                                                     \
+		return sd_bus_message_append(reply, "s", e->field[which]);                                   \
 	}
 
 GETTER(get_bus, FIELD_BUS)
@@ -100,8 +96,9 @@ static int get_group(sd_bus *bus, const char *path, const char *interface, const
 	return group ? sd_bus_message_append(reply, "o", group) : -ENOMEM;
 }
 
-/* The names of the device stand in the path, which outlives the entry. */
-static int act(sd_bus_message *m, struct device_entry *e, enum operation_kind kind, sd_bus_error *error)
+/* The names are taken from the path, since the entry may go before the call is answered. */
+static int device_start_operation(sd_bus_message *m, struct device_entry *e, enum operation_kind kind,
+				  sd_bus_error *error)
 {
 	struct service *s = (struct service *)((char *)e->table - offsetof(struct service, devices));
 	_cleanup_(freep) char *bus = NULL, *name = NULL;
@@ -113,73 +110,47 @@ static int act(sd_bus_message *m, struct device_entry *e, enum operation_kind ki
 
 static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return act(m, userdata, OPERATION_APPLY, error);
+	return device_start_operation(m, userdata, OPERATION_APPLY, error);
 }
 
 static int method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return act(m, userdata, OPERATION_SET, error);
+	return device_start_operation(m, userdata, OPERATION_SET, error);
 }
 
 static int method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return act(m, userdata, OPERATION_CLEAR, error);
+	return device_start_operation(m, userdata, OPERATION_CLEAR, error);
 }
 
-#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-#define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
-/* Who may call what is decided in polkit.c, for all methods alike. */
-#define METHOD SD_BUS_VTABLE_UNPRIVILEGED
-
-static const sd_bus_vtable vtable[] = {
+static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_PROPERTY("Bus", "s", get_bus, 0, CONSTANT),
-	SD_BUS_PROPERTY("Name", "s", get_name, 0, CONSTANT),
-	SD_BUS_PROPERTY("SysfsPath", "s", get_sysfs_path, 0, CHANGES),
-	SD_BUS_PROPERTY("Path", "s", get_path, 0, CHANGES),
-	SD_BUS_PROPERTY("Driver", "s", get_driver, 0, CHANGES),
-	SD_BUS_PROPERTY("Override", "s", get_override, 0, CHANGES),
-	SD_BUS_PROPERTY("Decision", "s", get_decision, 0, CHANGES),
-	SD_BUS_PROPERTY("Rule", "s", get_rule, 0, CHANGES),
-	SD_BUS_PROPERTY("Source", "s", get_source, 0, CHANGES),
-	SD_BUS_PROPERTY("State", "s", get_state, 0, CHANGES),
-	SD_BUS_PROPERTY("Reason", "s", get_reason, 0, CHANGES),
-	SD_BUS_PROPERTY("FirstProbe", "s", get_first_probe, 0, CHANGES),
-	SD_BUS_PROPERTY("Group", "o", get_group, 0, CHANGES),
+	SD_BUS_PROPERTY("Bus", "s", get_bus, 0, BUS_PROPERTY_CONSTANT),
+	SD_BUS_PROPERTY("Name", "s", get_name, 0, BUS_PROPERTY_CONSTANT),
+	SD_BUS_PROPERTY("SysfsPath", "s", get_sysfs_path, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Path", "s", get_path, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Driver", "s", get_driver, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Override", "s", get_override, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Decision", "s", get_decision, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Rule", "s", get_rule, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Source", "s", get_source, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("State", "s", get_state, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Reason", "s", get_reason, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("FirstProbe", "s", get_first_probe, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Group", "o", get_group, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
-				 method_apply, METHOD),
+				 method_apply, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sa{sv}", SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_set_override, METHOD),
+				 SD_BUS_PARAM(state), method_set_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
-				 method_clear_override, METHOD),
+				 method_clear_override, BUS_METHOD_OPEN),
 	SD_BUS_VTABLE_END
 };
 
 int device_bus_add(struct service *s)
 {
-	int r = sd_bus_add_fallback_vtable(s->bus, NULL, BUS_DEVICES, DEVICE_INTERFACE, vtable, find, s);
+	int r = sd_bus_add_fallback_vtable(s->bus, NULL, BUS_DEVICES, DEVICE_INTERFACE, device_vtable,
+					   device_object_find, s);
 
-	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_DEVICES, enumerate, s);
-}
-
-int bus_check_device(struct service *s, const char *bus, const char *name, sd_bus_error *error)
-{
-	char path[PATH_MAX], *end;
-
-	if (devices_find(&s->devices, bus, name))
-		return 0;
-	if (!is_file_name(bus) || !is_file_name(name) ||
-	    path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", s->settings->sysfs, bus,
-			name) < 0)
-		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
-	/* It came a moment ago, and udev is not through with it yet. */
-	if (access(path, F_OK) == 0)
-		return 0;
-	end = strrchr(path, '/');
-	*end = '\0';
-	if (access(path, F_OK) == 0)
-		return sd_bus_error_setf(error, ERROR_NOT_SUPPORTED,
-					 "%s %s has no driver_override file, so its driver cannot be chosen",
-					 bus, name);
-	return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
+	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_DEVICES, device_objects_enumerate, s);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The Explain method; see bus-explain.h. */
-#include "daemon/bus/bus.h"
 #include "daemon/bus/bus-explain.h"
+#include "daemon/bus/errors.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
 #include "explain/explanation.h"
@@ -13,32 +13,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-bus.h>
 
 #define EXPLAIN_USEC (5U * 1000000U)
-/* Everybody may ask. */
-#define EXPLAINING_MAX 16U
+/* Any user may call it, and each call costs a process. */
+#define EXPLAIN_CALLS_MAX 16U
 
-struct bus_explain {
-	struct bus_explain *next;
+struct explain_call {
+	struct explain_call *next;
 	struct service *service;
 	sd_bus_message *call;
 	char *bus, *name;
 	struct task *task;
 };
 
-/* Under way. */
-static struct bus_explain *all;
-static unsigned running;
+/* Calls that are not answered yet. */
+static struct explain_call *explain_calls;
+static unsigned n_explain_calls;
 
-static void free_explaining(struct bus_explain *x)
+static void explain_call_free(struct explain_call *x)
 {
-	struct bus_explain **at = &all;
+	struct explain_call **at = &explain_calls;
 
 	while (*at && *at != x)
 		at = &(*at)->next;
 	if (*at) {
 		*at = x->next;
-		running--;
+		n_explain_calls--;
 	}
 	x->task = task_forget(x->task);
 	(void)sd_bus_message_unref(x->call);
@@ -47,10 +48,10 @@ static void free_explaining(struct bus_explain *x)
 	free(x);
 }
 
-static int work(FILE *out, struct task_note *note, void *arg)
+static int explain_work(FILE *out, struct task_note *note, void *arg)
 {
 	static struct explanation e; /* too large for a stack */
-	const struct bus_explain *x = arg;
+	const struct explain_call *x = arg;
 	struct refresh_worker s;
 	struct sysfs_device *d;
 	int r = refresh_worker_begin(&s, x->service, out, note);
@@ -67,9 +68,10 @@ static int work(FILE *out, struct task_note *note, void *arg)
 	return r;
 }
 
-static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_explain_done(void *userdata, int result, const char *out, size_t size,
+			    const struct task_note *note)
 {
-	struct bus_explain *x = userdata;
+	struct explain_call *x = userdata;
 
 	(void)size;
 	(void)note;
@@ -85,15 +87,15 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 						 x->name);
 	else
 		(void)sd_bus_reply_method_errnof(x->call, result > 0 ? -result : result, "explaining failed");
-	free_explaining(x);
+	explain_call_free(x);
 }
 
 int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, const char *name)
 {
-	struct bus_explain *x;
+	struct explain_call *x;
 	int r = -ENOMEM;
 
-	if (running >= EXPLAINING_MAX)
+	if (n_explain_calls >= EXPLAIN_CALLS_MAX)
 		return -EBUSY;
 	x = calloc(1, sizeof(*x));
 	if (!x)
@@ -103,24 +105,24 @@ int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, 
 	x->bus = strdup(bus);
 	x->name = strdup(name);
 	if (x->bus && x->name)
-		r = task_fork(s->event, work, x, EXPLAIN_USEC, finished, x, &x->task);
+		r = task_fork(s->event, explain_work, x, EXPLAIN_USEC, on_explain_done, x, &x->task);
 	if (r < 0) {
-		free_explaining(x);
+		explain_call_free(x);
 		return r;
 	}
-	x->next = all;
-	all = x;
-	running++;
+	x->next = explain_calls;
+	explain_calls = x;
+	n_explain_calls++;
 	return 1;
 }
 
 bool bus_explain_is_busy(void)
 {
-	return running > 0;
+	return n_explain_calls > 0;
 }
 
 void bus_explain_stop(void)
 {
-	while (all)
-		free_explaining(all);
+	while (explain_calls)
+		explain_call_free(explain_calls);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Group: one object for each IOMMU group that has a device of ours. */
-#include "daemon/bus/bus-signals.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "daemon/bus/bus-call.h"
+#include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/table/group-table.h"
 
@@ -10,28 +11,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <systemd/sd-bus.h>
 
-static const struct group *group_of(struct service *s, const char *path)
+static const struct group *group_from_path(struct service *s, const char *path)
 {
 	const char *id = startswith(path, BUS_GROUPS "/");
 
 	return id ? groups_find(s, id) : NULL;
 }
 
-static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-		sd_bus_error *error)
+static int group_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+			     sd_bus_error *error)
 {
 	(void)bus;
 	(void)interface;
 	(void)error;
-	if (!group_of(userdata, path))
+	if (!group_from_path(userdata, path))
 		return 0;
-	/* What is found is the service: the group is looked up again when it is asked. */
+	/* The object that is found is the service: a property looks its group up again. */
 	*ret = userdata;
 	return 1;
 }
 
-static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error)
+static int group_objects_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+				   sd_bus_error *error)
 {
 	size_t n = groups_count(userdata), k = 0;
 	char **v = calloc(n + 1, sizeof(char *));
@@ -50,7 +53,7 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 	return 0;
 }
 
-static int append_members(sd_bus_message *reply, const struct group *g, bool blockers)
+static int group_append_members(sd_bus_message *reply, const struct group *g, bool blockers)
 {
 	int r = sd_bus_message_open_container(reply, 'a', "o");
 
@@ -65,10 +68,10 @@ static int append_members(sd_bus_message *reply, const struct group *g, bool blo
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int get(sd_bus *bus, const char *path, const char *interface, const char *property,
-	       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int group_get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
+			      sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-	const struct group *g = group_of(userdata, path);
+	const struct group *g = group_from_path(userdata, path);
 
 	(void)bus;
 	(void)interface;
@@ -79,21 +82,22 @@ static int get(sd_bus *bus, const char *path, const char *interface, const char 
 		return sd_bus_message_append(reply, "s", group_id(g));
 	if (streq(property, "Viable"))
 		return sd_bus_message_append(reply, "b", (int)group_is_viable(g));
-	return append_members(reply, g, streq(property, "Blockers"));
+	return group_append_members(reply, g, streq(property, "Blockers"));
 }
 
-static const sd_bus_vtable vtable[] = {
+static const sd_bus_vtable group_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_PROPERTY("Id", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Members", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-	SD_BUS_PROPERTY("Viable", "b", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-	SD_BUS_PROPERTY("Blockers", "ao", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("Id", "s", group_get_property, 0, BUS_PROPERTY_CONSTANT),
+	SD_BUS_PROPERTY("Members", "ao", group_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Viable", "b", group_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Blockers", "ao", group_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_VTABLE_END
 };
 
 int group_bus_add(struct service *s)
 {
-	int r = sd_bus_add_fallback_vtable(s->bus, NULL, BUS_GROUPS, GROUP_INTERFACE, vtable, find, s);
+	int r = sd_bus_add_fallback_vtable(s->bus, NULL, BUS_GROUPS, GROUP_INTERFACE, group_vtable,
+					   group_object_find, s);
 
-	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_GROUPS, enumerate, s);
+	return r < 0 ? r : sd_bus_add_node_enumerator(s->bus, NULL, BUS_GROUPS, group_objects_enumerate, s);
 }

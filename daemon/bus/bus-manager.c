@@ -1,39 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* org.driveroverrides1.Manager: the one object that knows all others. */
-#include "daemon/bus/bus-signals.h"
+/* org.driveroverrides1.Manager: the one object about all devices, and about the policy. */
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/bus/bus.h"
+#include "daemon/bus/bus-call.h"
 #include "daemon/bus/bus-explain.h"
+#include "daemon/bus/bus-signals.h"
+#include "daemon/bus/bus.h"
+#include "daemon/bus/errors.h"
 #include "daemon/operation/operation.h"
 #include "daemon/refresh/refresh.h"
 #include "sysfs/sysfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
 
-static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_append_devices(sd_bus_message *reply, const void *userdata)
 {
-	struct service *s = userdata;
+	const struct service *s = userdata;
 	_cleanup_(freep) struct device_entry **v = devices_sorted(&s->devices);
-	sd_bus_message *reply = NULL;
-	int r;
+	int r = v ? sd_bus_message_open_container(reply, 'a', "(sssssso)") : -ENOMEM;
 
-	(void)error;
-	if (!v)
-		return -ENOMEM;
-	r = sd_bus_message_new_method_return(m, &reply);
-	if (r >= 0)
-		r = sd_bus_message_open_container(reply, 'a', "(sssssso)");
 	for (size_t i = 0; r >= 0 && v[i]; i++) {
 		_cleanup_(freep) char *path = device_object_path(v[i]);
 		const char *const *f = v[i]->field;
@@ -43,37 +40,40 @@ static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *
 						  f[FIELD_DRIVER], f[FIELD_OVERRIDE], f[FIELD_DECISION],
 						  f[FIELD_STATE], path);
 	}
-	if (r >= 0)
-		r = sd_bus_message_close_container(reply);
-	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
-	(void)sd_bus_message_unref(reply);
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	int r = bus_reply(m, manager_append_devices, userdata);
+
+	(void)error;
 	return r < 0 ? r : 1;
 }
 
-/* A question for a device that is in no table yet. The names are the call's own. */
-struct question {
+/* GetDevice for a device that is not in the table yet. The names are parts of the message. */
+struct device_query {
 	struct service *service;
 	sd_bus_message *call;
 	const char *bus, *name;
 };
 
-static int answer_with_path(const struct question *q, sd_bus_error *error)
+static int device_query_reply(const struct device_query *q, sd_bus_error *reterr)
 {
 	const struct device_entry *e = devices_find(&q->service->devices, q->bus, q->name);
 	_cleanup_(freep) char *path = e ? device_object_path(e) : NULL;
 
 	if (!e)
-		return sd_bus_error_setf(error, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", q->bus,
+		return sd_bus_error_setf(reterr, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", q->bus,
 					 q->name);
 	return path ? sd_bus_reply_method_return(q->call, "o", path) : -ENOMEM;
 }
 
-static void looked(void *userdata)
+static void on_query_refreshed(void *userdata)
 {
-	struct question *q = userdata;
+	struct device_query *q = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	int r = answer_with_path(q, &error);
+	int r = device_query_reply(q, &error);
 
 	if (r < 0)
 		(void)sd_bus_reply_method_errno(q->call, r, &error);
@@ -84,7 +84,7 @@ static void looked(void *userdata)
 
 static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct question own = { .service = userdata, .call = m }, *q;
+	struct device_query own = { .service = userdata, .call = m }, *q;
 	int r = sd_bus_message_read(m, "ss", &own.bus, &own.name);
 
 	if (r >= 0)
@@ -92,13 +92,13 @@ static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *er
 	if (r < 0)
 		return r;
 	if (devices_find(&own.service->devices, own.bus, own.name))
-		return answer_with_path(&own, error);
+		return device_query_reply(&own, error);
 	q = malloc(sizeof(*q));
 	if (!q)
 		return -ENOMEM;
 	*q = own;
 	(void)sd_bus_message_ref(m);
-	r = refresh_device_now(q->service, q->bus, q->name, looked, q, NULL);
+	r = refresh_device_now(q->service, q->bus, q->name, on_query_refreshed, q, NULL);
 	if (r < 0) {
 		(void)sd_bus_message_unref(m);
 		free(q);
@@ -120,7 +120,8 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return bus_explain_start(userdata, m, bus, name);
 }
 
-static int act_on_one(sd_bus_message *m, void *userdata, enum operation_kind kind, sd_bus_error *error)
+static int manager_start_operation(sd_bus_message *m, void *userdata, enum operation_kind kind,
+				   sd_bus_error *error)
 {
 	const char *bus, *name;
 	int r = sd_bus_message_read(m, "ss", &bus, &name);
@@ -130,17 +131,17 @@ static int act_on_one(sd_bus_message *m, void *userdata, enum operation_kind kin
 
 static int method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return act_on_one(m, userdata, OPERATION_SET, error);
+	return manager_start_operation(m, userdata, OPERATION_SET, error);
 }
 
 static int method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return act_on_one(m, userdata, OPERATION_CLEAR, error);
+	return manager_start_operation(m, userdata, OPERATION_CLEAR, error);
 }
 
 static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return act_on_one(m, userdata, OPERATION_APPLY, error);
+	return manager_start_operation(m, userdata, OPERATION_APPLY, error);
 }
 
 static int method_apply_all(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -153,25 +154,7 @@ static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return operation_start(userdata, m, OPERATION_RELOAD, NULL, NULL, error);
 }
 
-/* File names may be of any bytes, and so may what is quoted from files. */
-static int append_error(sd_bus_message *m, const struct policy_error *e)
-{
-	_cleanup_(freep) char *file = utf8_from_bytes(e->file, strlen(e->file)),
-			      *text = utf8_from_bytes(e->text, strlen(e->text));
-
-	return file && text ? sd_bus_message_append(m, "(sus)", file, (uint32_t)e->line, text) : -ENOMEM;
-}
-
-int bus_append_errors(sd_bus_message *m, const struct policy *policy)
-{
-	int r = sd_bus_message_open_container(m, 'a', "(sus)");
-
-	for (size_t i = 0; r >= 0 && i < policy->n_errors; i++)
-		r = append_error(m, &policy->errors[i]);
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int append_buses(sd_bus_message *reply, const struct service *s)
+static int manager_append_buses(sd_bus_message *reply, const struct service *s)
 {
 	_cleanup_(freep) struct device_entry **v = devices_sorted(&s->devices);
 	int r = v ? sd_bus_message_open_container(reply, 'a', "s") : -ENOMEM;
@@ -182,8 +165,8 @@ static int append_buses(sd_bus_message *reply, const struct service *s)
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-/* The value of a key in a text of KEY=VALUE lines, up to its newline; NULL: it has none. */
-static const char *line_of(const char *text, const char *key)
+/* In a text of KEY=VALUE lines, the value of that key, which ends with the line; NULL: no such key. */
+static const char *value_of_line(const char *text, const char *key)
 {
 	const size_t n = strlen(key);
 
@@ -193,18 +176,18 @@ static const char *line_of(const char *text, const char *key)
 	return NULL;
 }
 
-/* One that was killed has left its file behind. */
-static bool is_running(const char *text)
+/* A guard that was killed leaves its file behind. */
+static bool guard_is_running(const char *text)
 {
-	const char *pid = line_of(text, "PID"), *boot = line_of(text, "BOOT_ID");
+	const char *pid = value_of_line(text, "PID"), *boot = value_of_line(text, "BOOT_ID");
 
 	if (boot && strncmp(boot, boot_id(), strlen(boot_id())) != 0)
 		return false;
 	return !pid || kill((pid_t)strtol(pid, NULL, 10), 0) >= 0 || errno != ESRCH;
 }
 
-/* What the guard has written about itself; it removes the file when it ends. */
-static int append_hold(sd_bus_message *reply, const struct service *s)
+/* The guard writes about itself to a file, which it removes when it ends. */
+static int manager_append_hold(sd_bus_message *reply, const struct service *s)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	_cleanup_(freep) char *text = NULL, *hold = NULL;
@@ -214,17 +197,17 @@ static int append_hold(sd_bus_message *reply, const struct service *s)
 
 	if (path_printf(path, sizeof(path), "%s/guard", s->settings->state_dir) >= 0)
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 || read_full(fd, 4096, 65536, &text, &size) < 0 || !is_running(text))
+	if (fd < 0 || read_full(fd, 4096, 65536, &text, &size) < 0 || !guard_is_running(text))
 		return sd_bus_message_append(reply, "s", "no guard");
-	line = line_of(text, "HOLD");
+	line = value_of_line(text, "HOLD");
 	if (!line)
 		line = "the guard does not say";
 	hold = utf8_from_bytes(line, strcspn(line, "\n"));
 	return hold ? sd_bus_message_append(reply, "s", hold) : -ENOMEM;
 }
 
-static int get(sd_bus *bus, const char *path, const char *interface, const char *property,
-	       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int manager_get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
+				sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	const struct service *s = userdata;
 
@@ -241,39 +224,37 @@ static int get(sd_bus *bus, const char *path, const char *interface, const char 
 	if (streq(property, "Errors"))
 		return bus_append_errors(reply, s->policy);
 	if (streq(property, "Buses"))
-		return append_buses(reply, s);
-	return append_hold(reply, s);
+		return manager_append_buses(reply, s);
+	return manager_append_hold(reply, s);
 }
 
-#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-/* Who may call what is decided in polkit.c, for all methods alike. */
-#define METHOD SD_BUS_VTABLE_UNPRIVILEGED
 #define DEVICE_ARGS SD_BUS_PARAM(bus) SD_BUS_PARAM(name)
 
-static const sd_bus_vtable vtable[] = {
+static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_PROPERTY("Version", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Generation", "t", get, 0, CHANGES),
-	SD_BUS_PROPERTY("Rules", "u", get, 0, CHANGES),
-	SD_BUS_PROPERTY("Errors", "a(sus)", get, 0, CHANGES),
-	SD_BUS_PROPERTY("Buses", "as", get, 0, CHANGES),
-	SD_BUS_PROPERTY("Hold", "s", get, 0, CHANGES),
+	SD_BUS_PROPERTY("Version", "s", manager_get_property, 0, BUS_PROPERTY_CONSTANT),
+	SD_BUS_PROPERTY("Generation", "t", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Rules", "u", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Errors", "a(sus)", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Buses", "as", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Hold", "s", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("ListDevices", NULL, , "a(sssssso)", SD_BUS_PARAM(devices),
-				 method_list_devices, METHOD),
+				 method_list_devices, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device), method_get_device,
-				 METHOD),
+				 BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sssa{sv}",
 				 DEVICE_ARGS SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_set_override, METHOD),
+				 SD_BUS_PARAM(state), method_set_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_clear_override, METHOD),
+				 SD_BUS_PARAM(state), method_clear_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Explain", "ss", DEVICE_ARGS, "s", SD_BUS_PARAM(json), method_explain,
-				 METHOD),
+				 BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_apply, METHOD),
+				 SD_BUS_PARAM(state), method_apply, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ApplyAll", "a{sv}", SD_BUS_PARAM(options), "a(sss)", SD_BUS_PARAM(states),
-				 method_apply_all, METHOD),
-	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), method_reload, METHOD),
+				 method_apply_all, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), method_reload,
+				 BUS_METHOD_OPEN),
 	SD_BUS_SIGNAL_WITH_NAMES("PolicyReloaded", "tu", SD_BUS_PARAM(generation) SD_BUS_PARAM(errors), 0),
 	SD_BUS_SIGNAL_WITH_NAMES("DeviceDecided", "oss",
 				 SD_BUS_PARAM(device) SD_BUS_PARAM(decision) SD_BUS_PARAM(first_probe), 0),
@@ -282,7 +263,7 @@ static const sd_bus_vtable vtable[] = {
 
 int manager_bus_add(struct service *s)
 {
-	int r = sd_bus_add_object_vtable(s->bus, NULL, BUS_PATH, MANAGER_INTERFACE, vtable, s);
+	int r = sd_bus_add_object_vtable(s->bus, NULL, BUS_PATH, MANAGER_INTERFACE, manager_vtable, s);
 
 	return r < 0 ? r : sd_bus_add_object_manager(s->bus, NULL, BUS_PATH);
 }

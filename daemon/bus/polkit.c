@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <syslog.h>
+#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 #define ACTION_PREFIX BUS_NAME "."

@@ -8,6 +8,8 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
 
 /*
  * For sd_bus_add_filter(): a call of a method of ours that is not in the list goes no further.

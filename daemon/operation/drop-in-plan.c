@@ -1,171 +1,80 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a call means for the policy files; see drop-in-plan.h. */
-#include "daemon/bus/bus.h"
+/* What a call changes about policy files; see drop-in-plan.h. */
+#include "daemon/operation/drop-in-plan.h"
+#include "base/errno.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/operation/drop-in-plan-parts.h"
-#include "policy/decide.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-int drop_in_plan_refuse(struct work *w, const char *name, const char *format, ...)
+void drop_in_plan_done(struct drop_in_plan *plan)
 {
-	_cleanup_(freep) char *text = NULL;
-	va_list ap;
-
-	va_start(ap, format);
-	if (vasprintf(&text, format, ap) < 0)
-		text = NULL;
-	va_end(ap);
-	(void)fputs(name, w->out);
-	(void)fputc('\0', w->out);
-	utf8_write(w->out, text ? text : name);
-	(void)fputc('\0', w->out);
-	return 1;
+	for (size_t i = 0; i < plan->n; i++) {
+		free(plan->files[i].path);
+		free(plan->files[i].before);
+		free(plan->files[i].after);
+	}
+	*plan = (struct drop_in_plan){};
 }
 
-static int load_staged(struct work *w, const char *dir, struct policy **ret)
+static bool plan_file_is_unchanged(const struct drop_in_plan_file *f)
 {
-	struct settings settings = *w->planning->service->settings;
-
-	if (settings.n_conf_dirs == CONF_DIRS_MAX)
-		return -E2BIG;
-	memmove(settings.conf_dirs + 1, settings.conf_dirs, settings.n_conf_dirs * sizeof(char *));
-	settings.conf_dirs[0] = dir;
-	settings.n_conf_dirs++;
-	return policy_load(&settings, ret);
+	return f->before && f->after ? streq(f->before, f->after) : f->before == f->after;
 }
 
-/* The parser has the last word on what was written, and has to have understood what was meant. */
-static int check_text(struct work *w, const struct policy *policy, const char *path)
+bool drop_in_plan_is_empty(const struct drop_in_plan *plan)
 {
-	const struct drop_in_plan_work *p = w->planning;
-	const struct rule *rule = NULL;
-
-	for (size_t i = 0; i < policy->n_errors; i++)
-		if (streq(policy->errors[i].file, path))
-			return drop_in_plan_refuse(w, ERROR_INVALID, "%s", policy->errors[i].text);
-	for (size_t i = 0; i < policy->n_rules && !rule; i++)
-		if (streq(policy->rules[i]->file, path))
-			rule = policy->rules[i];
-	if (!rule || (rule->driver.kind == DRIVER_NAMED && !streq(rule->driver.name, p->driver)) ||
-	    ((p->options->given & OPTION_MODULE) &&
-	     !(rule->module && streq(rule->module, p->options->module))) ||
-	    (rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED &&
-	     !streq(rule->group_driver.name, p->options->group)))
-		return drop_in_plan_refuse(w, ERROR_INVALID, "%s cannot be written down in a policy file",
-					   p->driver);
-	return 0;
-}
-
-/* Of a rule in the way that set has written for this device, too: how to be rid of it. False: it is none. */
-static bool way_out(struct work *w, const char *file, char *buf, size_t size)
-{
-	bool runtime;
-	enum drop_in_key by;
-
-	if (!drop_in_plan_is_of_set(w, file, &by, &runtime))
-		return false;
-	(void)snprintf(buf, size, "set wrote, too; clear with by=%s%s removes it", drop_in_key_to_string(by),
-		       runtime ? " and runtime" : "");
+	for (size_t i = 0; i < plan->n; i++)
+		if (!plan_file_is_unchanged(&plan->files[i]))
+			return false;
 	return true;
 }
 
-/* With the plan in force: does the new rule decide, or what does? */
-static int check_decision(struct work *w, const char *dir)
+bool drop_in_plans_overlap(const struct drop_in_plan *a, const struct drop_in_plan *b)
 {
-	const struct drop_in_plan_work *p = w->planning;
-	struct decision decision;
-	struct policy *policy;
-	char path[PATH_MAX], way[128] = "";
-	int r = load_staged(w, dir, &policy);
-
-	if (r < 0)
-		return r;
-	policy_decide_own(policy, &w->device->device, &decision);
-	if (!p->driver) {
-		if (drop_in_plan_is_empty(&w->plan) && decision.rule)
-			return drop_in_plan_refuse(
-				w, ERROR_SHADOWED, "%s:%u [device %s] decides, which %s", decision.rule->file,
-				decision.rule->line, decision.rule->label,
-				way_out(w, decision.rule->file, way, sizeof(way))
-					? way
-					: "set has not written here; a rule that says Driver=default exempts "
-					  "the device");
-		return 0;
-	}
-	(void)path_printf(path, sizeof(path), "%s%s", dir, strrchr(w->plan.files[0].path, '/'));
-	r = check_text(w, policy, path);
-	if (r != 0)
-		return r;
-	if (!decision.rule)
-		return drop_in_plan_refuse(w, ERROR_INVALID, "the rule would not match %s %s", p->bus,
-					   p->name);
-	if (!streq(decision.rule->file, path))
-		return drop_in_plan_refuse(
-			w, ERROR_SHADOWED, "%s:%u [device %s] comes first%s%s%s", decision.rule->file,
-			decision.rule->line, decision.rule->label,
-			decision.kind == DECISION_UNKNOWN ? ", and may match once the device can be read"
-							  : "",
-			way_out(w, decision.rule->file, way, sizeof(way)) ? ", which " : "", way);
-	return 0;
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < b->n; k++)
+			if (streq(a->files[i].path, b->files[k].path))
+				return true;
+	return false;
 }
 
-static void put_plan(struct work *w)
+void drop_in_plan_reverse(struct drop_in_plan *plan)
 {
-	(void)fputc('\0', w->out);
-	for (size_t i = 0; i < w->plan.n; i++) {
-		const struct drop_in_plan_file *f = &w->plan.files[i];
+	for (size_t i = 0; i < plan->n; i++) {
+		char *before = plan->files[i].before;
 
-		(void)fprintf(w->out, "%s%c%c%s%c%c%s%c", f->path, 0, f->before ? '+' : '-',
+		plan->files[i].before = plan->files[i].after;
+		plan->files[i].after = before;
+	}
+}
+
+/* Path, '+' and the text before or '-', the same for after; a NUL behind each. */
+void drop_in_plan_serialize(const struct drop_in_plan *plan, FILE *out)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct drop_in_plan_file *f = &plan->files[i];
+
+		(void)fprintf(out, "%s%c%c%s%c%c%s%c", f->path, 0, f->before ? '+' : '-',
 			      f->before ? f->before : "", 0, f->after ? '+' : '-', f->after ? f->after : "",
 			      0);
 	}
 }
 
-int drop_in_plan_work(FILE *out, struct task_note *note, void *arg)
-{
-	const struct drop_in_plan_work *p = arg;
-	struct work w = { .planning = p, .out = out };
-	char dir[PATH_MAX];
-	int r = refresh_worker_begin(&w.surveying, p->service, out, note);
-
-	if (r >= 0)
-		r = refresh_worker_find_device(&w.surveying, p->bus, p->name, &w.device);
-	if (r == -ENODEV)
-		r = drop_in_plan_refuse(&w, ERROR_NO_SUCH_DEVICE, "%s %s has gone", p->bus, p->name);
-	else if (r >= 0)
-		r = p->driver ? drop_in_plan_set(&w) : drop_in_plan_clear(&w);
-	if (r == 0 && p->driver && w.plan.n == 0)
-		r = drop_in_plan_refuse(&w, ERROR_INVALID, "there is no directory for such rules");
-	if (r != 0)
-		return r < 0 ? r : 0;
-
-	/* A look at it only: nobody needs the directory afterwards. */
-	if (p->staging)
-		r = path_printf(dir, sizeof(dir), "%s", p->staging);
-	else
-		r = path_printf(dir, sizeof(dir), "%s/staging/look-%d", p->service->settings->state_dir,
-				(int)getpid());
-	if (r >= 0)
-		r = drop_in_plan_stage(&w.plan, p->service->settings, dir);
-	if (r >= 0)
-		r = check_decision(&w, dir);
-	if (!p->staging || r != 0)
-		staging_remove(dir);
-	if (r == 0)
-		put_plan(&w);
-	return r < 0 ? r : 0;
-}
-
-static int take(const char **at, const char *end, char **ret, bool optional)
+static int plan_field_deserialize(const char **at, const char *end, bool optional, char **ret)
 {
 	const char *nul = memchr(*at, '\0', (size_t)(end - *at));
 
@@ -182,24 +91,20 @@ static int take(const char **at, const char *end, char **ret, bool optional)
 	return 0;
 }
 
-int drop_in_plan_read(const char *out, size_t size, struct drop_in_plan *ret, sd_bus_error *error)
+int drop_in_plan_deserialize(const char *bytes, size_t size, struct drop_in_plan *ret)
 {
-	const char *at = out, *end = out + size;
+	const char *at = bytes, *end = bytes + size;
 	struct drop_in_plan plan = {};
 	int r = 0;
 
-	if (size == 0 || !memchr(out, '\0', size))
-		return -EBADMSG;
-	if (*out)
-		return sd_bus_error_set(error, out, out + strlen(out) + 1);
-	for (at++; r >= 0 && at < end && plan.n < PLAN_FILES_MAX; plan.n++) {
+	for (; r >= 0 && at < end && plan.n < PLAN_FILES_MAX; plan.n++) {
 		struct drop_in_plan_file *f = &plan.files[plan.n];
 
-		r = take(&at, end, &f->path, false);
+		r = plan_field_deserialize(&at, end, false, &f->path);
 		if (r >= 0)
-			r = take(&at, end, &f->before, true);
+			r = plan_field_deserialize(&at, end, true, &f->before);
 		if (r >= 0)
-			r = take(&at, end, &f->after, true);
+			r = plan_field_deserialize(&at, end, true, &f->after);
 	}
 	if (r < 0) {
 		drop_in_plan_done(&plan);
@@ -207,4 +112,126 @@ int drop_in_plan_read(const char *out, size_t size, struct drop_in_plan *ret, sd
 	}
 	*ret = plan;
 	return 0;
+}
+
+/*
+ * A writer that took too long may be asleep in the file system. When it wakes, it completes the system call
+ * it was in, even if it was killed meanwhile. So each writer holds a lock for its whole life, and none writes
+ * before the one ahead has ended, be that a child of a service that was replaced since. 0: no other writer is
+ * left; -ETIMEDOUT.
+ */
+static int wait_for_writers(const char *state_dir, uint64_t usec)
+{
+	char dir[PATH_MAX];
+	int fd;
+
+	if (path_printf(dir, sizeof(dir), "%s/staging", state_dir) < 0)
+		return -ENAMETOOLONG;
+	fd = mkdir(dir, 0755) < 0 && errno != EEXIST ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return negative_errno();
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return negative_errno();
+		if (usec < 10000)
+			return -ETIMEDOUT;
+		usec -= 10000;
+		(void)usleep(10000);
+	}
+	return 0; /* the file stays open until the process ends */
+}
+
+int drop_in_plan_execute(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec)
+{
+	int r = wait_for_writers(settings->state_dir, usec);
+
+	for (size_t i = 0; r >= 0 && i < plan->n; i++) {
+		if (plan_file_is_unchanged(&plan->files[i]))
+			continue;
+		r = drop_in_write(plan->files[i].path, plan->files[i].after);
+		if (r >= 0)
+			continue;
+		/* Undo. The file that failed is undone, too: it may have been written half-way. */
+		for (size_t k = 0; k <= i; k++)
+			if (!plan_file_is_unchanged(&plan->files[k]))
+				(void)drop_in_write(plan->files[k].path, plan->files[k].before);
+	}
+	return r;
+}
+
+/* A removed file reveals the next one of its name in a later directory, if there is one. */
+static int staging_add_removal(const struct settings *settings, const char *path, const char *staged)
+{
+	_cleanup_(freep) char *next = NULL;
+	char other[PATH_MAX];
+
+	for (size_t i = 0; i < settings->n_conf_dirs && !next; i++) {
+		if (path_printf(other, sizeof(other), "%s%s", settings->conf_dirs[i], strrchr(path, '/')) < 0)
+			return -ENAMETOOLONG;
+		if (!streq(other, path))
+			next = realpath(other, NULL);
+	}
+	return symlink(next ? next : "/dev/null", staged) < 0 ? negative_errno() : 0;
+}
+
+static int staging_add_file(const char *path, const char *text)
+{
+	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	return fd < 0 ? negative_errno() : fd_write_text(fd, text);
+}
+
+int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir)
+{
+	char path[PATH_MAX], parent[PATH_MAX];
+	int r = 0;
+
+	if (path_printf(parent, sizeof(parent), "%.*s", (int)(strrchr(dir, '/') - dir), dir) < 0)
+		return -ENAMETOOLONG;
+	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) || mkdir(dir, 0700) < 0)
+		return negative_errno();
+	for (size_t i = 0; r >= 0 && i < plan->n; i++) {
+		const struct drop_in_plan_file *f = &plan->files[i];
+
+		if (path_printf(path, sizeof(path), "%s%s", dir, strrchr(f->path, '/')) < 0)
+			return -ENAMETOOLONG;
+		r = f->after ? staging_add_file(path, f->after)
+			     : staging_add_removal(settings, f->path, path);
+	}
+	return r;
+}
+
+void staging_remove(const char *dir)
+{
+	_cleanup_(closedirp) DIR *d = opendir(dir);
+	const struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	(void)rmdir(dir);
+}
+
+void drop_in_plan_remove_leftovers(const struct settings *settings)
+{
+	_cleanup_(closedirp) DIR *d = NULL;
+	const struct dirent *e;
+	char path[PATH_MAX];
+
+	for (int runtime = 0; runtime <= 1; runtime++) {
+		const char *dir = drop_in_dir(settings, runtime);
+
+		if (dir)
+			drop_in_remove_temporaries(dir);
+	}
+	if (path_printf(path, sizeof(path), "%s/staging", settings->state_dir) < 0)
+		return;
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		char staging[PATH_MAX];
+
+		if (e->d_name[0] != '.' &&
+		    path_printf(staging, sizeof(staging), "%s/%s", path, e->d_name) >= 0)
+			staging_remove(staging);
+	}
 }

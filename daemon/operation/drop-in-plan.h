@@ -1,26 +1,55 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a call means for the policy files: worked out in a process of its own, since the device has to be
- * asked for it, and left in a staging directory for the enforcer to try.
+ * What a call changes about policy files: each with its text before and after. A plan is worked out first
+ * (drop-in-plan-worker.h), tried as a staging directory that stands before all other policy, and then
+ * executed, or not.
  */
 #pragma once
 
+#include "base/macro.h"
 #include "daemon/operation/drop-in.h"
-#include "daemon/task.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
-struct drop_in_plan_work {
-	const struct service *service;
-	const char *bus, *name;
-	const char *driver; /* NULL: clear */
-	const struct options *options;
-	const char *staging; /* to be made; NULL: it is only to be seen whether it can be done */
+/* A file for each key, one that lasts and one until the next boot. */
+#define PLAN_FILES_MAX (2 * KEY_COUNT)
+
+struct drop_in_plan_file {
+	char *path;
+	char *before; /* NULL: there is no such file */
+	char *after;  /* NULL: there will be none */
 };
 
-/* For task_fork(), with a struct planning as argument. */
-int drop_in_plan_work(FILE *out, struct task_note *note, void *arg);
+struct drop_in_plan {
+	struct drop_in_plan_file files[PLAN_FILES_MAX];
+	size_t n;
+};
 
-/* What it wrote: 0 and the plan, or negative errno and the error. */
-int drop_in_plan_read(const char *out, size_t size, struct drop_in_plan *ret, sd_bus_error *error);
+void drop_in_plan_done(struct drop_in_plan *plan);
+/* It changes nothing. */
+bool drop_in_plan_is_empty(const struct drop_in_plan *plan) _pure_;
+/* Some file is in both. */
+bool drop_in_plans_overlap(const struct drop_in_plan *a, const struct drop_in_plan *b) _pure_;
+/* Makes it the plan that undoes it. */
+void drop_in_plan_reverse(struct drop_in_plan *plan);
+
+/* To and from bytes, for the child that makes the plan. 0 or negative errno. */
+void drop_in_plan_serialize(const struct drop_in_plan *plan, FILE *out);
+int drop_in_plan_deserialize(const char *bytes, size_t size, struct drop_in_plan *ret);
+
+/*
+ * Writes and removes the files in order. It waits for other writers first, and holds their lock until the
+ * process ends, so it is for a child that does nothing else. 0, or negative errno and everything is as it
+ * was.
+ */
+int drop_in_plan_execute(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec);
+
+/* Makes the directory, in which policy is as if the plan had been executed. 0 or negative errno. */
+int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir);
+void staging_remove(const char *dir);
+
+/* Removes the temporary files and staging directories of a killed service. Only while no other is at work. */
+void drop_in_plan_remove_leftovers(const struct settings *settings);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Calls that are about all devices: ApplyAll and Reload. */
-#include "daemon/bus/bus.h"
+/* Calls about all devices: ApplyAll and Reload. */
 #include "base/macro.h"
 #include "base/text.h"
+#include "daemon/bus/bus-call.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <errno.h>
@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 
 /* One of the devices of ApplyAll. */
 struct bulk_item {
@@ -21,138 +23,146 @@ struct bulk_item {
 };
 
 struct bulk_operation {
-	struct bulk_item *v;
-	size_t n, begun, done;
+	struct bulk_item *items;
+	size_t n, n_started, n_done;
 };
 
-/* Questions of one call that are asked at once: others' have their turn in between. */
-#define QUESTIONS_MAX 4U
+/* Dry runs of one call at once; those of other calls run in between. */
+#define DRY_RUNS_AT_ONCE_MAX 4U
 
-void bulk_operation_free(struct bulk_operation *all)
+void bulk_operation_free(struct bulk_operation *bulk)
 {
-	for (size_t i = 0; all && i < all->n; i++) {
-		all->v[i].rebind_job = rebind_job_forget(all->v[i].rebind_job);
-		free(all->v[i].bus);
-		free(all->v[i].name);
+	for (size_t i = 0; bulk && i < bulk->n; i++) {
+		bulk->items[i].rebind_job = rebind_job_forget(bulk->items[i].rebind_job);
+		free(bulk->items[i].bus);
+		free(bulk->items[i].name);
 	}
-	if (all)
-		free(all->v);
-	free(all);
+	if (bulk)
+		free(bulk->items);
+	free(bulk);
 }
 
-/* All devices. */
-
-static void answer_all(struct operation *o)
+static int bulk_operation_append(sd_bus_message *reply, const void *userdata)
 {
-	sd_bus_message *reply = NULL;
-	int r = sd_bus_message_new_method_return(o->call, &reply);
+	const struct bulk_operation *bulk = userdata;
+	int r = sd_bus_message_open_container(reply, 'a', "(sss)");
 
-	if (r >= 0)
-		r = sd_bus_message_open_container(reply, 'a', "(sss)");
-	for (size_t i = 0; r >= 0 && i < o->all->n; i++)
-		r = sd_bus_message_append(reply, "(sss)", o->all->v[i].bus, o->all->v[i].name,
-					  o->all->v[i].state[0] ? o->all->v[i].state : "pending");
-	if (r >= 0)
-		r = sd_bus_message_close_container(reply);
-	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
-	(void)sd_bus_message_unref(reply);
+	for (size_t i = 0; r >= 0 && i < bulk->n; i++) {
+		const struct bulk_item *item = &bulk->items[i];
+
+		r = sd_bus_message_append(reply, "(sss)", item->bus, item->name,
+					  item->state[0] ? item->state : "pending");
+	}
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int policy_append_errors(sd_bus_message *reply, const void *userdata)
+{
+	return bus_append_errors(reply, userdata);
+}
+
+static void operation_answer_with(struct operation *o,
+				  int (*append)(sd_bus_message *reply, const void *userdata),
+				  const void *userdata)
+{
+	int r = bus_reply(o->call, append, userdata);
+
 	if (r < 0)
 		operation_fail_errno(o, r, "answering");
 	else
 		operation_finish(o);
 }
 
-static int start_more(struct operation *o);
+static int bulk_operation_start_items(struct operation *o);
 
-static void one_done(void *userdata, const struct rebind_result *result)
+static void on_item_done(void *userdata, const struct rebind_result *result)
 {
-	struct bulk_item *one = userdata;
-	struct operation *o = one->operation;
+	struct bulk_item *item = userdata;
+	struct operation *o = item->operation;
 	int r = 0;
 
-	one->rebind_job = NULL;
-	text_copy(one->state, sizeof(one->state), result->state[0] ? result->state : "failed");
+	item->rebind_job = NULL;
+	text_copy(item->state, sizeof(item->state), result->state[0] ? result->state : "failed");
 	if (!o->options.dry_run)
-		refresh_request(o->service, one->bus, one->name, REFRESH_ONLY);
-	if (++o->all->done == o->all->n)
-		answer_all(o);
+		refresh_request(o->service, item->bus, item->name, REFRESH_ONLY);
+	if (++o->bulk->n_done == o->bulk->n)
+		operation_answer_with(o, bulk_operation_append, o->bulk);
 	else
-		r = start_more(o);
+		r = bulk_operation_start_items(o);
 	if (r < 0)
 		operation_fail_errno(o, r, "starting");
 }
 
-static int start_one(struct operation *o, struct bulk_item *one)
+static int bulk_item_start(struct operation *o, struct bulk_item *item)
 {
-	struct rebind_request order = operation_order(o, one->bus, one->name);
+	struct rebind_request request = operation_rebind_request(o, item->bus, item->name);
 
-	order.dry_run = o->options.dry_run;
-	/* A machine has more devices than can be moved before the call is answered: the others go on after
-	 * that. */
-	order.patient = !order.dry_run;
-	return rebind_job_start(o->service, &order, one_done, one, &one->rebind_job);
+	request.dry_run = o->options.dry_run;
+	/* There may be more devices than can be moved before the call has to be answered: the rest follows.
+	 */
+	request.patient = !request.dry_run;
+	return rebind_job_start(o->service, &request, on_item_done, item, &item->rebind_job);
 }
 
-static int start_more(struct operation *o)
+static int bulk_operation_start_items(struct operation *o)
 {
-	struct bulk_operation *all = o->all;
+	struct bulk_operation *bulk = o->bulk;
 	int r = 0;
 
-	while (r >= 0 && all->begun < all->n &&
-	       !(o->options.dry_run && all->begun - all->done >= QUESTIONS_MAX))
-		r = start_one(o, &all->v[all->begun++]);
+	while (r >= 0 && bulk->n_started < bulk->n &&
+	       !(o->options.dry_run && bulk->n_started - bulk->n_done >= DRY_RUNS_AT_ONCE_MAX))
+		r = bulk_item_start(o, &bulk->items[bulk->n_started++]);
 	return r;
 }
 
-static bool is_to_be_applied(const struct device_entry *e)
+static bool device_has_to_be_applied(const struct device_entry *e)
 {
 	return e->field[FIELD_DECISION][0] || strtoul(e->field[FIELD_ADVICE], NULL, 16) != 0;
 }
 
-static int list_all(struct operation *o)
+static int bulk_operation_list_devices(struct operation *o)
 {
 	_cleanup_(freep) struct device_entry **v = devices_sorted(&o->service->devices);
-	struct bulk_operation *all = o->all = calloc(1, sizeof(*o->all));
+	struct bulk_operation *bulk = o->bulk = calloc(1, sizeof(*o->bulk));
 
-	if (!v || !all)
+	if (!v || !bulk)
 		return -ENOMEM;
-	all->v = calloc(o->service->devices.n + 1, sizeof(*all->v));
-	if (!all->v)
+	bulk->items = calloc(o->service->devices.n + 1, sizeof(*bulk->items));
+	if (!bulk->items)
 		return -ENOMEM;
 	for (size_t i = 0; v[i]; i++) {
-		struct bulk_item *one = &all->v[all->n];
+		struct bulk_item *item = &bulk->items[bulk->n];
 
-		if (!is_to_be_applied(v[i]))
+		if (!device_has_to_be_applied(v[i]))
 			continue;
-		all->n++;
-		one->operation = o;
-		one->bus = strdup(v[i]->field[FIELD_BUS]);
-		one->name = strdup(v[i]->field[FIELD_NAME]);
-		if (!one->bus || !one->name)
+		bulk->n++;
+		item->operation = o;
+		item->bus = strdup(v[i]->field[FIELD_BUS]);
+		item->name = strdup(v[i]->field[FIELD_NAME]);
+		if (!item->bus || !item->name)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static void begin(struct operation *o)
+static void bulk_operation_begin(struct operation *o)
 {
 	int r;
 
 	o->phase = PHASE_REBIND;
-	r = list_all(o);
-	if (r >= 0 && o->all->n == 0) {
-		answer_all(o);
+	r = bulk_operation_list_devices(o);
+	if (r >= 0 && o->bulk->n == 0) {
+		operation_answer_with(o, bulk_operation_append, o->bulk);
 		return;
 	}
 	if (r >= 0)
-		r = start_more(o);
+		r = bulk_operation_start_items(o);
 	if (r < 0)
 		operation_fail_errno(o, r, "starting");
 }
 
-/* What has not come back by now is reported as pending; it goes on. */
-static int on_all_late(sd_event_source *source, uint64_t usec, void *userdata)
+/* The devices that are not done by now are reported as pending; the enforcer goes on with them. */
+static int on_bulk_late(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct operation *o = userdata;
 
@@ -161,12 +171,12 @@ static int on_all_late(sd_event_source *source, uint64_t usec, void *userdata)
 	if (o->phase == PHASE_WAIT)
 		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "your other dry runs take too long");
 	else
-		answer_all(o);
+		operation_answer_with(o, bulk_operation_append, o->bulk);
 	return 0;
 }
 
-/* Anybody may ask what would come of it, a process for each device: of each user one call at a time. */
-static bool is_its_turn(const struct operation *o)
+/* Any user may ask for a dry run, which costs a process for each device: so one at a time for each user. */
+static bool bulk_operation_may_begin(const struct operation *o)
 {
 	for (const struct operation *x = o->service->operations->first; x && o->options.dry_run; x = x->next)
 		if (x->kind == OPERATION_APPLY_ALL && x->options.dry_run && x->phase > PHASE_WAIT &&
@@ -178,45 +188,33 @@ static bool is_its_turn(const struct operation *o)
 void bulk_operations_run_waiting(struct service *s)
 {
 	for (struct operation *o = s->operations->first; o; o = o->next)
-		if (o->kind == OPERATION_APPLY_ALL && o->phase == PHASE_WAIT && is_its_turn(o)) {
-			begin(o); /* one has ended, so one begins; should it end at once, this is called again
-				   */
+		if (o->kind == OPERATION_APPLY_ALL && o->phase == PHASE_WAIT && bulk_operation_may_begin(o)) {
+			/* One has ended, so one begins. If that ends at once, too, it calls this again. */
+			bulk_operation_begin(o);
 			return;
 		}
 }
 
 int bulk_operation_start(struct operation *o)
 {
-	int r = sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, o->deadline - RESERVE_USEC,
-				  10000, on_all_late, o);
+	int r = operation_set_timer(o, o->deadline - RESERVE_USEC, on_bulk_late);
 
 	if (r < 0)
 		return r;
 	o->phase = PHASE_WAIT;
-	if (is_its_turn(o))
-		begin(o);
+	if (bulk_operation_may_begin(o))
+		bulk_operation_begin(o);
 	return 0;
 }
 
 /* Reload. */
 
-static void reloaded(void *userdata)
+static void on_reload_done(void *userdata)
 {
 	struct operation *o = userdata;
-	const struct policy *policy = o->service->policy;
-	sd_bus_message *reply = NULL;
-	int r = sd_bus_message_new_method_return(o->call, &reply);
 
-	o->survey = NULL;
-	if (r >= 0)
-		r = bus_append_errors(reply, policy);
-	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
-	(void)sd_bus_message_unref(reply);
-	if (r < 0)
-		operation_fail_errno(o, r, "answering");
-	else
-		operation_finish(o);
+	o->refresh = NULL;
+	operation_answer_with(o, policy_append_errors, o->service->policy);
 }
 
 static int on_reload_late(sd_event_source *source, uint64_t usec, void *userdata)
@@ -225,8 +223,8 @@ static int on_reload_late(sd_event_source *source, uint64_t usec, void *userdata
 
 	(void)source;
 	(void)usec;
-	o->survey = refresh_forget(o->survey);
-	reloaded(o);
+	o->refresh = refresh_forget(o->refresh);
+	on_reload_done(o);
 	return 0;
 }
 
@@ -237,8 +235,8 @@ int reload_operation_start(struct operation *o)
 
 	o->phase = PHASE_REFRESH;
 	if (r >= 0)
-		r = refresh_all_now(s, REFRESH_AND_RETRY, reloaded, o, &o->survey);
+		r = refresh_all_now(s, REFRESH_AND_RETRY, on_reload_done, o, &o->refresh);
 	if (r < 0)
 		return r;
-	return sd_event_add_time(s->event, &o->timer, CLOCK_MONOTONIC, o->deadline, 10000, on_reload_late, o);
+	return operation_set_timer(o, o->deadline, on_reload_late);
 }

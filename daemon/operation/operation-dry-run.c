@@ -1,46 +1,49 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Has the enforcer say what would come of a change before it is written: dry runs with a staging directory
- * that stands before all others.
+ * The dry run of a change, before anything is written: the enforcer says what would come of it, with a
+ * staging directory that stands before all other policy.
  */
-#include "daemon/bus/bus.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <systemd/sd-bus.h>
 #include <unistd.h>
 
-#define TRY_USEC (5U * UINT64_C(1000000))
-/* Comes before whatever people call their files. */
+#define DRY_RUN_USEC (5U * UINT64_C(1000000))
+/* A name that sorts before the names people give their files. */
 #define FIRST_FILE "/!.conf"
 
-void dry_run_leave_staging(struct operation *o)
+void operation_remove_staging(struct operation *o)
 {
 	if (o->staging)
 		staging_remove(o->staging);
 	free(TAKE_PTR(o->staging));
 }
 
-static int try(struct operation *o, void (*done)(void *userdata, const struct rebind_result *result))
+static int dry_run_start_enforcer(struct operation *o,
+				  void (*done)(void *userdata, const struct rebind_result *result))
 {
-	struct rebind_request order = operation_order(o, o->bus, o->name);
+	struct rebind_request request = operation_rebind_request(o, o->bus, o->name);
 
 	o->phase = PHASE_DRY_RUN;
-	order.dry_run = true;
-	if (order.usec > TRY_USEC)
-		order.usec = TRY_USEC;
-	order.staging = o->staging;
-	return rebind_job_start(o->service, &order, done, o, &o->rebind_job);
+	request.dry_run = true;
+	if (request.usec > DRY_RUN_USEC)
+		request.usec = DRY_RUN_USEC;
+	request.staging = o->staging;
+	return rebind_job_start(o->service, &request, done, o, &o->rebind_job);
 }
 
-static void go_on(struct operation *o)
+static void dry_run_finish(struct operation *o)
 {
 	if (o->options.dry_run)
 		operation_answer_state(o);
@@ -48,7 +51,7 @@ static void go_on(struct operation *o)
 		set_operation_write(o);
 }
 
-/* On whatever bus: a companion may be on another. */
+/* On any bus, since another group member may be on another bus than the device. */
 static bool driver_is_registered(const struct service *s, const char *driver)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
@@ -67,61 +70,63 @@ static bool driver_is_registered(const struct service *s, const char *driver)
 	return false;
 }
 
-/* Companions are to get a driver that nobody has tried yet: a module may have it. */
-static bool has_group_driver_to_try(const struct operation *o)
+/* Group= names a driver that the dry run of the device did not look for; a module may bring it. */
+static bool group_driver_is_unchecked(const struct operation *o)
 {
-	static const char *const others[] = { "leave", "hold", "none", "vfio" };
+	static const char *const keywords[] = { "leave", "hold", "none", "vfio" };
 
 	if (!(o->options.given & OPTION_GROUP) || streq(o->options.group, o->driver))
 		return false;
-	for (size_t i = 0; i < ELEMENTSOF(others); i++)
-		if (streq(o->options.group, others[i]))
+	for (size_t i = 0; i < ELEMENTSOF(keywords); i++)
+		if (streq(o->options.group, keywords[i]))
 			return false;
 	return !driver_is_registered(o->service, o->options.group);
 }
 
-static void group_tried(void *userdata, const struct rebind_result *result)
+static void on_group_driver_checked(void *userdata, const struct rebind_result *result)
 {
 	struct operation *o = userdata;
 
 	o->rebind_job = NULL;
-	dry_run_leave_staging(o);
-	/* Nothing else matters: it is not this device that gets the driver. */
+	operation_remove_staging(o);
+	/* Other errors do not count: this device does not get the driver. */
 	if (streq(result->error, "NoSuchDriver"))
 		operation_fail(o, ERROR_NO_SUCH_DRIVER, "option group: %s", result->reason);
 	else
-		go_on(o);
+		dry_run_finish(o);
 }
 
-/* The enforcer knows how to find a driver, so it is asked as if this device were to get that one. */
-static int try_group_driver(struct operation *o)
+/* The enforcer knows how to find a driver, so it is asked as if this device were to get the group's. */
+static int dry_run_check_group_driver(struct operation *o)
 {
-	const struct options none = {};
-	_cleanup_(freep) char *text = drop_in_text(o->bus, KEY_NAME, o->name, o->options.group, &none);
+	const struct drop_in_rule rule = {
+		.bus = o->bus, .key = KEY_NAME, .value = o->name, .driver = o->options.group
+	};
+	_cleanup_(freep) char *text = drop_in_text(&rule);
 	char path[] = FIRST_FILE;
 	const struct drop_in_plan plan = { .files = { { .path = path, .after = text } }, .n = 1 };
 	int r = text ? operation_alloc_staging_path(o) : -ENOMEM;
 
 	if (r >= 0)
 		r = drop_in_plan_stage(&plan, o->service->settings, o->staging);
-	return r < 0 ? r : try(o, group_tried);
+	return r < 0 ? r : dry_run_start_enforcer(o, on_group_driver_checked);
 }
 
-static void plan_tried(struct operation *o)
+static void dry_run_check_group(struct operation *o)
 {
 	int r;
 
-	dry_run_leave_staging(o);
-	if (!has_group_driver_to_try(o)) {
-		go_on(o);
+	operation_remove_staging(o);
+	if (!group_driver_is_unchecked(o)) {
+		dry_run_finish(o);
 		return;
 	}
-	r = try_group_driver(o);
+	r = dry_run_check_group_driver(o);
 	if (r < 0)
 		operation_fail_errno(o, r, "trying the driver for its group");
 }
 
-static void tried(void *userdata, const struct rebind_result *result)
+static void on_dry_run_done(void *userdata, const struct rebind_result *result)
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -131,15 +136,15 @@ static void tried(void *userdata, const struct rebind_result *result)
 	if (rebind_result_error(result, &error) < 0)
 		operation_fail_with(o, &error);
 	else
-		plan_tried(o);
+		dry_run_check_group(o);
 	sd_bus_error_free(&error);
 }
 
 /*
- * A device that has no driver and no override is to stay without: there is nothing in it to refuse. Should it
- * not be so any more, the rebind says that, and what was written is written back.
+ * A device without driver and override, which is to stay without: the dry run could refuse nothing. If the
+ * device has changed since it was read, the rebind fails and what was written is undone.
  */
-static bool needs_no_trial(const struct operation *o)
+static bool dry_run_is_needless(const struct operation *o)
 {
 	const struct device_entry *e = devices_find(&o->service->devices, o->bus, o->name);
 
@@ -152,11 +157,11 @@ void dry_run_start(struct operation *o)
 {
 	int r;
 
-	if (needs_no_trial(o)) {
-		plan_tried(o);
+	if (dry_run_is_needless(o)) {
+		dry_run_check_group(o);
 		return;
 	}
-	r = try(o, tried);
+	r = dry_run_start_enforcer(o, on_dry_run_done);
 	if (r < 0)
 		operation_fail_errno(o, r, "starting the enforcer");
 }

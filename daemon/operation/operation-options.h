@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The a{sv} of the methods: read and checked whole before anything happens. */
+/* The a{sv} of the methods, which is read and checked as a whole before anything happens. */
 #pragma once
 
 #include "base/macro.h"
+#include "daemon/operation/drop-in.h"
 #include "daemon/service.h"
-#include "policy/rule.h"
 
 #include <stdbool.h>
+#include <systemd/sd-bus.h>
 
-enum drop_in_key {
-	KEY_NAME,
-	KEY_PATH,
-	KEY_ID,
-	BY_COUNT,
-};
-
-enum call_option {
+enum operation_option {
 	OPTION_RUNTIME = 1 << 0,
 	OPTION_REBIND = 1 << 1,
 	OPTION_GROUP = 1 << 2,
@@ -25,18 +19,17 @@ enum call_option {
 	OPTION_DRY_RUN = 1 << 6,
 };
 
-struct options {
-	unsigned given; /* enum call_option */
+struct operation_options {
+	unsigned given; /* enum operation_option */
 	bool runtime, force, dry_run;
 	enum rebind rebind; /* REBIND_UNSET: not given */
 	enum drop_in_key by;
 	char group[DRIVER_NAME_MAX + 1], module[DRIVER_NAME_MAX + 1];
 };
 
-/* allowed: those that the method knows. 0, or negative errno with the error set. */
-int options_read(sd_bus_message *m, unsigned allowed, struct options *ret, sd_bus_error *error);
+/* allowed: the options that the method has. 0, or negative errno with the error set. */
+int operation_options_read(sd_bus_message *m, unsigned allowed, struct operation_options *ret,
+			   sd_bus_error *reterr);
 
-const char *drop_in_key_to_string(enum drop_in_key by);
-
-/* May stand in a policy file as a value of one line: printable, with no blank at either end. */
-bool is_value(const char *s) _pure_;
+/* May be the value of a line in a policy file: printable, with no blank at either end. */
+bool is_policy_value(const char *s) _pure_;

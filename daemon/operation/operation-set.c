@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls that write policy, from their turn to their answer:
+ * SetOverride and ClearOverride, from waiting to the answer; Apply takes the last three steps:
  *
- *     its turn -> plan -> dry run (mostly) -> write -> rebind -> (failed: write back) -> look -> answer
+ *     wait -> plan -> dry run (mostly) -> write -> rebind -> (failed: restore) -> refresh -> answer
  *
- * Calls for one device, and those that write the same file, go one after the other, in the order in which
- * they came. Apply comes in at rebind.
+ * Calls for one device, and calls that write the same file, run one after the other, in the order in which
+ * they came.
  */
-#include "daemon/bus/bus.h"
 #include "base/text.h"
+#include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <errno.h>
@@ -18,40 +18,36 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 #include <unistd.h>
 
-/* Less than this, and there is no point in beginning. */
+/* An operation that has less time left is not begun. */
 #define LEAST_USEC (5U * UINT64_C(1000000))
 #define PLAN_USEC (4U * UINT64_C(1000000))
-/* Calls between their turn and their write, each mostly a process at work. */
-#define BUSY_MAX 4U
+/* Operations from planning to writing at once; most of them have a process at work. */
+#define PREPARING_MAX 4U
 #define WRITE_USEC (5U * UINT64_C(1000000))
 #define WRITE_LEAST_USEC (1U * UINT64_C(1000000))
 
-/* Time for one step: so much, or what is left but for a reserve. */
-static uint64_t within(const struct operation *o, uint64_t usec, uint64_t reserve)
+/* The time for one step: usec, or what is left of the operation's time, less a reserve. */
+static uint64_t operation_step_time(const struct operation *o, uint64_t usec, uint64_t reserve)
 {
-	uint64_t left = operation_left(o, reserve);
+	uint64_t left = operation_time_left(o, reserve);
 
 	return left == 0 ? 1 : left < usec ? left : usec;
 }
 
-static int on_late(sd_event_source *source, uint64_t usec, void *userdata);
+static int on_set_late(sd_event_source *source, uint64_t usec, void *userdata);
 
-static int arm(struct operation *o, uint64_t usec)
-{
-	o->timer = sd_event_source_disable_unref(o->timer);
-	return sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, usec, 10000, on_late, o);
-}
+/* The last step: the device is read again, so that properties are up to date before the call is answered. */
 
-/* The last step: what the device is like now, so that who asks next is told. */
-
-static void looked(void *userdata)
+static void on_refreshed(void *userdata)
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 
-	o->survey = NULL;
+	o->refresh = NULL;
 	if (rebind_result_error(&o->result, &error) < 0)
 		operation_fail_with(o, &error);
 	else
@@ -59,44 +55,45 @@ static void looked(void *userdata)
 	sd_bus_error_free(&error);
 }
 
-static void look(struct operation *o)
+static void set_operation_refresh(struct operation *o)
 {
 	int r;
 
 	o->phase = PHASE_REFRESH;
-	r = arm(o, o->deadline);
+	r = operation_set_timer(o, o->deadline, on_set_late);
 	if (r >= 0)
-		r = refresh_device_now(o->service, o->bus, o->name, looked, o, &o->survey);
+		r = refresh_device_now(o->service, o->bus, o->name, on_refreshed, o, &o->refresh);
 	if (r < 0)
-		looked(o);
+		on_refreshed(o);
 }
 
-/* Rebinding, and the way back. */
+/* Rebinding; if it fails, the policy files are restored. */
 
-static int write_work(FILE *out, struct task_note *note, void *arg)
+static int set_operation_write_work(FILE *out, struct task_note *note, void *arg)
 {
 	const struct operation *o = arg;
 
 	(void)out;
 	(void)note;
-	return drop_in_plan_carry_out(&o->plan, o->service->settings, o->write_usec / 2);
+	return drop_in_plan_execute(&o->plan, o->service->settings, o->write_usec / 2);
 }
 
-static int start_writer(struct operation *o, uint64_t usec, task_done_t done)
+static int set_operation_start_writer(struct operation *o, uint64_t usec, task_done_t done)
 {
 	o->write_usec = usec;
-	return task_fork(o->service->event, write_work, o, usec, done, o, &o->task);
+	return task_fork(o->service->event, set_operation_write_work, o, usec, done, o, &o->task);
 }
 
-static void load_policy(struct operation *o)
+static void operation_load_policy(struct operation *o)
 {
 	int r = service_load_policy(o->service);
 
 	if (r < 0)
-		log_service(LOG_ERR, "cannot read the policy again: %s", strerror(-r));
+		log_service(LOG_ERR, "reading the policy failed: %s, keeping the one before", strerror(-r));
 }
 
-static void restored(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_restored(void *userdata, int result, const char *out, size_t size,
+			const struct task_note *note)
 {
 	struct operation *o = userdata;
 
@@ -107,58 +104,59 @@ static void restored(void *userdata, int result, const char *out, size_t size, c
 	if (result != 0) {
 		size_t n = strlen(o->result.reason);
 
-		log_service(LOG_ERR, "%s: cannot be put back: %s", o->plan.files[0].path,
-			    strerror(result > 0 ? result : -result));
+		log_service(LOG_ERR,
+			    "%s: restoring failed: %s, the policy file stays as the failed change left it",
+			    o->plan.files[0].path, strerror(result > 0 ? result : -result));
 		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
 			       "; and the policy file %s could not be put back", o->plan.files[0].path);
 	}
-	load_policy(o);
-	look(o);
+	operation_load_policy(o);
+	set_operation_refresh(o);
 }
 
-static void restore(struct operation *o)
+static void set_operation_restore(struct operation *o)
 {
 	int r;
 
 	o->phase = PHASE_RESTORE;
 	drop_in_plan_reverse(&o->plan);
-	r = start_writer(o, within(o, WRITE_USEC, RESERVE_USEC), restored);
+	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC), on_restored);
 	if (r < 0)
-		restored(o, r, "", 0, NULL);
+		on_restored(o, r, "", 0, NULL);
 }
 
-static void rebound(void *userdata, const struct rebind_result *result)
+static void on_rebound(void *userdata, const struct rebind_result *result)
 {
 	struct operation *o = userdata;
 
 	o->rebind_job = NULL;
 	o->result = *result;
 	if (result->error[0] && !drop_in_plan_is_empty(&o->plan))
-		restore(o);
+		set_operation_restore(o);
 	else
-		look(o);
+		set_operation_refresh(o);
 }
 
 void set_operation_rebind(struct operation *o)
 {
-	struct rebind_request order = operation_order(o, o->bus, o->name);
+	struct rebind_request request = operation_rebind_request(o, o->bus, o->name);
 	struct rebind_result failed = { .error = "Failed", .reason = "starting the enforcer failed" };
 	int r;
 
 	o->phase = PHASE_REBIND;
-	order.dry_run = o->options.dry_run;
+	request.dry_run = o->options.dry_run;
 	if (!drop_in_plan_is_empty(&o->plan))
-		order.usec = operation_left(o, RESERVE_USEC + RESTORE_USEC);
-	r = rebind_job_start(o->service, &order, rebound, o, &o->rebind_job);
+		request.usec = operation_time_left(o, RESERVE_USEC + RESTORE_USEC);
+	r = rebind_job_start(o->service, &request, on_rebound, o, &o->rebind_job);
 	if (r < 0)
-		rebound(o, &failed);
+		on_rebound(o, &failed);
 	else
 		set_operations_run_waiting(o->service);
 }
 
 /* Writing. */
 
-static void written(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_written(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
 {
 	struct operation *o = userdata;
 
@@ -167,14 +165,14 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 	(void)note;
 	o->task = NULL;
 	if (result < 0) {
-		/* It was ended while it wrote: what it had done by then is taken back. */
+		/* The writer was killed half-way: undo what it may have written. */
 		o->result = (struct rebind_result){ .error = "Stuck" };
 		if (result != -ETIMEDOUT)
 			text_copy(o->result.error, sizeof(o->result.error), "Failed");
 		(void)snprintf(
 			o->result.reason, sizeof(o->result.reason), "writing %s: %s", o->plan.files[0].path,
 			result == -ETIMEDOUT ? "the file system does not come back" : strerror(-result));
-		restore(o);
+		set_operation_restore(o);
 		return;
 	}
 	if (result == ETIMEDOUT) {
@@ -184,14 +182,14 @@ static void written(void *userdata, int result, const char *out, size_t size, co
 		return;
 	}
 	if (result > 0) {
-		operation_task_failed(o, result, o->plan.files[0].path);
+		operation_fail_task(o, result, o->plan.files[0].path);
 		return;
 	}
-	load_policy(o);
+	operation_load_policy(o);
 	set_operation_rebind(o);
 }
 
-static void fail_late(struct operation *o)
+static void operation_fail_late(struct operation *o)
 {
 	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
@@ -205,30 +203,43 @@ void set_operation_write(struct operation *o)
 		set_operation_rebind(o);
 		return;
 	}
-	if (operation_left(o, RESERVE_USEC + RESTORE_USEC) < WRITE_LEAST_USEC) {
-		fail_late(o);
+	if (operation_time_left(o, RESERVE_USEC + RESTORE_USEC) < WRITE_LEAST_USEC) {
+		operation_fail_late(o);
 		return;
 	}
-	r = start_writer(o, within(o, WRITE_USEC, RESERVE_USEC + RESTORE_USEC), written);
+	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC + RESTORE_USEC),
+				       on_written);
 	if (r < 0)
 		operation_fail_errno(o, r, "writing the policy file");
 }
 
-/* Planning, within its turn. */
+/* Planning. */
 
-static void planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+/*
+ * Some other operation is going to write one of the same files, or has, and is not done: a rule by id may be
+ * for several devices. So a file has one writer from planning to restoring.
+ */
+static bool set_operation_has_to_wait(const struct operation *o)
 {
-	struct operation *o = userdata, *other;
+	for (const struct operation *x = o->service->operations->first; x && !o->options.dry_run; x = x->next)
+		if (x != o && !x->options.dry_run && drop_in_plans_overlap(&x->plan, &o->plan))
+			return true;
+	return false;
+}
+
+static void on_planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+{
+	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
 
 	(void)note;
 	o->task = NULL;
 	if (result != 0) {
-		operation_task_failed(o, result, "reading the device's files");
+		operation_fail_task(o, result, "reading the device's files");
 		return;
 	}
-	r = drop_in_plan_read(out, size, &o->plan, &error);
+	r = drop_in_plan_work_read(out, size, &o->plan, &error);
 	if (r < 0) {
 		if (sd_bus_error_is_set(&error))
 			operation_fail_with(o, &error);
@@ -237,17 +248,14 @@ static void planned(void *userdata, int result, const char *out, size_t size, co
 		sd_bus_error_free(&error);
 		return;
 	}
-	/* A rule for several devices: whoever is about to write it, or has, is to be through with it first.
-	 */
-	for (other = o->service->operations->first; other && !o->options.dry_run; other = other->next)
-		if (other != o && !other->options.dry_run && drop_in_plans_meet(&other->plan, &o->plan)) {
-			drop_in_plan_done(&o->plan);
-			dry_run_leave_staging(o);
-			o->phase = PHASE_WAIT;
-			if (operation_left(o, 0) < LEAST_USEC) /* its timer has fired */
-				fail_late(o);
-			return;
-		}
+	if (set_operation_has_to_wait(o)) {
+		drop_in_plan_done(&o->plan);
+		operation_remove_staging(o);
+		o->phase = PHASE_WAIT;
+		if (operation_time_left(o, 0) < LEAST_USEC) /* its timer has fired already */
+			operation_fail_late(o);
+		return;
+	}
 	dry_run_start(o);
 }
 
@@ -262,36 +270,34 @@ int operation_alloc_staging_path(struct operation *o)
 	return -ENOMEM;
 }
 
-int set_operation_plan(struct operation *o, bool to_do, task_done_t done)
+int set_operation_plan(struct operation *o, bool with_staging, task_done_t done)
 {
 	struct service *s = o->service;
 
-	if (to_do && operation_alloc_staging_path(o) < 0)
+	if (with_staging && operation_alloc_staging_path(o) < 0)
 		return -ENOMEM;
-	o->planning = (struct drop_in_plan_work){ .service = s,
-						  .bus = o->bus,
-						  .name = o->name,
-						  .driver = o->driver,
-						  .options = &o->options,
-						  .staging = o->staging };
-	return task_fork(s->event, drop_in_plan_work, &o->planning, within(o, PLAN_USEC, RESERVE_USEC), done,
-			 o, &o->task);
+	o->plan_work = (struct drop_in_plan_work){ .service = s,
+						   .bus = o->bus,
+						   .name = o->name,
+						   .driver = o->driver,
+						   .options = &o->options,
+						   .staging = o->staging };
+	return task_fork(s->event, drop_in_plan_work, &o->plan_work,
+			 operation_step_time(o, PLAN_USEC, RESERVE_USEC), done, o, &o->task);
 }
-
-/*
- * Its turn, as soon as nobody before it has the same device. Others may be under way: their files are others,
- * or else one of them waits (see above), so each file has one writer at a time, from the first look at it to
- * the last.
- */
 
 bool operation_changes_policy(const struct operation *o)
 {
 	return o->kind == OPERATION_SET || o->kind == OPERATION_CLEAR;
 }
 
-static bool is_its_turn(const struct operation *o)
+/*
+ * An operation starts when no earlier one targets the same device, and few enough are being prepared.
+ * Operations on other devices run in parallel; on_planned() defers one if two plans have the same file.
+ */
+static bool set_operation_may_begin(const struct operation *o)
 {
-	unsigned busy = 0;
+	unsigned n_preparing = 0;
 	bool before = true;
 
 	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
@@ -299,11 +305,11 @@ static bool is_its_turn(const struct operation *o)
 			before = false;
 			continue;
 		}
-		/* A dry run writes nothing, anybody may ask for one, and no change waits for it. */
+		/* No change waits for a dry run, which writes nothing and any user may ask for. */
 		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT ||
 		    x->options.dry_run != o->options.dry_run)
 			continue;
-		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++busy >= BUSY_MAX)
+		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++n_preparing >= PREPARING_MAX)
 			return false;
 		if (!o->options.dry_run && (before || x->phase > PHASE_WAIT) && streq(x->name, o->name) &&
 		    streq(x->bus, o->bus))
@@ -318,31 +324,31 @@ void set_operations_run_waiting(struct service *s)
 		int r;
 
 		next = o->next;
-		if (o->phase != PHASE_WAIT || !operation_changes_policy(o) || !is_its_turn(o))
+		if (o->phase != PHASE_WAIT || !operation_changes_policy(o) || !set_operation_may_begin(o))
 			continue;
-		if (operation_left(o, 0) < LEAST_USEC)
-			continue; /* its timer is about to fire */
+		if (operation_time_left(o, 0) < LEAST_USEC)
+			continue; /* its timer fires in a moment */
 		o->phase = PHASE_PLAN;
-		r = set_operation_plan(o, true, planned);
+		r = set_operation_plan(o, true, on_planned);
 		if (r >= 0)
 			continue;
 		o->phase = PHASE_WAIT;
 		operation_fail_errno(o, r, "planning");
-		return; /* which has gone through the list itself */
+		return; /* it has called this function, so the list was gone through */
 	}
 }
 
-static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_set_late(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct operation *o = userdata;
 
 	(void)source;
 	(void)usec;
 	if (o->phase == PHASE_WAIT)
-		fail_late(o);
+		operation_fail_late(o);
 	else if (o->phase == PHASE_REFRESH) {
-		o->survey = refresh_forget(o->survey);
-		looked(o); /* the look goes on, and who asks after it is told */
+		o->refresh = refresh_forget(o->refresh);
+		on_refreshed(o); /* the refresh goes on without this call */
 	}
 	return 0;
 }
@@ -352,7 +358,7 @@ void set_operation_wait(struct operation *o)
 	int r;
 
 	o->phase = PHASE_WAIT;
-	r = arm(o, o->deadline - LEAST_USEC);
+	r = operation_set_timer(o, o->deadline - LEAST_USEC, on_set_late);
 	if (r < 0)
 		operation_fail_errno(o, r, "waiting");
 	else

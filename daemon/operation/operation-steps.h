@@ -1,30 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between operation.c, operation-set.c, operation-dry-run.c and operation-bulk.c only: a call on its way, and
- * the steps that all share. */
+/*
+ * For operation.c, operation-set.c, operation-dry-run.c and operation-bulk.c only, which are one module: a
+ * call that is being worked on, and the steps that several kinds of calls share.
+ */
 #pragma once
 
 #include "base/macro.h"
 #include "daemon/bus/polkit.h"
+#include "daemon/operation/drop-in-plan-worker.h"
 #include "daemon/operation/operation.h"
-#include "daemon/operation/drop-in-plan.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 
-/* Answered within 20 s, what comes before and after included. */
+/* A call is answered within 20 s, what comes before and after these 18 s included. */
 #define ANSWER_USEC (18U * UINT64_C(1000000))
-/* Of the whole, for looking what has become of it. */
+/* Reserved at the end for re-reading the device. */
 #define RESERVE_USEC (2U * UINT64_C(1000000))
-/* And before that, where something has been written, for writing it back. */
+/* Reserved before that for undoing what was written to policy files. */
 #define RESTORE_USEC (1U * UINT64_C(1000000))
 
 enum phase {
-	PHASE_GET_SENDER, /* sends it */
-	PHASE_AUTHORIZE,  /* him who is not root */
-	PHASE_WAIT,	  /* for its turn */
+	PHASE_GET_SENDER, /* waiting for the caller's uid */
+	PHASE_AUTHORIZE,  /* waiting for polkit; root skips it */
+	PHASE_WAIT,	  /* for earlier operations on the same device or file */
 	PHASE_PLAN,
 	PHASE_DRY_RUN,
 	PHASE_WRITE,
@@ -39,62 +44,65 @@ struct operation {
 	sd_bus_message *call;
 	enum operation_kind kind;
 	enum phase phase;
-	uid_t uid; /* from PHASE_AUTHORIZE on */
+	uid_t uid; /* of the caller, from PHASE_AUTHORIZE on */
 	char *bus, *name, *driver;
-	struct options options;
+	struct operation_options options;
 	char *staging;
 	struct drop_in_plan plan;
-	struct drop_in_plan_work planning;
+	struct drop_in_plan_work plan_work;
 	struct rebind_result result;
 	struct polkit_authorization *polkit_authorization;
 	struct task *task;
-	uint64_t write_usec; /* for the writer, which waits for others itself */
+	uint64_t write_usec; /* how long the writer may take, waiting for other writers included */
 	struct rebind_job *rebind_job;
-	struct refresh *survey;
-	uint64_t deadline; /* for its answer */
-	uint64_t asked;	   /* since when a person may be typing a password; 0: nobody is asked */
+	struct refresh *refresh;
+	uint64_t deadline; /* for the answer */
+	uint64_t asked_at; /* since when a person may be typing a password; 0: nobody is asked */
 	sd_event_source *timer;
-	struct bulk_operation *all; /* OPERATION_APPLY_ALL */
+	struct bulk_operation *bulk; /* OPERATION_APPLY_ALL only */
 };
 
 struct operations {
-	struct operation *first; /* in the order in which they came */
+	struct operation *first; /* in the order in which the calls came */
 	size_t n;
 	uint64_t serial;
 };
 
 uint64_t operation_now(const struct service *s);
-/* How much of its time is left, but for a reserve. */
-uint64_t operation_left(const struct operation *o, uint64_t reserve);
+/* The time left until its deadline, less a reserve. */
+uint64_t operation_time_left(const struct operation *o, uint64_t reserve);
+/* Sets its one timer, to an absolute time. 0 or negative errno. */
+int operation_set_timer(struct operation *o, uint64_t usec, sd_event_time_handler_t handler);
 
-/* Each of these ends the operation, and gives the others their turn. */
+/* Each of these ends the operation, and starts those that waited for it. */
 void operation_finish(struct operation *o);
 void operation_fail_with(struct operation *o, const sd_bus_error *error);
 void operation_fail(struct operation *o, const char *name, const char *format, ...) _printf_(3, 4);
 void operation_fail_errno(struct operation *o, int r, const char *doing);
 void operation_answer_state(struct operation *o);
-/* What a task said about itself (task.h) when it did not do what it should. */
-void operation_task_failed(struct operation *o, int result, const char *doing);
+/* For a task (task.h) that failed or timed out before anything was changed. */
+void operation_fail_task(struct operation *o, int result, const char *doing);
 
 /* What the caller's options mean for the enforcer. */
-struct rebind_request operation_order(const struct operation *o, const char *bus, const char *name);
+struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name);
 
-/* operation-set.c: a call that writes policy, or has one device rebound. */
+/* operation-set.c: calls that write policy, and Apply, which has one device rebound. */
 bool operation_changes_policy(const struct operation *o);
-int set_operation_plan(struct operation *o, bool to_do, task_done_t done);
-/* Gives it a staging directory of its own, by name. */
+/* Starts the child that makes the plan; with staging, it leaves the plan in a staging directory, too. */
+int set_operation_plan(struct operation *o, bool with_staging, task_done_t done);
+/* Gives it the name of a staging directory that nobody else has. */
 int operation_alloc_staging_path(struct operation *o);
 void set_operation_write(struct operation *o);
 void set_operation_wait(struct operation *o);
 void set_operations_run_waiting(struct service *s);
 void set_operation_rebind(struct operation *o);
 
-/* operation-dry-run.c: a planned change, before set_operation_write() */
+/* operation-dry-run.c: between a planned change and set_operation_write(). */
 void dry_run_start(struct operation *o);
-void dry_run_leave_staging(struct operation *o);
+void operation_remove_staging(struct operation *o);
 
-/* operation-bulk.c: calls that are about all devices. 0: under way, or ended; negative errno. */
+/* operation-bulk.c: calls about all devices. 0: started, or ended already; negative errno. */
 int bulk_operation_start(struct operation *o);
 void bulk_operations_run_waiting(struct service *s);
-void bulk_operation_free(struct bulk_operation *all);
+void bulk_operation_free(struct bulk_operation *bulk);
 int reload_operation_start(struct operation *o);

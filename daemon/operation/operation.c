@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The beginning and the end of calls that change something; see operation.h. */
-#include "daemon/bus/bus.h"
+/* The first and the last steps of calls that change something; see operation.h. */
 #include "base/macro.h"
 #include "base/text.h"
+#include "daemon/bus/bus-call.h"
+#include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <errno.h>
@@ -12,16 +13,21 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 
-/* Calls that are under way; each costs some memory and now and then a process. */
+/* Operations at once; each costs some memory, and a process now and then. */
 #define OPERATIONS_MAX 256U
-/* Of one connection: nobody shall take the others' place. */
-#define OPERATIONS_OF_ONE_MAX 32U
-/* Of one user but root, over as many connections as there may be; and of all: anybody may ask for these. */
+/* Of one connection, so that no caller takes all places. */
+#define OPERATIONS_OF_SENDER_MAX 32U
+/* Dry runs, which any user may ask for: of one user other than root, over all its connections; and in all. */
 #define DRY_RUNS_OF_USER_MAX 16U
 #define DRY_RUNS_MAX 64U
-/* Likewise those that are looked at before they are allowed, or wait for polkit: the bus lets nobody wait for
- * more than 128 answers at once, and then no user could be asked about any more. */
+/*
+ * Operations that are checked before they are authorized, or wait for polkit. The bus allows a connection 128
+ * replies that it waits for; without these limits, one user could use them up and nobody could be authorized.
+ */
 #define UNAUTHORIZED_OF_USER_MAX 8U
 #define UNAUTHORIZED_MAX 64U
 
@@ -33,14 +39,20 @@ uint64_t operation_now(const struct service *s)
 	return usec;
 }
 
-uint64_t operation_left(const struct operation *o, uint64_t reserve)
+uint64_t operation_time_left(const struct operation *o, uint64_t reserve)
 {
 	uint64_t at = operation_now(o->service) + reserve;
 
 	return o->deadline > at ? o->deadline - at : 0;
 }
 
-static void free_operation(struct operation *o)
+int operation_set_timer(struct operation *o, uint64_t usec, sd_event_time_handler_t handler)
+{
+	o->timer = sd_event_source_disable_unref(o->timer);
+	return sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, usec, 10000, handler, o);
+}
+
+static void operation_free(struct operation *o)
 {
 	struct operation **at = &o->service->operations->first;
 
@@ -55,9 +67,9 @@ static void free_operation(struct operation *o)
 	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
 	o->task = task_forget(o->task);
 	o->rebind_job = rebind_job_forget(o->rebind_job);
-	o->survey = refresh_forget(o->survey);
+	o->refresh = refresh_forget(o->refresh);
 	o->timer = sd_event_source_disable_unref(o->timer);
-	bulk_operation_free(o->all);
+	bulk_operation_free(o->bulk);
 	drop_in_plan_done(&o->plan);
 	(void)sd_bus_message_unref(o->call);
 	free(o->bus);
@@ -67,17 +79,16 @@ static void free_operation(struct operation *o)
 	free(o);
 }
 
-/* The answer has been given: the others' turn. */
 void operation_finish(struct operation *o)
 {
 	struct service *s = o->service;
 
 	s->last_used = operation_now(s);
-	/* What the device needed meanwhile was left to this call, and it has not got that far. */
+	/* What the device needed meanwhile was left to this call, which ends before it did anything. */
 	if (operation_changes_policy(o) && !o->options.dry_run && o->phase >= PHASE_PLAN &&
 	    o->phase < PHASE_REBIND)
 		refresh_request(s, o->bus, o->name, REFRESH_AND_RECONCILE);
-	free_operation(o);
+	operation_free(o);
 	set_operations_run_waiting(s);
 	bulk_operations_run_waiting(s);
 }
@@ -115,8 +126,7 @@ void operation_answer_state(struct operation *o)
 	operation_finish(o);
 }
 
-/* -ETIMEDOUT and the like of a task, as an error; whatever it was about is left as it was. */
-void operation_task_failed(struct operation *o, int result, const char *doing)
+void operation_fail_task(struct operation *o, int result, const char *doing)
 {
 	if (result == -ETIMEDOUT)
 		operation_fail(o, ERROR_STUCK, "%s does not come back", doing);
@@ -124,24 +134,24 @@ void operation_task_failed(struct operation *o, int result, const char *doing)
 		operation_fail_errno(o, result > 0 ? -result : result, doing);
 }
 
-/* What the caller's options mean for the enforcer. */
-struct rebind_request operation_order(const struct operation *o, const char *bus, const char *name)
+struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name)
 {
-	return (struct rebind_request){ .bus = bus,
-					.name = name,
-					.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
-						  : o->options.force		    ? REBIND_FORCE
-										    : REBIND_UNSET,
-					.overwrite = o->options.force,
-					.question = o->options.dry_run,
-					/* Anybody may ask, and nobody else's mount shall fail for that. */
-					.look_only = o->options.dry_run && o->uid != 0,
-					.usec = operation_left(o, RESERVE_USEC) };
+	return (struct rebind_request){
+		.bus = bus,
+		.name = name,
+		.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
+			  : o->options.force		    ? REBIND_FORCE
+							    : REBIND_UNSET,
+		.overwrite = o->options.force,
+		.question = o->options.dry_run,
+		/* Any user may ask for a dry run, which must not make another user's mount fail. */
+		.look_only = o->options.dry_run && o->uid != 0,
+		.usec = operation_time_left(o, RESERVE_USEC)
+	};
 }
 
-/* The beginning: arguments, and who asks. */
-
-static void go(struct operation *o)
+/* Once the caller may do it, or if anybody may. */
+static void operation_execute(struct operation *o)
 {
 	int r = 0;
 
@@ -164,7 +174,7 @@ static void go(struct operation *o)
 		operation_fail_errno(o, r, "starting");
 }
 
-static void authorized(void *userdata, const sd_bus_error *error)
+static void on_authorized(void *userdata, const sd_bus_error *error)
 {
 	struct operation *o = userdata;
 
@@ -173,20 +183,20 @@ static void authorized(void *userdata, const sd_bus_error *error)
 		return;
 	}
 	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
-	if (o->asked)
-		o->deadline += operation_now(o->service) - o->asked;
-	go(o);
+	if (o->asked_at)
+		o->deadline += operation_now(o->service) - o->asked_at;
+	operation_execute(o);
 }
 
-static void ask(struct operation *o)
+static void operation_ask_polkit(struct operation *o)
 {
 	if (sd_bus_message_get_allow_interactive_authorization(o->call) > 0)
-		o->asked = operation_now(o->service);
+		o->asked_at = operation_now(o->service);
 	polkit_authorization_ask(o->polkit_authorization);
 }
 
-static void seen_to_work(void *userdata, int result, const char *out, size_t size,
-			 const struct task_note *note)
+static void on_plan_checked(void *userdata, int result, const char *out, size_t size,
+			    const struct task_note *note)
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -195,21 +205,21 @@ static void seen_to_work(void *userdata, int result, const char *out, size_t siz
 
 	(void)note;
 	o->task = NULL;
-	r = result != 0 ? 0 : drop_in_plan_read(out, size, &unused, &error);
+	r = result != 0 ? 0 : drop_in_plan_work_read(out, size, &unused, &error);
 	drop_in_plan_done(&unused);
 	if (result != 0)
-		operation_task_failed(o, result, "reading the device's files");
+		operation_fail_task(o, result, "reading the device's files");
 	else if (sd_bus_error_is_set(&error))
 		operation_fail_with(o, &error);
 	else if (r < 0)
 		operation_fail_errno(o, r, "planning");
 	else
-		ask(o);
+		operation_ask_polkit(o);
 	sd_bus_error_free(&error);
 }
 
-/* Calls of a phase, or dry runs, that are under way; *ret_same: of this one's user. */
-static size_t count(const struct operation *o, bool dry_run, size_t *ret_same)
+/* Counts the dry runs, or else the operations that are not authorized yet; *ret_same: those of this user. */
+static size_t operations_count(const struct operation *o, bool dry_run, size_t *ret_same)
 {
 	size_t n = 0;
 
@@ -224,48 +234,48 @@ static size_t count(const struct operation *o, bool dry_run, size_t *ret_same)
 	return n;
 }
 
-static void begin_dry_run(struct operation *o, bool is_root)
+static void operation_begin_dry_run(struct operation *o, bool is_root)
 {
-	size_t same, n = count(o, true, &same);
+	size_t same, n = operations_count(o, true, &same);
 
 	if (n > DRY_RUNS_MAX || (!is_root && same > DRY_RUNS_OF_USER_MAX))
 		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many dry runs are under way");
 	else
-		go(o);
+		operation_execute(o);
 }
 
-/* Nobody is asked for a password for what cannot be done anyway. */
-static void begin_to_authorize(struct operation *o)
+/* The plan is checked first: no password is asked for a call that would be refused anyway. */
+static void operation_begin_authorization(struct operation *o)
 {
-	size_t same, n = count(o, false, &same);
+	size_t same, n = operations_count(o, false, &same);
 	int r;
 
 	if (n > UNAUTHORIZED_MAX || same > UNAUTHORIZED_OF_USER_MAX)
 		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls wait for authorization");
 	else if (!operation_changes_policy(o))
-		ask(o);
+		operation_ask_polkit(o);
 	else {
-		r = set_operation_plan(o, false, seen_to_work);
+		r = set_operation_plan(o, false, on_plan_checked);
 		if (r < 0)
 			operation_fail_errno(o, r, "planning");
 	}
 }
 
-static void known(void *userdata, uid_t uid, bool is_root)
+static void on_sender_known(void *userdata, uid_t uid, bool is_root)
 {
 	struct operation *o = userdata;
 
 	o->uid = uid;
 	o->phase = PHASE_AUTHORIZE;
 	if (o->options.dry_run)
-		begin_dry_run(o, is_root);
+		operation_begin_dry_run(o, is_root);
 	else if (is_root)
-		go(o);
+		operation_execute(o);
 	else
-		begin_to_authorize(o);
+		operation_begin_authorization(o);
 }
 
-static int authorize(struct operation *o)
+static int operation_authorize(struct operation *o)
 {
 	const struct polkit_details details = { .bus = o->bus,
 						.name = o->name,
@@ -273,11 +283,11 @@ static int authorize(struct operation *o)
 						.force = o->options.force ||
 							 o->options.rebind == REBIND_FORCE };
 
-	return polkit_authorization_start(o->service, o->call, &details, authorized, known, o,
+	return polkit_authorization_start(o->service, o->call, &details, on_authorized, on_sender_known, o,
 					  &o->polkit_authorization);
 }
 
-static int read_arguments(struct operation *o, sd_bus_error *error)
+static int operation_read_arguments(struct operation *o, sd_bus_error *reterr)
 {
 	static const unsigned allowed[] = {
 		[OPERATION_SET] = OPTION_RUNTIME | OPTION_REBIND | OPTION_GROUP | OPTION_BY | OPTION_MODULE |
@@ -296,49 +306,49 @@ static int read_arguments(struct operation *o, sd_bus_error *error)
 		r = sd_bus_message_read(o->call, "s", &driver);
 		if (r < 0)
 			return r;
-		if (!is_value(driver) || !driver_name_is_valid(driver))
-			return sd_bus_error_setf(error, ERROR_INVALID,
+		if (!is_policy_value(driver) || !driver_name_is_valid(driver))
+			return sd_bus_error_setf(reterr, ERROR_INVALID,
 						 "%.*s is no driver's name, and not none, default or vfio",
 						 (int)utf8_prefix(driver, 130), driver);
 		o->driver = strdup(driver);
 		if (!o->driver)
 			return -ENOMEM;
 	}
-	return options_read(o->call, allowed[o->kind], &o->options, error);
+	return operation_options_read(o->call, allowed[o->kind], &o->options, reterr);
 }
 
-static int begin(struct operation *o, sd_bus_error *error)
+static int operation_begin(struct operation *o, sd_bus_error *reterr)
 {
-	int r = read_arguments(o, error);
+	int r = operation_read_arguments(o, reterr);
 
 	if (r < 0)
 		return r;
-	r = o->name ? bus_check_device(o->service, o->bus, o->name, error) : 0;
+	r = o->name ? bus_check_device(o->service, o->bus, o->name, reterr) : 0;
 	if (r < 0)
 		return r;
-	r = authorize(o);
+	r = operation_authorize(o);
 	return r < 0 ? r : 1;
 }
 
-static bool are_too_many(const struct operations *all, sd_bus_message *call)
+static bool operations_are_too_many(const struct operations *all, sd_bus_message *call)
 {
 	const char *sender = sd_bus_message_get_sender(call);
 	size_t n = 0;
 
 	for (const struct operation *o = all->first; o && sender; o = o->next)
 		n += streq(sd_bus_message_get_sender(o->call), sender);
-	return n >= OPERATIONS_OF_ONE_MAX || all->n >= OPERATIONS_MAX;
+	return n >= OPERATIONS_OF_SENDER_MAX || all->n >= OPERATIONS_MAX;
 }
 
 int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
-		    const char *name, sd_bus_error *error)
+		    const char *name, sd_bus_error *reterr)
 {
 	struct operations *all = s->operations;
 	struct operation *o, **at = &all->first;
 	int r;
 
-	if (are_too_many(all, call))
-		return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls are under way");
+	if (operations_are_too_many(all, call))
+		return sd_bus_error_set(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls are under way");
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;
@@ -352,9 +362,9 @@ int operation_start(struct service *s, sd_bus_message *call, enum operation_kind
 	all->n++;
 	o->bus = bus ? strdup(bus) : NULL;
 	o->name = name ? strdup(name) : NULL;
-	r = (bus && !o->bus) || (name && !o->name) ? -ENOMEM : begin(o, error);
+	r = (bus && !o->bus) || (name && !o->name) ? -ENOMEM : operation_begin(o, reterr);
 	if (r < 0)
-		free_operation(o);
+		operation_free(o);
 	return r;
 }
 
@@ -383,6 +393,6 @@ void operations_free(struct service *s)
 	if (!s->operations)
 		return;
 	while (s->operations->first)
-		free_operation(s->operations->first);
+		operation_free(s->operations->first);
 	free(TAKE_PTR(s->operations));
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A call that changes something, from its arguments to its answer: read and validate, authorize, plan, try,
- * write, act, look, answer. Nothing of it waits; what it keeps between two steps are names, never pointers
- * to devices or rules.
+ * A method call that changes something, from its arguments to its answer: it is read and validated,
+ * authorized, planned, tried in a dry run, written, executed by the enforcer; the device is read again, and
+ * the call is answered. No step blocks the event loop. Between two steps an operation keeps names, never
+ * pointers to devices or rules.
  */
 #pragma once
 
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <systemd/sd-bus.h>
 
 enum operation_kind {
 	OPERATION_SET,
@@ -25,8 +27,8 @@ bool operations_busy(const struct service *s);
 bool operations_about(const struct service *s, const char *bus, const char *name);
 
 /*
- * Reads the rest of the call's arguments and takes it on: 1, and the answer comes later; negative errno with
- * the error set. bus and name are NULL for those that are about all devices.
+ * Reads the rest of the call's arguments and takes it on: 1, and the answer comes later; or negative errno
+ * with the error set. bus and name are NULL for calls about all devices.
  */
 int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
-		    const char *name, sd_bus_error *error);
+		    const char *name, sd_bus_error *reterr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer at work; see rebind-queue.h. What it does and how is enforce/'s business. */
-#include "daemon/bus/bus.h"
+#include "daemon/bus/errors.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
