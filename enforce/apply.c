@@ -5,7 +5,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "sysfs/binding.h"
-#include "state/intent.h"
+#include "enforce/apply-record.h"
 #include "state/store.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -50,22 +50,18 @@ static void _printf_(3, 4) outcome_set(struct outcome *o, enum device_state stat
 	va_end(ap);
 }
 
-/* The state directory, or NULL for one that keeps nothing. */
-static int apply_write_record(struct sysfs_device *d, const struct record *old, const struct record *record)
-{
-	const char *state_dir = d->sysfs->state_dir;
-	int r;
+/* One decision on its way into sysfs. */
+struct apply_run {
+	const struct decision *decision;
+	enum occasion occasion;
+	const char *foreign; /* an override that is replaced although it is not ours; "": none */
+	struct sysfs_device *d;
+	struct record old;    /* what is recorded; empty where there is no record */
+	struct record record; /* what is to be recorded */
+	struct outcome *outcome;
+};
 
-	if (!state_dir || (old && record_equal(old, record)))
-		return 0;
-	r = record_write(state_dir, sysfs_device_key(d), record);
-	if (r < 0)
-		log_line(LOG_WARNING, "%s %s: cannot write its record under %s: %s", d->bus, d->name,
-			 state_dir, strerror(-r));
-	return r;
-}
-
-/* Something is bound that was not decided; nothing is unbound here. */
+/* A driver is bound that was not decided; nothing is unbound here. */
 static void outcome_set_other_driver(struct outcome *o, const struct decision *decision, const char *driver)
 {
 	if (decision->rule && decision->rule->rebind == REBIND_NO)
@@ -98,11 +94,34 @@ void outcome_add_iommu(const struct decision *decision, struct outcome *o)
 		log_line(LOG_WARNING, "%s %s: for %s, but %s", d->bus, d->name, decision->driver, text);
 }
 
-/* The override stands; what about the driver? */
+/* The driver is registered with the bus, and the device has none: has the bus probe it. */
+static void probe_by_decided_driver(const struct decision *decision, struct sysfs_device *d,
+				    struct outcome *o)
+{
+	char driver[BOUND_MAX];
+	int r = device_probe(d);
+
+	bound_driver(d, driver, sizeof(driver));
+	if (streq(driver, decision->driver))
+		o->state = STATE_ENFORCED;
+	else if (driver[0])
+		outcome_set_other_driver(o, decision, driver);
+	/* drivers_probe says EINVAL whatever is wrong, so look at the group for the reason. */
+	else if (r < 0 && !driver_leaves_dma(decision->driver) &&
+		 iommu_group_is_owned(d, o->reason, sizeof(o->reason)))
+		o->state = STATE_HELD;
+	/* EAGAIN and EINVAL: the device is not ready yet, so the kernel's own first probe is still to come.
+	 */
+	else if (r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT)
+		outcome_set(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
+	else
+		outcome_set(o, STATE_PENDING, "%s has not bound it", decision->driver);
+}
+
+/* The override stands. The driver is left as it is unless the device has none. */
 static void settle_driver(const struct decision *decision, struct sysfs_device *d, struct outcome *o)
 {
 	char driver[BOUND_MAX];
-	int r;
 
 	bound_driver(d, driver, sizeof(driver));
 	if (decision->kind == DECISION_NONE) {
@@ -112,96 +131,66 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 			o->state = state_as_decided(decision);
 		return;
 	}
-
-	if (!driver[0] && driver_is_registered(d, decision->driver)) {
-		r = device_probe(d);
-		bound_driver(d, driver, sizeof(driver));
-		/* Whatever is wrong, drivers_probe says EINVAL. */
-		if (!driver[0] && r < 0 && !driver_leaves_dma(decision->driver) &&
-		    iommu_group_is_owned(d, o->reason, sizeof(o->reason))) {
-			o->state = STATE_HELD;
-			return;
-		}
-		/* EAGAIN, EINVAL: not ready yet, so the kernel's own first probe is still to come. */
-		if (!driver[0] && r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT) {
-			outcome_set(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
-			return;
-		}
-		if (!driver[0]) {
-			outcome_set(o, STATE_PENDING, "%s has not bound it", decision->driver);
-			return;
-		}
-	} else if (!driver[0]) {
+	if (streq(driver, decision->driver)) {
+		o->state = STATE_ENFORCED;
+	} else if (driver[0]) {
+		outcome_set_other_driver(o, decision, driver);
+	} else if (driver_is_registered(d, decision->driver)) {
+		probe_by_decided_driver(decision, d, o);
+	} else {
 		o->needs_module = true;
 		outcome_set(o, STATE_PENDING, "driver %s is not loaded", decision->driver);
-		return;
 	}
-	if (streq(driver, decision->driver))
-		o->state = STATE_ENFORCED;
-	else
-		outcome_set_other_driver(o, decision, driver);
 }
 
 /*
- * FirstProbe as far as it shows right after we wrote. A driver's link is there from the beginning of its
- * probe. Where it is the decided one already, nobody can tell whether it came by our override.
+ * FirstProbe, as far as it shows right after the write. The `driver` link is there from the beginning of a
+ * probe on. If the decided driver is bound already, nobody can tell whether it came by our override.
  */
-static const char *first_probe_after_write(const struct sysfs_device *d, const struct decision *decision,
-					   enum occasion occasion)
+static const char *first_probe_after_write(const struct apply_run *a)
 {
 	char driver[BOUND_MAX];
 
-	if (occasion == OCCASION_LATER || decision->kind == DECISION_DEFAULT)
+	if (a->occasion == OCCASION_LATER || a->decision->kind == DECISION_DEFAULT)
 		return "";
-	bound_driver(d, driver, sizeof(driver));
+	bound_driver(a->d, driver, sizeof(driver));
 	if (!driver[0])
 		return "won";
-	/* At boot it may be built in, or have come long before this package did. */
-	return occasion == OCCASION_BOOT || streq(driver, decision->driver) ? "unknown" : "lost";
+	/* At boot the driver may be built in, or have come long before this package did. */
+	return a->occasion == OCCASION_BOOT || streq(driver, a->decision->driver) ? "unknown" : "lost";
 }
 
 /*
- * A second look, with the probe behind us: on Linux 7 and later a write is no barrier, and a driver that had
- * matched before it makes its link afterwards.
+ * Looks at the driver once more, with the probe behind us: on Linux 7 and later a write is no barrier, so a
+ * driver that had matched before the write makes its link after it.
  */
-static void first_probe_recheck(const struct sysfs_device *d, const struct decision *decision,
-				enum occasion occasion, const struct record *old, struct record *record)
+static void first_probe_recheck(struct apply_run *a)
 {
+	struct record *record = &a->record;
 	char driver[BOUND_MAX];
 
-	if (occasion == OCCASION_LATER ||
-	    !streq(record->first_probe[0] ? record->first_probe : old->first_probe, "won"))
+	if (a->occasion == OCCASION_LATER ||
+	    !streq(record->first_probe[0] ? record->first_probe : a->old.first_probe, "won"))
 		return;
-	bound_driver(d, driver, sizeof(driver));
-	if (driver[0] && !streq(driver, decision->driver))
+	bound_driver(a->d, driver, sizeof(driver));
+	if (driver[0] && !streq(driver, a->decision->driver))
 		(void)strcpy(record->first_probe, "lost");
 }
 
-/* The guard writes before it records, and may die in between; see intent.h. */
-static bool override_is_being_written(const struct sysfs_device *d, const char *override)
+/* A driver that is bound already when an override comes to name it has not come by that override. */
+static void record_driver_before(struct apply_run *a)
 {
-	return d->sysfs->state_dir && intent_is_pending(d->sysfs->state_dir, d->bus, d->name, override);
-}
-
-bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
-{
-	return override[0] && (record_owns(record, override) ||
-			       (!record->owned_override[0] && override_is_being_written(d, override)));
-}
-
-/* A driver that is bound already when an override comes to name it has not come by that. */
-static void record_driver_before(const struct sysfs_device *d, const struct record *old, const char *want,
-				 struct record *record)
-{
+	struct record *record = &a->record;
 	char driver[BOUND_MAX];
 
-	bound_driver(d, driver, sizeof(driver));
-	if (driver[0] && (streq(driver, old->driver_before_override) ||
-			  (streq(driver, want) && !record_gave(old, driver))))
+	bound_driver(a->d, driver, sizeof(driver));
+	if (driver[0] && (streq(driver, a->old.driver_before_override) ||
+			  (streq(driver, a->decision->driver) && !record_gave(&a->old, driver))))
 		text_copy(record->driver_before_override, sizeof(record->driver_before_override), driver);
 }
 
-/* Nothing is to be written over an override: it is what is wanted, or somebody else's, which o says. */
+/* The override is what is wanted, or it is somebody else's: then the outcome says so. Nothing is to be
+ * written. */
 static bool override_is_to_stay(const char *override, const char *want, bool ours, struct outcome *o)
 {
 	if (streq(override, want))
@@ -213,101 +202,129 @@ static bool override_is_to_stay(const char *override, const char *want, bool our
 }
 
 /*
- * The record comes before the write: whoever finds our value in sysfs then finds, too, that it is ours,
- * and one who died in between has claimed nothing that is not so. `foreign`, if not "", is replaced although
- * it is not ours, and is never recorded: while it stands it is still not ours, whatever fails.
+ * Write-ahead: record first, then write. Whoever reads our value finds a record that claims it; a crash in
+ * between claims a value that is not set, which is harmless. The record names the new override and the one of
+ * ours that it replaces (`before`, "": none) until the new one is known to stand, so a crash leaves no doubt
+ * about either. Without a record nothing is written, but an override may be cleared.
  */
-static bool settle_override_or_refuse(const struct decision *decision, enum occasion occasion,
-				      const char *foreign, struct sysfs_device *d, struct record *old,
-				      struct record *record, struct outcome *o)
+static bool record_claim_or_refuse(struct apply_run *a, const char *before)
 {
-	const char *want = decision->driver;
-	char override[OVERRIDE_MAX], now[OVERRIDE_MAX];
-	char before[sizeof(record->owned_override)] = "";
-	bool ours, is_known;
+	struct record *record = &a->record;
+	const char *want = a->decision->driver;
 	int r;
 
-	/* In this order: who writes an override has written the record before. */
-	r = sysfs_device_override(d, override);
-	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, old) < 0)
-		*old = (struct record){};
-	record_driver_before(d, old, want, record);
-	if (r < 0) {
-		outcome_set(o, STATE_FAILED, "reading driver_override: %s", strerror(-r));
-		/* Whatever stands there, what was ours still is. */
-		(void)strcpy(record->owned_override, old->owned_override);
-		(void)strcpy(record->previous_override, old->previous_override);
-		(void)strcpy(record->driver_by_override, old->driver_by_override);
-		return false;
-	}
-	ours = apply_owns(d, old, override);
-
-	if (override_is_to_stay(override, want, ours || streq(override, foreign), o)) {
-		if (ours)
-			(void)strcpy(record->owned_override, want);
-		return o->state != STATE_FOREIGN;
-	}
-
-	/* Both values are named until one is known to stand: whoever dies in between leaves no doubt. */
-	if (ours)
-		text_copy(before, sizeof(before), override);
 	(void)strcpy(record->owned_override, want);
 	(void)strcpy(record->previous_override, before);
 	(void)strcpy(record->state, device_state_to_string(STATE_PENDING));
-	r = apply_write_record(d, old, record);
+	r = apply_write_record(a->d, &a->old, record);
 	if (r < 0 && want[0]) {
-		outcome_set(o, STATE_FAILED, "recording the override before it is written: %s", strerror(-r));
-		return false;
-	}
-	is_known = old->first_probe[0];
-	*old = *record;
-	record->previous_override[0] = '\0';
-
-	/*
-	 * Another may have written since it was read: the guard mostly, which cannot wait for us. One who
-	 * writes the very same in this moment cannot be told from it.
-	 */
-	if (sysfs_device_override(d, now) >= 0 &&
-	    override_is_to_stay(now, want, streq(now, override) || override_is_being_written(d, now), o)) {
-		if (o->state == STATE_FOREIGN)
-			record->owned_override[0] = '\0';
-		return o->state != STATE_FOREIGN;
-	}
-	r = override_write(d, want);
-	if (r < 0) {
-		(void)strcpy(record->owned_override, before);
-		outcome_set(o, STATE_FAILED, "writing %s to driver_override: %s", want[0] ? want : "nothing",
+		outcome_set(a->outcome, STATE_FAILED, "recording the override before it is written: %s",
 			    strerror(-r));
 		return false;
 	}
-	o->wrote = true;
-	if (!is_known)
-		(void)strcpy(record->first_probe, first_probe_after_write(d, decision, occasion));
+	if (r >= 0)
+		a->old = *record;
+	record->previous_override[0] = '\0';
 	return true;
 }
 
-static void settle_default(const struct decision *decision, struct sysfs_device *d, const struct record *old,
-			   struct record *record, struct outcome *o)
+/* `override` is to be replaced, and ours if `before` is not "". */
+static bool write_override_or_refuse(struct apply_run *a, const char *override, const char *before)
 {
+	const bool first_probe_is_known = a->old.first_probe[0];
+	const char *want = a->decision->driver;
+	char now[OVERRIDE_MAX];
+	int r;
+
+	if (!record_claim_or_refuse(a, before))
+		return false;
+	/*
+	 * Somebody may have written since we read, mostly the guard, which cannot wait for us. A writer of
+	 * the very same value in this moment cannot be told from the guard.
+	 */
+	if (sysfs_device_override(a->d, now) >= 0 &&
+	    override_is_to_stay(now, want, streq(now, override) || apply_is_being_written(a->d, now),
+				a->outcome)) {
+		if (a->outcome->state == STATE_FOREIGN)
+			a->record.owned_override[0] = '\0';
+		return a->outcome->state != STATE_FOREIGN;
+	}
+	r = override_write(a->d, want);
+	if (r < 0) {
+		(void)strcpy(a->record.owned_override, before);
+		outcome_set(a->outcome, STATE_FAILED, "writing %s to driver_override: %s",
+			    want[0] ? want : "nothing", strerror(-r));
+		return false;
+	}
+	a->outcome->wrote = true;
+	if (!first_probe_is_known)
+		(void)strcpy(a->record.first_probe, first_probe_after_write(a));
+	return true;
+}
+
+/*
+ * Makes the override as decided. A non-empty `foreign` is overwritten but never recorded, so it stays foreign
+ * if a later step fails.
+ */
+static bool settle_override_or_refuse(struct apply_run *a)
+{
+	struct sysfs_device *d = a->d;
+	const char *want = a->decision->driver;
+	char override[OVERRIDE_MAX], before[sizeof(a->record.owned_override)] = "";
+	bool ours;
+	int r;
+
+	/* Read the override before the record: whoever writes an override has written its record earlier. */
+	r = sysfs_device_override(d, override);
+	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &a->old) < 0)
+		a->old = (struct record){};
+	record_driver_before(a);
+	if (r < 0) {
+		outcome_set(a->outcome, STATE_FAILED, "reading driver_override: %s", strerror(-r));
+		/* Whatever stands there, what was ours still is. */
+		(void)strcpy(a->record.owned_override, a->old.owned_override);
+		(void)strcpy(a->record.previous_override, a->old.previous_override);
+		(void)strcpy(a->record.driver_by_override, a->old.driver_by_override);
+		return false;
+	}
+	ours = apply_owns(d, &a->old, override);
+
+	if (override_is_to_stay(override, want, ours || streq(override, a->foreign), a->outcome)) {
+		if (ours)
+			(void)strcpy(a->record.owned_override, want);
+		return a->outcome->state != STATE_FOREIGN;
+	}
+	if (ours)
+		text_copy(before, sizeof(before), override);
+	return write_override_or_refuse(a, override, before);
+}
+
+/* The override is clear. The device is probed by its own driver if we have cleared it, or the kernel refused
+ * it. */
+static void settle_default(struct apply_run *a)
+{
+	const struct decision *decision = a->decision;
+	struct record *record = &a->record;
+	struct outcome *o = a->outcome;
 	char driver[BOUND_MAX];
 
-	bound_driver(d, driver, sizeof(driver));
+	bound_driver(a->d, driver, sizeof(driver));
 	o->state = STATE_ENFORCED;
 	if (!driver[0]) {
 		int r = 0;
 
-		/* Whichever takes it now does so by itself. */
-		if (o->wrote || record_is_refused(old))
-			r = device_probe(d);
-		bound_driver(d, driver, sizeof(driver));
-		/* That nothing wants it is no failure of a probe. */
-		if (!driver[0] && (r < 0 ? iommu_group_refuses(d, o->reason, sizeof(o->reason))
-					 : iommu_group_is_owned(d, o->reason, sizeof(o->reason))))
+		/* Whichever driver takes the device now does so by itself. */
+		if (o->wrote || record_is_refused(&a->old))
+			r = device_probe(a->d);
+		bound_driver(a->d, driver, sizeof(driver));
+		/* `drivers_probe` succeeds when no driver matches; that is not an error. */
+		if (!driver[0] && (r < 0 ? iommu_group_refuses(a->d, o->reason, sizeof(o->reason))
+					 : iommu_group_is_owned(a->d, o->reason, sizeof(o->reason))))
 			o->state = STATE_HELD;
 		return;
 	}
-	/* It came by our override and would not have come by itself. */
-	if (record_gave(old, driver)) {
+	/* This driver came by our override and would not have come by itself. */
+	if (record_gave(&a->old, driver)) {
 		text_copy(record->driver_by_override, sizeof(record->driver_by_override), driver);
 		if (decision->rule->rebind == REBIND_NO)
 			outcome_set_other_driver(o, decision, driver);
@@ -317,16 +334,21 @@ static void settle_default(const struct decision *decision, struct sysfs_device 
 	}
 }
 
-/* What the record says before anything was done. False: there is nothing to do, and the outcome says why. */
-static bool apply_prepare_or_refuse(const struct decision *decision, struct record *record,
-				    struct outcome *ret)
+/* Fills in what is known before anything is done. Refuses where there is nothing to do. */
+static bool apply_prepare_or_refuse(const struct decision *decision, enum occasion occasion,
+				    const char *foreign, struct apply_run *ret, struct outcome *outcome)
 {
-	*ret = (struct outcome){ .state = STATE_UNMANAGED };
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+
+	*outcome = (struct outcome){ .state = STATE_UNMANAGED };
+	*ret = (struct apply_run){
+		.decision = decision, .occasion = occasion, .foreign = foreign, .d = d, .outcome = outcome
+	};
 	switch (decision->kind) {
 	case DECISION_NOTHING:
 		return false;
 	case DECISION_UNKNOWN:
-		outcome_set(ret, STATE_PENDING, "%s of %s:%u cannot be compared yet",
+		outcome_set(outcome, STATE_PENDING, "%s of %s:%u cannot be compared yet",
 			    decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
 			    decision->rule->file, decision->rule->line);
 		return false;
@@ -336,70 +358,71 @@ static bool apply_prepare_or_refuse(const struct decision *decision, struct reco
 		break;
 	}
 
-	record_describe(record, decision);
-	record->inode = to_sysfs_device(decision->device)->inode;
+	record_describe(&ret->record, decision);
+	ret->record.inode = d->inode;
 	return true;
 }
 
-static void apply_save_record(const struct decision *decision, const struct record *old,
-			      struct record *record, struct outcome *o)
+static void apply_save_record(struct apply_run *a)
 {
-	(void)strcpy(record->state, device_state_to_string(o->state));
-	(void)strcpy(record->reason, o->reason);
+	struct record *record = &a->record;
+
+	(void)strcpy(record->state, device_state_to_string(a->outcome->state));
+	(void)strcpy(record->reason, a->outcome->reason);
 	if (!record->first_probe[0])
-		(void)strcpy(record->first_probe, old->first_probe);
-	/* Of another decision it says nothing any more: what differs from that one since is our doing. */
-	if (o->state == state_as_decided(decision) || old->enforced == record_decision_id(record))
+		(void)strcpy(record->first_probe, a->old.first_probe);
+	/* `enforced` belongs to one decision. Under another one, differences were made by us and are not
+	 * drift. */
+	if (a->outcome->state == state_as_decided(a->decision) ||
+	    a->old.enforced == record_decision_id(record))
 		record->enforced = record_decision_id(record);
-	(void)apply_write_record(to_sysfs_device(decision->device), old, record);
+	apply_write_record_or_log(a->d, &a->old, record);
 }
 
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct record old = {}, record = {};
+	struct apply_run a;
 
-	if (!apply_prepare_or_refuse(decision, &record, ret))
+	if (!apply_prepare_or_refuse(decision, occasion, "", &a, ret))
 		return;
-	if (settle_override_or_refuse(decision, occasion, "", d, &old, &record, ret))
+	if (settle_override_or_refuse(&a))
 		ret->state = STATE_PENDING;
-	/* What stood already has its record, and what was written has one that says so. */
+	/* An override that stood has its record already, and so has one that was written. */
 	if (!ret->wrote && ret->state == STATE_PENDING)
 		return;
-	apply_save_record(decision, &old, &record, ret);
+	apply_save_record(&a);
 }
 
-static void apply_over(const struct decision *decision, enum occasion occasion, const char *foreign,
-		       struct outcome *ret)
+static void apply_replacing(const struct decision *decision, enum occasion occasion, const char *foreign,
+			    struct outcome *ret)
 {
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct record old = {}, record = {};
+	struct apply_run a;
 
-	if (!apply_prepare_or_refuse(decision, &record, ret))
+	if (!apply_prepare_or_refuse(decision, occasion, foreign, &a, ret))
 		return;
-	if (settle_override_or_refuse(decision, occasion, foreign, d, &old, &record, ret)) {
+	if (settle_override_or_refuse(&a)) {
 		if (decision->kind == DECISION_DEFAULT) {
-			settle_default(decision, d, &old, &record, ret);
+			settle_default(&a);
 		} else {
-			settle_driver(decision, d, ret);
-			first_probe_recheck(d, decision, occasion, &old, &record);
+			settle_driver(decision, a.d, ret);
+			first_probe_recheck(&a);
 		}
 		outcome_add_iommu(decision, ret);
 	}
-	apply_save_record(decision, &old, &record, ret);
+	apply_save_record(&a);
 }
 
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
-	apply_over(decision, occasion, "", ret);
+	apply_replacing(decision, occasion, "", ret);
 }
 
 void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret)
 {
-	apply_over(decision, OCCASION_LATER, override, ret);
+	apply_replacing(decision, OCCASION_LATER, override, ret);
 }
 
-int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
+int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size)
 {
 	const char *state_dir = d->sysfs->state_dir;
 	char override[OVERRIDE_MAX], driver[BOUND_MAX];
@@ -411,13 +434,13 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 	if (record.owned_override[0] || record.previous_override[0]) {
 		r = sysfs_device_override(d, override);
 		if (r < 0) {
-			(void)snprintf(ret_reason, size, "reading driver_override: %s", strerror(-r));
+			(void)snprintf(reterr_reason, size, "reading driver_override: %s", strerror(-r));
 			return r;
 		}
 		if (record_owns(&record, override)) {
 			r = override_write(d, "");
 			if (r < 0) {
-				(void)snprintf(ret_reason, size, "clearing driver_override: %s",
+				(void)snprintf(reterr_reason, size, "clearing driver_override: %s",
 					       strerror(-r));
 				return r;
 			}
@@ -426,68 +449,11 @@ int apply_release(struct sysfs_device *d, char *ret_reason, size_t size)
 	}
 	r = record_remove(state_dir, sysfs_device_key(d));
 	if (r < 0) {
-		(void)snprintf(ret_reason, size, "removing its record: %s", strerror(-r));
+		(void)snprintf(reterr_reason, size, "removing the record: %s", strerror(-r));
 		return r;
 	}
 	bound_driver(d, driver, sizeof(driver));
 	if (cleared && !driver[0])
-		(void)device_probe(d); /* by whichever driver is there for it; none is as good an answer */
+		(void)device_probe(d); /* by whichever driver there is for it; none is as good an answer */
 	return cleared;
-}
-
-bool apply_was_enforced(const struct decision *decision)
-{
-	const struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct record record;
-
-	return d->sysfs->state_dir &&
-	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
-	       record_was_enforced(&record, decision);
-}
-
-int apply_take_over(struct sysfs_device *d, const char *override)
-{
-	struct record record = {};
-
-	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.owned_override))
-		return -EINVAL;
-	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
-		(void)strcpy(record.state, device_state_to_string(STATE_FOREIGN));
-	record.inode = d->inode;
-	(void)strcpy(record.owned_override, override);
-	record.previous_override[0] = '\0';
-	return apply_write_record(d, NULL, &record);
-}
-
-void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
-			const char *reason)
-{
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	struct record record = {};
-
-	if (!d->sysfs->state_dir)
-		return;
-	(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
-	record.inode = d->inode;
-	text_copy(record.owned_override, sizeof(record.owned_override),
-		  apply_owns(d, &record, override) ? override : "");
-	record.previous_override[0] = '\0';
-	if (decision->rule)
-		record_describe(&record, decision);
-	(void)strcpy(record.state, device_state_to_string(state));
-	text_copy(record.reason, sizeof(record.reason), reason);
-	(void)apply_write_record(d, NULL, &record);
-}
-
-void apply_record_stuck(struct sysfs_device *d, const char *doing)
-{
-	struct record record = {};
-
-	if (!d->sysfs->state_dir)
-		return;
-	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
-		record.inode = d->inode;
-	(void)strcpy(record.state, device_state_to_string(STATE_STUCK));
-	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
-	(void)apply_write_record(d, NULL, &record);
 }

@@ -70,27 +70,6 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 
 /*
  * Clears what we set, forgets the device, and has it probed by its own driver when it has none. 1: cleared;
- * 0: nothing of ours is there; negative errno, *ret_reason says more.
+ * 0: nothing of ours is there; negative errno, *reterr_reason says more.
  */
-int apply_release(struct sysfs_device *d, char *ret_reason, size_t size);
-
-/* Whether an override that stands is ours: by the record, or because the guard has written it and not
- * recorded it. */
-bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override);
-
-/* Whether this very decision was seen enforced since the device was added or its rule changed last. */
-bool apply_was_enforced(const struct decision *decision);
-
-/* Records that the override that stands is ours: the guard wrote it, and died over it. 0 or negative errno.
- */
-int apply_take_over(struct sysfs_device *d, const char *override);
-
-/*
- * Writes down a state and why, where nothing was done about a decision; override is what stands: it is ours,
- * or not, as it was before.
- */
-void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
-			const char *reason);
-
-/* Writes a record of a device that did not come back. */
-void apply_record_stuck(struct sysfs_device *d, const char *doing);
+int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size);

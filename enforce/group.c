@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Companions in a group; see group.h. */
 #include "enforce/group.h"
+#include "enforce/apply-record.h"
 #include "base/child.h"
 #include "base/errno.h"
 #include "base/log.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Moves a device to the driver that was decided; see move.h. */
 #include "enforce/move-parts.h"
+#include "enforce/apply-record.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "enforce/in-use.h"

@@ -8,6 +8,7 @@
  * behind keeps it until it has come back from the kernel, and nobody sends a second one after it. The group's
  * other members are seen to afterwards, without it: of those none is a reason to refuse the device.
  */
+#include "enforce/apply-record.h"
 #include "enforce/group.h"
 #include "base/child.h"
 #include "base/log.h"

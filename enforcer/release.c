@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Gives devices back: clears the overrides that we set, and only those. */
 #include "enforce/apply.h"
+#include "enforce/apply-record.h"
 #include "base/child.h"
 #include "base/log.h"
 #include "base/macro.h"

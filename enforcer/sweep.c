@@ -4,6 +4,7 @@
  * a new child goes on with the next, so that none waits for another.
  */
 #include "enforce/apply.h"
+#include "enforce/apply-record.h"
 #include "base/child.h"
 #include "base/errno.h"
 #include "base/log.h"

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "enforce/apply-record.h"
 #include "tests/unit/fixtures/apply-fixture.h"
 #include "state/store.h"
 #include "tests/unit/fixtures/suite.h"

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the enforcer remembers of a device, and whose an override is by that; see apply-record.h. */
+#include "enforce/apply-record.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "state/intent.h"
+#include "state/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int apply_write_record(struct sysfs_device *d, const struct record *old, const struct record *record)
+{
+	const char *state_dir = d->sysfs->state_dir;
+
+	if (!state_dir || (old && record_equal(old, record)))
+		return 0;
+	return record_write(state_dir, sysfs_device_key(d), record);
+}
+
+void apply_write_record_or_log(struct sysfs_device *d, const struct record *old, const struct record *record)
+{
+	int r = apply_write_record(d, old, record);
+
+	if (r < 0)
+		log_line(LOG_WARNING, "%s %s: cannot write the record under %s: %s, going on without it",
+			 d->bus, d->name, d->sysfs->state_dir, strerror(-r));
+}
+
+bool apply_is_being_written(const struct sysfs_device *d, const char *override)
+{
+	return d->sysfs->state_dir && intent_is_pending(d->sysfs->state_dir, d->bus, d->name, override);
+}
+
+bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override)
+{
+	return override[0] && (record_owns(record, override) ||
+			       (!record->owned_override[0] && apply_is_being_written(d, override)));
+}
+
+bool apply_was_enforced(const struct decision *decision)
+{
+	const struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record record;
+
+	return d->sysfs->state_dir &&
+	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
+	       record_was_enforced(&record, decision);
+}
+
+int apply_take_over(struct sysfs_device *d, const char *override)
+{
+	struct record record = {};
+
+	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.owned_override))
+		return -EINVAL;
+	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+		(void)strcpy(record.state, device_state_to_string(STATE_FOREIGN));
+	record.inode = d->inode;
+	(void)strcpy(record.owned_override, override);
+	record.previous_override[0] = '\0';
+	return apply_write_record(d, NULL, &record);
+}
+
+void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
+			const char *reason)
+{
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record record = {};
+
+	if (!d->sysfs->state_dir)
+		return;
+	(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
+	record.inode = d->inode;
+	text_copy(record.owned_override, sizeof(record.owned_override),
+		  apply_owns(d, &record, override) ? override : "");
+	record.previous_override[0] = '\0';
+	if (decision->rule)
+		record_describe(&record, decision);
+	(void)strcpy(record.state, device_state_to_string(state));
+	text_copy(record.reason, sizeof(record.reason), reason);
+	apply_write_record_or_log(d, NULL, &record);
+}
+
+void apply_record_stuck(struct sysfs_device *d, const char *doing)
+{
+	struct record record = {};
+
+	if (!d->sysfs->state_dir)
+		return;
+	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+		record.inode = d->inode;
+	(void)strcpy(record.state, device_state_to_string(STATE_STUCK));
+	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
+	apply_write_record_or_log(d, NULL, &record);
+}

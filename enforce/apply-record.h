@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the enforcer remembers of a device, and whose an override is by that. The record comes before the
+ * write of an override, so whoever finds a value of ours in sysfs finds the record that claims it.
+ */
+#pragma once
+
+#include "enforce/apply.h"
+
+/*
+ * Writes the record unless `old` (NULL: not known) says the same already. Without a state directory nothing
+ * is kept, which is not an error. 0 or negative errno.
+ */
+int apply_write_record(struct sysfs_device *d, const struct record *old, const struct record *record);
+
+/* The same where the caller goes on without the record: a failure is logged. */
+void apply_write_record_or_log(struct sysfs_device *d, const struct record *old, const struct record *record);
+
+/* Whether the guard is writing this override, or has died over it before it was recorded; see intent.h. */
+bool apply_is_being_written(const struct sysfs_device *d, const char *override);
+
+/* Whether an override that stands is ours: the record claims it, or no record does and the guard has written
+ * it. */
+bool apply_owns(const struct sysfs_device *d, const struct record *record, const char *override);
+
+/* Whether this very decision was seen enforced since the device was added or its rule changed last. */
+bool apply_was_enforced(const struct decision *decision);
+
+/* Records that the override that stands is ours: the guard wrote it, and died over it. 0 or negative errno.
+ */
+int apply_take_over(struct sysfs_device *d, const char *override);
+
+/*
+ * Records a state and its reason where nothing was done about a decision. `override` is what stands; it is
+ * ours or not as it was before.
+ */
+void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
+			const char *reason);
+
+/* Records that a child did not come back from the kernel while `doing` something with the device. */
+void apply_record_stuck(struct sysfs_device *d, const char *doing);
