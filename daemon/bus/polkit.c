@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who may do what; see polkit.h. The caller's uid comes from the bus, polkit's verdict from polkit; both
- * by messages whose answers the loop brings, so that a password dialog holds up nobody else.
+ * Which caller may use which method; see polkit.h. The caller's uid comes from the bus, polkit's verdict from
+ * polkit. Both are asked without waiting: the event loop delivers the answers, so that a password dialog of
+ * one caller delays no other.
  */
 #include "daemon/bus/polkit.h"
 #include "base/macro.h"
@@ -23,17 +24,17 @@
 #define ACTION_SET ACTION_PREFIX "set"
 #define ACTION_FORCE ACTION_PREFIX "force"
 #define POLKIT "org.freedesktop.PolicyKit1"
-/* A person types a password. */
+/* For an answer after a person has typed a password. */
 #define ASK_PERSON_USEC (120U * UINT64_C(1000000))
-/* polkit knows, or looks at its rules. */
+/* For an answer that takes polkit a look at its rules, at most. */
 #define ASK_USEC (5U * UINT64_C(1000000))
 
 #define OPEN NULL
 
-/* What is not in here, nobody may call. */
-static const struct listed {
+/* Methods that are not in this table cannot be called. */
+static const struct method {
 	const char *interface, *member;
-	const char *action; /* OPEN: everyone may; else root, and whom polkit lets */
+	const char *action; /* OPEN: any user may call it; else root, and whom polkit allows */
 } methods[] = {
 	{ MANAGER_INTERFACE, "ListDevices", OPEN },
 	{ MANAGER_INTERFACE, "GetDevice", OPEN },
@@ -58,15 +59,15 @@ struct polkit_authorization {
 	struct service *service;
 	sd_bus_message *call;
 	char *bus, *name, *driver;
-	const char *action; /* that is being asked for */
+	const char *action; /* that polkit is asked about */
 	bool force;
 	sd_bus_slot *slot;
-	void (*done)(void *userdata, const sd_bus_error *error);
-	void (*known)(void *userdata, uid_t uid, bool is_root);
+	void (*on_done)(void *userdata, const sd_bus_error *error);
+	void (*on_sender)(void *userdata, uid_t uid, bool is_root);
 	void *userdata;
 };
 
-static const struct listed *find(sd_bus_message *m)
+static const struct method *method_find(sd_bus_message *m)
 {
 	const char *interface = sd_bus_message_get_interface(m), *member = sd_bus_message_get_member(m);
 
@@ -81,9 +82,9 @@ int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	const char *interface = sd_bus_message_get_interface(m);
 
 	(void)userdata;
-	if (!sd_bus_message_is_method_call(m, NULL, NULL) || find(m))
+	if (!sd_bus_message_is_method_call(m, NULL, NULL) || method_find(m))
 		return 0;
-	/* sd-bus says better than we what is wrong with a method that does not exist. */
+	/* For interfaces of sd-bus, its own error says better what is wrong with a call. */
 	if (interface && !startswith(interface, BUS_NAME) &&
 	    !streq(interface, "org.freedesktop.DBus.Properties"))
 		return 0;
@@ -105,16 +106,17 @@ struct polkit_authorization *polkit_authorization_free(struct polkit_authorizati
 }
 
 /* The last thing that happens to an authorization. */
-static void answer(struct polkit_authorization *a, const sd_bus_error *error)
+static void polkit_authorization_finish(struct polkit_authorization *a, const sd_bus_error *error)
 {
-	void (*done)(void *userdata, const sd_bus_error *error) = a->done;
+	void (*on_done)(void *userdata, const sd_bus_error *error) = a->on_done;
 	void *userdata = a->userdata;
 
-	a->done = NULL;
-	done(userdata, error);
+	a->on_done = NULL;
+	on_done(userdata, error);
 }
 
-static void _printf_(3, 4) refuse(struct polkit_authorization *a, const char *name, const char *format, ...)
+static void _printf_(3, 4)
+	polkit_authorization_refuse(struct polkit_authorization *a, const char *name, const char *format, ...)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	va_list ap;
@@ -122,18 +124,18 @@ static void _printf_(3, 4) refuse(struct polkit_authorization *a, const char *na
 	va_start(ap, format);
 	(void)sd_bus_error_setfv(&error, name, format, ap);
 	va_end(ap);
-	answer(a, &error);
+	polkit_authorization_finish(a, &error);
 	sd_bus_error_free(&error);
 }
 
-/* Rules of polkit's compare strings, so each is always there. */
-static int append_details(sd_bus_message *m, const struct polkit_authorization *a)
+/* Rules of polkit compare strings, so each detail is always given. */
+static int polkit_append_details(sd_bus_message *m, const struct polkit_authorization *a)
 {
 	bool is_force = streq(a->action, ACTION_FORCE);
 	int r = sd_bus_message_append(m, "{ss}{ss}{ss}", "bus", a->bus ? a->bus : "", "name",
 				      a->name ? a->name : "", "driver", a->driver ? a->driver : "");
 
-	/* The message of the action names the device. */
+	/* The message in the action file names the device, which this call does not have. */
 	if (r >= 0 && !a->name && (is_force || streq(a->action, ACTION_SET)))
 		r = sd_bus_message_append(
 			m, "{ss}", "polkit.message",
@@ -143,9 +145,9 @@ static int append_details(sd_bus_message *m, const struct polkit_authorization *
 	return r;
 }
 
-static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error);
+static int on_polkit_reply(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
-static int ask_polkit(struct polkit_authorization *a, const char *action)
+static int polkit_call(struct polkit_authorization *a, const char *action)
 {
 	bool interactive = sd_bus_message_get_allow_interactive_authorization(a->call) > 0;
 	sd_bus_message *m = NULL;
@@ -161,21 +163,21 @@ static int ask_polkit(struct polkit_authorization *a, const char *action)
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'a', "{ss}");
 	if (r >= 0)
-		r = append_details(m, a);
+		r = polkit_append_details(m, a);
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	if (r >= 0)
 		r = sd_bus_message_append(m, "us", (uint32_t)interactive, "");
 	if (r >= 0) {
 		a->slot = sd_bus_slot_unref(a->slot);
-		r = sd_bus_call_async(a->service->bus, &a->slot, m, on_polkit, a,
+		r = sd_bus_call_async(a->service->bus, &a->slot, m, on_polkit_reply, a,
 				      interactive ? ASK_PERSON_USEC : ASK_USEC);
 	}
 	(void)sd_bus_message_unref(m);
 	return r;
 }
 
-static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_polkit_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct polkit_authorization *a = userdata;
 	const sd_bus_error *failure = sd_bus_message_get_error(m);
@@ -183,71 +185,76 @@ static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	if (failure) {
-		/* There is none, or it cannot tell: only root may, and this is not root. */
+		/* There is no polkit, or it failed: then only root may do this, and the caller is not root.
+		 */
 		log_service(LOG_DEBUG, "polkit: %s: %s", failure->name, failure->message);
-		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "only root may do this: polkit cannot be asked (%s)",
-		       failure->message ? failure->message : failure->name);
+		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED,
+					    "only root may do this: polkit cannot be asked (%s)",
+					    failure->message ? failure->message : failure->name);
 		return 1;
 	}
-	/* The details behind are of no interest. */
+	/* The details at the end of the reply are not needed. */
 	r = sd_bus_message_enter_container(m, 'r', "bba{ss}");
 	if (r >= 0)
 		r = sd_bus_message_read(m, "bb", &authorized, &challenge);
 	if (r < 0)
-		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "polkit's answer cannot be read");
+		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "polkit's answer cannot be read");
 	else if (authorized && a->force && !streq(a->action, ACTION_FORCE)) {
-		r = ask_polkit(a, ACTION_FORCE);
+		r = polkit_call(a, ACTION_FORCE);
 		if (r < 0)
-			refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s", strerror(-r));
+			polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s",
+						    strerror(-r));
 	} else if (authorized)
-		answer(a, NULL);
+		polkit_authorization_finish(a, NULL);
 	else if (challenge && sd_bus_message_get_allow_interactive_authorization(a->call) <= 0)
-		refuse(a, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-		       "%s needs a password, and the call does not allow to ask for one", a->action);
+		polkit_authorization_refuse(a, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+					    "%s needs a password, and the call does not allow to ask for one",
+					    a->action);
 	else
-		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "not authorized for %s", a->action);
+		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "not authorized for %s",
+					    a->action);
 	return 1;
 }
 
-static int on_uid(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_uid_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct polkit_authorization *a = userdata;
 	uint32_t uid;
 
 	(void)error;
 	if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &uid) < 0) {
-		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "the bus does not say who calls");
+		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "the bus does not say who calls");
 		return 1;
 	}
-	a->known(a->userdata, uid, uid == 0 || uid == geteuid());
+	a->on_sender(a->userdata, uid, uid == 0 || uid == geteuid());
 	return 1;
 }
 
 void polkit_authorization_ask(struct polkit_authorization *a)
 {
-	int r = ask_polkit(a, find(a->call)->action);
+	int r = polkit_call(a, method_find(a->call)->action);
 
 	if (r < 0)
-		refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s", strerror(-r));
+		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s", strerror(-r));
 }
 
-static int copy(const char *s, char **ret)
+static int strdup_or_null(const char *s, char **ret)
 {
 	*ret = s ? strdup(s) : NULL;
 	return s && !*ret ? -ENOMEM : 0;
 }
 
 int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
-			       void (*done)(void *userdata, const sd_bus_error *error),
-			       void (*known)(void *userdata, uid_t uid, bool is_root), void *userdata,
+			       void (*on_done)(void *userdata, const sd_bus_error *error),
+			       void (*on_sender)(void *userdata, uid_t uid, bool is_root), void *userdata,
 			       struct polkit_authorization **ret)
 {
-	const struct listed *listed = find(call);
+	const struct method *method = method_find(call);
 	struct polkit_authorization *a;
 	int r;
 
-	/* Nobody asks for what needs no leave: that would be a mistake in the list. */
-	if (!listed || !listed->action || !sd_bus_message_get_sender(call))
+	/* An open method needs no authorization, so this would be a mistake in the table. */
+	if (!method || !method->action || !sd_bus_message_get_sender(call))
 		return -EACCES;
 	a = calloc(1, sizeof(*a));
 	if (!a)
@@ -255,18 +262,18 @@ int polkit_authorization_start(struct service *s, sd_bus_message *call, const st
 	a->service = s;
 	a->call = sd_bus_message_ref(call);
 	a->force = details->force;
-	a->done = done;
-	a->known = known;
+	a->on_done = on_done;
+	a->on_sender = on_sender;
 	a->userdata = userdata;
-	r = copy(details->bus, &a->bus);
+	r = strdup_or_null(details->bus, &a->bus);
 	if (r >= 0)
-		r = copy(details->name, &a->name);
+		r = strdup_or_null(details->name, &a->name);
 	if (r >= 0)
-		r = copy(details->driver, &a->driver);
+		r = strdup_or_null(details->driver, &a->driver);
 	if (r >= 0)
 		r = sd_bus_call_method_async(s->bus, &a->slot, "org.freedesktop.DBus",
 					     "/org/freedesktop/DBus", "org.freedesktop.DBus",
-					     "GetConnectionUnixUser", on_uid, a, "s",
+					     "GetConnectionUnixUser", on_uid_reply, a, "s",
 					     sd_bus_message_get_sender(call));
 	if (r < 0) {
 		polkit_authorization_free(a);
