@@ -149,24 +149,28 @@ static int group_child_run(void *userdata)
 	return 0;
 }
 
-/* Ended: 0, with the result; -EAGAIN: it stands still; -ETIMEDOUT: the deadline; other negative errno. */
-static int group_watch_child(struct child *b, const struct group_slot *slot, uint64_t deadline,
-			     int *ret_result)
+/* Waits while the child makes progress, until the deadline. *ret_no_progress: it makes none, before that. */
+static struct child_result group_watch_child(struct child *child, const struct group_slot *slot,
+					     uint64_t deadline, bool *ret_no_progress)
 {
+	struct child_result result = { CHILD_TIMED_OUT, 0 };
+
+	*ret_no_progress = false;
 	for (;;) {
 		const struct sysfs_device *device = slot->progress.device;
 		size_t before = atomic_load(&slot->done);
 		uint64_t now = now_usec();
-		int r;
 
 		if (now >= deadline)
-			return -ETIMEDOUT;
-		r = child_wait(b, deadline - now < STEP_USEC ? deadline - now : STEP_USEC, ret_result);
-		if (r != -ETIMEDOUT)
-			return r;
+			return result;
+		result = child_wait(child, deadline - now < STEP_USEC ? deadline - now : STEP_USEC);
+		if (result.how != CHILD_TIMED_OUT)
+			return result;
 		if (now_usec() < deadline && atomic_load(&slot->done) == before &&
-		    slot->progress.device == device)
-			return -EAGAIN;
+		    slot->progress.device == device) {
+			*ret_no_progress = true;
+			return result;
+		}
 	}
 }
 
@@ -180,18 +184,17 @@ static struct sysfs_device *group_awaited_member(const struct group_run *g, cons
 }
 
 /* The last look at one that was overtaken: it has come back by now, or it is left behind. */
-static void group_child_finish(const struct group_run *g, struct child *b, struct group_slot *slot,
+static void group_child_finish(const struct group_run *g, struct child *child, struct group_slot *slot,
 			       uint64_t deadline)
 {
 	struct sysfs_device *d = group_awaited_member(g, slot);
 	uint64_t now = now_usec();
 	char doing[256];
-	int result;
 
-	if (child_wait(b, now < deadline ? deadline - now : 0, &result) != -ETIMEDOUT)
+	if (child_wait(child, now < deadline ? deadline - now : 0).how != CHILD_TIMED_OUT)
 		return;
 	progress_text(&slot->progress, doing, sizeof(doing));
-	child_abandon(b);
+	child_abandon(child);
 	if (d)
 		apply_record_stuck(d, doing);
 	log_line(LOG_WARNING, "%s did not come back; beside it the group of %s %s is done", doing,
@@ -201,24 +204,27 @@ static void group_child_finish(const struct group_run *g, struct child *b, struc
 /* Child after child, each past the member that the one before it waits for. */
 static int group_run_children(struct group_run *g, uint64_t deadline)
 {
+	struct child_result result = { CHILD_TIMED_OUT, 0 };
+	bool no_progress = true;
 	char doing[256];
-	int r = -EAGAIN, result = 0;
 
-	for (size_t k = 0; k <= g->n && r == -EAGAIN; k++) {
+	for (size_t k = 0; k <= g->n && no_progress; k++) {
 		struct sysfs_device *d;
+		int r;
 
 		g->own = &g->slots[k];
 		atomic_store(&g->own->done, g->first);
 		r = child_start(&g->children[k], CHILD_COPY, group_child_run, g);
-		if (r >= 0)
-			r = group_watch_child(&g->children[k], g->own, deadline, &result);
-		if (r == -ETIMEDOUT) {
+		if (r < 0)
+			return r;
+		result = group_watch_child(&g->children[k], g->own, deadline, &no_progress);
+		if (result.how == CHILD_TIMED_OUT && !no_progress) {
 			progress_text(&g->own->progress, doing, sizeof(doing));
 			child_abandon(&g->children[k]);
 			log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
 				 g->device->bus, g->device->name, doing);
 		}
-		if (r != -EAGAIN)
+		if (!no_progress)
 			break;
 		atomic_store(&g->own->overtaken, true);
 		g->n_overtaken++;
@@ -229,7 +235,7 @@ static int group_run_children(struct group_run *g, uint64_t deadline)
 		else
 			g->first++;
 	}
-	return r == -ETIMEDOUT || r == -EAGAIN ? 0 : r < 0 ? r : result;
+	return result.how == CHILD_TIMED_OUT ? 0 : child_result_errno(result);
 }
 
 static size_t group_slots_size(const struct group_run *g)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Loads modules; see module.h. */
 #include "enforce/module.h"
+#include "base/child.h"
 #include "base/errno.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,25 +39,17 @@ static int modprobe_find(const struct sysfs *sysfs, char *buf, size_t size)
 	return buf[0] == '/' ? 0 : -ENOENT; /* empty: module loading is turned off */
 }
 
-/* fork() and no more: this process is a child already, which its parent may leave behind with all of this. */
-static int modprobe_run(char *const *argv, int complaints)
+static int module_run_program(const char *const *argv, int complaints)
 {
-	int status;
-	pid_t pid = fork();
+	const struct child_program program = {
+		.argv = argv, .out = -1, .err = complaints, .dies_with_parent = true
+	};
+	struct child child;
+	int r = child_start_program(&child, &program);
 
-	if (pid < 0)
-		return negative_errno();
-	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (complaints >= 0)
-			(void)dup2(complaints, STDERR_FILENO);
-		(void)execv(argv[0], argv);
-		_exit(127);
-	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return negative_errno();
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOENT;
+	if (r < 0)
+		return r;
+	return child_wait(&child, UINT64_MAX).how == CHILD_OK ? 0 : -ENOENT;
 }
 
 /* The last line of what the program had to say: "modprobe: ERROR: could not insert 'x': Key was rejected …"
@@ -83,7 +77,7 @@ int module_load(struct sysfs_device *d, enum module_by by, const char *name, boo
 	/* A file, since a pipe would have to be read before the program ends. */
 	_cleanup_(closep) int complaints = why ? memfd_create("modprobe", MFD_CLOEXEC) : -EBADF;
 	char program[PATH_MAX], options[8] = "-", copy[PATH_MAX];
-	char end[] = "--", *argv[5] = { program };
+	const char *argv[5] = { program };
 	size_t n = 1;
 	int r = modprobe_find(d->sysfs, program, sizeof(program));
 
@@ -100,11 +94,11 @@ int module_load(struct sysfs_device *d, enum module_by by, const char *name, boo
 	(void)strcat(options, dry_run ? "n" : "");
 	if (options[1])
 		argv[n++] = options;
-	argv[n++] = end;
+	argv[n++] = "--";
 	argv[n] = copy;
 	text_copy(copy, sizeof(copy), name);
 	sysfs_progress(d, "loading the module", "of the driver");
-	r = modprobe_run(argv, complaints);
+	r = module_run_program(argv, complaints);
 	if (r < 0 && why) {
 		(void)snprintf(why, MODULE_WHY_MAX, "%.200s did not load it", program);
 		if (complaints >= 0)

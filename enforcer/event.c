@@ -121,21 +121,20 @@ static int event_group_child_run(void *userdata)
 static int event_apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
 {
 	struct event_group group = { e, policy, to_sysfs_device(own->device) };
-	struct child b;
-	int r, result;
+	struct child child;
+	int r;
 
 	event_set_decision(e, own);
 	if (!group_has_other_members(group.device)) {
 		event_apply_own(e, own);
 		return 0;
 	}
-	r = child_start(&b, CHILD_COPY, event_group_child_run, &group);
+	r = child_start(&child, CHILD_COPY, event_group_child_run, &group);
 	event_apply_own(e, own);
 	if (r < 0)
 		return event_group_child_run(&group);
 	/* Who waits for us stops waiting before that. */
-	r = child_wait(&b, 2U * EVENT_USEC, &result);
-	return r < 0 ? r : result;
+	return child_result_errno(child_wait(&child, 2U * EVENT_USEC));
 }
 
 static int event_child_run(void *userdata)
@@ -218,8 +217,9 @@ int verb_event(const struct settings *settings, const char *device)
 {
 	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
 	static struct event e;	  /* too large for a stack, and a child that is left behind may write to it */
-	struct child b;
-	int r, result = 0, stage;
+	struct child_result result;
+	struct child child;
+	int stage;
 	char doing[256];
 
 	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
@@ -241,13 +241,11 @@ int verb_event(const struct settings *settings, const char *device)
 	}
 
 	e.group_deadline = now_usec() + GROUP_USEC;
-	r = child_start(&b, CHILD_SHARED, event_child_run, &e);
-	if (r >= 0)
-		r = child_wait(&b, EVENT_USEC, &result);
+	result = child_run(&child, CHILD_SHARED, event_child_run, &e, EVENT_USEC);
 	stage = atomic_load(&e.stage);
 
-	if (r == -ETIMEDOUT) {
-		child_abandon(&b);
+	if (result.how == CHILD_TIMED_OUT) {
+		child_abandon(&child);
 		progress_text(&e.progress, doing, sizeof(doing));
 		if (stage == STAGE_DONE)
 			log_line(LOG_WARNING, "%s: its group takes longer than an event may", e.devpath);
@@ -259,11 +257,9 @@ int verb_event(const struct settings *settings, const char *device)
 			property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
 		return 0;
 	}
-	if (r >= 0)
-		r = result;
 	event_print_properties(&e, stage);
-	if (r < 0) {
-		log_line(LOG_ERR, "%s: %s", e.devpath, strerror(-r));
+	if (result.how != CHILD_OK) {
+		log_line(LOG_ERR, "%s: %s", e.devpath, child_result_text(result));
 		return 1;
 	}
 	return 0;

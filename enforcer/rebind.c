@@ -155,13 +155,13 @@ static struct sysfs_device *rebind_awaited_device(const struct rebind_run *w)
 
 /* The child did not come back: the parent says so for it, without asking the kernel anything that may sleep.
  */
-static void rebind_give_up(struct child *b, const struct rebind_run *w)
+static void rebind_give_up(struct child *child, const struct rebind_run *w)
 {
 	struct move_result *m = &w->report->moved;
 	char doing[256];
 
 	progress_text(&w->report->progress, doing, sizeof(doing));
-	child_abandon(b);
+	child_abandon(child);
 	move_result_set(m, STATE_STUCK, MOVE_STUCK, "%s did not come back", doing);
 	bound_driver(w->device, m->driver, sizeof(m->driver));
 	if (!w->options->dry_run)
@@ -180,8 +180,8 @@ static bool rebind_device_or_refuse(const struct rebind_run *w)
 {
 	struct move_result *m = &w->report->moved;
 	_cleanup_(closep) int lock = -EBADF;
-	struct child b;
-	int r, result = 0;
+	struct child_result result;
+	struct child child;
 
 	if (!w->options->dry_run) {
 		lock = device_lock_acquire(w->settings->state_dir, w->device->bus, w->device->name,
@@ -196,34 +196,32 @@ static bool rebind_device_or_refuse(const struct rebind_run *w)
 			return false;
 		}
 	}
-	r = child_start(&b, CHILD_COPY, rebind_child_run, (void *)(uintptr_t)w);
-	if (r >= 0)
-		r = child_wait(&b, usec_until(w->deadline), &result);
+	result = child_run(&child, CHILD_COPY, rebind_child_run, (void *)(uintptr_t)w,
+			   usec_until(w->deadline));
 	if (atomic_load(&w->report->done)) {
-		if (r == -ETIMEDOUT)
-			child_abandon(&b); /* on its way to its end */
+		if (result.how == CHILD_TIMED_OUT)
+			child_abandon(&child); /* on its way to its end */
 		return true;
 	}
-	if (r == -ETIMEDOUT)
-		rebind_give_up(&b, w);
+	if (result.how == CHILD_TIMED_OUT)
+		rebind_give_up(&child, w);
 	else
-		move_result_set(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(r < 0 ? -r : -result));
+		move_result_set(m, STATE_FAILED, MOVE_FAILED, "%s", child_result_text(result));
 	return false;
 }
 
 static void rebind_group(const struct rebind_run *w)
 {
-	struct child b;
-	int r, result = 0;
+	struct child_result result;
+	struct child child;
 
-	r = child_start(&b, CHILD_COPY, rebind_group_child_run, (void *)(uintptr_t)w);
-	if (r >= 0)
-		r = child_wait(&b, usec_until(w->deadline), &result);
-	if (r == -ETIMEDOUT)
-		child_abandon(&b);
-	if (r < 0 || result < 0)
+	result = child_run(&child, CHILD_COPY, rebind_group_child_run, (void *)(uintptr_t)w,
+			   usec_until(w->deadline));
+	if (result.how == CHILD_TIMED_OUT)
+		child_abandon(&child);
+	if (result.how != CHILD_OK)
 		log_line(LOG_WARNING, "%s %s is done, but not its group: %s", w->device->bus, w->device->name,
-			 strerror(r < 0 ? -r : -result));
+			 child_result_text(result));
 }
 
 static void rebind_device_and_group(const struct rebind_run *w)

@@ -37,20 +37,17 @@ static int release_one(struct sysfs_device *d, struct progress *progress)
 {
 	struct release_run release = { d, progress };
 	char doing[256];
-	struct child b;
-	int r, result;
+	struct child_result result;
+	struct child child;
 
-	r = child_start(&b, CHILD_COPY, release_child_run, &release);
-	if (r < 0)
-		return r;
-	r = child_wait(&b, DEVICE_USEC, &result);
-	if (r == -ETIMEDOUT) {
-		child_abandon(&b);
+	result = child_run(&child, CHILD_COPY, release_child_run, &release, DEVICE_USEC);
+	if (result.how == CHILD_TIMED_OUT) {
+		child_abandon(&child);
 		progress_text(progress, doing, sizeof(doing));
 		log_line(LOG_ERR, "%s did not come back within %u s", doing, DEVICE_USEC / 1000000U);
 		apply_record_stuck(d, doing);
 	}
-	return r < 0 ? r : result;
+	return child_result_errno(result);
 }
 
 static int release_all(struct sysfs *sysfs)

@@ -110,30 +110,27 @@ static void sweep_give_up_device(struct sweep *s, const struct sysfs_device *stu
 
 static int sweep_run_children(struct sweep *s)
 {
-	struct child b;
-	int r, result;
+	struct child_result result;
+	struct child child;
 
 	while (atomic_load(&s->report->next) < s->n) {
-		r = child_start(&b, CHILD_COPY, sweep_child_run, s);
+		int r = child_start(&child, CHILD_COPY, sweep_child_run, s);
+
 		if (r < 0)
 			return r;
 		for (;;) {
 			size_t before = atomic_load(&s->report->next);
 			const struct sysfs_device *device = s->report->progress.device;
 
-			r = child_wait(&b, DEVICE_USEC, &result);
-			if (r != -ETIMEDOUT)
-				break;
+			result = child_wait(&child, DEVICE_USEC);
+			if (result.how != CHILD_TIMED_OUT)
+				return child_result_errno(result);
 			if (atomic_load(&s->report->next) == before && s->report->progress.device == device) {
-				child_abandon(&b);
+				child_abandon(&child);
 				sweep_give_up_device(s, device);
 				break;
 			}
 		}
-		if (r == 0)
-			return result;
-		if (r != -ETIMEDOUT)
-			return r;
 	}
 	return 0;
 }

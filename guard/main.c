@@ -5,6 +5,7 @@
  * unless there is something to do.
  */
 #include "guard/guard.h"
+#include "base/child.h"
 #include "base/errno.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -21,7 +22,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,8 +45,6 @@
  */
 #define LIMIT_USEC_DEFAULT 1000000U
 #define LIMIT_USEC_MAX 2000000U
-
-extern char **environ;
 
 struct loop {
 	struct guard guard;
@@ -108,8 +106,8 @@ static void sweep(struct loop *l)
 	const char *argv[CONF_DIRS_MAX * 2 + 8] = { l->enforcer };
 	const struct settings *s = l->guard.settings;
 	size_t n = 1;
-	posix_spawnattr_t attr;
-	sigset_t none;
+	const struct child_program program = { .argv = argv, .out = -1, .err = -1 };
+	struct child child;
 	int r;
 
 	l->sweep_again = l->sweep != 0;
@@ -124,17 +122,14 @@ static void sweep(struct loop *l)
 	argv[n++] = "--state-dir";
 	argv[n++] = s->state_dir;
 	argv[n++] = "sweep";
-	/* With none of our signals blocked: it shall end when it is told to. */
-	(void)sigemptyset(&none);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	r = posix_spawn(&l->sweep, argv[0], NULL, &attr, (char *const *)(uintptr_t)argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
-	if (r != 0) {
-		l->sweep = 0;
-		log_line(LOG_ERR, "cannot start %s sweep: %s", argv[0], strerror(r));
+	r = child_start_program(&child, &program);
+	if (r < 0) {
+		log_line(LOG_ERR, "cannot start %s sweep: %s", argv[0], strerror(-r));
+		return;
 	}
+	/* Its end comes as a signal; it is never killed. */
+	l->sweep = child.pid;
+	child_forget(&child);
 }
 
 static void sweep_ended(struct loop *l)

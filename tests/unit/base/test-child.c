@@ -6,9 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,24 +52,29 @@ static int stdin_and_stdout_are_nobodys(void *userdata)
 	return in.st_rdev == null.st_rdev && out.st_rdev == null.st_rdev && S_ISCHR(in.st_mode) ? 0 : -EEXIST;
 }
 
-static int run(enum child_memory memory, int (*fn)(void *userdata), int value)
+static struct child_result run_function(enum child_memory memory, int (*fn)(void *userdata), int value)
 {
 	static int userdata;
-	struct child b;
-	int result = 1;
+	struct child child;
 
 	userdata = value;
-	ck_assert_int_eq(child_start(&b, memory, fn, &userdata), 0);
-	ck_assert_int_eq(child_wait(&b, 3000000, &result), 0);
-	return result;
+	return child_run(&child, memory, fn, &userdata, 30000000);
+}
+
+static void assert_result(struct child_result result, enum child_end how, int error)
+{
+	ck_assert_int_eq(result.how, how);
+	ck_assert_int_eq(result.error, error);
 }
 
 START_TEST(result_comes_back)
 {
 	for (enum child_memory m = CHILD_COPY; m <= CHILD_SHARED; m++) {
-		ck_assert_int_eq(run(m, return_it, 0), 0);
-		ck_assert_int_eq(run(m, return_it, -EBUSY), -EBUSY);
-		ck_assert_int_eq(run(m, return_it, -ENODEV), -ENODEV);
+		assert_result(run_function(m, return_it, 0), CHILD_OK, 0);
+		assert_result(run_function(m, return_it, -EBUSY), CHILD_FAILED, -EBUSY);
+		/* The child's own time-out is none of the wait. */
+		assert_result(run_function(m, return_it, -ETIMEDOUT), CHILD_FAILED, -ETIMEDOUT);
+		assert_result(run_function(m, return_it, -4711), CHILD_FAILED, -EIO);
 	}
 }
 END_TEST
@@ -72,24 +82,24 @@ END_TEST
 START_TEST(memory_is_a_copy_or_shared)
 {
 	answer = 0;
-	run(CHILD_COPY, return_it, 0);
+	assert_result(run_function(CHILD_COPY, return_it, 0), CHILD_OK, 0);
 	ck_assert_int_eq(answer, 0);
-	run(CHILD_SHARED, return_it, 0);
+	assert_result(run_function(CHILD_SHARED, return_it, 0), CHILD_OK, 0);
 	ck_assert_int_eq(answer, 42);
 }
 END_TEST
 
-START_TEST(killed_process_is_an_error)
+START_TEST(killed_process_is_told_from_a_failed_one)
 {
-	ck_assert_int_eq(run(CHILD_COPY, crash, 0), -ECANCELED);
-	ck_assert_int_eq(run(CHILD_SHARED, crash, 0), -ECANCELED);
+	assert_result(run_function(CHILD_COPY, crash, 0), CHILD_KILLED, 0);
+	assert_result(run_function(CHILD_SHARED, crash, 0), CHILD_KILLED, 0);
 }
 END_TEST
 
 START_TEST(nobody_waits_for_the_end_of_its_pipes)
 {
-	ck_assert_int_eq(run(CHILD_COPY, stdin_and_stdout_are_nobodys, 0), 0);
-	ck_assert_int_eq(run(CHILD_SHARED, stdin_and_stdout_are_nobodys, 0), 0);
+	assert_result(run_function(CHILD_COPY, stdin_and_stdout_are_nobodys, 0), CHILD_OK, 0);
+	assert_result(run_function(CHILD_SHARED, stdin_and_stdout_are_nobodys, 0), CHILD_OK, 0);
 	ck_assert_int_ge(fcntl(STDOUT_FILENO, F_GETFD), 0); /* the parent's own stays */
 }
 END_TEST
@@ -97,26 +107,133 @@ END_TEST
 START_TEST(parent_stops_waiting)
 {
 	for (enum child_memory m = CHILD_COPY; m <= CHILD_SHARED; m++) {
-		uint64_t start = now_usec(), waited;
-		struct child b;
+		uint64_t start = now_usec();
+		struct child child;
 		pid_t pid;
-		int result = 1, status;
+		int status;
 
-		ck_assert_int_eq(child_start(&b, m, sleep_long, NULL), 0);
-		pid = b.pid;
-		ck_assert_int_eq(child_wait(&b, 100000, &result), -ETIMEDOUT);
-		waited = now_usec() - start;
-		ck_assert_uint_ge(waited, 100000);
-		ck_assert_uint_lt(waited, 1500000);
-		ck_assert_int_eq(result, 1);
-		ck_assert_int_eq(child_wait(&b, 0, &result), -ETIMEDOUT); /* may be asked again */
+		ck_assert_int_eq(child_start(&child, m, sleep_long, NULL), 0);
+		pid = child.pid;
+		assert_result(child_wait(&child, 100000), CHILD_TIMED_OUT, 0);
+		ck_assert_uint_ge(now_usec() - start, 100000);
+		assert_result(child_wait(&child, 0), CHILD_TIMED_OUT, 0); /* may be asked again */
 
-		child_abandon(&b);
+		child_abandon(&child);
+		ck_assert_int_lt(child.pidfd, 0);
 		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 		ck_assert(WIFSIGNALED(status));
 	}
 }
 END_TEST
 
-SUITE_MAIN("bounded", 20, result_comes_back, memory_is_a_copy_or_shared, killed_process_is_an_error,
-	   nobody_waits_for_the_end_of_its_pipes, parent_stops_waiting)
+START_TEST(result_as_an_errno)
+{
+	ck_assert_int_eq(child_result_errno((struct child_result){ CHILD_OK, 0 }), 0);
+	ck_assert_int_eq(child_result_errno((struct child_result){ CHILD_FAILED, -ENODEV }), -ENODEV);
+	ck_assert_int_eq(child_result_errno((struct child_result){ CHILD_FAILED, 3 }), -EIO);
+	ck_assert_int_eq(child_result_errno((struct child_result){ CHILD_TIMED_OUT, 0 }), -ETIMEDOUT);
+	ck_assert_int_eq(child_result_errno((struct child_result){ CHILD_KILLED, 0 }), -ECANCELED);
+}
+END_TEST
+
+static struct child_result run_program(const char *script, int out, int err)
+{
+	const char *const argv[] = { "/bin/sh", "-c", script, NULL };
+	const struct child_program program = { .argv = argv, .out = out, .err = err, .no_stdin = true };
+	struct child child;
+
+	ck_assert_int_eq(child_start_program(&child, &program), 0);
+	return child_wait(&child, UINT64_MAX);
+}
+
+START_TEST(program_gives_its_exit_status)
+{
+	assert_result(run_program("exit 0", -1, -1), CHILD_OK, 0);
+	assert_result(run_program("exit 3", -1, -1), CHILD_FAILED, 3);
+	assert_result(run_program("kill -9 $$", -1, -1), CHILD_KILLED, 0);
+}
+END_TEST
+
+START_TEST(program_writes_where_it_is_told_to)
+{
+	int out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
+	char text[16] = "";
+
+	assert_result(run_program("echo one; echo two >&2; read -r line || echo three", out, err), CHILD_OK,
+		      0);
+	ck_assert_int_eq(pread(out, text, sizeof(text) - 1, 0), (ssize_t)strlen("one\nthree\n"));
+	ck_assert_str_eq(text, "one\nthree\n");
+	ck_assert_int_eq(pread(err, text, 4, 0), 4);
+	ck_assert_int_eq(strncmp(text, "two\n", 4), 0);
+	(void)close(out);
+	(void)close(err);
+}
+END_TEST
+
+START_TEST(missing_program_fails_at_once)
+{
+	const char *const argv[] = { "/nonexistent/program", NULL };
+	const struct child_program program = { .argv = argv, .out = -1, .err = -1 };
+	struct child child;
+
+	ck_assert_int_eq(child_start_program(&child, &program), -ENOENT);
+	ck_assert_int_lt(child.pidfd, 0);
+	/* Nothing is left behind to be reaped. */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
+START_TEST(program_has_no_signal_blocked)
+{
+	sigset_t mask, now;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
+	assert_result(run_program("kill -TERM $$; exit 0", -1, -1), CHILD_KILLED, 0);
+	(void)sigprocmask(SIG_BLOCK, NULL, &now);
+	ck_assert(sigismember(&now, SIGTERM) && !sigismember(&now, SIGINT)); /* the parent's mask stays */
+}
+END_TEST
+
+START_TEST(program_dies_with_its_parent)
+{
+	for (int dies = 0; dies <= 1; dies++) {
+		int fds[2];
+		char pid[16] = "";
+		pid_t parent;
+
+		ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+		parent = fork();
+		if (parent == 0) {
+			/* It says who it is, and holds the pipe open for as long as it lives. */
+			const char *const argv[] = { "/bin/sh", "-c", "echo $$; exec sleep 1000", NULL };
+			const struct child_program program = {
+				.argv = argv, .out = fds[1], .err = -1, .dies_with_parent = dies == 1
+			};
+			struct child child;
+			int r = child_start_program(&child, &program);
+
+			/* Not before it has spoken. */
+			for (struct pollfd p = { fds[0], POLLIN, 0 }; r == 0 && poll(&p, 1, -1) < 1;)
+				;
+			_exit(r == 0 ? 0 : 1);
+		}
+		(void)close(fds[1]);
+		ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+		ck_assert_int_gt(read(fds[0], pid, sizeof(pid) - 1), 0);
+		if (dies)
+			ck_assert_int_eq(read(fds[0], pid, 1), 0);
+		else
+			ck_assert_int_eq(kill(atoi(pid), SIGKILL), 0);
+		(void)close(fds[0]);
+	}
+}
+END_TEST
+
+SUITE_MAIN("child", 60, result_comes_back, memory_is_a_copy_or_shared,
+	   killed_process_is_told_from_a_failed_one, nobody_waits_for_the_end_of_its_pipes,
+	   parent_stops_waiting, result_as_an_errno, program_gives_its_exit_status,
+	   program_writes_where_it_is_told_to, missing_program_fails_at_once, program_has_no_signal_blocked,
+	   program_dies_with_its_parent)
