@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* driver-overrided: starts, takes its name once it has something to show, runs, leaves. */
-#include "daemon/bus/polkit.h"
-#include "daemon/bus/bus.h"
-#include "daemon/operation/drop-in-plan.h"
+/*
+ * driver-overrided: options; puts the parts of the service together, takes the bus name once there is
+ * something to show, runs, leaves when it is not needed.
+ */
+#include "base/macro.h"
 #include "daemon/bus/bus-explain.h"
-#include "daemon/table/group-table.h"
+#include "daemon/bus/bus-signals.h"
+#include "daemon/bus/bus.h"
+#include "daemon/bus/polkit.h"
+#include "daemon/operation/drop-in-plan.h"
 #include "daemon/operation/operation.h"
-#include "daemon/watch/watch-override.h"
-#include "daemon/watch/watch-vfio.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/reconcile/reconcile.h"
 #include "daemon/reconcile/recovery.h"
 #include "daemon/refresh/refresh.h"
-#include "daemon/watch/watch-udev.h"
+#include "daemon/service-policy.h"
+#include "daemon/service-status.h"
+#include "daemon/table/group-table.h"
+#include "daemon/watch/watch-override.h"
 #include "daemon/watch/watch-policy.h"
+#include "daemon/watch/watch-records.h"
+#include "daemon/watch/watch-udev.h"
+#include "daemon/watch/watch-vfio.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -26,64 +35,71 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
 
 #define IDLE_USEC_DEFAULT (30U * UINT64_C(1000000))
 
+/* Called in this order with what looks have found; see refresh-observer.h. */
+static const struct refresh_observer *const observers[] = {
+	&group_table_observer, /* before the signals, whose receivers ask for groups */
+	&bus_signals_observer,
+	&recovery_observer,
+	&watch_vfio_observer,
+	&watch_override_observer,
+	&reconcile_observer,
+	&service_status_observer,
+	NULL,
+};
+
 struct program {
 	struct service service;
-	struct watch_udev *uevents;
+	struct watch_udev *watch_udev;
 	sd_event_source *idle;
 	const char *fifo;
 	uint64_t idle_usec;
 	bool leaving;
 };
 
-static uint64_t now(const struct service *s)
-{
-	uint64_t usec = 0;
-
-	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &usec);
-	return usec;
-}
-
-/* Every call that reaches us says that somebody needs us. */
+/* Every call that reaches the service says that it is needed. */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct service *s = userdata;
 
 	(void)error;
 	if (sd_bus_message_is_method_call(m, NULL, NULL))
-		s->last_used = now(s);
+		s->last_used = service_now(s);
 	return 0;
 }
 
-static bool is_busy(const struct service *s)
+static bool service_is_busy(const struct service *s)
 {
 	return operations_busy(s) || rebind_queue_is_busy(s) || bus_explain_is_busy() || refreshes_awaited(s);
 }
 
 /*
- * Only where no rule is in force, so that there is nothing to watch over. The name is given up first: what
- * was sent to it before is answered, and what comes later starts the service anew. From then on there is no
- * way back: who is without a name is of no use to anybody, and systemd has it stop.
+ * Only if no rule is in force, so that there is nothing to watch over. The name is given up first: what was
+ * sent to it before is answered, and what comes later starts the service anew. From then on there is no way
+ * back: a service without its name is of no use, and systemd stops it.
  */
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct program *p = userdata;
-	struct service *s = &p->service;
-	uint64_t next = s->last_used + p->idle_usec;
+	struct program *program = userdata;
+	struct service *s = &program->service;
+	uint64_t next = s->last_used + program->idle_usec;
 
 	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	if (p->leaving && !is_busy(s))
+	if (program->leaving && !service_is_busy(s))
 		return sd_event_exit(s->event, 0);
-	if (!p->leaving && (s->policy->n_rules > 0 || is_busy(s)))
-		return sd_event_source_set_time_relative(source, p->idle_usec);
-	if (!p->leaving && usec < next)
+	if (!program->leaving && (s->policy->n_rules > 0 || service_is_busy(s)))
+		return sd_event_source_set_time_relative(source, program->idle_usec);
+	if (!program->leaving && usec < next)
 		return sd_event_source_set_time(source, next);
-	if (!p->leaving) {
-		p->leaving = sd_bus_release_name(s->bus, BUS_NAME) >= 0;
-		if (p->leaving)
+	if (!program->leaving) {
+		program->leaving = sd_bus_release_name(s->bus, BUS_NAME) >= 0;
+		if (program->leaving)
 			(void)sd_notify(0, "STOPPING=1\nSTATUS=Not needed: no rule is in force");
 		/* Calls that had come by then are read first. */
 		(void)sd_event_source_set_priority(source, PRIORITY_OTHERS + 1);
@@ -93,7 +109,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 
 static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct program *p = userdata;
+	struct program *program = userdata;
 	const sd_bus_error *failure = sd_bus_message_get_error(m);
 	uint32_t result = 0;
 
@@ -101,36 +117,37 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (failure || sd_bus_message_read(m, "u", &result) < 0 || result != 1) {
 		log_service(LOG_ERR, "cannot have the name %s: %s", BUS_NAME,
 			    failure ? failure->message : "another service has it");
-		return sd_event_exit(p->service.event, EXIT_FAILURE);
+		return sd_event_exit(program->service.event, EXIT_FAILURE);
 	}
-	/* Now that there is no other whose they may be. */
-	drop_in_plan_remove_leftovers(p->service.settings);
+	/* Now they cannot be those of another service. */
+	drop_in_plan_remove_leftovers(program->service.settings);
 	(void)sd_notify(0, "READY=1");
-	service_tell_status(&p->service);
+	service_tell_status(&program->service);
 	return 0;
 }
 
-static void first_survey_done(void *userdata)
+static void on_first_refresh_done(void *userdata)
 {
-	struct program *p = userdata;
+	struct program *program = userdata;
 	int r;
 
-	p->service.announced = true;
+	program->service.announced = true;
 	/* The start needs more than the rest of its life. */
 	(void)malloc_trim(0);
-	r = sd_bus_request_name_async(p->service.bus, NULL, BUS_NAME, 0, on_name, p);
+	r = sd_bus_request_name_async(program->service.bus, NULL, BUS_NAME, 0, on_name, program);
 	if (r < 0) {
-		log_service(LOG_ERR, "cannot ask for the name %s: %s", BUS_NAME, strerror(-r));
-		(void)sd_event_exit(p->service.event, EXIT_FAILURE);
+		log_service(LOG_ERR, "asking for the name %s: %s", BUS_NAME, strerror(-r));
+		(void)sd_event_exit(program->service.event, EXIT_FAILURE);
 	}
 }
 
-static int connect_bus(struct service *s)
+/* Returns what failed, too. */
+static int service_connect_bus(struct service *s, const char **reterr_doing)
 {
 	int r = sd_bus_default_system(&s->bus);
 
 	if (r < 0) {
-		log_service(LOG_ERR, "cannot connect to the system bus: %s", strerror(-r));
+		*reterr_doing = "connecting to the system bus";
 		return r;
 	}
 	(void)sd_bus_set_exit_on_disconnect(s->bus, true);
@@ -143,72 +160,98 @@ static int connect_bus(struct service *s)
 		r = device_bus_add(s);
 	if (r >= 0)
 		r = group_bus_add(s);
-	/* Below all else: whoever calls without a pause shall not keep finished work from being noticed. */
-	return r < 0 ? r : sd_bus_attach_event(s->bus, s->event, PRIORITY_OTHERS);
+	/* Below all else: a client that calls without a pause must not keep finished work from being
+	 * noticed. */
+	if (r >= 0)
+		r = sd_bus_attach_event(s->bus, s->event, PRIORITY_OTHERS);
+	if (r < 0)
+		*reterr_doing = "making objects on the bus";
+	return r;
 }
 
-static int watch_signals(sd_event *event)
+static int service_watch_signals(sd_event *event)
 {
 	sigset_t mask;
-	int r;
 
+	/* sd-event wants it to be blocked, although it watches children by descriptors. */
 	(void)sigemptyset(&mask);
-	(void)sigaddset(&mask, SIGTERM);
-	(void)sigaddset(&mask, SIGINT);
-	/* sd-event wants it to be blocked, and watches children by descriptors where it can. */
 	(void)sigaddset(&mask, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
-	return r < 0 ? r : sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+	return sd_event_set_signal_exit(event, true); /* SIGTERM and SIGINT */
 }
 
-static int start(struct program *p)
+static int service_make_parts(struct service *s)
 {
-	struct service *s = &p->service;
+	int (*const make[])(struct service * s) = { groups_new,	    refreshes_new,  rebind_queue_new,
+						    reconciler_new, watch_vfio_new, operations_new };
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
+		r = make[i](s);
+	return r;
+}
+
+/* Watches before anything is read, so that nothing is missed in between. */
+static int service_watch(struct program *program, const char **reterr_doing)
+{
+	struct service *s = &program->service;
+	int r = watch_policy_new(s);
+
+	if (r < 0) {
+		*reterr_doing = "watching policy files";
+		return r;
+	}
+	r = watch_records_new(s);
+	if (r < 0) {
+		*reterr_doing = s->settings->state_dir;
+		return r;
+	}
+	r = watch_override_new(s);
+	if (r >= 0)
+		r = watch_udev_new(s, program->fifo, &program->watch_udev);
+	if (r < 0)
+		*reterr_doing = "watching devices";
+	return r;
+}
+
+/* Negative errno, with what failed. */
+static int service_start(struct program *program, const char **reterr_doing)
+{
+	struct service *s = &program->service;
 	int r;
 
+	*reterr_doing = "starting";
+	s->observers = observers;
 	r = sd_event_default(&s->event);
 	if (r >= 0)
-		r = watch_signals(s->event);
+		r = service_watch_signals(s->event);
 	if (r >= 0)
 		r = sd_event_set_watchdog(s->event, true);
 	if (r >= 0)
-		r = groups_new(s);
+		r = service_make_parts(s);
 	if (r >= 0)
-		r = refreshes_new(s);
-	if (r >= 0)
-		r = rebind_queue_new(s);
-	if (r >= 0)
-		r = reconciler_new(s);
-	if (r >= 0)
-		r = watch_vfio_new(s);
-	if (r >= 0)
-		r = operations_new(s);
+		r = service_watch(program, reterr_doing);
 	if (r < 0)
 		return r;
-	/* Who watches first misses nothing of what is read afterwards. */
-	r = watch_policy_new(s);
+	r = service_load_policy(s);
+	if (r < 0) {
+		*reterr_doing = "reading the policy";
+		return r;
+	}
+	r = service_connect_bus(s, reterr_doing);
 	if (r >= 0)
-		r = watch_override_new(s);
+		r = refresh_all_now(s, REFRESH_AND_RETRY, on_first_refresh_done, program, NULL);
+	s->last_used = service_now(s);
 	if (r >= 0)
-		r = watch_udev_new(s, p->fifo, &p->uevents);
-	if (r >= 0)
-		r = service_load_policy(s);
-	if (r >= 0)
-		r = connect_bus(s);
-	if (r >= 0)
-		r = refresh_all_now(s, REFRESH_AND_RETRY, first_survey_done, p, NULL);
-	s->last_used = now(s);
-	if (r >= 0)
-		r = sd_event_add_time_relative(s->event, &p->idle, CLOCK_MONOTONIC, p->idle_usec, 0, on_idle,
-					       p);
+		r = sd_event_add_time_relative(s->event, &program->idle, CLOCK_MONOTONIC, program->idle_usec,
+					       0, on_idle, program);
 	return r < 0 ? r : 0;
 }
 
-static void stop(struct program *p)
+static void service_stop(struct program *program)
 {
-	struct service *s = &p->service;
+	struct service *s = &program->service;
 
 	s->announced = false;
 	bus_explain_stop();
@@ -220,11 +263,12 @@ static void stop(struct program *p)
 	refreshes_free(s);
 	recoveries_free(s);
 	watch_policy_free(s);
+	watch_records_free(s);
 	watch_override_free(s);
-	p->uevents = watch_udev_free(p->uevents);
+	program->watch_udev = watch_udev_free(program->watch_udev);
 	groups_free(s);
 	devices_done(&s->devices);
-	(void)sd_event_source_disable_unref(p->idle);
+	(void)sd_event_source_disable_unref(program->idle);
 	(void)sd_bus_flush_close_unref(s->bus);
 	(void)sd_event_unref(s->event);
 	policy_free(s->policy);
@@ -258,20 +302,21 @@ int main(int argc, char **argv)
 		{},
 	};
 	static struct settings settings;
-	static struct program p;
+	static struct program program;
+	const char *doing = "running";
 	int c, r;
 
 	settings_init(&settings);
-	p.service.settings = &settings;
-	p.service.enforcer = ENFORCER_PATH;
-	p.idle_usec = IDLE_USEC_DEFAULT;
+	program.service.settings = &settings;
+	program.service.enforcer = ENFORCER_PATH;
+	program.idle_usec = IDLE_USEC_DEFAULT;
 	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
 		if (c == OPTION_ENFORCER)
-			p.service.enforcer = optarg;
+			program.service.enforcer = optarg;
 		else if (c == OPTION_EVENTS)
-			p.fifo = optarg;
+			program.fifo = optarg;
 		else if (c == OPTION_IDLE)
-			p.idle_usec = strtoull(optarg, NULL, 10) * 1000000;
+			program.idle_usec = strtoull(optarg, NULL, 10) * 1000000;
 		else if (c == 'h')
 			return usage(stdout, 0);
 		else if (c == 'V') {
@@ -280,19 +325,22 @@ int main(int argc, char **argv)
 		} else if (settings_option(&settings, c, optarg) <= 0)
 			return usage(stderr, 2);
 	}
-	if (optind < argc || p.idle_usec == 0)
+	if (optind < argc || program.idle_usec == 0)
 		return usage(stderr, 2);
 	if (settings_turned_off(&settings)) {
 		log_service(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
 	(void)umask(022);
-	r = start(&p);
-	if (r >= 0)
-		r = sd_event_loop(p.service.event);
+	r = service_start(&program, &doing);
+	if (r >= 0) {
+		doing = "running";
+		r = sd_event_loop(program.service.event);
+	}
 	(void)sd_notify(0, "STOPPING=1");
+	/* A positive one has been told where it was found. */
 	if (r < 0)
-		log_service(LOG_ERR, "%s", strerror(-r));
-	stop(&p);
+		log_service(LOG_ERR, "%s: %s", doing, strerror(-r));
+	service_stop(&program);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

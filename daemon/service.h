@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The service: one event loop, which never waits for the kernel. It reads the policy and the records, lets
- * surveys (refresh.h) find out about devices, and starts the enforcer for whatever is to be done to one.
+ * The service: one event loop, which never waits for the kernel. It reads the policy and the records, has
+ * processes of its own look at devices (refresh.h), and starts the enforcer for whatever is to be done to
+ * one. This is what its parts share; main.c puts them together.
  */
 #pragma once
 
@@ -13,9 +14,10 @@
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
-/* Of event sources that any user can keep busy: whatever finished work, timers and the kernel tell comes
- * first. */
+/* For event sources that any user can keep busy: finished work, timers and what the kernel tells come first.
+ */
 #define PRIORITY_OTHERS (SD_EVENT_PRIORITY_NORMAL + 10)
 
 #define BUS_NAME "org.driveroverrides1"
@@ -28,6 +30,7 @@
 
 struct groups;
 struct operations;
+struct refresh_observer;
 struct watch_override;
 struct watch_vfio;
 struct reconciler;
@@ -35,6 +38,7 @@ struct rebind_queue;
 struct recovery;
 struct refreshes;
 struct watch_policy;
+struct watch_records;
 
 struct service {
 	sd_event *event;
@@ -46,33 +50,28 @@ struct service {
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;
 	struct groups *groups;
-	struct refreshes *surveys;
-	struct watch_policy *watches;
-	struct watch_override *overrides;
+	struct refreshes *refreshes;
+	const struct refresh_observer *const *observers; /* NULL-terminated; see refresh-observer.h */
+	struct watch_policy *watch_policy;
+	struct watch_records *watch_records;
+	struct watch_override *watch_override;
+	struct watch_vfio *watch_vfio;
 	struct rebind_queue *rebind_queue;
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */
 	struct operations *operations;
-	struct watch_vfio *owners;
-	bool announced; /* the first survey is through: objects may be seen, changes are signalled */
+	bool announced; /* the first look is over: objects may be seen, changes are signalled */
 	uint64_t last_used;
 };
 
-/* What makes us look at a device, and so how much may follow from it. */
-enum refresh_purpose {
-	REFRESH_ONLY,	       /* only what it is like now */
-	REFRESH_AND_RECONCILE, /* it changed, or policy did: a rule not tried yet is enforced */
-	REFRESH_AND_RETRY,     /* it is new, we are, or somebody asked for it: even if it was tried before */
-};
+/* The loop's clock: when the event that is being handled was noticed. */
+static inline uint64_t service_now(const struct service *s)
+{
+	uint64_t usec = 0;
 
-/*
- * Reads the policy again, and if it has changed, says so and has all devices looked at. 1: changed; 0: not;
- * negative errno: the one before stays in force.
- */
-int service_load_policy(struct service *s);
+	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &usec);
+	return usec;
+}
 
 /* A line on stderr, which is the journal's; priority as in syslog(3). */
 void log_service(int priority, const char *format, ...) _printf_(2, 3);
-
-/* The status line of `systemctl status`. */
-void service_tell_status(const struct service *s);

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Says on the bus what has become of devices and groups. Silent until the first survey is through. */
+/* Tells the bus what has become of devices, groups and policy. Silent until the first look is over. */
 #pragma once
 
+#include "daemon/refresh/refresh-observer.h"
 #include "daemon/service.h"
 
-#include <stdint.h>
-
-void signal_device_added(struct service *s, const struct device_entry *e);
-/* changed: a bit for each field; group: the one that it was in. */
-void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed,
-			   const char *group);
-/* And takes it out of the table. */
-void signal_device_removed(struct service *s, struct device_entry *e);
-
-/* What has changed about groups by all that was announced since the last time. */
-void signal_groups_changed(struct service *s);
+/* Signals of devices, of their buses and of their groups. */
+extern const struct refresh_observer bus_signals_observer;
 
 void signal_policy_reloaded(struct service *s);
 /* A property of the manager. */

@@ -100,7 +100,7 @@ static int bulk_item_start(struct operation *o, struct bulk_item *item)
 	request.dry_run = o->options.dry_run;
 	/* There may be more devices than can be moved before the call has to be answered: the rest follows.
 	 */
-	request.patient = !request.dry_run;
+	request.background = !request.dry_run;
 	return rebind_job_start(o->service, &request, on_item_done, item, &item->rebind_job);
 }
 

@@ -11,6 +11,7 @@
 #include "daemon/operation/operation.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
+#include "daemon/service-policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -143,7 +143,7 @@ struct rebind_request operation_rebind_request(const struct operation *o, const 
 			  : o->options.force		    ? REBIND_FORCE
 							    : REBIND_UNSET,
 		.overwrite = o->options.force,
-		.question = o->options.dry_run,
+		.query = o->options.dry_run,
 		/* Any user may ask for a dry run, which must not make another user's mount fail. */
 		.look_only = o->options.dry_run && o->uid != 0,
 		.usec = operation_time_left(o, RESERVE_USEC)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The enforcer at work; see rebind-queue.h. What it does and how is enforce/'s business. */
-#include "daemon/bus/errors.h"
+/* The enforcer at work; see rebind-queue.h. What it does to a device is in enforce/. */
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "daemon/bus/errors.h"
 #include "daemon/reconcile/rebind-queue.h"
+#include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,20 +17,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+#include <time.h>
 
-/* Each with its own number of processes at once, which may be asleep in the kernel most of their time: so
- * nobody has to wait for others' work, nor for questions that anybody may ask. */
-enum lane {
-	LANE_CALL,     /* somebody waits for it */
-	LANE_PATIENT,  /* nobody does */
-	LANE_QUESTION, /* it only says what would come of it */
-	LANE_COUNT,
+/* Each queue has its own number of processes at once, which may sleep in the kernel most of their time. So no
+ * call has to wait for background work, nor for queries, which any user may send. */
+enum queue {
+	QUEUE_CALL,	  /* a caller waits for it */
+	QUEUE_BACKGROUND, /* no caller does */
+	QUEUE_QUERY,	  /* a dry run that only says what would come of it */
+	QUEUE_COUNT,
 };
 
-static const unsigned running_max[LANE_COUNT] = {
-	[LANE_CALL] = 8,
-	[LANE_PATIENT] = 8,
-	[LANE_QUESTION] = 4,
+static const unsigned queue_jobs_max[QUEUE_COUNT] = {
+	[QUEUE_CALL] = 8,
+	[QUEUE_BACKGROUND] = 8,
+	[QUEUE_QUERY] = 4,
 };
 
 /* Between the enforcer's own limit and ours, for its start and its end. */
@@ -40,8 +45,8 @@ struct rebind_job {
 	char *bus, *name, *staging;
 	enum rebind rebind;
 	bool overwrite, dry_run, look_only;
-	enum lane lane;
-	uint64_t usec, deadline; /* deadline: of a patient one, once it has begun */
+	enum queue queue;
+	uint64_t usec, deadline; /* deadline: in the background, from its begin on */
 	sd_event_source *timer;	 /* while it waits */
 	struct task *task;	 /* while it runs */
 	bool began;
@@ -53,10 +58,10 @@ struct rebind_job {
 struct rebind_queue {
 	struct rebind_job *first, **end; /* in the order in which they were asked for */
 	sd_event_source *start;		 /* soon: some may begin */
-	unsigned running[LANE_COUNT];
+	unsigned running[QUEUE_COUNT];
 };
 
-static void free_rebinding(struct rebind_job *r)
+static void rebind_job_free(struct rebind_job *r)
 {
 	r->timer = sd_event_source_disable_unref(r->timer);
 	r->task = task_forget(r->task);
@@ -68,9 +73,9 @@ static void free_rebinding(struct rebind_job *r)
 	free(r);
 }
 
-static void run_next(struct service *s);
+static void queue_run_next(struct service *s);
 
-static void take_off(struct rebind_job *r)
+static void queue_take_out(struct rebind_job *r)
 {
 	struct rebind_queue *u = r->service->rebind_queue;
 	struct rebind_job **at = &u->first;
@@ -82,21 +87,23 @@ static void take_off(struct rebind_job *r)
 		u->end = at;
 }
 
-/* Takes it off the list and says what came of it. */
-static void end(struct rebind_job *r, const struct rebind_result *result)
+/* Takes it out of the queue and says what came of it. */
+static void rebind_job_end(struct rebind_job *r, const struct rebind_result *result)
 {
 	struct service *s = r->service;
 
-	take_off(r);
+	queue_take_out(r);
 	if (r->began)
-		s->rebind_queue->running[r->lane]--;
+		s->rebind_queue->running[r->queue]--;
+	if (r->began && !r->dry_run)
+		refresh_move_ended(s, r->bus, r->name);
 	if (r->done)
 		r->done(r->userdata, result);
-	free_rebinding(r);
-	run_next(s);
+	rebind_job_free(r);
+	queue_run_next(s);
 }
 
-static void _printf_(3, 4) end_with(struct rebind_job *r, const char *error, const char *format, ...)
+static void _printf_(3, 4) rebind_job_fail(struct rebind_job *r, const char *error, const char *format, ...)
 {
 	struct rebind_result result = {};
 	va_list ap;
@@ -105,10 +112,10 @@ static void _printf_(3, 4) end_with(struct rebind_job *r, const char *error, con
 	va_start(ap, format);
 	(void)vsnprintf(result.reason, sizeof(result.reason), format, ap);
 	va_end(ap);
-	end(r, &result);
+	rebind_job_end(r, &result);
 }
 
-static void take(const char *line, size_t n, const char *key, char *buf, size_t size)
+static void line_take(const char *line, size_t n, const char *key, char *buf, size_t size)
 {
 	size_t k = strlen(key);
 
@@ -119,13 +126,13 @@ static void take(const char *line, size_t n, const char *key, char *buf, size_t 
 	buf[n] = '\0';
 }
 
-/* What a mount point or a process is called need not be UTF-8; a cut may have made it none. */
-static void take_reason(const char *line, size_t n, struct rebind_result *said)
+/* Names of mount points and processes need not be UTF-8, and a cut may end within a character. */
+static void line_take_reason(const char *line, size_t n, struct rebind_result *said)
 {
 	char raw[sizeof(said->reason)] = "";
 	char *text;
 
-	take(line, n, "REASON=", raw, sizeof(raw));
+	line_take(line, n, "REASON=", raw, sizeof(raw));
 	if (!raw[0])
 		return;
 	text = utf8_from_bytes(raw, strlen(raw));
@@ -134,7 +141,8 @@ static void take_reason(const char *line, size_t n, struct rebind_result *said)
 	free(text);
 }
 
-static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_enforcer_done(void *userdata, int result, const char *out, size_t size,
+			     const struct task_note *note)
 {
 	struct rebind_job *r = userdata;
 	struct rebind_result said = {};
@@ -143,50 +151,36 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	(void)size;
 	r->task = NULL;
 	if (result == -ETIMEDOUT) {
-		end_with(r, "Stuck", "the enforcer has not come back in time");
+		rebind_job_fail(r, "Stuck", "the enforcer has not come back in time");
 		return;
 	}
 	for (const char *line = out; *line;) {
 		size_t n = strcspn(line, "\n");
 
-		take(line, n, "STATE=", said.state, sizeof(said.state));
-		take(line, n, "ERROR=", said.error, sizeof(said.error));
-		take_reason(line, n, &said);
+		line_take(line, n, "STATE=", said.state, sizeof(said.state));
+		line_take(line, n, "ERROR=", said.error, sizeof(said.error));
+		line_take_reason(line, n, &said);
 		line += n + (line[n] == '\n');
 	}
 	if (result != 0 && !said.error[0]) {
-		end_with(r, "Failed", "the enforcer failed: %s",
-			 said.reason[0]		? said.reason
-			 : result == -ECANCELED ? "it was killed"
-			 : result < 0		? strerror(-result)
-						: "see the journal");
+		rebind_job_fail(r, "Failed", "the enforcer failed: %s",
+				said.reason[0]	       ? said.reason
+				: result == -ECANCELED ? "it was killed"
+				: result < 0	       ? strerror(-result)
+						       : "see the journal");
 		return;
 	}
-	end(r, &said);
+	rebind_job_end(r, &said);
 }
 
-static uint64_t now(const struct service *s)
+/* What of the service's own settings the enforcer must know. */
+static size_t add_settings(const char **argv, size_t n, const struct settings *settings, const char *staging)
 {
-	uint64_t usec = 0;
-
-	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &usec);
-	return usec;
-}
-
-static int run(struct rebind_job *r)
-{
-	const struct service *s = r->service;
-	const struct settings *settings = s->settings;
-	uint64_t at = now(s), left = r->deadline > at ? r->deadline - at : 0;
-	const char *argv[2 * CONF_DIRS_MAX + 32] = { s->enforcer };
-	char device[512], timeout[16];
-	size_t n = 1;
-
-	if (r->staging) {
+	if (staging) {
 		argv[n++] = "--conf-dir";
-		argv[n++] = r->staging;
+		argv[n++] = staging;
 	}
-	for (size_t i = 0; (r->staging || settings->conf_dirs_given) && i < settings->n_conf_dirs; i++) {
+	for (size_t i = 0; (staging || settings->conf_dirs_given) && i < settings->n_conf_dirs; i++) {
 		argv[n++] = "--conf-dir";
 		argv[n++] = settings->conf_dirs[i];
 	}
@@ -196,6 +190,17 @@ static int run(struct rebind_job *r)
 	}
 	argv[n++] = "--state-dir";
 	argv[n++] = settings->state_dir;
+	return n;
+}
+
+static int rebind_job_start_enforcer(struct rebind_job *r)
+{
+	const struct service *s = r->service;
+	uint64_t now = service_now(s), left = r->deadline > now ? r->deadline - now : 0;
+	const char *argv[2 * CONF_DIRS_MAX + 32] = { s->enforcer };
+	char device[512], timeout[16];
+	size_t n = add_settings(argv, 1, s->settings, r->staging);
+
 	argv[n++] = "rebind";
 	if (r->rebind != REBIND_UNSET) {
 		argv[n++] = "--rebind";
@@ -213,67 +218,70 @@ static int run(struct rebind_job *r)
 	if (path_printf(device, sizeof(device), "%s/%s", r->bus, r->name) < 0)
 		return -ENAMETOOLONG;
 	argv[n++] = device;
-	return task_spawn(s->event, argv, left, finished, r, &r->task);
+	return task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
 }
 
-/* Nobody is at work on the same device, nor waits for that before it; but a patient one lets others pass. A
- * question changes nothing, and is nobody's business. */
-static bool is_its_turn(const struct rebind_job *r)
+/* A job waits for those on the same device that have begun, or were asked for before it; but calls pass those
+ * in the background. A query changes nothing, so it waits for none and none waits for it. */
+static bool rebind_job_may_begin(const struct rebind_job *r)
 {
 	bool before = true;
 
-	if (r->lane == LANE_QUESTION)
+	if (r->queue == QUEUE_QUERY)
 		return true;
 	for (const struct rebind_job *other = r->service->rebind_queue->first; other; other = other->next)
 		if (other == r)
 			before = false;
-		else if (other->lane != LANE_QUESTION &&
+		else if (other->queue != QUEUE_QUERY &&
 			 (other->began ||
-			  (before && (r->lane == LANE_PATIENT || other->lane == LANE_CALL))) &&
+			  (before && (r->queue == QUEUE_BACKGROUND || other->queue == QUEUE_CALL))) &&
 			 streq(other->name, r->name) && streq(other->bus, r->bus))
 			return false;
 	return true;
 }
 
-static void run_next(struct service *s)
+static void queue_run_next(struct service *s)
 {
 	for (struct rebind_job *r = s->rebind_queue->first, *next; r; r = next) {
 		int k;
 
 		next = r->next;
-		if (r->began || s->rebind_queue->running[r->lane] >= running_max[r->lane] || !is_its_turn(r))
+		if (r->began || s->rebind_queue->running[r->queue] >= queue_jobs_max[r->queue] ||
+		    !rebind_job_may_begin(r))
 			continue;
 		r->began = true;
-		s->rebind_queue->running[r->lane]++;
-		if (r->lane == LANE_PATIENT)
-			r->deadline = now(s) + r->usec;
+		s->rebind_queue->running[r->queue]++;
+		if (r->queue == QUEUE_BACKGROUND)
+			r->deadline = service_now(s) + r->usec;
 		r->timer = sd_event_source_disable_unref(r->timer);
-		k = run(r);
+		if (!r->dry_run)
+			refresh_move_begins(s, r->bus, r->name);
+		k = rebind_job_start_enforcer(r);
 		if (k < 0) {
-			log_service(LOG_ERR, "cannot start %s: %s", s->enforcer, strerror(-k));
-			end_with(r, "Failed", "starting the enforcer: %s", strerror(-k));
-			return; /* end_with() has gone through the list itself */
+			log_service(LOG_ERR, "%s: starting it: %s", s->enforcer, strerror(-k));
+			rebind_job_fail(r, "Failed", "starting the enforcer: %s", strerror(-k));
+			return; /* rebind_job_fail() has gone through the queue itself */
 		}
 	}
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_queue_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	(void)source;
 	(void)usec;
-	end_with(userdata, "Stuck", "other changes take too long; nothing was done");
+	rebind_job_fail(userdata, "Stuck", "other changes take too long; nothing was done");
 	return 0;
 }
 
-/* Not from within rebind_job_start(): whoever starts one has not got its handle yet. */
+/* Not from within rebind_job_start(): its caller has not got the job's handle yet. */
 static int on_start(sd_event_source *source, void *userdata)
 {
 	(void)source;
-	run_next(userdata);
+	queue_run_next(userdata);
 	return 0;
 }
 
-int rebind_job_start(struct service *s, const struct rebind_request *order,
+int rebind_job_start(struct service *s, const struct rebind_request *request,
 		     void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
 		     struct rebind_job **ret)
 {
@@ -283,33 +291,33 @@ int rebind_job_start(struct service *s, const struct rebind_request *order,
 	if (!r)
 		return -ENOMEM;
 	*r = (struct rebind_job){ .service = s,
-				  .bus = strdup(order->bus),
-				  .name = strdup(order->name),
-				  .staging = order->staging ? strdup(order->staging) : NULL,
-				  .rebind = order->rebind,
-				  .overwrite = order->overwrite,
-				  .dry_run = order->dry_run,
-				  .look_only = order->look_only,
-				  .lane = order->patient    ? LANE_PATIENT
-					  : order->question ? LANE_QUESTION
-							    : LANE_CALL,
-				  .usec = order->usec,
-				  .deadline = now(s) + order->usec,
+				  .bus = strdup(request->bus),
+				  .name = strdup(request->name),
+				  .staging = request->staging ? strdup(request->staging) : NULL,
+				  .rebind = request->rebind,
+				  .overwrite = request->overwrite,
+				  .dry_run = request->dry_run,
+				  .look_only = request->look_only,
+				  .queue = request->background ? QUEUE_BACKGROUND
+					   : request->query    ? QUEUE_QUERY
+							       : QUEUE_CALL,
+				  .usec = request->usec,
+				  .deadline = service_now(s) + request->usec,
 				  .done = done,
 				  .userdata = userdata };
-	if (r->bus && r->name && (r->staging || !order->staging))
-		k = r->lane == LANE_PATIENT ? 0
-					    : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
-								r->deadline, 10000, on_timer, r);
+	if (r->bus && r->name && (r->staging || !request->staging))
+		k = r->queue == QUEUE_BACKGROUND ? 0
+						 : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
+								     r->deadline, 10000, on_queue_timer, r);
 	if (k >= 0)
 		k = sd_event_source_set_enabled(s->rebind_queue->start, SD_EVENT_ONESHOT);
 	if (k < 0) {
-		free_rebinding(r);
+		rebind_job_free(r);
 		return k;
 	}
 	*s->rebind_queue->end = r;
 	s->rebind_queue->end = &r->next;
-	r->destroy = order->destroy;
+	r->destroy = request->destroy;
 	if (ret)
 		*ret = r;
 	return 0;
@@ -319,10 +327,10 @@ struct rebind_job *rebind_job_forget(struct rebind_job *r)
 {
 	if (r)
 		r->done = NULL;
-	/* A question that nobody waits for is none. */
-	if (r && !r->began && r->lane == LANE_QUESTION) {
-		take_off(r);
-		free_rebinding(r);
+	/* A query for which nothing waits is not needed. */
+	if (r && !r->began && r->queue == QUEUE_QUERY) {
+		queue_take_out(r);
+		rebind_job_free(r);
 	}
 	return NULL;
 }
@@ -374,7 +382,7 @@ void rebind_queue_free(struct service *s)
 		struct rebind_job *r = s->rebind_queue->first;
 
 		s->rebind_queue->first = r->next;
-		free_rebinding(r);
+		rebind_job_free(r);
 	}
 	(void)sd_event_source_disable_unref(s->rebind_queue->start);
 	free(TAKE_PTR(s->rebind_queue));

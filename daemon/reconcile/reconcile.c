@@ -17,33 +17,34 @@
 #include <string.h>
 #include <syslog.h>
 
-/* Nobody waits for it: a driver that takes long to let go may. */
+/* No caller waits for it, so a driver that takes long to let go may take it. */
 #define REBIND_USEC (60U * UINT64_C(1000000))
-/* For devices without a rule any more, whose id would be 0. */
+/* The rule's id of devices that no rule is about any more; 0 would mean that none was tried. */
 #define NO_RULE 1U
 
 struct reconciler {
 	unsigned moved, failed; /* since the service began */
 };
 
-struct move {
+/* One device on its way. */
+struct reconcile_move {
 	struct service *service;
 	char *bus, *name;
-	enum pending_action advice;
+	enum pending_action action;
 };
 
-static void free_move(void *userdata)
+static void move_free(void *userdata)
 {
-	struct move *m = userdata;
+	struct reconcile_move *m = userdata;
 
 	free(m->bus);
 	free(m->name);
 	free(m);
 }
 
-static void moved(void *userdata, const struct rebind_result *result)
+static void on_move_done(void *userdata, const struct rebind_result *result)
 {
-	struct move *m = userdata;
+	struct reconcile_move *m = userdata;
 	struct service *s = m->service;
 
 	if (result->error[0]) {
@@ -54,51 +55,52 @@ static void moved(void *userdata, const struct rebind_result *result)
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
-		log_service(m->advice == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus,
+		log_service(m->action == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus,
 			    m->name, result->state, result->reason[0] ? ": " : "", result->reason);
 	}
 	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }
 
-static int move(struct service *s, const struct device_entry *e, enum pending_action advice)
+static int move_start(struct service *s, const struct device_entry *e, enum pending_action action)
 {
-	struct move *m = calloc(1, sizeof(*m));
-	struct rebind_request order;
+	struct reconcile_move *m = calloc(1, sizeof(*m));
+	struct rebind_request request;
 	int r = -ENOMEM;
 
 	if (!m)
 		return r;
 	m->service = s;
-	m->advice = advice;
+	m->action = action;
 	m->bus = strdup(e->field[FIELD_BUS]);
 	m->name = strdup(e->field[FIELD_NAME]);
 	if (m->bus && m->name) {
-		order = (struct rebind_request){ .bus = m->bus,
+		request =
+			(struct rebind_request){ .bus = m->bus,
 						 .name = m->name,
-						 /* It only has to be noted that all is as it should be. */
-						 .rebind = advice == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
-						 .destroy = free_move,
-						 .patient = true,
+						 /* It only has to be recorded that all is as it should be. */
+						 .rebind = action == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
+						 .destroy = move_free,
+						 .background = true,
 						 .usec = REBIND_USEC };
-		r = rebind_job_start(s, &order, moved, m, NULL);
+		r = rebind_job_start(s, &request, on_move_done, m, NULL);
 	}
 	if (r < 0)
-		free_move(m);
+		move_free(m);
 	return r;
 }
 
-void reconcile_consider(struct service *s, struct device_entry *e, enum refresh_purpose trigger)
+static void device_reconcile(struct service *s, struct device_entry *e, enum refresh_purpose purpose)
 {
-	enum pending_action advice = (enum pending_action)strtoul(e->field[FIELD_ADVICE], NULL, 16);
+	enum pending_action action = (enum pending_action)strtoul(e->field[FIELD_ADVICE], NULL, 16);
 	uint64_t rule = strtoull(e->field[FIELD_RULE_ID], NULL, 16);
 	int r = 0;
 
-	/* A call that is under way for it answers for what comes of it. */
+	/* A call that is under way for the device answers for what comes of it. */
 	if (operations_about(s, e->field[FIELD_BUS], e->field[FIELD_NAME]))
 		return;
 	if (!rule)
 		rule = NO_RULE;
-	switch (trigger) {
+	switch (purpose) {
 	case REFRESH_ONLY:
 		return;
 	case REFRESH_AND_RECONCILE:
@@ -108,21 +110,35 @@ void reconcile_consider(struct service *s, struct device_entry *e, enum refresh_
 	case REFRESH_AND_RETRY:
 		break;
 	}
-	switch (advice) {
+	switch (action) {
 	case ACTION_NONE:
 		return;
 	case ACTION_REBIND:
 	case ACTION_GIVE_BACK:
 	case ACTION_RECORD:
-		r = move(s, e, advice);
+		r = move_start(s, e, action);
 		break;
 	}
 	if (r < 0)
-		log_service(LOG_ERR, "%s %s: cannot be moved: %s", e->field[FIELD_BUS], e->field[FIELD_NAME],
-			    strerror(-r));
-	else if (advice != ACTION_RECORD)
+		log_service(LOG_ERR, "%s %s: starting to move it: %s", e->field[FIELD_BUS],
+			    e->field[FIELD_NAME], strerror(-r));
+	else if (action != ACTION_RECORD)
 		e->tried_rule = rule;
 }
+
+static void reconcile_on_device_found(struct service *s, const struct refresh_finding *found)
+{
+	/* What was tried was for another device, or another decision: that rule may come again. */
+	if (!found->added && found->changed & (UINT32_C(1) << FIELD_INODE | UINT32_C(1) << FIELD_RULE_ID |
+					       UINT32_C(1) << FIELD_DECISION))
+		found->entry->tried_rule = 0;
+	device_reconcile(s, found->entry, found->purpose);
+}
+
+const struct refresh_observer reconcile_observer = {
+	.device_found = reconcile_on_device_found,
+	.device_overtaken = device_reconcile,
+};
 
 int reconciler_new(struct service *s)
 {

@@ -4,14 +4,15 @@
 #include "base/errno.h"
 #include "base/macro.h"
 #include "base/text.h"
-#include "daemon/refresh/refresh.h"
 #include "daemon/refresh/refresh-worker.h"
+#include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
-#include "sysfs/iommu.h"
 #include "state/record.h"
+#include "sysfs/iommu.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@
 #include <sys/file.h>
 #include <syslog.h>
 
-/* However long it takes; half of it, and 64 bits of microseconds are still far away. */
+/* However long it takes; twice this is still far from the end of 64 bits of microseconds. */
 #define FOREVER_USEC (UINT64_C(365) * 24 * 3600 * 1000000)
 
 struct recovery {
@@ -31,7 +32,7 @@ struct recovery {
 	struct task *task;
 };
 
-static void free_recovery(struct recovery *v)
+static void recovery_free(struct recovery *v)
 {
 	struct recovery **at = &v->service->recoveries;
 
@@ -45,8 +46,8 @@ static void free_recovery(struct recovery *v)
 	free(v);
 }
 
-/* Until whoever moves the device has come back, himself or what he has left behind. */
-static int wait_for_lock(const struct recovery *v)
+/* Until the process that moves the device has ended, and so has a child that it left behind. */
+static int recovery_wait_for_lock(const struct recovery *v)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
@@ -58,21 +59,21 @@ static int wait_for_lock(const struct recovery *v)
 	while (fd >= 0 && flock(fd, LOCK_SH) < 0)
 		if (errno != EINTR)
 			return negative_errno();
-	return 0; /* and nobody who is to move it next shall wait for us */
+	return 0; /* the lock is given back at once: whatever moves the device next must not wait for us */
 }
 
-/* Reads what a survey would read of it, however long that takes. */
-static int work(FILE *out, struct task_note *note, void *arg)
+/* Reads what a look would read of it, however long that takes. */
+static int recovery_work(FILE *out, struct task_note *note, void *arg)
 {
 	const struct recovery *v = arg;
 	struct device_entry *e = devices_find(&v->service->devices, v->bus, v->name);
 	char override[OVERRIDE_MAX], why[512];
 	struct sysfs_device *d;
 	struct refresh_worker s;
-	int r = wait_for_lock(v);
+	int r = recovery_wait_for_lock(v);
 
 	if (e)
-		e->hangs = false; /* in this copy of the service: otherwise nothing of it is read */
+		e->hangs = false; /* in this copy of the service; otherwise its files would not be read */
 	if (r >= 0)
 		r = refresh_worker_begin(&s, v->service, out, note);
 	if (r >= 0)
@@ -84,7 +85,8 @@ static int work(FILE *out, struct task_note *note, void *arg)
 	return r == -ENODEV ? 0 : r;
 }
 
-static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_recovery_done(void *userdata, int result, const char *out, size_t size,
+			     const struct task_note *note)
 {
 	struct recovery *v = userdata;
 
@@ -93,13 +95,13 @@ static void finished(void *userdata, int result, const char *out, size_t size, c
 	(void)note;
 	v->task = NULL;
 	if (result == 0)
-		log_service(LOG_NOTICE, "%s %s has come back; looking at it again", v->bus, v->name);
+		log_service(LOG_NOTICE, "%s %s: has come back, looking at it again", v->bus, v->name);
 	else
-		log_service(LOG_ERR, "%s %s: cannot wait until it comes back: %s", v->bus, v->name,
+		log_service(LOG_ERR, "%s %s: waiting until it comes back: %s", v->bus, v->name,
 			    strerror(result < 0 ? -result : result));
 	refresh_request_unread(v->service);
 	refresh_request(v->service, v->bus, v->name, result == 0 ? REFRESH_AND_RETRY : REFRESH_ONLY);
-	free_recovery(v);
+	recovery_free(v);
 }
 
 void recovery_await(struct service *s, const char *bus, const char *name)
@@ -115,16 +117,29 @@ void recovery_await(struct service *s, const char *bus, const char *name)
 		*v = (struct recovery){ s->recoveries, s, strdup(bus), strdup(name), NULL };
 		s->recoveries = v;
 		if (v->bus && v->name)
-			r = task_fork(s->event, work, v, FOREVER_USEC, finished, v, &v->task);
+			r = task_fork(s->event, recovery_work, v, FOREVER_USEC, on_recovery_done, v,
+				      &v->task);
 		if (r < 0)
-			free_recovery(v);
+			recovery_free(v);
 	}
 	if (r < 0)
-		log_service(LOG_ERR, "%s %s: cannot wait until it comes back: %s", bus, name, strerror(-r));
+		log_service(LOG_ERR, "%s %s: waiting until it comes back: %s", bus, name, strerror(-r));
 }
+
+static void recovery_on_device_found(struct service *s, const struct refresh_finding *found)
+{
+	const struct device_entry *e = found->entry;
+
+	/* A process for each of those that were not read would be too many. */
+	if (!found->unread && streq(e->field[FIELD_STATE], "stuck") &&
+	    (e->hangs || found->changed & (UINT32_C(1) << FIELD_STATE)))
+		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
+}
+
+const struct refresh_observer recovery_observer = { .device_found = recovery_on_device_found };
 
 void recoveries_free(struct service *s)
 {
 	while (s->recoveries)
-		free_recovery(s->recoveries);
+		recovery_free(s->recoveries);
 }

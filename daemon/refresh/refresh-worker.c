@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a survey does in its own process; see refresh-worker.h. */
+/* What a look does in its own process; see refresh-worker.h. */
 #include "daemon/refresh/refresh-worker.h"
 #include "base/errno.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "policy/vfio-driver.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
-#include "policy/vfio-driver.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,58 +21,58 @@ int refresh_worker_begin(struct refresh_worker *s, const struct service *service
 {
 	*s = (struct refresh_worker){ .service = service, .out = out, .note = note };
 	sysfs_init(&s->sysfs, service->settings);
-	/* udev, which tells us of a device, comes long after the kernel has made its links. */
+	/* udev tells us of a device long after the kernel has made its links. */
 	s->sysfs.settled = true;
 	return 0;
 }
 
-static void note(struct refresh_worker *s, const struct sysfs_device *d)
+static void worker_note(struct refresh_worker *s, const struct sysfs_device *d)
 {
 	s->note->name[0] = '\0';
 	text_copy(s->note->bus, sizeof(s->note->bus), d->bus);
 	text_copy(s->note->name, sizeof(s->note->name), d->name);
 }
 
-/* Has the device asked for whatever the policy wants to know, under its own name. */
-static void ask(struct refresh_worker *s, struct sysfs_device *d, bool grouped)
+/* Reads whatever the policy asks of the device, while the device is noted as the one that is read. */
+static void worker_ask_device(struct refresh_worker *s, struct sysfs_device *d, bool grouped)
 {
 	const struct device_entry *known = devices_find(&s->service->devices, d->bus, d->name);
 	struct decision own;
 
 	if (s->blind || (known && known->hangs))
 		d->unreadable = true;
-	note(s, d);
+	worker_note(s, d);
 	policy_decide_own(s->service->policy, &d->device, &own);
 	if (grouped)
-		(void)device_text(&d->device, FACT_CLASS); /* bridges are no companions */
+		(void)device_text(&d->device, FACT_CLASS); /* bridges are no group members */
 }
 
-static void put(struct refresh_worker *s, const char *text)
+static void worker_put(struct refresh_worker *s, const char *text)
 {
 	utf8_write(s->out, text);
 	(void)fputc('\0', s->out);
 }
 
-static void put_number(struct refresh_worker *s, uint64_t n)
+static void worker_put_number(struct refresh_worker *s, uint64_t n)
 {
 	(void)fprintf(s->out, "%jx", (uintmax_t)n);
 	(void)fputc('\0', s->out);
 }
 
-static void put_gone(struct refresh_worker *s, const char *bus, const char *name)
+static void worker_put_gone(struct refresh_worker *s, const char *bus, const char *name)
 {
-	put(s, bus);
-	put(s, name);
+	worker_put(s, bus);
+	worker_put(s, name);
 	for (size_t i = 2; i < FIELD_COUNT; i++)
-		put(s, "");
+		worker_put(s, "");
 }
 
 /*
- * Why the kernel keeps drivers off it, where one is to come that it would keep off; "": it does not. Members
- * of a group follow one another, and all processes are looked at for the first only.
+ * Why the kernel keeps the device's driver off, if one is to come that it would keep off; "": it does not.
+ * Members of a group follow one another, so all processes are searched for the first of them only.
  */
-static void look_for_owner(struct refresh_worker *s, const struct sysfs_device *d,
-			   const struct decision *decision, const char *driver, char *buf, size_t size)
+static void worker_find_owner(struct refresh_worker *s, const struct sysfs_device *d,
+			      const struct decision *decision, const char *driver, char *buf, size_t size)
 {
 	char group[sizeof(s->owned_group)];
 
@@ -87,7 +88,8 @@ static void look_for_owner(struct refresh_worker *s, const struct sysfs_device *
 	text_copy(buf, size, s->owned);
 }
 
-static void put_device(struct refresh_worker *s, struct sysfs_device *d, const struct decision *decision)
+static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
+			      const struct decision *decision)
 {
 	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
 	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
@@ -97,7 +99,7 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 	enum iommu iommu = IOMMU_GROUP;
 	bool recorded;
 
-	note(s, d);
+	worker_note(s, d);
 	path = device_text(&d->device, FACT_PATH);
 	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
 		driver[0] = '\0';
@@ -108,9 +110,9 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 		group[0] = '\0';
 	if (!d->unreadable && sysfs_device_override(d, override) < 0)
 		override[0] = '\0';
-	/* In this order: who writes an override has written the record before. */
+	/* In this order: the enforcer writes the record before it writes an override. */
 	recorded = record_read(s->service->settings->state_dir, d->bus, d->name, d->inode, &record) >= 0;
-	look_for_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
+	worker_find_owner(s, d, decision, driver, kept_off, sizeof(kept_off));
 	if (decision->kind == DECISION_DRIVER && driver_is_vfio(decision->driver))
 		iommu = sysfs_device_iommu(d);
 	else if (decision->group_unknown)
@@ -125,23 +127,23 @@ static void put_device(struct refresh_worker *s, struct sysfs_device *d, const s
 							    .iommu_is_fake = iommu == IOMMU_FAKE },
 			      &verdict);
 
-	put(s, d->bus);
-	put(s, d->name);
-	put(s, d->devpath);
-	put(s, path ? path : "");
-	put(s, driver);
-	put(s, override);
-	put(s, decision_text(decision));
-	put(s, rule ? rule->label : "");
+	worker_put(s, d->bus);
+	worker_put(s, d->name);
+	worker_put(s, d->devpath);
+	worker_put(s, path ? path : "");
+	worker_put(s, driver);
+	worker_put(s, override);
+	worker_put(s, decision_text(decision));
+	worker_put(s, rule ? rule->label : "");
 	rule_source(rule, source, sizeof(source));
-	put(s, source);
-	put(s, verdict.state);
-	put(s, verdict.reason);
-	put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");
-	put(s, group);
-	put_number(s, rule ? rule_id(rule) : 0);
-	put_number(s, verdict.advice);
-	put_number(s, d->inode);
+	worker_put(s, source);
+	worker_put(s, verdict.state);
+	worker_put(s, verdict.reason);
+	worker_put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");
+	worker_put(s, group);
+	worker_put_number(s, rule ? rule_id(rule) : 0);
+	worker_put_number(s, verdict.advice);
+	worker_put_number(s, d->inode);
 }
 
 int refresh_worker_find_device(struct refresh_worker *s, const char *bus, const char *name,
@@ -154,7 +156,7 @@ int refresh_worker_find_device(struct refresh_worker *s, const char *bus, const 
 		return r;
 	if (r < 0 || !sysfs_device_is_supported(d))
 		return -ENODEV;
-	ask(s, d, false);
+	worker_ask_device(s, d, false);
 	*ret = d;
 	return 0;
 }
@@ -170,24 +172,24 @@ int refresh_worker_read_device(struct refresh_worker *s, const char *bus, const 
 
 	r = refresh_worker_find_device(s, bus, name, &d);
 	if (r == -ENODEV) {
-		put_gone(s, bus, name);
+		worker_put_gone(s, bus, name);
 		return 0;
 	}
 	if (r < 0)
 		return r;
 	if (policy->has_groups && d->device.ops->group(&d->device, &members, &n) >= 0)
 		for (size_t i = 0; i < n; i++)
-			ask(s, to_sysfs_device(members[i]), n > 1);
+			worker_ask_device(s, to_sysfs_device(members[i]), n > 1);
 	r = policy_decide(policy, &d->device, &decision);
 	if (r < 0)
 		return r;
-	put_device(s, d, &decision);
+	worker_put_device(s, d, &decision);
 	decision_done(&decision);
 	return 0;
 }
 
 /* Groups stand together in the list, and are decided together; see sysfs_enumerate(). */
-static int survey_group(struct refresh_worker *s, struct sysfs_device **v, size_t n)
+static int worker_read_group(struct refresh_worker *s, struct sysfs_device **v, size_t n)
 {
 	_cleanup_(freep) struct decision *decisions = calloc(n, sizeof(*decisions));
 	struct device *alone[] = { &v[0]->device };
@@ -195,10 +197,10 @@ static int survey_group(struct refresh_worker *s, struct sysfs_device **v, size_
 	if (!decisions)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		ask(s, v[i], n > 1);
+		worker_ask_device(s, v[i], n > 1);
 	policy_decide_group(s->service->policy, v[0]->n_members > 0 ? v[0]->members : alone, n, decisions);
 	for (size_t i = 0; i < n; i++)
-		put_device(s, v[i], &decisions[i]);
+		worker_put_device(s, v[i], &decisions[i]);
 	return s->at_once && fflush(s->out) != 0 ? negative_errno() : 0;
 }
 
@@ -211,7 +213,7 @@ int refresh_worker_read_all(struct refresh_worker *s)
 	r = sysfs_enumerate(&s->sysfs, &v, &n);
 	for (size_t i = 0, end; r >= 0 && i < n; i = end) {
 		end = i + (v[i]->n_members > 1 ? v[i]->n_members : 1);
-		r = survey_group(s, v + i, end - i);
+		r = worker_read_group(s, v + i, end - i);
 	}
 	return r;
 }

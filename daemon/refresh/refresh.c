@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The surveys, as the service sees them: which are wanted, what comes of them; see refresh.h. */
-#include "daemon/refresh/refresh.h"
+/* Looks at devices, as the service sees them: which are asked for, what comes of them; see refresh.h. */
 #include "base/macro.h"
 #include "base/text.h"
-#include "daemon/bus/bus-signals.h"
-#include "daemon/watch/watch-override.h"
-#include "daemon/watch/watch-vfio.h"
-#include "daemon/reconcile/reconcile.h"
-#include "daemon/reconcile/recovery.h"
+#include "daemon/refresh/refresh-look.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
 
@@ -19,319 +14,185 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <systemd/sd-event.h>
+#include <time.h>
 
-/* For one device that does not answer; there is nothing else that a survey waits for. Where one has not, the
- * others are given less. */
-#define SURVEY_USEC (4U * 1000000U)
-#define NEXT_USEC (1U * 1000000U)
-/* Devices that hang one after the other; more than that, and something else is wrong: what has been read by
- * then is kept, and no other is read. */
-#define TRIES 32U
+/* For one device that does not answer; a look waits for nothing else. Once one has not answered, the others
+ * are given less. */
+#define FIRST_HANG_USEC (4U * 1000000U)
+#define NEXT_HANG_USEC (1U * 1000000U)
+/* Devices that hang one after the other. If there are more, something else is wrong: what has been read by
+ * then is kept, and no other device is read. */
+#define HANGS_MAX 32U
 /* Events come in bunches. */
 #define SOON_USEC 5000U
-/* A policy that is being changed, file by file, shall not mean a survey of all devices for each. */
+/* A policy that is being changed file by file must not mean a look at all devices for each file. */
 #define ALL_USEC 200000U
 
-struct item {
-	struct item *next;
-	enum refresh_purpose trigger;
-	const char *name;
-	char bus[]; /* and behind its NUL the name */
-};
-
-struct refresh {
-	struct refresh *next;
-	struct service *service;
-	uint64_t seq;
-	bool all;
-	bool again;		      /* with all: of some, what was written since is not known */
-	enum refresh_purpose trigger; /* with all */
-	struct item *items;
-	unsigned tries;
-	bool blind;		  /* there were too many tries: nothing is read any more */
-	struct task_note without; /* the device that it was last begun anew without */
-	struct task *task;
-	void (*done)(void *userdata);
-	void *userdata;
-};
-
-struct refreshes {
-	uint64_t seq;
-	struct refresh *running;
-	struct item *wanted;
-	bool unread; /* there are devices that were not looked at, since others hung */
-	bool wanted_all;
-	enum refresh_purpose wanted_trigger;
-	sd_event_source *soon, *later;
-};
-
-static void free_items(struct item *i)
+static void items_free(struct refresh_item *i)
 {
 	while (i) {
-		struct item *next = i->next;
+		struct refresh_item *next = i->next;
 
 		free(i);
 		i = next;
 	}
 }
 
-static void free_survey(struct refresh *v)
+static void refresh_free(struct refresh *look)
 {
-	struct refresh **at = &v->service->surveys->running;
+	struct refresh **at = &look->service->refreshes->running;
 
-	while (*at && *at != v)
+	while (*at && *at != look)
 		at = &(*at)->next;
 	if (*at)
-		*at = v->next;
-	v->task = task_forget(v->task);
-	free_items(v->items);
-	free(v);
+		*at = look->next;
+	look->task = task_forget(look->task);
+	items_free(look->items);
+	free(look);
 }
 
-static struct item *new_item(const char *bus, const char *name, enum refresh_purpose trigger)
+static struct refresh_item *item_new(const char *bus, const char *name, enum refresh_purpose purpose)
 {
 	size_t b = strlen(bus) + 1, n = strlen(name) + 1;
-	struct item *i = calloc(1, sizeof(*i) + b + n);
+	struct refresh_item *i = calloc(1, sizeof(*i) + b + n);
 
 	if (i) {
 		memcpy(i->bus, bus, b);
 		memcpy(i->bus + b, name, n);
 		i->name = i->bus + b;
-		i->trigger = trigger;
+		i->purpose = purpose;
 	}
 	return i;
 }
 
-static int work(FILE *out, struct task_note *note, void *arg)
+/* Runs in the look's own process. */
+static int refresh_work(FILE *out, struct task_note *note, void *arg)
 {
-	const struct refresh *v = arg;
-	struct refresh_worker s;
-	int r = refresh_worker_begin(&s, v->service, out, note);
+	const struct refresh *look = arg;
+	struct refresh_worker worker;
+	int r = refresh_worker_begin(&worker, look->service, out, note);
 
 	if (r < 0)
 		return r;
-	s.blind = v->blind;
-	s.at_once = v->tries > 0;
-	if (v->all)
-		return refresh_worker_read_all(&s);
-	for (const struct item *i = v->items; i && r >= 0; i = i->next)
-		r = refresh_worker_read_device(&s, i->bus, i->name);
+	worker.blind = look->blind;
+	worker.at_once = look->hangs > 0;
+	if (look->all)
+		return refresh_worker_read_all(&worker);
+	for (const struct refresh_item *i = look->items; i && r >= 0; i = i->next)
+		r = refresh_worker_read_device(&worker, i->bus, i->name);
 	return r;
 }
 
-static enum refresh_purpose trigger_of(const struct refresh *v, const struct device_entry *e)
+static int refresh_start_worker(struct refresh *look);
+
+/* True: that device is marked and the look goes on without it. */
+static bool go_on_without(struct refresh *look, const struct task_note *note)
 {
-	for (const struct item *i = v->items; i; i = i->next)
-		if (streq(i->name, e->field[FIELD_NAME]) && streq(i->bus, e->field[FIELD_BUS]))
-			return i->trigger;
-	return v->trigger;
-}
-
-/* One device's texts. */
-static void take(struct refresh *v, const char *text, size_t size, const char *const *field)
-{
-	struct service *s = v->service;
-	struct device_entry *e = devices_find(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
-	bool gone = field[FIELD_SYSFS_PATH][0] == '\0';
-	uint32_t changed;
-
-	/* Read before too many hung. */
-	if (v->blind && e && e->seq == v->seq)
-		return;
-	if (gone) {
-		if (e && e->seq < v->seq)
-			signal_device_removed(s, e);
-		return;
-	}
-	if (e && e->seq > v->seq) {
-		/* Somebody has looked later than we did, but not for what we were asked to look for. */
-		reconcile_consider(s, e, trigger_of(v, e));
-		return;
-	}
-	/* Or known by name only, since the first look at it did not come back. */
-	if (!e || e->seq == 0) {
-		if (!e)
-			e = devices_add(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
-		if (!e)
-			return;
-		e->seq = v->seq;
-		if (device_update(e, text, size, field, &changed) < 0)
-			return;
-		signal_device_added(s, e);
-		/* It may have gone while the others were looked at. */
-		if (v->all && s->announced)
-			refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_ONLY);
-	} else {
-		char group[32];
-
-		text_copy(group, sizeof(group), e->field[FIELD_GROUP]);
-		e->seq = v->seq;
-		if (device_update(e, text, size, field, &changed) < 0)
-			return;
-		/* What was tried was for another device, or another decision: that one may come again. */
-		if (changed & (UINT32_C(1) << FIELD_INODE | UINT32_C(1) << FIELD_RULE_ID |
-			       UINT32_C(1) << FIELD_DECISION))
-			e->tried_rule = 0;
-		if (changed & (UINT32_C(1) << FIELD_INODE))
-			watch_override_remove(s, e);
-		signal_device_changed(s, e, changed, group);
-		/* A group that was not known before decides about all its members, and they have no event. */
-		if (changed & (UINT32_C(1) << FIELD_GROUP) && e->field[FIELD_GROUP][0])
-			refresh_request_all(s, REFRESH_AND_RECONCILE);
-	}
-	if (v->blind && !e->hangs)
-		s->surveys->unread = true; /* a process for each, to wait for it, would be too many */
-	else if ((changed & (UINT32_C(1) << FIELD_STATE) || e->hangs) &&
-		 streq(e->field[FIELD_STATE], "stuck"))
-		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
-	watch_vfio_consider(s, e);
-	if (watch_override_add(s, e)) {
-		if (v->all)
-			v->again = true;
-		else
-			refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_ONLY);
-	}
-	reconcile_consider(s, e, trigger_of(v, e));
-}
-
-static void take_all(struct refresh *v, const char *out, size_t size)
-{
-	const char *end = out + size;
-
-	while (out < end) {
-		const char *field[FIELD_COUNT], *at = out;
-
-		for (size_t i = 0; i < FIELD_COUNT; i++) {
-			const char *nul = memchr(at, '\0', (size_t)(end - at));
-
-			if (!nul)
-				return; /* cut off; task.c puts a NUL behind what there is, but not into it */
-			field[i] = at;
-			at = nul + 1;
-		}
-		take(v, out, (size_t)(at - out), field);
-		out = at;
-	}
-}
-
-static void remove_others(struct refresh *v)
-{
-	struct service *s = v->service;
-	struct device_entry **all = devices_sorted(&s->devices);
-
-	for (struct device_entry **e = all; e && *e; e++)
-		if ((*e)->seq < v->seq)
-			signal_device_removed(s, *e);
-	free(all);
-}
-
-static int start(struct refresh *v);
-
-/* True: that device is marked and the survey goes on without it. */
-static bool go_on_without(struct refresh *v, const struct task_note *note)
-{
-	struct service *s = v->service;
+	struct service *s = look->service;
 	struct device_entry *e;
 
 	if (!note->name[0])
 		return false;
-	log_service(LOG_WARNING, "%s %s: reading its files in sysfs does not come back", note->bus,
-		    note->name);
+	log_service(LOG_WARNING, "%s %s: reading its files in sysfs timed out, going on without it",
+		    note->bus, note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
-	/* Another survey may have marked it meanwhile, too late for this one. */
-	if (!e || (streq(v->without.name, note->name) && streq(v->without.bus, note->bus)))
+	/* Another look may have marked it meanwhile, too late for this one. */
+	if (!e || (streq(look->without.name, note->name) && streq(look->without.bus, note->bus)))
 		return false;
-	v->without = *note;
+	look->without = *note;
 	e->hangs = true;
-	if (++v->tries > TRIES) {
+	if (++look->hangs > HANGS_MAX) {
 		log_service(
 			LOG_ERR,
-			"too many devices do not come back; the others are looked at when one of them does");
-		v->blind = true;
+			"reading timed out for more than %u devices, not reading the others before one of "
+			"those comes back",
+			HANGS_MAX);
+		look->blind = true;
 	}
-	return start(v) >= 0;
+	return refresh_start_worker(look) >= 0;
 }
 
-static void finished(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_refresh_done(void *userdata, int result, const char *out, size_t size,
+			    const struct task_note *note)
 {
-	struct refresh *v = userdata;
-	struct service *s = v->service;
-	void (*done)(void *userdata) = v->done;
-	void *done_userdata = v->userdata;
+	struct refresh *look = userdata;
+	struct service *s = look->service;
+	void (*done)(void *userdata) = look->done;
+	void *done_userdata = look->userdata;
 
-	v->task = NULL;
-	if (result == -ETIMEDOUT && v->tries == TRIES)
-		take_all(v, out, size);
-	if (result == -ETIMEDOUT && go_on_without(v, note))
+	look->task = NULL;
+	if (result == -ETIMEDOUT && look->hangs == HANGS_MAX)
+		refresh_take_devices(look, out, size);
+	if (result == -ETIMEDOUT && go_on_without(look, note))
 		return;
 	if (result == 0) {
-		take_all(v, out, size);
-		if (v->all)
-			remove_others(v);
-		if (v->again)
-			refresh_request_all(s, REFRESH_ONLY);
+		refresh_take_devices(look, out, size);
+		if (look->all)
+			refresh_take_out_others(look);
 	} else
 		log_service(LOG_ERR, "looking at devices failed: %s",
 			    result > 0 ? strerror(result) : strerror(-result));
-	free_survey(v);
-	signal_groups_changed(s);
-	service_tell_status(s);
+	refresh_free(look);
+	refresh_tell_finished(s);
 	if (done)
 		done(done_userdata);
 }
 
-static int start(struct refresh *v)
+static int refresh_start_worker(struct refresh *look)
 {
-	return task_fork(v->service->event, work, v, v->tries > 0 ? NEXT_USEC : SURVEY_USEC, finished, v,
-			 &v->task);
+	return task_fork(look->service->event, refresh_work, look,
+			 look->hangs > 0 ? NEXT_HANG_USEC : FIRST_HANG_USEC, on_refresh_done, look,
+			 &look->task);
 }
 
 /* Takes the items. */
-static int begin(struct service *s, bool all, enum refresh_purpose trigger, struct item *items,
-		 void (*done)(void *userdata), void *userdata, struct refresh **ret)
+static int refresh_start(struct service *s, bool all, enum refresh_purpose purpose,
+			 struct refresh_item *items, void (*done)(void *userdata), void *userdata,
+			 struct refresh **ret)
 {
-	struct refresh *v = calloc(1, sizeof(*v));
+	struct refresh *look = calloc(1, sizeof(*look));
 	int r;
 
-	if (!v) {
-		free_items(items);
+	if (!look) {
+		items_free(items);
 		return -ENOMEM;
 	}
-	v->service = s;
-	v->seq = ++s->surveys->seq;
-	v->all = all;
-	v->trigger = trigger;
-	v->items = items;
-	v->done = done;
-	v->userdata = userdata;
-	v->next = s->surveys->running;
-	s->surveys->running = v;
-	/* It shall be seen whether they answer now. */
-	if (all && trigger == REFRESH_AND_RETRY)
+	*look = (struct refresh){ .next = s->refreshes->running,
+				  .service = s,
+				  .seq = ++s->refreshes->seq,
+				  .all = all,
+				  .purpose = purpose,
+				  .items = items,
+				  .done = done,
+				  .userdata = userdata };
+	s->refreshes->running = look;
+	/* Those that did not answer are asked again. */
+	if (all && purpose == REFRESH_AND_RETRY)
 		for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
 			e->hangs = false;
-	r = start(v);
+	r = refresh_start_worker(look);
 	if (r < 0) {
-		free_survey(v);
+		refresh_free(look);
 		return r;
 	}
 	if (ret)
-		*ret = v;
+		*ret = look;
 	return 0;
 }
 
 static int on_soon(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
-	struct refreshes *u = s->surveys;
+	struct refreshes *queue = s->refreshes;
 	int r = 0;
 
 	(void)usec;
 	(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	if (u->wanted)
-		r = begin(s, false, REFRESH_ONLY, TAKE_PTR(u->wanted), NULL, NULL, NULL);
+	if (queue->wanted)
+		r = refresh_start(s, false, REFRESH_ONLY, TAKE_PTR(queue->wanted), NULL, NULL, NULL);
 	if (r < 0)
 		log_service(LOG_ERR, "cannot look at devices: %s", strerror(-r));
 	return 0;
@@ -340,129 +201,152 @@ static int on_soon(sd_event_source *source, uint64_t usec, void *userdata)
 static int on_later(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
-	struct refreshes *u = s->surveys;
-	enum refresh_purpose trigger = u->wanted_trigger;
+	struct refreshes *queue = s->refreshes;
+	enum refresh_purpose purpose = queue->wanted_purpose;
 	int r;
 
 	(void)usec;
 	(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	u->wanted_all = false;
-	u->wanted_trigger = REFRESH_ONLY;
-	r = begin(s, true, trigger, NULL, NULL, NULL, NULL);
+	queue->wanted_all = false;
+	queue->wanted_purpose = REFRESH_ONLY;
+	r = refresh_start(s, true, purpose, NULL, NULL, NULL, NULL);
 	if (r < 0)
 		log_service(LOG_ERR, "cannot look at all devices: %s", strerror(-r));
 	return 0;
 }
 
-static void arm(sd_event_source *source, uint64_t usec)
+static void timer_arm(sd_event_source *source, uint64_t usec)
 {
 	(void)sd_event_source_set_time_relative(source, usec);
 	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-void refresh_request(struct service *s, const char *bus, const char *name, enum refresh_purpose trigger)
+void refresh_request(struct service *s, const char *bus, const char *name, enum refresh_purpose purpose)
 {
-	struct refreshes *u = s->surveys;
+	struct refreshes *queue = s->refreshes;
 	struct device_entry *e = devices_find(&s->devices, bus, name);
-	struct item *i;
+	struct refresh_item *i;
 
-	if (e && trigger > REFRESH_ONLY)
+	if (e && purpose > REFRESH_ONLY)
 		e->hangs = false;
-	for (i = u->wanted; i; i = i->next)
+	for (i = queue->wanted; i; i = i->next)
 		if (streq(i->name, name) && streq(i->bus, bus)) {
-			if (trigger > i->trigger)
-				i->trigger = trigger;
+			if (purpose > i->purpose)
+				i->purpose = purpose;
 			return;
 		}
-	i = new_item(bus, name, trigger);
+	i = item_new(bus, name, purpose);
 	if (!i) {
-		refresh_request_all(s, trigger);
+		refresh_request_all(s, purpose);
 		return;
 	}
-	if (!u->wanted)
-		arm(u->soon, SOON_USEC);
-	i->next = u->wanted;
-	u->wanted = i;
+	if (!queue->wanted)
+		timer_arm(queue->soon, SOON_USEC);
+	i->next = queue->wanted;
+	queue->wanted = i;
 }
 
-void refresh_request_all(struct service *s, enum refresh_purpose trigger)
+void refresh_request_all(struct service *s, enum refresh_purpose purpose)
 {
-	struct refreshes *u = s->surveys;
+	struct refreshes *queue = s->refreshes;
 
-	if (trigger > u->wanted_trigger)
-		u->wanted_trigger = trigger;
-	if (!u->wanted_all)
-		arm(u->later, ALL_USEC);
-	u->wanted_all = true;
+	if (purpose > queue->wanted_purpose)
+		queue->wanted_purpose = purpose;
+	if (!queue->wanted_all)
+		timer_arm(queue->later, ALL_USEC);
+	queue->wanted_all = true;
+}
+
+void refresh_request_unread(struct service *s)
+{
+	if (s->refreshes->unread)
+		refresh_request_all(s, REFRESH_AND_RETRY);
+	s->refreshes->unread = false;
 }
 
 int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
 		       void *userdata, struct refresh **ret)
 {
-	struct item *i = new_item(bus, name, REFRESH_ONLY);
+	struct refresh_item *i = item_new(bus, name, REFRESH_ONLY);
 	struct device_entry *e = devices_find(&s->devices, bus, name);
 
 	if (e)
 		e->hangs = false;
-	return i ? begin(s, false, REFRESH_ONLY, i, done, userdata, ret) : -ENOMEM;
+	return i ? refresh_start(s, false, REFRESH_ONLY, i, done, userdata, ret) : -ENOMEM;
 }
 
-int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata),
+int refresh_all_now(struct service *s, enum refresh_purpose purpose, void (*done)(void *userdata),
 		    void *userdata, struct refresh **ret)
 {
-	return begin(s, true, trigger, NULL, done, userdata, ret);
+	return refresh_start(s, true, purpose, NULL, done, userdata, ret);
 }
 
-void refresh_request_unread(struct service *s)
+void refresh_move_begins(struct service *s, const char *bus, const char *name)
 {
-	if (s->surveys->unread)
-		refresh_request_all(s, REFRESH_AND_RETRY);
-	s->surveys->unread = false;
+	struct device_entry *e = devices_find(&s->devices, bus, name);
+
+	if (!e)
+		return;
+	e->moves++;
+	e->half_way_seq = s->refreshes->seq;
+}
+
+void refresh_move_ended(struct service *s, const char *bus, const char *name)
+{
+	struct device_entry *e = devices_find(&s->devices, bus, name);
+
+	/* It may have gone and come again meanwhile. */
+	if (!e || e->moves == 0)
+		return;
+	e->moves--;
+	if (e->moves == 0 && e->dropped)
+		refresh_request(s, bus, name, e->dropped_purpose);
 }
 
 bool refreshes_awaited(const struct service *s)
 {
-	for (const struct refresh *v = s->surveys->running; v; v = v->next)
-		if (v->done)
+	for (const struct refresh *look = s->refreshes->running; look; look = look->next)
+		if (look->done)
 			return true;
 	return false;
 }
 
-struct refresh *refresh_forget(struct refresh *survey)
+struct refresh *refresh_forget(struct refresh *look)
 {
-	if (survey)
-		survey->done = NULL;
+	if (look)
+		look->done = NULL;
 	return NULL;
 }
 
 int refreshes_new(struct service *s)
 {
-	struct refreshes *u = calloc(1, sizeof(*u));
+	struct refreshes *queue = calloc(1, sizeof(*queue));
 	int r;
 
-	if (!u)
+	if (!queue)
 		return -ENOMEM;
-	s->surveys = u;
-	r = sd_event_add_time_relative(s->event, &u->soon, CLOCK_MONOTONIC, 0, 1000, on_soon, s);
+	s->refreshes = queue;
+	r = sd_event_add_time_relative(s->event, &queue->soon, CLOCK_MONOTONIC, 0, 1000, on_soon, s);
 	if (r >= 0)
-		r = sd_event_add_time_relative(s->event, &u->later, CLOCK_MONOTONIC, 0, 10000, on_later, s);
+		r = sd_event_add_time_relative(s->event, &queue->later, CLOCK_MONOTONIC, 0, 10000, on_later,
+					       s);
 	if (r < 0)
 		return r;
-	(void)sd_event_source_set_enabled(u->soon, SD_EVENT_OFF);
-	(void)sd_event_source_set_enabled(u->later, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(queue->soon, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(queue->later, SD_EVENT_OFF);
 	return 0;
 }
 
 void refreshes_free(struct service *s)
 {
-	struct refreshes *u = s->surveys;
+	struct refreshes *queue = s->refreshes;
 
-	if (!u)
+	if (!queue)
 		return;
-	while (u->running)
-		free_survey(u->running);
-	free_items(u->wanted);
-	(void)sd_event_source_disable_unref(u->soon);
-	(void)sd_event_source_disable_unref(u->later);
-	free(TAKE_PTR(s->surveys));
+	while (queue->running)
+		refresh_free(queue->running);
+	items_free(queue->wanted);
+	(void)sd_event_source_disable_unref(queue->soon);
+	(void)sd_event_source_disable_unref(queue->later);
+	free(TAKE_PTR(s->refreshes));
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Finds out what devices are like, in a process of its own: decided by the policy in force, recorded, seen
- * in sysfs. A device that does not answer is noted as such, and the others are surveyed without it.
+ * in sysfs. A device that does not answer is marked, and the look goes on without it. What was found goes
+ * into the table of devices and to the observers (refresh-observer.h).
  */
 #pragma once
 
+#include "daemon/refresh/refresh-observer.h"
 #include "daemon/service.h"
 
 #include <stdbool.h>
@@ -15,23 +17,32 @@ int refreshes_new(struct service *s);
 void refreshes_free(struct service *s);
 
 /*
- * Soon: with all others that are wanted by then. Whoever wants it again before that gets one for both.
+ * Soon, together with all other devices that are asked for by then. Asking again before that changes nothing
+ * but the purpose, to the one from which more follows.
  */
-void refresh_request(struct service *s, const char *bus, const char *name, enum refresh_purpose trigger);
-void refresh_request_all(struct service *s, enum refresh_purpose trigger);
+void refresh_request(struct service *s, const char *bus, const char *name, enum refresh_purpose purpose);
+void refresh_request_all(struct service *s, enum refresh_purpose purpose);
 
-/* All, if some were not looked at because too many others hung: one of those has come back. */
+/* All devices, if some were not read because too many others hung: one of those has come back. */
 void refresh_request_unread(struct service *s);
 
 /* At once, one device, and then done(userdata). */
 int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
 		       void *userdata, struct refresh **ret);
-/* The same for all devices, with whatever follows from the trigger. */
-int refresh_all_now(struct service *s, enum refresh_purpose trigger, void (*done)(void *userdata),
+/* The same for all devices, with whatever follows from the purpose. */
+int refresh_all_now(struct service *s, enum refresh_purpose purpose, void (*done)(void *userdata),
 		    void *userdata, struct refresh **ret);
 
-/* Somebody waits for one. */
+/*
+ * The enforcer begins to move this device, or has ended. A look that had begun before may read what stands
+ * there half-way, so what it found of this device is dropped, and what was to follow from it follows from
+ * the next look.
+ */
+void refresh_move_begins(struct service *s, const char *bus, const char *name);
+void refresh_move_ended(struct service *s, const char *bus, const char *name);
+
+/* A caller waits for a look. */
 bool refreshes_awaited(const struct service *s);
 
-/* done is not called any more. */
-struct refresh *refresh_forget(struct refresh *survey);
+/* done is not called any more; the look goes on. NULL is fine. */
+struct refresh *refresh_forget(struct refresh *look);

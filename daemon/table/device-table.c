@@ -36,7 +36,7 @@ static void link_entry(struct devices *devices, struct device_entry *e)
 	devices->buckets[at] = e;
 }
 
-static int grow(struct devices *devices)
+static int devices_grow(struct devices *devices)
 {
 	struct devices bigger = { .n_buckets = devices->n_buckets ? 4 * devices->n_buckets : 64 };
 
@@ -61,7 +61,7 @@ struct device_entry *devices_add(struct devices *devices, const char *bus, const
 	size_t b = strlen(bus) + 1, n = strlen(name) + 1;
 	struct device_entry *e;
 
-	if (grow(devices) < 0)
+	if (devices_grow(devices) < 0)
 		return NULL;
 	e = calloc(1, sizeof(*e));
 	if (e)
@@ -140,7 +140,7 @@ struct device_entry *devices_next(const struct devices *devices, const struct de
 	return NULL;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_entries(const void *a, const void *b)
 {
 	const struct device_entry *const *x = a, *const *y = b;
 	int r = strcmp((*x)->field[FIELD_BUS], (*y)->field[FIELD_BUS]);
@@ -157,6 +157,6 @@ struct device_entry **devices_sorted(const struct devices *devices)
 		return NULL;
 	while ((e = devices_next(devices, e)))
 		v[n++] = e;
-	qsort(v, n, sizeof(struct device_entry *), compare);
+	qsort(v, n, sizeof(struct device_entry *), compare_entries);
 	return v;
 }

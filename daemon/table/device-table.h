@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The devices that the service knows, as texts: what the bus shows of each, put together by a survey. Small,
- * for there may be thousands; what it takes to decide lives and dies in the process that surveys.
+ * The devices that the service knows, as texts: what the bus shows of each, put together by a look at it.
+ * Small, for there may be thousands; what it takes to decide lives and dies in the process that looks.
  */
 #pragma once
 
@@ -9,7 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The texts of a device, in the order in which a survey hands them over. */
+/* What makes the service look at a device, and so how much may follow from the look. */
+enum refresh_purpose {
+	REFRESH_ONLY,	       /* nothing: only what the device is like now */
+	REFRESH_AND_RECONCILE, /* the device or the policy changed: a rule not tried yet is enforced */
+	REFRESH_AND_RETRY,     /* the device or the service is new, or a caller asked: even if tried before */
+};
+
+/* The texts of a device, in the order in which a look hands them over. */
 enum field {
 	FIELD_BUS,
 	FIELD_NAME,
@@ -36,10 +43,15 @@ struct device_entry {
 	struct devices *table;
 	char *text; /* what the fields point into */
 	const char *field[FIELD_COUNT];
-	uint64_t seq;	     /* of the survey that delivered this */
+	uint64_t seq;	     /* of the look that delivered this */
 	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
 	bool hangs;	     /* a read of its files did not come back */
 	int watch;	     /* of its driver_override; 0: none; see watch-override.h */
+	/* See refresh_move_begins(). */
+	uint64_t half_way_seq; /* of the latest look that had begun when the enforcer did */
+	unsigned moves;	       /* by the enforcer, under way */
+	bool dropped;	       /* what a look has found was dropped, and this was to follow from it: */
+	enum refresh_purpose dropped_purpose;
 };
 
 struct devices {
@@ -56,7 +68,7 @@ void devices_done(struct devices *devices);
 
 /*
  * Takes FIELD_COUNT texts, each with its NUL, `size` bytes in all. *ret_changed has a bit for each field
- * that is another now. 0 or -ENOMEM.
+ * whose text is another one now. 0 or -ENOMEM.
  */
 int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
 		  uint32_t *ret_changed);

@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct touched {
-	struct touched *next;
+struct touched_group {
+	struct touched_group *next;
 	bool members;
 	char id[];
 };
@@ -22,12 +23,12 @@ struct groups {
 	struct device_entry **members; /* of all */
 	size_t n, n_members;
 	bool stale;
-	struct touched *touched;
+	struct touched_group *touched;
 	char **known; /* the numbers that the bus knows of, sorted */
 	size_t n_known;
 };
 
-static int compare(const void *a, const void *b)
+static int compare_members(const void *a, const void *b)
 {
 	const struct device_entry *const *x = a, *const *y = b;
 	int r = strcmp((*x)->field[FIELD_GROUP], (*y)->field[FIELD_GROUP]);
@@ -37,7 +38,7 @@ static int compare(const void *a, const void *b)
 	return r ? r : strcmp((*x)->field[FIELD_NAME], (*y)->field[FIELD_NAME]);
 }
 
-static void clear(struct groups *g)
+static void groups_clear(struct groups *g)
 {
 	free(TAKE_PTR(g->v));
 	free(TAKE_PTR(g->members));
@@ -50,15 +51,15 @@ static bool begins_group(const struct groups *g, size_t i)
 	return i == 0 || !streq(g->members[i - 1]->field[FIELD_GROUP], g->members[i]->field[FIELD_GROUP]);
 }
 
-/* From the table, when it is next asked for: devices come and go in bunches. */
-static void refresh(struct service *s)
+/* From the table of devices, when a group is next asked for: devices come and go in bunches. */
+static void groups_rebuild(struct service *s)
 {
 	struct groups *g = s->groups;
 	size_t n = 0;
 
 	if (!g->stale)
 		return;
-	clear(g);
+	groups_clear(g);
 	g->members = calloc(s->devices.n + 1, sizeof(struct device_entry *));
 	g->v = calloc(s->devices.n + 1, sizeof(*g->v));
 	if (!g->members || !g->v)
@@ -68,7 +69,7 @@ static void refresh(struct service *s)
 		if (e->field[FIELD_GROUP][0])
 			g->members[n++] = e;
 	g->n_members = n;
-	qsort(g->members, n, sizeof(struct device_entry *), compare);
+	qsort(g->members, n, sizeof(struct device_entry *), compare_members);
 	for (size_t i = 0; i < n; i++) {
 		if (begins_group(g, i))
 			g->v[g->n++] = (struct group){ .members = g->members + i };
@@ -83,14 +84,14 @@ static int compare_id(const void *key, const void *group)
 
 const struct group *groups_find(struct service *s, const char *id)
 {
-	refresh(s);
+	groups_rebuild(s);
 	return s->groups->n == 0 ? NULL
 				 : bsearch(id, s->groups->v, s->groups->n, sizeof(struct group), compare_id);
 }
 
 size_t groups_count(struct service *s)
 {
-	refresh(s);
+	groups_rebuild(s);
 	return s->groups->n;
 }
 
@@ -120,10 +121,11 @@ bool group_is_viable(const struct group *g)
 	return true;
 }
 
-void groups_touch(struct service *s, const char *id, bool members)
+/* Its members, or only the driver of one, have changed. */
+static void groups_touch(struct service *s, const char *id, bool members)
 {
 	struct groups *g = s->groups;
-	struct touched *t;
+	struct touched_group *t;
 	size_t n = strlen(id) + 1;
 
 	if (!*id)
@@ -147,7 +149,7 @@ static int compare_known(const void *key, const void *known)
 	return strcmp(key, *(char *const *)known);
 }
 
-static bool is_known(const struct groups *g, const char *id)
+static bool group_is_known(const struct groups *g, const char *id)
 {
 	return g->n_known > 0 && bsearch(id, g->known, g->n_known, sizeof(char *), compare_known);
 }
@@ -179,20 +181,44 @@ static void remember_known(struct service *s)
 void groups_touched(struct service *s,
 		    void (*fn)(struct service *s, const char *id, bool existed, bool exists, bool members))
 {
-	struct touched *t = TAKE_PTR(s->groups->touched);
+	struct touched_group *t = TAKE_PTR(s->groups->touched);
 	bool members = false;
 
 	while (t) {
-		struct touched *next = t->next;
+		struct touched_group *next = t->next;
 
 		members |= t->members;
-		fn(s, t->id, is_known(s->groups, t->id), groups_find(s, t->id) != NULL, t->members);
+		fn(s, t->id, group_is_known(s->groups, t->id), groups_find(s, t->id) != NULL, t->members);
 		free(t);
 		t = next;
 	}
 	if (members)
 		remember_known(s);
 }
+
+static void groups_on_device_found(struct service *s, const struct refresh_finding *found)
+{
+	const char *group = found->entry->field[FIELD_GROUP];
+
+	if (found->added)
+		groups_touch(s, group, true);
+	else if (found->changed & (UINT32_C(1) << FIELD_GROUP)) {
+		groups_touch(s, found->old_group, true);
+		groups_touch(s, group, true);
+	} else if (found->changed & (UINT32_C(1) << FIELD_DRIVER))
+		groups_touch(s, group, false);
+}
+
+static void groups_on_device_left(struct service *s, const char *bus, const char *group)
+{
+	(void)bus;
+	groups_touch(s, group, true);
+}
+
+const struct refresh_observer group_table_observer = {
+	.device_found = groups_on_device_found,
+	.device_left = groups_on_device_left,
+};
 
 int groups_new(struct service *s)
 {
@@ -207,9 +233,9 @@ void groups_free(struct service *s)
 {
 	if (!s->groups)
 		return;
-	clear(s->groups);
+	groups_clear(s->groups);
 	forget_known(s->groups);
-	for (struct touched *t = s->groups->touched, *next; t; t = next) {
+	for (struct touched_group *t = s->groups->touched, *next; t; t = next) {
 		next = t->next;
 		free(t);
 	}

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes to driver_override; see watch-override.h. */
+/*
+ * Writes to driver_override; see watch-override.h.
+ *
+ * One inotify descriptor and one table, by hand: with sd_event_add_inotify() each of thousands of devices
+ * would have an event source of its own, and every source is called when the kernel's queue overflows.
+ */
 #include "daemon/watch/watch-override.h"
 #include "base/errno.h"
 #include "base/macro.h"
@@ -12,13 +17,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/types.h>
 #include <syslog.h>
+#include <systemd/sd-event.h>
 #include <unistd.h>
 
-struct watched {
+struct override_watch {
 	int wd;
 	struct device_entry *entry;
 };
@@ -27,20 +36,21 @@ struct watch_override {
 	sd_event_source *source;
 	int fd;
 	/* By wd. The kernel counts up, so mostly a new one comes last. */
-	struct watched *v;
+	struct override_watch *v;
 	size_t n, allocated;
 	bool complained;
+	bool look_again; /* at all devices: some were not watched before this look at all */
 };
 
-/* Where it is, or would be. */
-static size_t position(const struct watch_override *u, int wd)
+/* Where the watch is, or would be. */
+static size_t watches_find(const struct watch_override *w, int wd)
 {
-	size_t low = 0, high = u->n;
+	size_t low = 0, high = w->n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (u->v[middle].wd < wd)
+		if (w->v[middle].wd < wd)
 			low = middle + 1;
 		else
 			high = middle;
@@ -48,85 +58,120 @@ static size_t position(const struct watch_override *u, int wd)
 	return low;
 }
 
-static bool is_there(const struct watch_override *u, size_t at, int wd)
+static bool watch_is_at(const struct watch_override *w, size_t at, int wd)
 {
-	return at < u->n && u->v[at].wd == wd;
+	return at < w->n && w->v[at].wd == wd;
 }
 
-static void take_out(struct watch_override *u, size_t at)
+static void watches_take_out(struct watch_override *w, size_t at)
 {
-	u->v[at].entry->watch = 0;
-	u->n--;
-	memmove(&u->v[at], &u->v[at + 1], (u->n - at) * sizeof(*u->v));
+	w->v[at].entry->watch = 0;
+	w->n--;
+	memmove(&w->v[at], &w->v[at + 1], (w->n - at) * sizeof(*w->v));
 }
 
-static int put_in(struct watch_override *u, int wd, struct device_entry *e)
+static int watches_insert(struct watch_override *w, int wd, struct device_entry *e)
 {
-	size_t at = position(u, wd);
+	size_t at = watches_find(w, wd);
 
-	if (is_there(u, at, wd))
+	if (watch_is_at(w, at, wd))
 		return -EEXIST;
-	if (u->n == u->allocated) {
-		size_t want = u->allocated ? 2 * u->allocated : 64;
-		struct watched *v = reallocarray(u->v, want, sizeof(*v));
+	if (w->n == w->allocated) {
+		size_t want = w->allocated ? 2 * w->allocated : 64;
+		struct override_watch *v = reallocarray(w->v, want, sizeof(*v));
 
 		if (!v)
 			return -ENOMEM;
-		u->v = v;
-		u->allocated = want;
+		w->v = v;
+		w->allocated = want;
 	}
-	memmove(&u->v[at + 1], &u->v[at], (u->n - at) * sizeof(*u->v));
-	u->v[at] = (struct watched){ wd, e };
-	u->n++;
+	memmove(&w->v[at + 1], &w->v[at], (w->n - at) * sizeof(*w->v));
+	w->v[at] = (struct override_watch){ wd, e };
+	w->n++;
 	e->watch = wd;
 	return 0;
 }
 
-void watch_override_remove(struct service *s, struct device_entry *e)
+static void override_unwatch(struct service *s, struct device_entry *e)
 {
-	struct watch_override *u = s->overrides;
+	struct watch_override *w = s->watch_override;
 	size_t at;
 
 	if (!e->watch)
 		return;
-	(void)inotify_rm_watch(u->fd, e->watch);
-	at = position(u, e->watch);
-	if (is_there(u, at, e->watch))
-		take_out(u, at);
+	(void)inotify_rm_watch(w->fd, e->watch);
+	at = watches_find(w, e->watch);
+	if (watch_is_at(w, at, e->watch))
+		watches_take_out(w, at);
 }
 
-bool watch_override_add(struct service *s, struct device_entry *e)
+static void override_log_unwatchable(struct watch_override *w, const char *path, int error)
 {
-	struct watch_override *u = s->overrides;
+	if (w->complained)
+		return;
+	w->complained = true;
+	log_service(LOG_WARNING, "%s: cannot be watched: %s%s, so writes by others will not be noticed", path,
+		    strerror(error),
+		    error == ENOSPC ? " (sysctl fs.inotify.max_user_watches is the limit)" : "");
+}
+
+/* True: it was not watched before, so what was written since the look is not known. */
+static bool override_watch(struct service *s, struct device_entry *e)
+{
+	struct watch_override *w = s->watch_override;
 	char path[PATH_MAX];
 	int wd;
 
 	if (!e->field[FIELD_DECISION][0] && !e->field[FIELD_OVERRIDE][0]) {
-		watch_override_remove(s, e);
+		override_unwatch(s, e);
 		return false;
 	}
 	if (e->watch || path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override",
 				    s->settings->sysfs, e->field[FIELD_BUS], e->field[FIELD_NAME]) < 0)
 		return false;
 	/* Looks the file up and does not open it, so this does not wait for the device. */
-	wd = inotify_add_watch(u->fd, path, IN_MODIFY);
+	wd = inotify_add_watch(w->fd, path, IN_MODIFY);
 	if (wd < 0) {
-		if (errno != ENOENT && !u->complained) {
-			u->complained = true;
-			log_service(
-				LOG_WARNING,
-				"%s: cannot be watched, so that others write it will not be noticed: %s%s",
-				path, strerror(errno),
-				errno == ENOSPC ? "; sysctl fs.inotify.max_user_watches is the limit" : "");
-		}
+		if (errno != ENOENT)
+			override_log_unwatchable(w, path, errno);
 		return false;
 	}
-	return put_in(u, wd, e) >= 0;
+	return watches_insert(w, wd, e) >= 0;
 }
 
-/* Also when the file has gone: the look says what is there now. What our own enforcer is about is looked at
- * when it is done, and not half-way. */
-static void look_at(struct service *s, const struct device_entry *e)
+static void override_on_device_found(struct service *s, const struct refresh_finding *found)
+{
+	struct device_entry *e = found->entry;
+
+	/* Another device has come under its name. */
+	if (!found->added && found->changed & (UINT32_C(1) << FIELD_INODE))
+		override_unwatch(s, e);
+	if (!override_watch(s, e))
+		return;
+	if (found->of_all)
+		s->watch_override->look_again = true;
+	else
+		refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_ONLY);
+}
+
+static void override_on_refresh_finished(struct service *s)
+{
+	if (s->watch_override->look_again)
+		refresh_request_all(s, REFRESH_ONLY);
+	s->watch_override->look_again = false;
+}
+
+const struct refresh_observer watch_override_observer = {
+	.device_found = override_on_device_found,
+	.device_leaving = override_unwatch,
+	.refresh_finished = override_on_refresh_finished,
+};
+
+/*
+ * Also when the file has gone: the look says what is there now. What our own enforcer writes half-way is not
+ * looked at: its end is followed by a look.
+ */
+static void override_written(struct service *s, const struct device_entry *e)
 {
 	const char *bus = e->field[FIELD_BUS], *name = e->field[FIELD_NAME];
 
@@ -134,55 +179,55 @@ static void look_at(struct service *s, const struct device_entry *e)
 		refresh_request(s, bus, name, REFRESH_ONLY);
 }
 
-static int on_written(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int on_override(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	_Alignas(struct inotify_event) char buffer[16384];
 	struct service *s = userdata;
-	struct watch_override *u = s->overrides;
+	struct watch_override *w = s->watch_override;
 	ssize_t n;
 
 	(void)source;
 	(void)revents;
 	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
 		for (const char *at = buffer; at < buffer + n;) {
-			const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
-			size_t i = position(u, e->wd);
+			const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+			size_t i = watches_find(w, event->wd);
 
-			at += sizeof(*e) + e->len;
-			if (e->mask & IN_Q_OVERFLOW)
+			at += sizeof(*event) + event->len;
+			if (event->mask & IN_Q_OVERFLOW)
 				refresh_request_all(s, REFRESH_ONLY);
-			if (!is_there(u, i, e->wd))
+			if (!watch_is_at(w, i, event->wd))
 				continue;
-			look_at(s, u->v[i].entry);
-			if (e->mask & IN_IGNORED)
-				take_out(u, i);
+			override_written(s, w->v[i].entry);
+			if (event->mask & IN_IGNORED)
+				watches_take_out(w, i);
 		}
 	return 0;
 }
 
 int watch_override_new(struct service *s)
 {
-	struct watch_override *u = s->overrides = calloc(1, sizeof(*u));
+	struct watch_override *w = s->watch_override = calloc(1, sizeof(*w));
 	int r;
 
-	if (!u)
+	if (!w)
 		return -ENOMEM;
-	u->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (u->fd < 0)
+	w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (w->fd < 0)
 		return negative_errno();
-	r = sd_event_add_io(s->event, &u->source, u->fd, EPOLLIN, on_written, s);
-	return r < 0 ? r : sd_event_source_set_io_fd_own(u->source, true);
+	r = sd_event_add_io(s->event, &w->source, w->fd, EPOLLIN, on_override, s);
+	return r < 0 ? r : sd_event_source_set_io_fd_own(w->source, true);
 }
 
 void watch_override_free(struct service *s)
 {
-	struct watch_override *u = s->overrides;
+	struct watch_override *w = s->watch_override;
 
-	if (!u)
+	if (!w)
 		return;
-	if (!u->source && u->fd >= 0)
-		(void)close(u->fd);
-	(void)sd_event_source_disable_unref(u->source);
-	free(u->v);
-	free(TAKE_PTR(s->overrides));
+	if (!w->source && w->fd >= 0)
+		(void)close(w->fd);
+	(void)sd_event_source_disable_unref(w->source);
+	free(w->v);
+	free(TAKE_PTR(s->watch_override));
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who writes a driver_override makes no uevent; but user space's writes to files in sysfs can be heard by
- * inotify. So the files of all devices that are decided or overridden are watched, and whatever is written to
- * one, by us or by others, has the device looked at. Nothing is read here.
+ * A write to driver_override makes no uevent; but user space's writes to files in sysfs are seen by inotify.
+ * So the files of all devices that are decided or overridden are watched, and whenever one is written, by us
+ * or by others, its device is looked at. Nothing is read here.
  */
 #pragma once
 
+#include "daemon/refresh/refresh-observer.h"
 #include "daemon/service.h"
 
 #include <stdbool.h>
@@ -13,8 +14,5 @@
 int watch_override_new(struct service *s);
 void watch_override_free(struct service *s);
 
-/* A survey has looked at the device. True: it was not watched before, so what was written since is not known.
- */
-bool watch_override_add(struct service *s, struct device_entry *e);
-/* It is gone, or is another one. */
-void watch_override_remove(struct service *s, struct device_entry *e);
+/* Begins and ends to watch devices as looks find them. */
+extern const struct refresh_observer watch_override_observer;

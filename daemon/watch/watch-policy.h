@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * What others write: policy files, the enforcer's and the guard's records. By inotify, so that nothing has
- * to be asked for again and again.
- */
+/* Policy files, and what `vfio` is looked up in: when one is written, the policy is read again. By inotify,
+ * so that nothing is polled. */
 #pragma once
 
 #include "daemon/service.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Groups that are opened and closed; see watch-vfio.h. */
+/* IOMMU groups that are opened and closed; see watch-vfio.h. */
 #include "daemon/watch/watch-vfio.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/table/group-table.h"
 #include "daemon/refresh/refresh.h"
+#include "daemon/table/group-table.h"
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
@@ -17,12 +17,14 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <syslog.h>
+#include <systemd/sd-event.h>
+#include <time.h>
 
 /*
- * A node is closed before the kernel lets the group go, and a process that ends takes its time for that, so
- * it is looked more than once, in microseconds after one another.
+ * A node is closed before the kernel lets the group go, and a process that ends takes its time for that. So
+ * the devices are looked at several times, each so many microseconds after the one before.
  */
-static const uint64_t looks[] = { 300000, 1000000, 5000000, 30000000 };
+static const uint64_t look_delays[] = { 300000, 1000000, 5000000, 30000000 };
 
 struct watch_vfio {
 	sd_event_source *folders[2]; /* /dev/vfio, and devices in it; NULL: not there yet */
@@ -31,10 +33,10 @@ struct watch_vfio {
 };
 
 /*
- * Refused its driver, or about to be. What `none` holds has no driver to come, and a VFIO driver is not kept
- * off; for one that is stuck somebody waits already (recovery.h).
+ * The device is refused its driver, or about to be. A device that `none` holds is to have no driver, VFIO
+ * drivers are not kept off, and recovery.h waits for those that are stuck.
  */
-static bool is_concerned(struct service *s, const struct device_entry *e)
+static bool device_may_be_kept_off(struct service *s, const struct device_entry *e)
 {
 	const char *decision = e->field[FIELD_DECISION];
 	const struct group *g;
@@ -46,21 +48,21 @@ static bool is_concerned(struct service *s, const struct device_entry *e)
 	return streq(e->field[FIELD_STATE], "held") || (g && group_has_vfio(g));
 }
 
-static void look_soon(struct service *s, size_t look)
+static void looks_arm(struct service *s, size_t look)
 {
-	s->owners->look = look;
-	(void)sd_event_source_set_time_relative(s->owners->timer, looks[look]);
-	(void)sd_event_source_set_enabled(s->owners->timer, SD_EVENT_ONESHOT);
+	s->watch_vfio->look = look;
+	(void)sd_event_source_set_time_relative(s->watch_vfio->timer, look_delays[look]);
+	(void)sd_event_source_set_enabled(s->watch_vfio->timer, SD_EVENT_ONESHOT);
 }
 
-static bool is_armed(struct service *s)
+static bool looks_are_armed(struct service *s)
 {
 	int enabled = SD_EVENT_OFF;
 
-	return sd_event_source_get_enabled(s->owners->timer, &enabled) > 0;
+	return sd_event_source_get_enabled(s->watch_vfio->timer, &enabled) > 0;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_look_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct service *s = userdata;
 	bool more = false;
@@ -68,13 +70,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)source;
 	(void)usec;
 	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
-		if (is_concerned(s, e)) {
-			/* Somebody has a driver for it, whatever is said of it meanwhile. */
+		if (device_may_be_kept_off(s, e)) {
+			/* There is a driver for it, whatever its state is meanwhile. */
 			more = more || e->field[FIELD_DECISION][0] || !streq(e->field[FIELD_ADVICE], "0");
 			refresh_request(s, e->field[FIELD_BUS], e->field[FIELD_NAME], REFRESH_AND_RETRY);
 		}
-	if (more && s->owners->look + 1 < ELEMENTSOF(looks))
-		look_soon(s, s->owners->look + 1);
+	if (more && s->watch_vfio->look + 1 < ELEMENTSOF(look_delays))
+		looks_arm(s, s->watch_vfio->look + 1);
 	return 0;
 }
 
@@ -84,59 +86,63 @@ static int on_node(sd_event_source *source, const struct inotify_event *event, v
 
 	if (event->mask & IN_IGNORED) {
 		/* The folder has gone with vfio's module. */
-		for (size_t i = 0; i < ELEMENTSOF(s->owners->folders); i++)
-			if (s->owners->folders[i] == source)
-				s->owners->folders[i] = sd_event_source_disable_unref(source);
+		for (size_t i = 0; i < ELEMENTSOF(s->watch_vfio->folders); i++)
+			if (s->watch_vfio->folders[i] == source)
+				s->watch_vfio->folders[i] = sd_event_source_disable_unref(source);
 		return 0;
 	}
-	/* A folder is opened to be listed. A look that is near already is not put off: nodes may be opened by
-	 * anybody, at any rate. */
-	if (!(event->mask & IN_ISDIR) && !(s->owners->look == 0 && is_armed(s)))
-		look_soon(s, 0);
+	/* A folder is opened to be listed. A look that is near already is not put off: any process may open
+	 * nodes, as often as it likes. */
+	if (!(event->mask & IN_ISDIR) && !(s->watch_vfio->look == 0 && looks_are_armed(s)))
+		looks_arm(s, 0);
 	return 0;
 }
 
-void watch_vfio_consider(struct service *s, const struct device_entry *e)
+static void vfio_on_device_found(struct service *s, const struct refresh_finding *found)
 {
 	static const char *const names[] = { "vfio", "vfio/devices" };
 
-	if (!driver_is_vfio(e->field[FIELD_DRIVER]))
+	if (!driver_is_vfio(found->entry->field[FIELD_DRIVER]))
 		return;
 	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
 		char path[PATH_MAX];
 		int r;
 
-		if (s->owners->folders[i] ||
+		if (s->watch_vfio->folders[i] ||
 		    path_join(path, sizeof(path), s->settings->sysfs, "/../dev/", names[i], NULL) < 0)
 			continue;
-		r = sd_event_add_inotify(s->event, &s->owners->folders[i], path,
+		r = sd_event_add_inotify(s->event, &s->watch_vfio->folders[i], path,
 					 IN_OPEN | IN_CLOSE | IN_ONLYDIR, on_node, s);
 		if (r < 0 && r != -ENOENT)
-			log_service(LOG_WARNING,
-				    "%s cannot be watched, so it is not noticed when a group is free: %s",
-				    path, strerror(-r));
+			log_service(
+				LOG_WARNING,
+				"%s: cannot be watched: %s, so it will not be noticed when a group is free",
+				path, strerror(-r));
 		if (r >= 0)
-			(void)sd_event_source_set_priority(s->owners->folders[i], PRIORITY_OTHERS);
+			(void)sd_event_source_set_priority(s->watch_vfio->folders[i], PRIORITY_OTHERS);
 	}
 }
+
+const struct refresh_observer watch_vfio_observer = { .device_found = vfio_on_device_found };
 
 int watch_vfio_new(struct service *s)
 {
 	int r;
 
-	s->owners = calloc(1, sizeof(*s->owners));
-	if (!s->owners)
+	s->watch_vfio = calloc(1, sizeof(*s->watch_vfio));
+	if (!s->watch_vfio)
 		return -ENOMEM;
-	r = sd_event_add_time_relative(s->event, &s->owners->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
-	return r < 0 ? r : sd_event_source_set_enabled(s->owners->timer, SD_EVENT_OFF);
+	r = sd_event_add_time_relative(s->event, &s->watch_vfio->timer, CLOCK_MONOTONIC, 0, 1000,
+				       on_look_timer, s);
+	return r < 0 ? r : sd_event_source_set_enabled(s->watch_vfio->timer, SD_EVENT_OFF);
 }
 
 void watch_vfio_free(struct service *s)
 {
-	if (!s->owners)
+	if (!s->watch_vfio)
 		return;
-	for (size_t i = 0; i < ELEMENTSOF(s->owners->folders); i++)
-		(void)sd_event_source_disable_unref(s->owners->folders[i]);
-	(void)sd_event_source_disable_unref(s->owners->timer);
-	free(TAKE_PTR(s->owners));
+	for (size_t i = 0; i < ELEMENTSOF(s->watch_vfio->folders); i++)
+		(void)sd_event_source_disable_unref(s->watch_vfio->folders[i]);
+	(void)sd_event_source_disable_unref(s->watch_vfio->timer);
+	free(TAKE_PTR(s->watch_vfio));
 }
