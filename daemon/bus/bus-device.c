@@ -108,17 +108,17 @@ static int device_start_operation(sd_bus_message *m, struct device_entry *e, enu
 	return operation_start(s, m, kind, bus, name, error);
 }
 
-static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int device_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return device_start_operation(m, userdata, OPERATION_APPLY, error);
 }
 
-static int method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int device_method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return device_start_operation(m, userdata, OPERATION_SET, error);
 }
 
-static int method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int device_method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return device_start_operation(m, userdata, OPERATION_CLEAR, error);
 }
@@ -139,11 +139,11 @@ static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_PROPERTY("FirstProbe", "s", get_first_probe, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Group", "o", get_group, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
-				 method_apply, BUS_METHOD_OPEN),
+				 device_method_apply, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sa{sv}", SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_set_override, BUS_METHOD_OPEN),
+				 SD_BUS_PARAM(state), device_method_set_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
-				 method_clear_override, BUS_METHOD_OPEN),
+				 device_method_clear_override, BUS_METHOD_OPEN),
 	SD_BUS_VTABLE_END
 };
 

@@ -43,7 +43,7 @@ static int manager_append_devices(sd_bus_message *reply, const void *userdata)
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	int r = bus_reply(m, manager_append_devices, userdata);
 
@@ -82,7 +82,7 @@ static void on_query_refreshed(void *userdata)
 	free(q);
 }
 
-static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct device_query own = { .service = userdata, .call = m }, *q;
 	int r = sd_bus_message_read(m, "ss", &own.bus, &own.name);
@@ -107,7 +107,7 @@ static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *er
 	return 1;
 }
 
-static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	const char *bus, *name;
 	int r = sd_bus_message_read(m, "ss", &bus, &name);
@@ -129,27 +129,27 @@ static int manager_start_operation(sd_bus_message *m, void *userdata, enum opera
 	return r < 0 ? r : operation_start(userdata, m, kind, bus, name, error);
 }
 
-static int method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return manager_start_operation(m, userdata, OPERATION_SET, error);
 }
 
-static int method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return manager_start_operation(m, userdata, OPERATION_CLEAR, error);
 }
 
-static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return manager_start_operation(m, userdata, OPERATION_APPLY, error);
 }
 
-static int method_apply_all(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_apply_all(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return operation_start(userdata, m, OPERATION_APPLY_ALL, NULL, NULL, error);
 }
 
-static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return operation_start(userdata, m, OPERATION_RELOAD, NULL, NULL, error);
 }
@@ -239,21 +239,21 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_PROPERTY("Buses", "as", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Hold", "s", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("ListDevices", NULL, , "a(sssssso)", SD_BUS_PARAM(devices),
-				 method_list_devices, BUS_METHOD_OPEN),
-	SD_BUS_METHOD_WITH_NAMES("GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device), method_get_device,
-				 BUS_METHOD_OPEN),
+				 manager_method_list_devices, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device),
+				 manager_method_get_device, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sssa{sv}",
 				 DEVICE_ARGS SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_set_override, BUS_METHOD_OPEN),
+				 SD_BUS_PARAM(state), manager_method_set_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_clear_override, BUS_METHOD_OPEN),
-	SD_BUS_METHOD_WITH_NAMES("Explain", "ss", DEVICE_ARGS, "s", SD_BUS_PARAM(json), method_explain,
-				 BUS_METHOD_OPEN),
+				 SD_BUS_PARAM(state), manager_method_clear_override, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("Explain", "ss", DEVICE_ARGS, "s", SD_BUS_PARAM(json),
+				 manager_method_explain, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
-				 SD_BUS_PARAM(state), method_apply, BUS_METHOD_OPEN),
+				 SD_BUS_PARAM(state), manager_method_apply, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ApplyAll", "a{sv}", SD_BUS_PARAM(options), "a(sss)", SD_BUS_PARAM(states),
-				 method_apply_all, BUS_METHOD_OPEN),
-	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), method_reload,
+				 manager_method_apply_all, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), manager_method_reload,
 				 BUS_METHOD_OPEN),
 	SD_BUS_SIGNAL_WITH_NAMES("PolicyReloaded", "tu", SD_BUS_PARAM(generation) SD_BUS_PARAM(errors), 0),
 	SD_BUS_SIGNAL_WITH_NAMES("DeviceDecided", "oss",

@@ -92,8 +92,8 @@ static void operation_load_policy(struct operation *o)
 		log_service(LOG_ERR, "reading the policy failed: %s, keeping the one before", strerror(-r));
 }
 
-static void on_restored(void *userdata, int result, const char *out, size_t size,
-			const struct task_note *note)
+static void on_policy_restored(void *userdata, int result, const char *out, size_t size,
+			       const struct task_note *note)
 {
 	struct operation *o = userdata;
 
@@ -120,9 +120,10 @@ static void set_operation_restore(struct operation *o)
 
 	o->phase = PHASE_RESTORE;
 	drop_in_plan_reverse(&o->plan);
-	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC), on_restored);
+	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC),
+				       on_policy_restored);
 	if (r < 0)
-		on_restored(o, r, "", 0, NULL);
+		on_policy_restored(o, r, "", 0, NULL);
 }
 
 static void on_rebound(void *userdata, const struct rebind_result *result)
@@ -156,7 +157,8 @@ void set_operation_rebind(struct operation *o)
 
 /* Writing. */
 
-static void on_written(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_policy_written(void *userdata, int result, const char *out, size_t size,
+			      const struct task_note *note)
 {
 	struct operation *o = userdata;
 
@@ -208,7 +210,7 @@ void set_operation_write(struct operation *o)
 		return;
 	}
 	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC + RESTORE_USEC),
-				       on_written);
+				       on_policy_written);
 	if (r < 0)
 		operation_fail_errno(o, r, "writing the policy file");
 }
