@@ -2,9 +2,7 @@
 /* Names of the errors that callers get: org.driveroverrides1.Error. and one of the contract's names. */
 #pragma once
 
-#include "daemon/service.h"
-
-#define ERROR_PREFIX BUS_NAME ".Error."
+#define ERROR_PREFIX "org.driveroverrides1.Error."
 #define ERROR_NO_SUCH_DEVICE ERROR_PREFIX "NoSuchDevice"
 #define ERROR_NOT_SUPPORTED ERROR_PREFIX "NotSupported"
 #define ERROR_NO_SUCH_DRIVER ERROR_PREFIX "NoSuchDriver"

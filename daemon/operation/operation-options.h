@@ -4,7 +4,6 @@
 
 #include "base/macro.h"
 #include "daemon/operation/drop-in.h"
-#include "daemon/service.h"
 
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
