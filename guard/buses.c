@@ -11,12 +11,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool any_matches(const struct condition *c, const char *text)
+static bool condition_matches(const struct condition *c, const char *text)
 {
 	for (const struct pattern *p = c->any; p; p = p->next)
 		if (fnmatch(p->text, text, FNM_NOESCAPE) == 0)
@@ -24,16 +25,16 @@ static bool any_matches(const struct condition *c, const char *text)
 	return false;
 }
 
-/* "pci:v0000…": the bus's name is in front, unless a glob stands there or the bus has other modaliases. */
-static bool modalias_may_match(const struct condition *c, const char *bus)
+/* "pci:v0000…" begins with the bus's name, unless a glob stands there; other buses have other modaliases. */
+static bool modalias_may_match_bus(const struct condition *c, const char *bus)
 {
-	static const char *const own[] = { "pci", "vmbus", "wmi", "amba",  "rpmsg",
-					   "css", "ap",	   "cdx", "fsl-mc" };
-	bool tells = false;
+	static const char *const prefix_is_bus[] = { "pci", "vmbus", "wmi", "amba",  "rpmsg",
+						     "css", "ap",    "cdx", "fsl-mc" };
+	bool has_prefix = false;
 
-	for (size_t i = 0; i < ELEMENTSOF(own); i++)
-		tells = tells || streq(bus, own[i]);
-	if (!tells)
+	for (size_t i = 0; i < ELEMENTSOF(prefix_is_bus); i++)
+		has_prefix = has_prefix || streq(bus, prefix_is_bus[i]);
+	if (!has_prefix)
 		return true;
 	for (const struct pattern *p = c->any; p; p = p->next) {
 		size_t n = strlen(bus);
@@ -50,7 +51,7 @@ bool rule_may_match_bus(const struct rule *rule, const char *bus)
 	for (const struct condition *c = rule->conditions; c; c = c->next) {
 		switch (c->fact) {
 		case FACT_BUS:
-			if (!any_matches(c, bus))
+			if (!condition_matches(c, bus))
 				return false;
 			break;
 		case FACT_ID:
@@ -61,7 +62,7 @@ bool rule_may_match_bus(const struct rule *rule, const char *bus)
 				return false;
 			break;
 		case FACT_MODALIAS:
-			if (!modalias_may_match(c, bus))
+			if (!modalias_may_match_bus(c, bus))
 				return false;
 			break;
 		case FACT_NAME:
@@ -76,7 +77,7 @@ bool rule_may_match_bus(const struct rule *rule, const char *bus)
 	return true;
 }
 
-/* A bus of which no device has the file is none of ours; one without devices may become one. */
+/* A bus none of whose devices has the file is not supported; one without devices may turn out to be. */
 bool bus_may_have_overrides(const char *sysfs_root, const char *bus)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One device's addition: the kernel waits for us until its override stands, so everything else comes after
- * that.
+ * What a thread does with a device that was added. The kernel waits until the device is released, so only
+ * what must be done before that is done before that.
  */
 #include "guard/worker.h"
 #include "base/arena.h"
@@ -9,35 +9,35 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
-#include "guard/buses.h"
 #include "enforce/apply.h"
+#include "guard/buses.h"
+#include "policy/decide.h"
 #include "state/intent.h"
 #include "state/store.h"
-#include "policy/decide.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <syslog.h>
 #include <unistd.h>
 
-/* A decision, and what came of writing it: see write_override(). */
-struct written {
+/* The decision about one device, and how far it has been carried out. */
+struct addition {
 	struct decision decision;
-	int stands;
+	int stands; /* see override_compare_and_write(); 0 while nothing was tried */
 	bool wrote;
 	struct intent *intent;
 	uint64_t ticket; /* of its hold; 0: none */
-	bool let_go;
-	bool first_probe_to_come; /* what comes of it is to be told */
-	bool stood_before_probe;  /* the override stood, and after that the hold had not ended */
+	bool is_released;
+	bool has_first_probe;	 /* its first probe was still to come, so FirstProbe can be told */
+	bool stood_before_probe; /* the override stood, and after that the hold had not ended */
 };
 
-static bool is_ours(const struct policy_snapshot *p, const char *bus)
+static bool policy_may_match_bus(const struct policy_snapshot *p, const char *bus)
 {
 	for (size_t i = 0; i < p->buses.n; i++)
 		if (streq(p->buses.v[i], bus))
@@ -45,21 +45,35 @@ static bool is_ours(const struct policy_snapshot *p, const char *bus)
 	return false;
 }
 
-static void close_override(struct worker *w)
+static void worker_close_override(struct worker *w)
 {
-	closep(&w->fd);
-	w->fd = -EBADF;
+	closep(&w->override_fd);
+	w->override_fd = -EBADF;
+}
+
+/* Reads the override into w->override, "" when none is set. 0 or negative errno. */
+static int worker_read_override(struct worker *w)
+{
+	ssize_t n = read(w->override_fd, w->override, sizeof(w->override) - 1);
+
+	if (n < 0)
+		return negative_errno();
+	w->override[n] = '\0';
+	w->override[strcspn(w->override, "\n")] = '\0';
+	if (streq(w->override, "(null)"))
+		w->override[0] = '\0';
+	return 0;
 }
 
 /*
  * Compares and writes, through one descriptor. A new device has no override unless the kernel set it (virtual
- * functions of a physical function at vfio-pci), and such a one stays. 1: what was decided stands now; 0:
- * another override does; negative errno: nobody knows.
+ * functions of a physical function at vfio-pci), and that one stays. 1: the decided override stands; 0:
+ * another one does; negative errno: it is unknown what stands.
  */
-static int write_override(struct worker *w, struct written *done)
+static int override_compare_and_write(struct worker *w, struct addition *a)
 {
-	const struct sysfs_device *d = to_sysfs_device(done->decision.device);
-	const char *want = done->decision.driver;
+	const struct sysfs_device *d = to_sysfs_device(a->decision.device);
+	const char *want = a->decision.driver;
 	char path[PATH_MAX];
 	ssize_t n;
 	int r;
@@ -67,253 +81,271 @@ static int write_override(struct worker *w, struct written *done)
 	r = sysfs_device_path(d, "driver_override", path, sizeof(path));
 	if (r < 0)
 		return r;
-	close_override(w);
-	w->fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (w->fd < 0)
+	worker_close_override(w);
+	w->override_fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (w->override_fd < 0)
 		return negative_errno();
 	/*
-	 * One that has the device in hand as well is slow, or stands by for us who are: let him, and look
-	 * then. He may be stuck, so it is not for ever, and nobody waits as long as another.
+	 * Another thread may be handling the same device, because one of the two was late. Wait a moment for
+	 * it before reading the override. The wait is bounded, since that thread may be stuck, and differs
+	 * per thread, so that two never wait for each other equally long.
 	 */
-	done->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
-	if (intent_is_shared(w->guard->intents, done->intent))
+	a->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
+	if (intent_is_shared(w->guard->intents, a->intent))
 		(void)usleep(w->recheck_delay_usec);
-	n = read(w->fd, w->override, sizeof(w->override) - 1);
-	if (n < 0) {
-		r = negative_errno();
-		intent_end(TAKE_PTR(done->intent));
+	r = worker_read_override(w);
+	if (r < 0) {
+		intent_end(TAKE_PTR(a->intent));
 		return r;
 	}
-	w->override[n] = '\0';
-	w->override[strcspn(w->override, "\n")] = '\0';
-	if (streq(w->override, "(null)"))
-		w->override[0] = '\0';
 	if (w->override[0]) {
-		/* Not ours to claim, but for who wrote it. */
-		intent_end(TAKE_PTR(done->intent));
+		/* Whoever wrote it claims it. */
+		intent_end(TAKE_PTR(a->intent));
 		return streq(w->override, want);
 	}
-	n = pwrite(w->fd, want, strlen(want), 0);
+	n = pwrite(w->override_fd, want, strlen(want), 0);
 	if (n < 0)
 		return negative_errno();
-	done->wrote = (size_t)n == strlen(want);
-	return done->wrote ? 1 : -EIO;
+	a->wrote = (size_t)n == strlen(want);
+	return a->wrote ? 1 : -EIO;
 }
 
-/* The record of a device that was just written to, and what is to be told of its first probe later. */
-static void record_and_follow(struct worker *w, struct written *done, uint64_t seqnum)
-{
-	const struct decision *decision = &done->decision;
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	const int stands = done->stands;
-	struct first_probe_observation first_probe_observation = {
-		.devpath = d->devpath,
-		.bus = d->bus,
-		.name = d->name,
-		.stands = stands == 1,
-		.stood_before_probe = stands == 1 && done->stood_before_probe,
-		.seqnum = seqnum,
-		.ticket = done->ticket
-	};
-	struct record *record = &first_probe_observation.record;
-	char driver[256];
-	struct outcome outcome;
-
-	if (!decision->rule || sysfs_device_stat(d) < 0)
-		return; /* gone again */
-	if (stands == 0) {
-		/*
-		 * Another value: whether it is ours after all the enforcer's way tells. Drivers are not asked
-		 * from here: that is udev's event's affair, which has a deadline.
-		 */
-		apply_override(decision, OCCASION_LATER, &outcome);
-		return;
-	}
-	first_probe_observation.inode = d->inode;
-	record_describe(record, decision);
-	record->inode = d->inode;
-	if (done->wrote)
-		(void)snprintf(record->owned_override, sizeof(record->owned_override), "%s",
-			       decision->driver);
-	(void)strcpy(record->state, device_state_to_string(stands == 1	 ? STATE_PENDING
-							   : stands == 0 ? STATE_FOREIGN
-									 : STATE_FAILED));
-	if (stands < 0)
-		(void)snprintf(record->reason, sizeof(record->reason), "writing %s to driver_override: %s",
-			       decision->driver, strerror(-stands));
-	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, sysfs_device_key(d), record) < 0 &&
-	    done->wrote) {
-		/* All that is left to say that the override is ours. */
-		log_line(LOG_WARNING, "%s %s: its record cannot be written", d->bus, d->name);
-		intent_keep(TAKE_PTR(done->intent));
-	}
-
-	if (!done->first_probe_to_come)
-		return;
-	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
-		driver[0] = '\0';
-	first_probe_observation.had_other_driver = driver[0] && !streq(driver, decision->driver);
-	first_probe_observation.had_driver = driver[0];
-	if (first_probe_watch_add(w->guard->first_probe_watches, &first_probe_observation) >= 0 &&
-	    !atomic_exchange(&w->guard->settle, true))
-		guard_wake_main(w->guard);
-}
-
-/* All that can wait until the kernel goes on. seqnum: of the device's `add`. */
-static void afterwards(struct worker *w, struct written *done, uint64_t seqnum)
-{
-	record_and_follow(w, done, seqnum);
-	intent_end(done->intent);
-	done->intent = NULL;
-}
-
-static bool says_what_to_write(const struct decision *decision)
+static bool decision_has_override(const struct decision *decision)
 {
 	return decision->kind == DECISION_NONE || decision->kind == DECISION_DRIVER;
 }
 
-static void write_decision(struct worker *w, struct written *done)
+static void addition_write(struct worker *w, struct addition *a)
 {
-	if (says_what_to_write(&done->decision))
-		done->stands = write_override(w, done);
+	if (decision_has_override(&a->decision))
+		a->stands = override_compare_and_write(w, a);
 }
 
-/* Marks the ticket; what stands by then stood before any driver looked at the device. */
-static void let_go(struct worker *w, struct written *done)
+/* Marks the ticket. If the override stands by now, it stood before any driver looked at the device. */
+static void addition_release(struct worker *w, struct addition *a)
 {
-	if (!done->let_go)
-		done->stood_before_probe = hold_release(w->guard->hold, done->ticket);
-	done->let_go = true;
+	if (!a->is_released)
+		a->stood_before_probe = hold_release(w->guard->hold, a->ticket);
+	a->is_released = true;
+}
+
+/* Notes a device whose record has just been written, so that its FirstProbe can be told later. */
+static void addition_watch_first_probe(struct worker *w, const struct addition *a,
+				       const struct record *record, uint64_t seqnum)
+{
+	const struct sysfs_device *d = to_sysfs_device(a->decision.device);
+	struct first_probe_observation seen = {
+		.devpath = d->devpath,
+		.bus = d->bus,
+		.name = d->name,
+		.inode = d->inode,
+		.record = *record,
+		.stands = a->stands == 1,
+		.stood_before_probe = a->stands == 1 && a->stood_before_probe,
+		.seqnum = seqnum,
+		.ticket = a->ticket,
+	};
+	char driver[256];
+
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
+		driver[0] = '\0';
+	seen.had_other_driver = driver[0] && !streq(driver, a->decision.driver);
+	seen.had_driver = driver[0];
+	if (first_probe_watch_add(w->guard->first_probe_watches, &seen) >= 0 &&
+	    !atomic_exchange(&w->guard->settles_pending, true))
+		guard_wake_main(w->guard);
+}
+
+/* Writes the record of a device whose override stands, or could not be written. */
+static void addition_record(struct worker *w, struct addition *a, uint64_t seqnum)
+{
+	const struct decision *decision = &a->decision;
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	struct record record = {};
+
+	record_describe(&record, decision);
+	record.inode = d->inode;
+	if (a->wrote)
+		(void)snprintf(record.owned_override, sizeof(record.owned_override), "%s", decision->driver);
+	(void)strcpy(record.state, device_state_to_string(a->stands == 1 ? STATE_PENDING : STATE_FAILED));
+	if (a->stands < 0)
+		(void)snprintf(record.reason, sizeof(record.reason), "writing %s to driver_override: %s",
+			       decision->driver, strerror(-a->stands));
+	if (w->sysfs.state_dir && record_write(w->sysfs.state_dir, sysfs_device_key(d), &record) < 0 &&
+	    a->wrote) {
+		log_line(LOG_WARNING,
+			 "%s %s: cannot write its record, the intent in memory claims the override instead",
+			 d->bus, d->name);
+		intent_keep(TAKE_PTR(a->intent));
+	}
+	if (a->has_first_probe)
+		addition_watch_first_probe(w, a, &record, seqnum);
+}
+
+/* Does what can wait until the kernel goes on. seqnum: of the device's `add`. */
+static void addition_finish(struct worker *w, struct addition *a, uint64_t seqnum)
+{
+	struct outcome ignored;
+
+	if (a->decision.rule && sysfs_device_stat(to_sysfs_device(a->decision.device)) >= 0) {
+		/*
+		 * Another value stands: the enforcer's code finds out whether it is ours after all. It does
+		 * not have the device probed from here: udev's event does that, with a deadline.
+		 */
+		if (a->stands == 0)
+			apply_override(&a->decision, OCCASION_LATER, &ignored);
+		else
+			addition_record(w, a, seqnum);
+	}
+	intent_end(TAKE_PTR(a->intent));
 }
 
 /*
- * Companions that are just being added as well: a rule that has come to their group with this device may
- * decide about them, and they are let go only when this device is, too (hold.bpf.c). No driver has looked at
- * them, so none can keep us.
+ * Companions that are being added at the same moment: a rule that has come to their group with this device
+ * may decide about them, and they are released only when this device is, too (hold.bpf.c). No driver has
+ * looked at them yet, so none can make this thread sleep.
  */
-static void write_waiting_companions(struct worker *w, struct written *companions, size_t n)
+static void companions_write_held(struct worker *w, struct addition *companions, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct written *c = &companions[i];
+		struct addition *c = &companions[i];
 		const struct sysfs_device *d = to_sysfs_device(c->decision.device);
 
-		if (!says_what_to_write(&c->decision))
+		if (!decision_has_override(&c->decision))
 			continue;
 		c->ticket = hold_ticket(w->guard->hold, d->bus, d->name);
-		c->first_probe_to_come = c->ticket != 0;
+		c->has_first_probe = c->ticket != 0;
 		if (!c->ticket)
 			continue;
-		write_decision(w, c);
-		/* Who has its own event in hand may have been woken on the very CPU that waits. */
+		addition_write(w, c);
+		/* The thread that has its own event may have been woken on the very CPU that waits for it. */
 		if (c->stands == 1)
-			let_go(w, c);
+			addition_release(w, c);
 	}
 }
 
 /*
- * The others, which have neither driver nor override. One that a driver is just leaving looks like that, too,
- * and may let us sleep: nobody waits for this any more. With a driver they are the enforcer's affair.
+ * The other companions, where they have neither driver nor override. One that a driver is just leaving looks
+ * like that, too, and may make this thread sleep; nothing waits for this thread any more. Companions with a
+ * driver are left to the enforcer.
  */
-static void write_idle_companions(struct worker *w, struct written *companions, size_t n)
+static void companions_write_driverless(struct worker *w, struct addition *companions, size_t n)
 {
 	char driver[256];
 
 	for (size_t i = 0; i < n; i++) {
-		struct written *c = &companions[i];
+		struct addition *c = &companions[i];
 
-		if (says_what_to_write(&c->decision) && !c->ticket &&
+		if (decision_has_override(&c->decision) && !c->ticket &&
 		    sysfs_device_link(to_sysfs_device(c->decision.device), "driver", driver, sizeof(driver)) <
 			    0)
-			write_decision(w, c);
+			addition_write(w, c);
 	}
 }
 
 /*
- * Whether the kernel is done with making the device's folder. If not, another device has come under the name
- * of the one that this message is of; its own is still to come. The kernel makes this link behind all
- * attributes (bus_add_device()).
+ * Whether the kernel has finished making the device's folder. If not, another device has come under the name
+ * of the one that this message announced, and its own message is still to come. The kernel makes this link
+ * after all attributes (bus_add_device()).
  */
-static bool is_whole(const struct sysfs_device *d)
+static bool device_is_complete(const struct sysfs_device *d)
 {
 	char path[PATH_MAX];
 
 	return sysfs_device_path(d, "subsystem", path, sizeof(path)) >= 0 && access(path, F_OK) >= 0;
 }
 
-/* A bus whose devices have no such file turns out to be none of ours only when it has a device. */
-static void look_at_buses_again(struct guard *g, const struct sysfs_device *d)
+/* A bus whose devices have no driver_override can only be known as such once it has a device. */
+static void guard_recheck_bus(struct guard *g, const struct sysfs_device *d)
 {
 	if (!bus_may_have_overrides(d->sysfs->root, d->bus)) {
-		atomic_store(&g->new_bus, true);
+		atomic_store(&g->buses_changed, true);
 		guard_wake_main(g);
 	}
 }
 
-static void decide_and_write(struct worker *w, const struct policy_snapshot *p, const struct uevent *e,
-			     struct written *own)
+/*
+ * Decides about the companions, and about the device itself where it has no rule of its own; writes what is
+ * held. Returns how many companions there are.
+ */
+static size_t worker_decide_group(struct worker *w, const struct policy_snapshot *p, struct addition *own,
+				  struct addition **ret_companions)
+{
+	struct decision group = {};
+	struct addition *companions;
+
+	/* A rule that leaves the group alone changes nothing for the companions. */
+	if (!p->policy->has_groups || (own->decision.rule && own->decision.rule->group == GROUP_LEAVE) ||
+	    policy_decide(p->policy, &w->device.device, &group) < 0)
+		return 0;
+	if (!own->decision.rule) {
+		own->decision = group;
+		addition_write(w, own);
+	}
+	companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
+	if (!companions)
+		return 0;
+	for (size_t i = 0; i < group.n_members; i++)
+		companions[i].decision = group.members[i];
+	companions_write_held(w, companions, group.n_members);
+	*ret_companions = companions;
+	return group.n_members;
+}
+
+static void worker_decide_device(struct worker *w, const struct policy_snapshot *p, const struct uevent *e,
+				 struct addition *own)
 {
 	struct guard *g = w->guard;
 	struct sysfs_device *d = &w->device;
-	struct decision group = {};
-	struct written *companions = NULL;
-	size_t n = 0;
+	struct addition *companions = NULL;
+	size_t n;
 
 	policy_decide_own(p->policy, &d->device, &own->decision);
-	write_decision(w, own);
-	/* The group's other members matter to the wait only where one of them waits, too. */
+	addition_write(w, own);
+	/* The rest of the group can wait, unless a member of it is held as well. */
 	if (own->decision.rule && !hold_siblings_wait(g->hold, d->bus, d->name))
-		let_go(w, own);
-	/* A rule that leaves the group alone changes nothing for the companions. */
-	if (p->policy->has_groups && !(own->decision.rule && own->decision.rule->group == GROUP_LEAVE) &&
-	    policy_decide(p->policy, &d->device, &group) >= 0) {
-		if (!own->decision.rule) {
-			own->decision = group;
-			write_decision(w, own);
-		}
-		companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
-		n = companions ? group.n_members : 0;
-		for (size_t i = 0; i < n; i++)
-			companions[i].decision = group.members[i];
-		write_waiting_companions(w, companions, n);
-	}
-	let_go(w, own);
-	/* Who stands by shall be there for the next one. */
+		addition_release(w, own);
+	n = worker_decide_group(w, p, own, &companions);
+	addition_release(w, own);
+	/* A standby thread must be free for the next late device. */
 	if (!w->is_standby)
-		write_idle_companions(w, companions, n);
-	close_override(w);
+		companions_write_driverless(w, companions, n);
+	worker_close_override(w);
 	if (own->stands == -ENOENT)
-		look_at_buses_again(g, d);
-	else if (says_what_to_write(&own->decision))
-		afterwards(w, own, e->seqnum);
-	atomic_fetch_add(&g->handled, 1);
+		guard_recheck_bus(g, d);
+	else if (decision_has_override(&own->decision))
+		addition_finish(w, own, e->seqnum);
+	atomic_fetch_add(&g->n_added, 1);
 	for (size_t i = 0; i < n; i++)
 		if (companions[i].intent || companions[i].wrote)
-			afterwards(w, &companions[i], e->seqnum);
+			addition_finish(w, &companions[i], e->seqnum);
 }
 
 void worker_add_device(struct worker *w, const struct uevent *e)
 {
 	struct guard *g = w->guard;
-	struct policy_snapshot *p = policy_snapshot_ref(g);
+	struct policy_snapshot *p = guard_get_policy(g);
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
-	struct written own = { .first_probe_to_come = true };
+	struct addition own = { .has_first_probe = true };
 
+	/* Before anything is found out: if another device takes the name meanwhile, this ticket is not its.
+	 */
 	own.ticket = hold_ticket(g->hold, e->subsystem, name);
-	if (!p || !is_ours(p, e->subsystem)) {
-		let_go(w, &own);
+	if (!p || !policy_may_match_bus(p, e->subsystem)) {
+		addition_release(w, &own);
 		policy_snapshot_unref(p);
 		return;
 	}
 	/*
-	 * What the device is, it is asked itself unless this event is the kernel's latest: it may be old and
-	 * the device another one under the same name, which had better be decided about as what it is.
+	 * Only the kernel's latest event is believed about what the device is. An older one may announce a
+	 * device that has gone, and another one with its name must be decided about as what it is.
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
 	d->device.scratch = &w->arena;
-	if (sysfs_device_announced(d, e->modalias, e->seqnum) || is_whole(d))
-		decide_and_write(w, p, e, &own);
-	close_override(w);
+	if (sysfs_device_announced(d, e->modalias, e->seqnum) || device_is_complete(d))
+		worker_decide_device(w, p, e, &own);
+	worker_close_override(w);
 	sysfs_device_reset(d);
 	arena_reset(&w->arena);
 	policy_snapshot_unref(p);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What became of devices that were added a moment ago; see first-probe.h. */
+/* Which driver probed a device first; see first-probe.h. */
 #include "guard/first-probe.h"
 #include "base/child.h"
+#include "base/hash.h"
 #include "base/log.h"
+#include "base/macro.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "guard/thread.h"
 #include "state/store.h"
 
 #include <errno.h>
@@ -15,53 +18,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After this a hold has long ended, and a `bind` that belongs to the `add` has been heard. */
+/* A hold has ended long before, and a `bind` that belongs to the `add` has been received. */
 #define SETTLE_USEC 300000U
-/* A hold that has not ended by then has been lost sight of. */
-#define AWAIT_USEC 10000000U
+/* A hold that has not ended by then will not be seen to end. */
+#define AWAIT_HOLD_USEC 10000000U
 
 struct first_probe_watch {
 	struct first_probe_watch *next;
 	char *devpath, *bus, *name;
 	uint64_t inode;
-	uint64_t noted, added; /* when it was noted; since when it is to be left alone for a while */
+	uint64_t begun_usec, waits_since_usec; /* when it was added; when it was added or put back last */
 	struct record record;
 	bool stands, had_other_driver, had_driver, stood_before_probe;
 	uint64_t seqnum, ticket;
-	char first_driver[128]; /* of the first bind, "" while there was none */
+	char first_driver[128]; /* of the first `bind`; "": none was received */
 };
 
-/* A bind that was heard; its `add` may still be with another thread. */
-struct bind {
+/* A `bind` that was received; its `add` may still be in another thread's hands. */
+struct bind_event {
 	uint64_t seqnum;
 	uint64_t devpath; /* hashed */
 	char driver[sizeof(((struct first_probe_watch *)NULL)->first_driver)];
 };
 
-#define BINDS 32
+#define BIND_EVENTS 32
 
 struct first_probe_watches {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* for all below */
 	struct first_probe_watch *list;
-	struct bind binds[BINDS]; /* the latest ones, oldest overwritten */
+	struct bind_event binds[BIND_EVENTS]; /* the latest ones; the oldest is overwritten */
 	unsigned next_bind;
 	struct sysfs *sysfs;
 	struct hold *hold;
 	struct first_probe_counters counters;
 };
-
-int priority_lock_init(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attr;
-	int r = -pthread_mutexattr_init(&attr);
-
-	if (r < 0)
-		return r;
-	(void)pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
-	r = -pthread_mutex_init(lock, &attr);
-	(void)pthread_mutexattr_destroy(&attr);
-	return r;
-}
 
 struct first_probe_watches *first_probe_watches_new(struct sysfs *sysfs, struct hold *hold)
 {
@@ -88,6 +78,11 @@ static void first_probe_watch_free(struct first_probe_watch *u)
 	free(u);
 }
 
+static void first_probe_watch_freep(struct first_probe_watch **u)
+{
+	first_probe_watch_free(*u);
+}
+
 struct first_probe_watches *first_probe_watches_free(struct first_probe_watches *f)
 {
 	if (!f)
@@ -103,8 +98,8 @@ struct first_probe_watches *first_probe_watches_free(struct first_probe_watches 
 	return NULL;
 }
 
-/* With the lock held. */
-static struct first_probe_watch **find(struct first_probe_watches *f, const char *devpath)
+/* With the lock held: where the list points to this device's watch, or ends. */
+static struct first_probe_watch **first_probe_find_watch(struct first_probe_watches *f, const char *devpath)
 {
 	struct first_probe_watch **at = &f->list;
 
@@ -113,23 +108,19 @@ static struct first_probe_watch **find(struct first_probe_watches *f, const char
 	return at;
 }
 
-static uint64_t hash_devpath(const char *s)
+static uint64_t hash_devpath(const char *devpath)
 {
-	uint64_t h = 14695981039346656037U; /* FNV-1a */
-
-	while (*s)
-		h = (h ^ (unsigned char)*s++) * 1099511628211U;
-	return h;
+	return fnv1a(FNV_BASIS, devpath, strlen(devpath));
 }
 
-/* With the lock held: the first bind of this device that was heard before it was noted here. */
-static void recall_bind(const struct first_probe_watches *f, struct first_probe_watch *u)
+/* With the lock held: the first `bind` of this device that was received before the watch was added. */
+static void first_probe_watch_recall_bind(const struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	const uint64_t devpath = hash_devpath(u->devpath);
 	uint64_t first = UINT64_MAX;
 
-	for (size_t i = 0; i < BINDS; i++) {
-		const struct bind *b = &f->binds[i];
+	for (size_t i = 0; i < BIND_EVENTS; i++) {
+		const struct bind_event *b = &f->binds[i];
 
 		if (b->devpath != devpath || b->seqnum <= u->seqnum || b->seqnum >= first)
 			continue;
@@ -138,17 +129,17 @@ static void recall_bind(const struct first_probe_watches *f, struct first_probe_
 	}
 }
 
-/* With the lock held: out of the list; NULL: there is none. */
-static struct first_probe_watch *take(struct first_probe_watches *f, const char *devpath)
+/* With the lock held: takes the device's watch out of the list. NULL: there is none. */
+static struct first_probe_watch *first_probe_take_watch(struct first_probe_watches *f, const char *devpath)
 {
-	struct first_probe_watch **at = find(f, devpath), *u = *at;
+	struct first_probe_watch **at = first_probe_find_watch(f, devpath), *u = *at;
 
 	if (u)
 		*at = u->next;
 	return u;
 }
 
-/* Two threads had the same device in hand; who came first saw more of it. */
+/* Two threads handled the same device; the one that came first saw more of it. */
 static void first_probe_merge_watches(struct first_probe_watch *u, const struct first_probe_watch *before)
 {
 	if (before->seqnum < u->seqnum)
@@ -163,38 +154,36 @@ static void first_probe_merge_watches(struct first_probe_watch *u, const struct 
 	}
 }
 
-int first_probe_watch_add(struct first_probe_watches *f, const struct first_probe_observation *s)
+int first_probe_watch_add(struct first_probe_watches *f, const struct first_probe_observation *seen)
 {
-	struct first_probe_watch *u = calloc(1, sizeof(*u)), *before;
+	_cleanup_(first_probe_watch_freep) struct first_probe_watch *before = NULL;
+	_cleanup_(first_probe_watch_freep) struct first_probe_watch *u = calloc(1, sizeof(*u));
 
-	if (u) {
-		u->devpath = strdup(s->devpath);
-		u->bus = strdup(s->bus);
-		u->name = strdup(s->name);
-	}
-	if (!u || !u->devpath || !u->bus || !u->name) {
-		first_probe_watch_free(u);
+	if (!u)
 		return -ENOMEM;
-	}
-	u->inode = s->inode;
-	u->noted = u->added = now_usec();
-	u->record = s->record;
-	u->stands = s->stands;
-	u->had_other_driver = s->had_other_driver;
-	u->had_driver = s->had_driver;
-	u->stood_before_probe = s->stood_before_probe;
-	u->seqnum = s->seqnum;
-	u->ticket = s->ticket;
+	u->devpath = strdup(seen->devpath);
+	u->bus = strdup(seen->bus);
+	u->name = strdup(seen->name);
+	if (!u->devpath || !u->bus || !u->name)
+		return -ENOMEM;
+	u->inode = seen->inode;
+	u->begun_usec = u->waits_since_usec = now_usec();
+	u->record = seen->record;
+	u->stands = seen->stands;
+	u->had_other_driver = seen->had_other_driver;
+	u->had_driver = seen->had_driver;
+	u->stood_before_probe = seen->stood_before_probe;
+	u->seqnum = seen->seqnum;
+	u->ticket = seen->ticket;
 
 	(void)pthread_mutex_lock(&f->lock);
-	before = take(f, s->devpath);
+	before = first_probe_take_watch(f, seen->devpath);
 	if (before && before->inode == u->inode)
 		first_probe_merge_watches(u, before);
-	recall_bind(f, u);
+	first_probe_watch_recall_bind(f, u);
 	u->next = f->list;
-	f->list = u;
+	f->list = TAKE_PTR(u);
 	(void)pthread_mutex_unlock(&f->lock);
-	first_probe_watch_free(before);
 	return 0;
 }
 
@@ -202,57 +191,51 @@ void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, 
 			    uint64_t seqnum)
 {
 	struct first_probe_watch *u;
-	struct bind *b;
+	struct bind_event *b;
 
 	(void)pthread_mutex_lock(&f->lock);
-	b = &f->binds[f->next_bind++ % BINDS];
-	*b = (struct bind){ .seqnum = seqnum, .devpath = hash_devpath(devpath) };
+	b = &f->binds[f->next_bind++ % BIND_EVENTS];
+	*b = (struct bind_event){ .seqnum = seqnum, .devpath = hash_devpath(devpath) };
 	(void)snprintf(b->driver, sizeof(b->driver), "%s", driver);
-	u = *find(f, devpath);
+	u = *first_probe_find_watch(f, devpath);
 	if (u && !u->first_driver[0] && seqnum > u->seqnum)
 		(void)snprintf(u->first_driver, sizeof(u->first_driver), "%s", driver);
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
-static void forget(struct first_probe_watches *f, const char *devpath)
-{
-	struct first_probe_watch *u;
-
-	(void)pthread_mutex_lock(&f->lock);
-	u = take(f, devpath);
-	(void)pthread_mutex_unlock(&f->lock);
-	first_probe_watch_free(u);
-}
-
 void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath)
 {
+	_cleanup_(first_probe_watch_freep) struct first_probe_watch *u = NULL;
 	struct sysfs_device d;
-	const struct first_probe_watch *u;
-	bool stays;
+	bool is_there;
 
-	/* An old message may speak of the predecessor of a device that is here now. */
+	/* An old message may be about the predecessor of a device that is there now. */
 	sysfs_device_init(&d, f->sysfs, devpath, "");
-	stays = sysfs_device_stat(&d) >= 0;
+	is_there = sysfs_device_stat(&d) >= 0;
 	(void)pthread_mutex_lock(&f->lock);
-	u = *find(f, devpath);
-	stays = stays && u && u->inode == d.inode;
+	u = *first_probe_find_watch(f, devpath);
+	if (u && is_there && u->inode == d.inode)
+		u = NULL;
+	else
+		u = first_probe_take_watch(f, devpath);
 	(void)pthread_mutex_unlock(&f->lock);
-	if (!stays)
-		forget(f, devpath);
 }
 
-/* Never more than was observed: the hold's own account first, then who bound first. */
+/*
+ * What may be claimed, never more than was seen: which driver was bound first counts most, then how the hold
+ * ended.
+ */
 static const char *first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u,
-					int held)
+					int outcome)
 {
 	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
-	const bool was_held = held == HOLD_PASSED && u->stood_before_probe;
+	const bool was_held = outcome == HOLD_PASSED && u->stood_before_probe;
 
 	if (u->had_other_driver || other) {
 		f->counters.lost++;
 		return "lost";
 	}
-	if (!u->stands || held == HOLD_PROBED_EARLY || (u->had_driver && !was_held)) {
+	if (!u->stands || outcome == HOLD_PROBED_EARLY || (u->had_driver && !was_held)) {
 		f->counters.unknown++;
 		return "unknown";
 	}
@@ -264,25 +247,26 @@ static const char *first_probe_classify(struct first_probe_watches *f, const str
 	return "won";
 }
 
-/* False: its first probe is still to come. */
-static bool settle(struct first_probe_watches *f, struct first_probe_watch *u)
+/* Writes down what was seen. False: the first probe is still to come. */
+static bool first_probe_settle_watch(struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	struct sysfs_device d;
-	int held;
+	int outcome;
 
 	sysfs_device_init(&d, f->sysfs, u->devpath, u->bus);
 	if (sysfs_device_stat(&d) < 0 || d.inode != u->inode)
-		return true; /* gone; what the hold says by now is of another */
-	/* The link is there from the beginning of a probe, the event comes at its end. */
+		return true; /* it has gone, and what the hold says by now is about another device */
+	/* The link is made at the beginning of a probe, the event is sent at its end. */
 	if (!u->first_driver[0] &&
 	    sysfs_device_link(&d, "driver", u->first_driver, sizeof(u->first_driver)) < 0)
 		u->first_driver[0] = '\0';
-	held = hold_outcome(f->hold, u->bus, u->ticket);
-	if (held == -EAGAIN && now_usec() - u->noted < AWAIT_USEC)
+	outcome = hold_outcome(f->hold, u->bus, u->ticket);
+	if (outcome == -EAGAIN && now_usec() - u->begun_usec < AWAIT_HOLD_USEC)
 		return false;
-	(void)strcpy(u->record.first_probe, first_probe_classify(f, u, held));
+	(void)strcpy(u->record.first_probe, first_probe_classify(f, u, outcome));
 	if (streq(u->record.first_probe, "lost"))
-		log_line(LOG_WARNING, "%s %s: %s bound it before its override %s stood", u->bus, u->name,
+		log_line(LOG_WARNING, "%s %s: lost the first probe: %s was bound before override %s stood",
+			 u->bus, u->name,
 			 u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
 											   : "another driver",
 			 u->record.decision);
@@ -290,45 +274,53 @@ static bool settle(struct first_probe_watches *f, struct first_probe_watch *u)
 	return true;
 }
 
-static void put_back(struct first_probe_watches *f, struct first_probe_watch *u)
+/* Keeps a watch for another while, unless the next device of its name is being watched by now. */
+static void first_probe_put_back_watch(struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	(void)pthread_mutex_lock(&f->lock);
-	if (*find(f, u->devpath)) { /* the next device of that name */
-		(void)pthread_mutex_unlock(&f->lock);
-		first_probe_watch_free(u);
-		return;
+	if (!*first_probe_find_watch(f, u->devpath)) {
+		u->waits_since_usec = now_usec();
+		first_probe_watch_recall_bind(f, u);
+		u->next = f->list;
+		f->list = TAKE_PTR(u);
 	}
-	u->added = now_usec();
-	recall_bind(f, u);
-	u->next = f->list;
-	f->list = u;
 	(void)pthread_mutex_unlock(&f->lock);
+	first_probe_watch_free(u);
+}
+
+/* The oldest watch, out of the list. NULL: there is none, or it must wait *ret_left_usec microseconds. */
+static struct first_probe_watch *first_probe_take_oldest(struct first_probe_watches *f,
+							 uint64_t *ret_left_usec)
+{
+	struct first_probe_watch **oldest = NULL, *u = NULL;
+	const uint64_t now = now_usec();
+
+	*ret_left_usec = 0;
+	(void)pthread_mutex_lock(&f->lock);
+	for (struct first_probe_watch **at = &f->list; *at; at = &(*at)->next)
+		if (!oldest || (*at)->waits_since_usec < (*oldest)->waits_since_usec)
+			oldest = at;
+	if (oldest && (*oldest)->waits_since_usec + SETTLE_USEC > now)
+		*ret_left_usec = (*oldest)->waits_since_usec + SETTLE_USEC - now;
+	else if (oldest) {
+		u = *oldest;
+		*oldest = u->next;
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	return u;
 }
 
 uint64_t first_probe_watches_settle(struct first_probe_watches *f)
 {
-	for (;;) {
-		struct first_probe_watch **at, *u = NULL, **oldest = NULL;
-		uint64_t now = now_usec(), left = 0;
+	struct first_probe_watch *u;
+	uint64_t left_usec;
 
-		(void)pthread_mutex_lock(&f->lock);
-		for (at = &f->list; *at; at = &(*at)->next)
-			if (!oldest || (*at)->added < (*oldest)->added)
-				oldest = at;
-		if (oldest) {
-			u = *oldest;
-			left = u->added + SETTLE_USEC > now ? u->added + SETTLE_USEC - now : 0;
-			if (left == 0)
-				*oldest = u->next;
-		}
-		(void)pthread_mutex_unlock(&f->lock);
-		if (!u || left > 0)
-			return left;
-		if (settle(f, u))
+	while ((u = first_probe_take_oldest(f, &left_usec)))
+		if (first_probe_settle_watch(f, u))
 			first_probe_watch_free(u);
 		else
-			put_back(f, u);
-	}
+			first_probe_put_back_watch(f, u);
+	return left_usec;
 }
 
 void first_probe_watches_count(struct first_probe_watches *f, struct first_probe_counters *ret)

@@ -1,55 +1,38 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The policy that is in force, and whether the kernel waits for us; see guard.h. */
+/* The main thread's loop, and the state that the guard's threads share; see guard.h. */
 #include "guard/guard.h"
-#include "base/arena.h"
-#include "base/array.h"
 #include "base/child.h"
+#include "base/errno.h"
+#include "base/log.h"
+#include "base/macro.h"
 #include "base/time.h"
-#include "guard/buses.h"
-#include "policy/rule-index.h"
+#include "policy/policy-watch.h"
+#include "state/intent.h"
+#include "state/store.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#define REARM_MAX 5U
-#define REARM_FORGET_USEC (15U * 60U * 1000000U)
+/* So often is a hold resumed that was given up; the count starts again after a quiet quarter of an hour. */
+#define REARMS_MAX 5U
+#define REARMS_FORGET_USEC (15U * 60U * 1000000U)
 
-struct policy_snapshot *policy_snapshot_load(const struct settings *settings)
-{
-	struct policy_snapshot *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return NULL;
-	p->users = 1;
-	if (policy_load(settings, &p->policy) < 0 || policy_build_index(p->policy) < 0 ||
-	    buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM) {
-		policy_snapshot_unref(p);
-		return NULL;
-	}
-	return p;
-}
-
-void policy_snapshot_unref(struct policy_snapshot *p)
-{
-	if (!p || atomic_fetch_sub(&p->users, 1) > 1)
-		return;
-	policy_free(p->policy);
-	strings_done(&p->buses);
-	arena_done(&p->arena);
-	free(p);
-}
-
-struct policy_snapshot *policy_snapshot_ref(struct guard *g)
+struct policy_snapshot *guard_get_policy(struct guard *g)
 {
 	struct policy_snapshot *p;
 
-	(void)pthread_mutex_lock(g->policy_lock);
-	p = g->policy_snapshot;
-	if (p)
-		atomic_fetch_add(&p->users, 1);
-	(void)pthread_mutex_unlock(g->policy_lock);
+	(void)pthread_mutex_lock(&g->policy_lock);
+	p = policy_snapshot_ref(g->policy_snapshot);
+	(void)pthread_mutex_unlock(&g->policy_lock);
 	return p;
 }
 
@@ -57,22 +40,22 @@ void guard_set_policy(struct guard *g, struct policy_snapshot *p)
 {
 	struct policy_snapshot *old;
 
-	(void)pthread_mutex_lock(g->policy_lock);
+	(void)pthread_mutex_lock(&g->policy_lock);
 	old = g->policy_snapshot;
 	g->policy_snapshot = p;
-	(void)pthread_mutex_unlock(g->policy_lock);
+	(void)pthread_mutex_unlock(&g->policy_lock);
 	policy_snapshot_unref(old);
-	guard_hold(g);
+	guard_apply_buses(g);
 }
 
-void guard_hold(struct guard *g)
+void guard_apply_buses(struct guard *g)
 {
 	hold_set_buses(g->hold, g->policy_snapshot->buses.v, g->policy_snapshot->buses.n);
 }
 
 void guard_wake_main(struct guard *g)
 {
-	(void)eventfd_write(g->wake, 1);
+	(void)eventfd_write(g->main_wakeup, 1);
 }
 
 void guard_rearm_hold(struct guard *g)
@@ -81,13 +64,14 @@ void guard_rearm_hold(struct guard *g)
 
 	if (!hold_has_given_up(g->hold))
 		return;
-	/* Long ago is another story: a machine that was suspended, a person who stopped it. */
-	if (now - atomic_load(&g->rearmed_usec) > REARM_FORGET_USEC)
-		atomic_store(&g->rearmed, 0);
-	if (atomic_load(&g->rearmed) >= REARM_MAX)
+	/* What happened long ago had another cause: a machine that was suspended, a guard that was stopped.
+	 */
+	if (now - atomic_load(&g->last_rearm_usec) > REARMS_FORGET_USEC)
+		atomic_store(&g->n_rearms, 0);
+	if (atomic_load(&g->n_rearms) >= REARMS_MAX)
 		return;
-	atomic_store(&g->rearmed_usec, now);
-	if (atomic_fetch_add(&g->rearmed, 1) < REARM_MAX)
+	atomic_store(&g->last_rearm_usec, now);
+	if (atomic_fetch_add(&g->n_rearms, 1) < REARMS_MAX)
 		hold_rearm(g->hold);
 	guard_wake_main(g);
 }
@@ -98,10 +82,143 @@ const char *guard_hold_text(const struct guard *g)
 
 	if (why_not)
 		return why_not;
-	if (hold_has_given_up(g->hold))
-		return atomic_load(&g->rearmed) >= REARM_MAX ? "given up for a quarter of an hour: the limit "
-							       "was reached again and again"
-							     : "given up until the guard's next event: holds "
-							       "reached the limit one after the other";
-	return "active";
+	if (!hold_has_given_up(g->hold))
+		return "active";
+	if (atomic_load(&g->n_rearms) >= REARMS_MAX)
+		return "given up for a quarter of an hour: the limit was reached again and again";
+	return "given up until the guard's next event: holds reached the limit one after the other";
+}
+
+void guard_start_sweep(struct guard *g)
+{
+	const struct settings *s = g->settings;
+	const char *argv[CONF_DIRS_MAX * 2 + 8] = { g->loop.enforcer };
+	const struct child_program program = { .argv = argv, .out = -1, .err = -1 };
+	struct child child;
+	size_t n = 1;
+	int r;
+
+	g->loop.sweep_again = g->loop.sweep != 0;
+	if (g->loop.sweep_again)
+		return;
+	for (size_t i = 0; s->conf_dirs_given && i < s->n_conf_dirs; i++) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = s->conf_dirs[i];
+	}
+	argv[n++] = "--sysfs";
+	argv[n++] = s->sysfs;
+	argv[n++] = "--state-dir";
+	argv[n++] = s->state_dir;
+	argv[n++] = "sweep";
+	r = child_start_program(&child, &program);
+	if (r < 0) {
+		log_line(LOG_ERR, "cannot start %s sweep: %s, devices added unheard are left alone", argv[0],
+			 strerror(-r));
+		return;
+	}
+	/* Its end comes as a signal; the guard never kills it. */
+	g->loop.sweep = child.pid;
+	child_forget(&child);
+}
+
+static void guard_reap_sweep(struct guard *g)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		g->loop.sweep = 0;
+	/* The sweep at the start has examined everything that a previous guard left behind. */
+	if (g->loop.sweep == 0)
+		intents_forget_others(g->intents);
+	if (g->loop.sweep == 0 && g->loop.sweep_again)
+		guard_start_sweep(g);
+}
+
+/* Reads the policy again, whatever changed; policy_copies_update() logs what is wrong with its files. */
+static void guard_reload_policy(struct guard *g)
+{
+	struct policy_snapshot *p = policy_snapshot_load(g->settings);
+
+	if (!p) {
+		log_line(LOG_ERR, "cannot read the policy again: %s, the policy before stays in force",
+			 strerror(ENOMEM));
+		return;
+	}
+	policy_copies_update(g->settings->state_dir, p->policy);
+	guard_set_policy(g, p);
+	g->loop.n_policy_loads++;
+}
+
+static void guard_log_expired_holds(struct guard *g)
+{
+	struct hold_counters c;
+
+	hold_count(g->hold, &c);
+	if (c.expired != g->loop.reported.expired)
+		log_line(LOG_WARNING,
+			 "%llu holds reached the limit: these devices were probed without a decision (hold: "
+			 "%s)",
+			 (unsigned long long)(c.expired - g->loop.reported.expired), guard_hold_text(g));
+}
+
+/* 1: go on; 0: the guard was told to end; negative errno. */
+static int guard_handle_signal(struct guard *g)
+{
+	struct signalfd_siginfo info;
+
+	if (read(g->loop.signals, &info, sizeof(info)) != sizeof(info))
+		return negative_errno();
+	if (info.ssi_signo != SIGCHLD)
+		return 0;
+	guard_reap_sweep(g);
+	return 1;
+}
+
+/* Does what other threads have asked for. Returns the time-out of the next poll(), in milliseconds. */
+static int guard_do_pending(struct guard *g)
+{
+	uint64_t next_usec;
+
+	if (atomic_exchange(&g->messages_lost, false)) {
+		log_line(LOG_WARNING,
+			 "the kernel's messages came faster than they were read: some are lost, sweeping");
+		guard_start_sweep(g);
+	}
+	/* Before the watches are looked at: one that is added from here on wakes this thread again. */
+	atomic_store(&g->settles_pending, false);
+	next_usec = first_probe_watches_settle(g->first_probe_watches);
+	if (next_usec)
+		return (int)(next_usec / 1000) + 1;
+	guard_log_expired_holds(g);
+	guard_report_status(g);
+	return -1;
+}
+
+int guard_run(struct guard *g)
+{
+	int timeout = -1;
+
+	for (;;) {
+		struct pollfd p[] = { { .fd = g->loop.signals, .events = POLLIN },
+				      { .fd = g->main_wakeup, .events = POLLIN },
+				      { .fd = g->loop.watch ? policy_watch_fd(g->loop.watch) : -1,
+					.events = POLLIN } };
+		eventfd_t ignored;
+
+		if (poll(p, ELEMENTSOF(p), timeout) < 0 && errno != EINTR)
+			return negative_errno();
+		if (p[0].revents) {
+			int r = guard_handle_signal(g);
+
+			if (r <= 0)
+				return r;
+		}
+		if (p[1].revents)
+			(void)eventfd_read(g->main_wakeup, &ignored);
+		/* A bus that has just been registered is one more that the policy may match. */
+		if ((p[2].revents && policy_watch_changed(g->loop.watch)) ||
+		    atomic_exchange(&g->buses_changed, false)) {
+			guard_reload_policy(g);
+			guard_report_status(g);
+		}
+		timeout = guard_do_pending(g);
+	}
 }

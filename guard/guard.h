@@ -1,91 +1,98 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The guard: hears of devices from the kernel and writes their overrides before the kernel probes them.
+ * The guard hears of new devices from the kernel and writes their overrides before the kernel probes them.
  *
- * Several threads wait on one socket. Whichever gets an event handles it on its own, so that a device which
- * lets its thread sleep in the kernel delays no other. Everything that is slow (records, log lines) comes
- * after the device was let go.
+ * Several threads (worker.h) wait on one socket. The thread that receives an event handles it alone, so a
+ * device that makes its thread sleep in the kernel delays no other device. Everything slow (records, log
+ * lines) is done after the device has been released. The main thread (guard.c) does what is slow and rare.
  */
 #pragma once
 
-#include "base/arena.h"
-#include "base/array.h"
+#include "base/macro.h"
 #include "guard/first-probe.h"
 #include "guard/hold.h"
-#include "policy/policy.h"
+#include "guard/policy-snapshot.h"
+#include "guard/thread.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <unistd.h>
 
-/* A policy with what is derived from it; replaced as a whole when files change. */
-struct policy_snapshot {
-	atomic_int users;
-	struct policy *policy;
-	struct arena arena;
-	struct strings buses;
+struct policy_watch;
+
+/* What only the main thread uses. */
+struct guard_loop {
+	int signals;		       /* signalfd */
+	struct policy_watch *watch;    /* NULL: the policy's directories cannot be watched */
+	struct hold_counters reported; /* as of the last status */
+	const char *enforcer;	       /* path of the program whose sweep is run */
+	pid_t sweep;		       /* 0: no sweep is running */
+	bool sweep_again;	       /* messages were lost while one was */
+	unsigned n_policy_loads;
 };
 
 struct guard {
 	const struct settings *settings;
-	int socket;
+	int socket; /* the kernel's uevents */
 	struct hold *hold;
 	struct intents *intents; /* NULL: the file could not be made */
 	struct first_probe_watches *first_probe_watches;
-	struct policy_snapshot *policy_snapshot; /* under policy_lock */
-	void *policy_lock;
-	int wake;	      /* eventfd: the main thread is wanted */
-	atomic_bool draining; /* messages were lost; the queue is not at its end yet */
-	atomic_bool told_alone, new_bus;
-	atomic_bool overflow; /* messages were lost */
-	atomic_bool settle;   /* there is something to follow up */
-	atomic_int threads, idle;
-	int more;		    /* eventfd: the last idle thread is busy, another is wanted */
-	atomic_uint late;	    /* holds that took so long that another thread decided, too */
-	atomic_uint rearmed;	    /* how often holding was taken up again of late */
-	atomic_ullong rearmed_usec; /* when it was last */
-	unsigned loaded;	    /* how often the policy was read; the main thread's */
-	atomic_uint handled, noted; /* real and synthetic `add` events */
+	struct policy_snapshot *policy_snapshot; /* the policy in force, under policy_lock */
+	pthread_mutex_t policy_lock;
+	struct guard_loop loop;
+
+	/* Set by any thread for the main thread, which guard_wake_main() wakes. */
+	int main_wakeup; /* eventfd */
+	atomic_bool
+		buses_changed; /* the policy must be read again: a bus has come, or is not held any more */
+	atomic_bool messages_lost;   /* a sweep is wanted */
+	atomic_bool settles_pending; /* there are first probes to settle */
+
+	/* Among the workers. */
+	int more_workers; /* eventfd: the last idle worker is busy, another is wanted */
+	atomic_int n_workers, n_idle;
+	atomic_bool draining; /* messages were lost, and the queue has not been read to its end yet */
+	atomic_bool thread_failure_logged;
+	atomic_uint n_rearms;		  /* how often the hold was resumed lately */
+	atomic_ullong last_rearm_usec;	  /* when it was resumed last */
+	atomic_uint n_late;		  /* devices about which a standby thread decided as well */
+	atomic_uint n_added, n_synthetic; /* `add` events of devices: the kernel's own; those that a program
+					     asked for */
 };
 
-/* Reads the policy and prepares it. NULL without memory. */
-struct policy_snapshot *policy_snapshot_load(const struct settings *settings);
-struct policy_snapshot *policy_snapshot_ref(struct guard *g);
-void policy_snapshot_unref(struct policy_snapshot *p);
+/* The policy in force, with a reference for the caller; NULL: there is none. */
+struct policy_snapshot *guard_get_policy(struct guard *g);
 
-/* From now on this policy decides; takes it over. */
+/* Puts a policy in force and takes over the caller's reference. */
 void guard_set_policy(struct guard *g, struct policy_snapshot *p);
 
-/* Has the kernel wait for devices of the buses that the policy can match; once there are threads to answer.
- */
-void guard_hold(struct guard *g);
+/* Makes the kernel wait for devices on the buses that the policy can match, once workers can answer. */
+void guard_apply_buses(struct guard *g);
 
 /* "active", or why first probes are not held right now. */
 const char *guard_hold_text(const struct guard *g);
 
-/* The main thread is wanted. */
 void guard_wake_main(struct guard *g);
 
 /*
- * We are awake, so the kernel may wait for us again; unless that went wrong again and again: then something
- * else than a stopped guard is the matter, and each try would cost the machine as many holds as it took to
- * give up.
+ * Resumes a hold that was given up: an event was handled, so the guard is awake. A hold that fails again and
+ * again is not resumed: the cause is then not a stopped guard, and each attempt would cost the machine as
+ * many expired holds as it takes to give up.
  */
 void guard_rearm_hold(struct guard *g);
 
-/* Starts the first threads. 0 or negative errno. */
-int guard_start(struct guard *g);
-
-/* What a thread has for itself, made before its first event. NULL without memory. */
-struct worker;
-struct worker *worker_new(struct guard *g);
-struct worker *worker_free(struct worker *w);
-
-/* What a thread does again and again: waits for one message, and does all that follows from it. 0; negative
- * errno: there will be no more. */
-int worker_process_event(struct worker *w);
-
 /*
- * Tells other programs how the guard is doing: STATE_DIR/guard, `KEY=value` lines, among them HOLD=
- * ("active", or why not) and the counters. 0 or negative errno.
+ * The main thread's loop, until SIGTERM or SIGINT: policy that changed, lost messages, first probes, status.
+ * 0 or negative errno.
  */
-int guard_write_record(const struct guard *g, const struct hold_counters *c,
-		       const struct first_probe_counters *f);
+int guard_run(struct guard *g);
+
+/* Starts the enforcer's sweep, or has it run once more when it is running already. */
+void guard_start_sweep(struct guard *g);
+
+/* Tells systemd and other programs how the guard is doing. */
+void guard_report_status(struct guard *g);
+
+/* Sends one datagram to systemd; without systemd there is nobody to tell. */
+void guard_notify(const char *format, ...) _printf_(1, 2);

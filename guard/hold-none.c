@@ -1,43 +1,46 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* In place of hold.c where clang, bpftool or libbpf were missing when this was built: no hold. */
+/*
+ * No hold: takes the place of hold.c in a build without clang, bpftool or libbpf, and in tests and
+ * benchmarks, which must not attach anything to the machine they run on. All functions are weak, so that
+ * these can put their own in place of those that they need.
+ */
 #include "guard/hold.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
-struct hold {
-	int nothing;
-};
+#define _weak_ __attribute__((weak))
 
-struct hold *hold_new(uint64_t limit_usec)
+_weak_ struct hold *hold_new(uint64_t limit_usec)
 {
+	static char nothing;
+
 	(void)limit_usec;
-	return calloc(1, sizeof(struct hold));
+	return (struct hold *)(void *)&nothing;
 }
 
-struct hold *hold_free(struct hold *h)
+_weak_ struct hold *hold_free(struct hold *h)
 {
-	free(h);
+	(void)h;
 	return NULL;
 }
 
-const char *hold_why_not(const struct hold *h)
+_weak_ const char *hold_why_not(const struct hold *h)
 {
 	(void)h;
 	return "this build has no hold (meson option `hold`)";
 }
 
-void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
+_weak_ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
 {
 	(void)h;
 	(void)buses;
 	(void)n;
 }
 
-uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
+_weak_ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
 	(void)h;
 	(void)bus;
@@ -45,49 +48,14 @@ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 	return 0;
 }
 
-bool hold_release(struct hold *h, uint64_t ticket)
+_weak_ bool hold_release(struct hold *h, uint64_t ticket)
 {
 	(void)h;
 	(void)ticket;
 	return false;
 }
 
-void hold_release_all(struct hold *h)
-{
-	(void)h;
-}
-
-int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
-{
-	(void)h;
-	(void)bus;
-	(void)ticket;
-	return -ENOENT;
-}
-
-void hold_disown(struct hold *h)
-{
-	(void)h;
-}
-
-void hold_count(const struct hold *h, struct hold_counters *ret)
-{
-	(void)h;
-	*ret = (struct hold_counters){};
-}
-
-bool hold_has_given_up(const struct hold *h)
-{
-	(void)h;
-	return false;
-}
-
-void hold_rearm(struct hold *h)
-{
-	(void)h;
-}
-
-bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
+_weak_ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 {
 	(void)h;
 	(void)bus;
@@ -95,13 +63,48 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	return false;
 }
 
-struct hold_late *hold_late_new(struct hold *h)
+_weak_ void hold_release_all(struct hold *h)
+{
+	(void)h;
+}
+
+_weak_ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
+{
+	(void)h;
+	(void)bus;
+	(void)ticket;
+	return -ENOENT;
+}
+
+_weak_ void hold_disown(struct hold *h)
+{
+	(void)h;
+}
+
+_weak_ void hold_count(const struct hold *h, struct hold_counters *ret)
+{
+	(void)h;
+	*ret = (struct hold_counters){};
+}
+
+_weak_ bool hold_has_given_up(const struct hold *h)
+{
+	(void)h;
+	return false;
+}
+
+_weak_ void hold_rearm(struct hold *h)
+{
+	(void)h;
+}
+
+_weak_ struct hold_late *hold_late_new(struct hold *h)
 {
 	(void)h;
 	return NULL;
 }
 
-int hold_late_wait(struct hold_late *late, struct hold_key *ret)
+_weak_ int hold_late_wait(struct hold_late *late, struct hold_key *ret)
 {
 	(void)late;
 	(void)ret;

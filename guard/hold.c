@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Loads the hold and talks to it through its maps; see hold.h, and hold.bpf.c for what it does. */
+/* Loads the BPF programs and shares memory with them; see hold.h, and bpf/hold.bpf.c for what they do. */
 #include "guard/hold.h"
 #include "base/errno.h"
 #include "base/macro.h"
@@ -29,11 +29,11 @@
 struct hold {
 	struct hold_bpf *bpf;
 	int tickets, buses;
-	unsigned without; /* programs that this kernel has no function for */
+	unsigned without; /* WITHOUT_…: programs that this kernel has no function for */
 	char why_not[160];
 };
 
-static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
+static int libbpf_print_nothing(enum libbpf_print_level level, const char *format, va_list ap)
 {
 	(void)level;
 	(void)format;
@@ -42,7 +42,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
 }
 
 /* [confidentiality] in /sys/kernel/security/lockdown: BPF may not read kernel memory then. */
-static bool is_locked_down(void)
+static bool kernel_is_locked_down(void)
 {
 	_cleanup_(closep) int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
 	char text[128];
@@ -52,12 +52,13 @@ static bool is_locked_down(void)
 	return strstr(text, "[confidentiality]") != NULL;
 }
 
-static void why(struct hold *h, const char *what, int r)
+/* Puts the reason why there is no hold into words. */
+static void hold_explain_failure(struct hold *h, const char *what, int r)
 {
 	if (access("/sys/kernel/btf/vmlinux", F_OK) < 0)
 		(void)snprintf(h->why_not, sizeof(h->why_not),
 			       "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
-	else if (is_locked_down())
+	else if (kernel_is_locked_down())
 		(void)snprintf(h->why_not, sizeof(h->why_not), "the kernel is locked down (confidentiality)");
 	else if (r == -EPERM || r == -EACCES)
 		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: not permitted to use BPF", what);
@@ -69,42 +70,42 @@ static void why(struct hold *h, const char *what, int r)
 			       strerror(-r));
 }
 
-/* As libbpf says that the kernel has no such function. */
-static bool is_missing(int r)
+/* How libbpf says that the kernel has no such function. */
+static bool is_missing_function(int r)
 {
 	return r == -ENOENT || r == -ESRCH;
 }
 
-/* Programs that a kernel may have no function for. */
+/* Programs that may be left out. */
 enum { WITHOUT_PCI = 1, WITHOUT_REALLY_PROBE = 2 };
 
-static int load(struct hold *h, uint64_t limit_usec, unsigned without)
+static int hold_load(struct hold *h, uint64_t limit_usec, unsigned without)
 {
 	int r;
 
 	h->bpf = hold_bpf__open();
 	if (!h->bpf) {
 		r = negative_errno();
-		why(h, "opening the BPF object", r);
+		hold_explain_failure(h, "opening the BPF object", r);
 		return r;
 	}
 	h->bpf->rodata->limit_ns = limit_usec * 1000;
 	if (without & WITHOUT_PCI) {
-		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_1, false);
-		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_2, false);
-		(void)bpf_program__set_autoload(h->bpf->progs.on_pci_bus_add_device_3, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.hold_on_pci_add_1, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.hold_on_pci_add_2, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.hold_on_pci_add_3, false);
 	}
 	if (without & WITHOUT_REALLY_PROBE) {
-		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe_1, false);
-		(void)bpf_program__set_autoload(h->bpf->progs.on_really_probe_2, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.race_on_really_probe_1, false);
+		(void)bpf_program__set_autoload(h->bpf->progs.race_on_really_probe_2, false);
 	}
 	r = hold_bpf__load(h->bpf);
 	if (r < 0)
-		why(h, "loading the BPF programs", r);
+		hold_explain_failure(h, "loading the BPF programs", r);
 	else {
 		r = hold_bpf__attach(h->bpf);
 		if (r < 0)
-			why(h, "attaching to the kernel's functions", r);
+			hold_explain_failure(h, "attaching to the kernel's functions", r);
 	}
 	if (r < 0)
 		hold_bpf__destroy(TAKE_PTR(h->bpf));
@@ -122,15 +123,15 @@ struct hold *hold_new(uint64_t limit_usec)
 		(void)strcpy(h->why_not, "turned off by --no-hold");
 		return h;
 	}
-	(void)libbpf_set_print(quiet);
+	(void)libbpf_set_print(libbpf_print_nothing);
 	/*
-	 * A kernel without PCI needs no programs for it, and without the one that looks for races the hold is
-	 * as good, but nobody would notice one. Tried, not asked: each look into the kernel's types takes as
-	 * long as loading everything.
+	 * A kernel without PCI needs no programs for PCI. Without the programs that notice races the hold
+	 * works as well, but less can be claimed of a first probe. Each combination is simply tried, since
+	 * looking into the kernel's types takes as long as loading everything.
 	 */
-	for (unsigned without = 0; without <= (WITHOUT_PCI | WITHOUT_REALLY_PROBE) && is_missing(r);
+	for (unsigned without = 0; without <= (WITHOUT_PCI | WITHOUT_REALLY_PROBE) && is_missing_function(r);
 	     without++) {
-		r = load(h, limit_usec, without);
+		r = hold_load(h, limit_usec, without);
 		h->without = without;
 	}
 	if (r < 0)
@@ -141,7 +142,8 @@ struct hold *hold_new(uint64_t limit_usec)
 		h->why_not[0] = '\0';
 	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
 	h->buses = bpf_map__fd(h->bpf->maps.buses);
-	(void)malloc_trim(0); /* of the kernel's types, before somebody locks the memory */
+	/* Gives back what libbpf read about the kernel's types, before the guard locks its memory. */
+	(void)malloc_trim(0);
 	return h;
 }
 
@@ -158,7 +160,7 @@ const char *hold_why_not(const struct hold *h)
 	return h->bpf && !h->why_not[0] ? NULL : h->why_not;
 }
 
-static void make_key(struct hold_key *key, const char *bus, const char *name)
+static void hold_make_key(struct hold_key *key, const char *bus, const char *name)
 {
 	memset(key, 0, sizeof(*key));
 	(void)strncpy(key->bus.name, bus, sizeof(key->bus.name) - 1);
@@ -185,7 +187,7 @@ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
 		}
 	}
 	for (size_t i = 0; i < n; i++) {
-		/* Its tickets would never be taken back. */
+		/* Tickets for PCI would never be taken back. */
 		if ((h->without & WITHOUT_PCI) && streq(buses[i], "pci"))
 			continue;
 		memset(&key, 0, sizeof(key));
@@ -199,16 +201,16 @@ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 	struct hold_key key;
 	__u64 number;
 
-	/* None at all is told without a system call. */
-	if (!h->bpf || __atomic_load_n(&h->bpf->bss->waiting, __ATOMIC_ACQUIRE) <= 0)
+	/* That no device is held at all, is known without a system call. */
+	if (!h->bpf || __atomic_load_n(&h->bpf->bss->tickets_open, __ATOMIC_ACQUIRE) <= 0)
 		return 0;
-	make_key(&key, bus, name);
+	hold_make_key(&key, bus, name);
 	return bpf_map_lookup_elem(h->tickets, &key, &number) == 0 ? number : 0;
 }
 
-static __u64 *word_of(struct hold *h, uint64_t ticket)
+static __u64 *hold_ticket_word(struct hold *h, uint64_t ticket)
 {
-	return &h->bpf->bss->words[ticket % HOLD_TICKETS_MAX];
+	return &h->bpf->bss->ticket_words[ticket % HOLD_TICKETS_MAX];
 }
 
 bool hold_release(struct hold *h, uint64_t ticket)
@@ -217,8 +219,9 @@ bool hold_release(struct hold *h, uint64_t ticket)
 
 	if (!h->bpf || !ticket)
 		return false;
-	return __atomic_compare_exchange_n(word_of(h, ticket), &expected, HOLD_WORD(ticket, HOLD_DECIDED),
-					   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+	return __atomic_compare_exchange_n(hold_ticket_word(h, ticket), &expected,
+					   HOLD_WORD(ticket, HOLD_DECIDED), false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST) ||
 	       expected == HOLD_WORD(ticket, HOLD_DECIDED);
 }
 
@@ -228,14 +231,15 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	__u64 number;
 	size_t n = strlen(name);
 
-	/* Mostly it is alone, which is told without a system call. */
-	if (!h->bpf || h->bpf->bss->waiting <= 1 || !streq(bus, "pci") || n == 0 || n >= sizeof(key.name))
+	/* Mostly the device is the only one that is held, which is known without a system call. */
+	if (!h->bpf || h->bpf->bss->tickets_open <= 1 || !streq(bus, "pci") || n == 0 ||
+	    n >= sizeof(key.name))
 		return false;
-	make_key(&key, bus, name);
+	hold_make_key(&key, bus, name);
 	for (int f = '0'; f < '8'; f++) {
 		key.name[n - 1] = (char)f;
 		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &number) == 0)
-			return true; /* decided or not: it has not been probed while its ticket is there */
+			return true; /* decided about or not: it is probed only when its ticket is gone */
 	}
 	return false;
 }
@@ -246,10 +250,10 @@ void hold_release_all(struct hold *h)
 
 	if (!h->bpf)
 		return;
-	now = __atomic_load_n(&h->bpf->bss->issued, __ATOMIC_SEQ_CST);
-	before = __atomic_load_n(&h->bpf->bss->released, __ATOMIC_SEQ_CST);
-	/* Never back: another thread may have seen a later one. */
-	while (before < now && !__atomic_compare_exchange_n(&h->bpf->bss->released, &before, now, false,
+	now = __atomic_load_n(&h->bpf->bss->last_ticket, __ATOMIC_SEQ_CST);
+	before = __atomic_load_n(&h->bpf->bss->released_up_to, __ATOMIC_SEQ_CST);
+	/* Only ever upwards: another thread may have seen a later ticket. */
+	while (before < now && !__atomic_compare_exchange_n(&h->bpf->bss->released_up_to, &before, now, false,
 							    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 }
@@ -260,15 +264,18 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 
 	if (!h->bpf || !ticket)
 		return -ENOENT;
-	word = __atomic_load_n(word_of(h, ticket), __ATOMIC_SEQ_CST);
+	word = __atomic_load_n(hold_ticket_word(h, ticket), __ATOMIC_SEQ_CST);
 	if (HOLD_NUMBER(word) != ticket)
-		return -ENOENT; /* so many came after it */
+		return -ENOENT; /* a newer ticket has its word by now */
 	switch ((enum hold_mark)HOLD_MARK(word)) {
 	case HOLD_WAITS:
 	case HOLD_DECIDED:
 		return -EAGAIN;
 	case HOLD_PASSED:
-		/* That no driver had come before it nobody would have noticed; on PCI none can. */
+		/*
+		 * Without the programs that notice races a driver may have come before the mark, except on
+		 * PCI, where none can.
+		 */
 		return (h->without & WITHOUT_REALLY_PROBE) && !streq(bus, "pci") ? -ENOENT : HOLD_PASSED;
 	case HOLD_EXPIRED:
 		return HOLD_EXPIRED;
@@ -309,11 +316,12 @@ struct hold_late {
 	struct hold_key key;
 };
 
-/* One listener at a time takes from the ring. */
-static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Only one listener at a time may consume the ring. */
+static pthread_mutex_t hold_late_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* A negative answer ends the round, so that one device is taken and the next left for another listener. */
-static int take_late(void *userdata, void *data, size_t size)
+/* The negative result ends the round, so that one device is taken and the next is left to another listener.
+ */
+static int hold_late_take(void *userdata, void *data, size_t size)
 {
 	struct hold_late *late = userdata;
 
@@ -329,7 +337,7 @@ struct hold_late *hold_late_new(struct hold *h)
 
 	if (!late)
 		return NULL;
-	late->ring = ring_buffer__new(bpf_map__fd(h->bpf->maps.late), take_late, late, NULL);
+	late->ring = ring_buffer__new(bpf_map__fd(h->bpf->maps.late), hold_late_take, late, NULL);
 	if (!late->ring) {
 		free(late);
 		return NULL;
@@ -344,9 +352,9 @@ int hold_late_wait(struct hold_late *late, struct hold_key *ret)
 
 	if (epoll_wait(ring_buffer__epoll_fd(late->ring), &event, 1, -1) < 0)
 		return errno == EINTR ? 0 : negative_errno();
-	(void)pthread_mutex_lock(&late_lock);
+	(void)pthread_mutex_lock(&hold_late_lock);
 	r = ring_buffer__consume(late->ring);
-	(void)pthread_mutex_unlock(&late_lock);
+	(void)pthread_mutex_unlock(&hold_late_lock);
 	if (r != -ECANCELED)
 		return r < 0 ? r : 0;
 	*ret = late->key;

@@ -1,30 +1,81 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How the guard is doing, for other programs; see guard.h. */
+/* How the guard is doing, for systemd and for other programs; see guard.h. */
 #include "guard/guard.h"
 #include "base/file.h"
+#include "base/macro.h"
 #include "base/path.h"
 #include "state/store.h"
 
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-int guard_write_record(const struct guard *g, const struct hold_counters *c,
-		       const struct first_probe_counters *f)
+void guard_notify(const char *format, ...)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	union {
+		struct sockaddr sa;
+		struct sockaddr_un un;
+	} address = { .un = { .sun_family = AF_UNIX } };
+	_cleanup_(closep) int fd = -EBADF;
+	char text[512];
+	va_list ap;
+	size_t n;
+
+	if (!path || (n = strlen(path)) >= sizeof(address.un.sun_path))
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	memcpy(address.un.sun_path, path, n);
+	if (path[0] == '@')
+		address.un.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa,
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+/* STATE_DIR/guard, `KEY=value` lines; driver-override-guard(8) describes them. 0 or negative errno. */
+static int guard_write_status(const struct guard *g, const struct hold_counters *c,
+			      const struct first_probe_counters *f)
 {
 	char text[1024];
 	int r;
 
 	if (!g->settings->state_dir)
 		return 0;
-	r = path_printf(
-		text, sizeof(text),
-		"VERSION=1\nBOOT_ID=%s\nPID=%d\nHOLD=%s\nHOLDS=%llu\nEXPIRED=%llu\nNO_ROOM=%llu\nLONGEST_NS=%"
-		"llu\nLATE=%u\n"
-		"POLICY_LOADED=%u\nGUARANTEED=%u\nWON=%u\nLOST=%u\nUNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%"
-		"u\nTHREADS=%d\n",
-		boot_id(), (int)getpid(), guard_hold_text(g), (unsigned long long)c->holds,
-		(unsigned long long)c->expired, (unsigned long long)c->no_room,
-		(unsigned long long)c->longest_ns, atomic_load(&g->late), g->loaded, f->guaranteed, f->won,
-		f->lost, f->unknown, atomic_load(&g->handled), atomic_load(&g->noted),
-		atomic_load(&g->threads));
+	r = path_printf(text, sizeof(text),
+			"VERSION=1\nBOOT_ID=%s\nPID=%d\nHOLD=%s\nHOLDS=%llu\nEXPIRED=%llu\nNO_ROOM=%llu\n"
+			"LONGEST_NS=%llu\nLATE=%u\nPOLICY_LOADED=%u\nGUARANTEED=%u\nWON=%u\nLOST=%u\n"
+			"UNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%u\nTHREADS=%d\n",
+			boot_id(), (int)getpid(), guard_hold_text(g), (unsigned long long)c->holds,
+			(unsigned long long)c->expired, (unsigned long long)c->no_room,
+			(unsigned long long)c->longest_ns, atomic_load(&g->n_late), g->loop.n_policy_loads,
+			f->guaranteed, f->won, f->lost, f->unknown, atomic_load(&g->n_added),
+			atomic_load(&g->n_synthetic), atomic_load(&g->n_workers));
 	return r < 0 ? r : state_write(g->settings->state_dir, "guard", text);
+}
+
+void guard_report_status(struct guard *g)
+{
+	struct first_probe_counters f;
+	struct hold_counters c;
+
+	hold_count(g->hold, &c);
+	first_probe_watches_count(g->first_probe_watches, &f);
+	guard_notify("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: "
+		     "%u guaranteed, %u won, %u lost; %u events, %u synthetic",
+		     guard_hold_text(g), (unsigned long long)c.holds, (unsigned long long)c.expired,
+		     (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&g->n_added),
+		     atomic_load(&g->n_synthetic));
+	/* Nothing depends on the file, and the next status may be written again. */
+	(void)guard_write_status(g, &c, &f);
+	g->loop.reported = c;
 }

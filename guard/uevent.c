@@ -21,7 +21,7 @@
 #define RECEIVE_BUFFER (64 * 1024 * 1024)
 #define LISTEN_FDS_START 3
 
-/* From a socket unit, if there is one: then nothing is lost while we are being restarted. */
+/* From a socket unit, if there is one: then nothing is lost while the guard is being restarted. */
 static int passed_socket(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -37,7 +37,7 @@ static int passed_socket(void)
 	return LISTEN_FDS_START;
 }
 
-static int new_socket(void)
+static int uevent_new_socket(void)
 {
 	union {
 		struct sockaddr sa;
@@ -56,7 +56,7 @@ int uevent_open(void)
 	int fd = passed_socket();
 
 	if (fd == -ENOENT)
-		fd = new_socket();
+		fd = uevent_new_socket();
 	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	return fd;
@@ -83,7 +83,7 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 		    strncmp(buf, actions[i].name, (size_t)(at - buf)) == 0)
 			ret->action = actions[i].action;
 	for (const char *s = buf + strlen(buf) + 1; s < end; s += strlen(s) + 1) {
-		/* One comparison for most lines: the kernel waits meanwhile. */
+		/* One comparison suffices for most lines; the kernel waits meanwhile. */
 		switch (*s) {
 		case 'S':
 			if (startswith(s, "SUBSYSTEM="))
@@ -103,8 +103,9 @@ bool uevent_parse(char *buf, size_t n, struct uevent *ret)
 			break;
 		}
 	}
+	/* A bus itself, but not one of its drivers. */
 	if (startswith(ret->devpath, "/bus/"))
-		return strchr(ret->devpath + strlen("/bus/"), '/') == NULL; /* a driver's is none */
+		return strchr(ret->devpath + strlen("/bus/"), '/') == NULL;
 	return startswith(ret->devpath, "/devices/") != NULL;
 }
 
@@ -119,7 +120,7 @@ int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret, boo
 
 	if (n < 0)
 		return negative_errno();
-	/* Anybody may send to the socket; only the kernel has port 0. */
+	/* Any process may send to the socket, but only the kernel has port 0. */
 	if (m.msg_namelen != sizeof(from) || from.nl_pid != 0 || (m.msg_flags & MSG_TRUNC))
 		return 0;
 	return uevent_parse(buf, (size_t)n, ret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The kernel's own uevents: netlink group 1, long before udev passes them on. */
+/* The kernel's own uevents, from netlink group 1: they come long before udev passes them on. */
 #pragma once
 
 #include <limits.h>
@@ -18,7 +18,7 @@ enum uevent_action {
 	UEVENT_MOVE,
 };
 
-/* Strings point into the message. */
+/* One message; its strings point into the message. */
 struct uevent {
 	enum uevent_action action;
 	const char *devpath;
@@ -26,23 +26,23 @@ struct uevent {
 	const char *modalias;  /* NULL: none */
 	const char *driver;    /* with bind and unbind; NULL: none */
 	uint64_t seqnum;       /* counts up over all events; 0: none given */
-	bool synthetic;	       /* somebody wrote to the device's uevent file */
+	bool synthetic;	       /* a program asked for it, by writing to the device's uevent file */
 };
 
 /*
- * A socket in the kernel's group: the one that systemd passed (LISTEN_FDS), else a new one; with a receive
- * buffer for a coldplug's storm. A descriptor, or negative errno.
+ * A socket in the kernel's group: the one that systemd passed (LISTEN_FDS), else a new one. Its receive
+ * buffer is large enough for a coldplug's storm. A descriptor, or negative errno.
  */
 int uevent_open(void);
 
 /*
- * Waits for a message into buf and takes it apart. 1: an event; 0: something else, or not from the kernel;
- * -EAGAIN: there is none (dont_wait); -ENOBUFS: messages were lost; other negative errno.
+ * Waits for a message, receives it into buf and parses it. 1: an event; 0: something else, or not from the
+ * kernel; -EAGAIN: there is none (dont_wait); -ENOBUFS: messages were lost; other negative errno.
  */
 int uevent_receive(int fd, char buf[static UEVENT_SIZE], struct uevent *ret, bool dont_wait);
 
-/* The number of the kernel's latest event, under this sysfs root; 0 if it cannot be read. */
+/* The number of the kernel's latest event, under this sysfs root; 0: it cannot be read. */
 uint64_t uevent_latest(const char *sysfs_root);
 
-/* Takes a message of n bytes apart, in place. True if it is an event of a device or of a bus. */
+/* Parses a message of n bytes, in place. True: it is an event of a device or of a bus. */
 bool uevent_parse(char *buf, size_t n, struct uevent *ret);

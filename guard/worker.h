@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the guard's threads share among themselves: one device's addition (device-add.c), and who deals with
- * it (worker.c). */
+/*
+ * The threads that handle devices: workers, which take the kernel's events from the socket (worker.c),
+ * standby threads, which help where a worker is late (standby.c), and what both do with a device that was
+ * added (device-add.c).
+ */
 #pragma once
 
 #include "base/arena.h"
@@ -10,22 +13,37 @@
 
 #include <stdbool.h>
 
-/* What a thread needs, made before the first event so that nothing is allocated at one. */
+/* What a thread needs, made before its first event, so that nothing is allocated while the kernel waits. */
 struct worker {
 	struct guard *guard;
 	struct sysfs sysfs;
 	struct sysfs_device device;
 	struct arena arena; /* for the device, and what goes with it */
-	char buf[UEVENT_SIZE];
+	char message[UEVENT_SIZE];
 	char override[OVERRIDE_MAX];
-	/* How long one waits who finds that another thread has the same device in hand. */
-	unsigned recheck_delay_usec;
-	bool is_standby; /* for devices whose hold takes too long */
-	int fd; /* of the driver_override that was open last: closing it can wait, the kernel cannot */
+	unsigned recheck_delay_usec; /* how long to wait for another thread that handles the same device */
+	bool is_standby;
+	int override_fd; /* the driver_override that was opened last; closing it can wait, the kernel cannot
+			  */
 };
 
+/* NULL without memory. */
+struct worker *worker_new(struct guard *g);
+struct worker *worker_free(struct worker *w);
+
+/* Waits for one message of the kernel and does what follows from it. 0; negative errno: there will be no
+ * more. */
+int worker_process_event(struct worker *w);
+
 /*
- * All that follows from a device's `add`: decides, writes, lets the device go, and then whatever can wait.
- * The event's strings must stay until it returns.
+ * Does all that follows from a device's `add`: decides, writes, releases the device, and then does what can
+ * wait. The event's strings must stay until it returns.
  */
 void worker_add_device(struct worker *w, const struct uevent *e);
+
+/* Starts the first workers, the thread that makes more of them, and the standby threads. 0 or negative errno.
+ */
+int workers_start(struct guard *g);
+
+/* Starts the standby threads where they can help; the guard works without them, only less reliably. */
+void standby_start(struct guard *g);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-or-later */
-/* What the BPF programs of the hold and the guard share: the forms of the maps. */
+/* What the BPF programs of the hold and the guard share: keys and values of the maps, marks of tickets. */
 #pragma once
 
 #ifndef __bpf__
@@ -14,22 +14,22 @@ struct hold_bus {
 	char name[16];
 };
 
-/* A device. Longer names than these are cut, on both sides alike. */
+/* A device. Longer names are cut off, on both sides alike. */
 struct hold_key {
 	struct hold_bus bus;
 	char name[64];
 };
 
-/* What is known of a ticket. */
+/* What is known about a ticket. */
 enum hold_mark {
-	HOLD_WAITS,	   /* its device is not yet decided about */
+	HOLD_WAITS,	   /* the guard has not decided about the device yet */
 	HOLD_DECIDED,	   /* the guard has decided; the device may go on */
-	HOLD_PASSED,	   /* and went on, before any driver looked at it */
-	HOLD_EXPIRED,	   /* went on without a decision: the limit came first, or messages were lost */
-	HOLD_PROBED_EARLY, /* a driver that was just registered came before the hold had ended */
+	HOLD_PASSED,	   /* it went on after the decision, before any driver looked at it */
+	HOLD_EXPIRED,	   /* it went on without a decision: the limit came first, or messages were lost */
+	HOLD_PROBED_EARLY, /* a driver that was just registered probed it before the hold had ended */
 };
 
-/* A ticket's number and its mark in one word, which changes at once. */
+/* A ticket's number and its mark in one word, which changes atomically. */
 #define HOLD_WORD(number, mark) ((__u64)(number) << 3 | (mark))
 #define HOLD_NUMBER(word) ((word) >> 3)
 #define HOLD_MARK(word) ((__u32)((word)&7))

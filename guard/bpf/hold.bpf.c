@@ -3,18 +3,20 @@
  * The hold: between a device's `add` uevent and its first probe the kernel waits until the guard has decided.
  *
  *   device_add()
- *     bus_add_device()        <- here a ticket is issued, for buses that the policy can match
- *     kobject_uevent(add)        the guard hears it, writes the override, marks the ticket
- *     bus_probe_device()      <- here the kernel waits for the mark; on PCI, where drivers are looked at
- * later, pci_bus_add_device()      <- here
+ *     bus_add_device()        <- here a ticket is issued, if the policy can match the bus
+ *     kobject_uevent(add)        the guard receives it, writes the override, marks the ticket
+ *     bus_probe_device()      <- here the kernel waits for the mark
  *
- * A ticket has a number of its own, so that a mark is for this device and not for the next one of its name.
+ * PCI drivers are matched later, in pci_bus_add_device(), so devices on PCI wait there instead.
+ *
+ * Each ticket has its own number, so that a mark is for this device and not for the next one with its name.
  * PCI functions of one slot wait for one another's marks: they often share an IOMMU group, all of them have
- * been announced before the first is looked at, and a later one may decide about an earlier one.
+ * been announced before the first is probed, and the decision about a later one may, through its group, be
+ * one about an earlier one.
  *
- * It waits with no device lock held, for `limit_ns` at most, and not at all once `give_up_after` holds in a
- * row have reached that limit: then the guard is stopped or gone, and the kernel goes on as without us. When
- * the guard ends, its links close and these programs are gone.
+ * The kernel waits with no device lock held, for `limit_ns` at most. It does not wait at all once
+ * `give_up_after` holds in a row have reached that limit: the guard is then stopped or gone, and the kernel
+ * goes on as if there were none. When the guard ends, its links close and these programs are removed.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -26,44 +28,47 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Of the kernel's types only what is used here; libbpf finds the fields where this kernel has them. */
-struct kobject {
+/*
+ * The fields of the kernel's types that are used here. libbpf ignores what follows ___ in a type's name, and
+ * finds the fields where the running kernel has them (CO-RE).
+ */
+struct kobject___local {
 	const char *name;
 	unsigned int uevent_suppress : 1;
 } __attribute__((preserve_access_index));
 
-struct bus_type {
+struct bus_type___local {
 	const char *name;
 } __attribute__((preserve_access_index));
 
-struct device {
-	struct kobject kobj;
-	const struct bus_type *bus;
+struct device___local {
+	struct kobject___local kobj;
+	const struct bus_type___local *bus;
 } __attribute__((preserve_access_index));
 
-struct pci_dev {
-	struct device dev;
+struct pci_dev___local {
+	struct device___local dev;
 } __attribute__((preserve_access_index));
 
-/* Settings, by the guard before it attaches. */
-const volatile __u64 limit_ns = 1000000000;
-const volatile __u64 late_ns = 50000000;
-const volatile __u32 give_up_after = 3;
+/* Settings; the guard may change them before it loads the programs. */
+const volatile __u64 limit_ns = 1000000000; /* how long the kernel waits for one device at most */
+const volatile __u64 late_ns = 50000000;    /* after that the guard's standby threads are told */
+const volatile __u32 give_up_after = 3;	    /* holds in a row that reach the limit */
 
 struct hold_counters counters;
-__s32 waiting;		/* tickets in the map */
-__u32 expired_in_a_row; /* set back by the guard when it is awake again */
-__u64 issued;		/* numbers of tickets, from 1 */
-__u64 released;		/* up to this number nobody waits any more: the guard has lost messages */
+__s32 tickets_open;	/* how many are in `tickets` */
+__u32 expired_in_a_row; /* the guard resets it when it resumes the hold */
+__u64 last_ticket;	/* the number that was issued last; the first is 1 */
+__u64 released_up_to;	/* tickets up to this number do not wait any more: the guard has lost messages */
 
 /*
- * What is known of each ticket, HOLD_WORD(number, mark), at the place of its number; the latest
- * HOLD_TICKETS_MAX of them. Whoever changes one compares: the guard marks it, really_probe() finds a race,
- * the hold ends.
+ * The number and the mark of each ticket, HOLD_WORD(number, mark), in the slot of its number; the latest
+ * HOLD_TICKETS_MAX of them. Each change compares and swaps, since several sides change them: the guard marks
+ * a ticket, the program in really_probe() notices a race, the hold ends.
  */
-__u64 words[HOLD_TICKETS_MAX];
+__u64 ticket_words[HOLD_TICKETS_MAX];
 
-/* Names of buses that the policy can match. */
+/* The buses that the policy can match. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, HOLD_BUSES_MAX);
@@ -79,16 +84,16 @@ struct {
 	__type(value, __u64);
 } tickets SEC(".maps");
 
-/* Devices that wait for longer than usual: whoever of the guard can still run shall decide. */
+/* Devices that have waited for longer than usual: a standby thread of the guard must decide about them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, HOLD_LATE_BYTES);
 } late SEC(".maps");
 
-/* The length of the name with its NUL; 0: it is on no bus. */
-static __always_inline long make_key(struct device *dev, struct hold_key *key)
+/* Fills in the key. The length of the device's name with its NUL; 0: it is on no bus. */
+static __always_inline long key_of_device(struct device___local *dev, struct hold_key *key)
 {
-	const struct bus_type *bus = dev->bus;
+	const struct bus_type___local *bus = dev->bus;
 
 	__builtin_memset(key, 0, sizeof(*key));
 	if (!bus)
@@ -97,129 +102,133 @@ static __always_inline long make_key(struct device *dev, struct hold_key *key)
 	return bpf_probe_read_kernel_str(key->name, sizeof(key->name), dev->kobj.name);
 }
 
-static __always_inline void take_back(struct hold_key *key)
+static __always_inline void ticket_drop(struct hold_key *key)
 {
 	if (bpf_map_delete_elem(&tickets, key) == 0)
-		__sync_fetch_and_add(&waiting, -1);
+		__sync_fetch_and_add(&tickets_open, -1);
 }
 
-static __always_inline void issue_ticket(struct device *dev)
+static __always_inline void ticket_issue(struct device___local *dev)
 {
 	struct hold_key key;
 	__u64 number;
 
-	/* A device of which no message is sent (amba, while it cannot be identified) nobody could decide
-	 * about. */
-	if (make_key(dev, &key) <= 0 || !bpf_map_lookup_elem(&buses, &key.bus) ||
+	/* No message is sent about some devices (amba, while it cannot be identified), so none would be
+	 * decided about. */
+	if (key_of_device(dev, &key) <= 0 || !bpf_map_lookup_elem(&buses, &key.bus) ||
 	    BPF_CORE_READ_BITFIELD(&dev->kobj, uevent_suppress))
 		return;
-	take_back(&key);
+	ticket_drop(&key);
 	if (expired_in_a_row >= give_up_after)
 		return;
-	number = __sync_fetch_and_add(&issued, 1) + 1;
-	words[number % HOLD_TICKETS_MAX] = HOLD_WORD(number, HOLD_WAITS);
+	number = __sync_fetch_and_add(&last_ticket, 1) + 1;
+	ticket_words[number % HOLD_TICKETS_MAX] = HOLD_WORD(number, HOLD_WAITS);
 	if (bpf_map_update_elem(&tickets, &key, &number, BPF_ANY) < 0)
 		__sync_fetch_and_add(&counters.no_room, 1);
 	else
-		__sync_fetch_and_add(&waiting, 1);
+		__sync_fetch_and_add(&tickets_open, 1);
 }
 
-/* 0: none. */
-static __always_inline __u64 ticket_of(const struct hold_key *key)
+/* 0: the device has none. */
+static __always_inline __u64 ticket_find(const struct hold_key *key)
 {
 	const __u64 *number = bpf_map_lookup_elem(&tickets, key);
 
 	return number ? *number : 0;
 }
 
-static __always_inline __u32 mark_of(__u64 number)
+static __always_inline __u32 ticket_mark(__u64 number)
 {
-	__u64 word = words[number % HOLD_TICKETS_MAX];
+	__u64 word = ticket_words[number % HOLD_TICKETS_MAX];
 
 	if (word == HOLD_WORD(number, HOLD_WAITS))
-		return number <= released ? HOLD_EXPIRED : HOLD_WAITS;
-	/* Of another: so many came in the meantime that nobody knows any more. */
+		return number <= released_up_to ? HOLD_EXPIRED : HOLD_WAITS;
+	/* The slot was reused by a newer ticket (more than HOLD_TICKETS_MAX have been issued since), so this
+	 * ticket's mark is lost. */
 	return HOLD_NUMBER(word) == number ? HOLD_MARK(word) : HOLD_EXPIRED;
 }
 
-/* True: it was `from`. */
-static __always_inline bool change_mark(__u64 number, __u32 from, __u32 to)
+/* True: the mark was `from`, and is `to` now. */
+static __always_inline bool ticket_change_mark(__u64 number, __u32 from, __u32 to)
 {
 	__u64 before = HOLD_WORD(number, from);
 
-	return __sync_val_compare_and_swap(&words[number % HOLD_TICKETS_MAX], before,
+	return __sync_val_compare_and_swap(&ticket_words[number % HOLD_TICKETS_MAX], before,
 					   HOLD_WORD(number, to)) == before;
 }
 
-struct wait {
+struct hold_wait {
 	struct hold_key *key;
 	__u64 number, start, now;
 	__u32 mark;
-	__u32 function; /* where in the name its number stands; 0: not PCI */
-	bool told;
+	__u32 function; /* where the name has the PCI function's number; 0: not on PCI */
+	bool is_late;	/* the standby threads have been told */
 };
 
-static __always_inline bool another_waits(const struct wait *w)
+/* Whether a function of the same slot, the device itself included, is not decided about yet. */
+static __always_inline bool hold_sibling_waits(const struct hold_wait *w)
 {
 	struct hold_key key = *w->key;
 
-	/* Linux 6.1 takes no loop in a callback. */
+	/* Linux 6.1 refuses loops in a callback of bpf_loop(). */
 #pragma unroll
 	for (char f = '0'; f < '8'; f++) {
 		__u64 number;
 
 		key.name[w->function & (sizeof(key.name) - 1)] = f;
-		number = ticket_of(&key);
-		if (number && mark_of(number) == HOLD_WAITS)
+		number = ticket_find(&key);
+		if (number && ticket_mark(number) == HOLD_WAITS)
 			return true;
 	}
 	return false;
 }
 
-/* One look at the ticket; 1 ends the loop. */
-static long look(__u32 i, struct wait *w)
+/* Called by bpf_loop(): checks the ticket once. 1 ends the loop. */
+static long hold_check_ticket(__u32 i, struct hold_wait *w)
 {
 	(void)i;
-	/* Several times over: the most turns that a loop may have would be over in a fifth of a second on a
-	 * fast machine, with one each. */
+	/*
+	 * Read the clock eight times per iteration: bpf_loop() is limited to 1 << 23 iterations, which a fast
+	 * CPU would finish in 0.2 s, before `limit_ns`.
+	 */
 #pragma unroll
 	for (int n = 0; n < 8; n++)
 		w->now = bpf_ktime_get_ns();
-	w->mark = mark_of(w->number);
-	if (w->mark == HOLD_DECIDED && w->function && another_waits(w))
+	w->mark = ticket_mark(w->number);
+	if (w->mark == HOLD_DECIDED && w->function && hold_sibling_waits(w))
 		w->mark = HOLD_WAITS;
 	/*
-	 * Where the kernel does not preempt itself, the thread that has the device in hand may have been
-	 * woken on the very CPU that waits here: it gets no time before the wait is over. One on another CPU
-	 * does.
+	 * Without kernel preemption, the guard's thread that handles this device may have been woken on the
+	 * very CPU that waits here, and cannot run before the wait is over. A standby thread on another CPU
+	 * can.
 	 */
-	if (w->mark == HOLD_WAITS && !w->told && w->now - w->start >= late_ns)
-		w->told = bpf_ringbuf_output(&late, w->key, sizeof(*w->key), BPF_RB_FORCE_WAKEUP) == 0;
+	if (w->mark == HOLD_WAITS && !w->is_late && w->now - w->start >= late_ns)
+		w->is_late = bpf_ringbuf_output(&late, w->key, sizeof(*w->key), BPF_RB_FORCE_WAKEUP) == 0;
 	return w->mark != HOLD_WAITS || w->now - w->start >= limit_ns;
 }
 
-static __always_inline void hold(struct device *dev, bool pci)
+static __always_inline void hold_device(struct device___local *dev, bool pci)
 {
 	struct hold_key key;
-	struct wait w = { .key = &key };
+	struct hold_wait w = { .key = &key };
 	long key_length;
 
-	if (waiting <= 0)
+	if (tickets_open <= 0)
 		return;
-	key_length = make_key(dev, &key);
+	key_length = key_of_device(dev, &key);
 	if (key_length < 2)
 		return;
-	w.number = ticket_of(&key);
+	w.number = ticket_find(&key);
 	if (!w.number)
 		return;
 	if (pci)
-		w.function = key_length - 2; /* "0000:01:00.0": the last before the NUL */
+		w.function = key_length - 2; /* "0000:01:00.0": the last character */
 	w.start = w.now = bpf_ktime_get_ns();
 	if (expired_in_a_row < give_up_after) {
-		/* The most turns there may be, and once more where a machine is so fast. */
-		bpf_loop(1 << 23, look, &w, 0);
+		/* As many iterations as there may be, and as many again where the CPU is that fast. */
+		bpf_loop(1 << 23, hold_check_ticket, &w, 0);
 		if (w.mark == HOLD_WAITS && w.now - w.start < limit_ns)
-			bpf_loop(1 << 23, look, &w, 0);
+			bpf_loop(1 << 23, hold_check_ticket, &w, 0);
 	}
 
 	__sync_fetch_and_add(&counters.holds, 1);
@@ -231,91 +240,91 @@ static __always_inline void hold(struct device *dev, bool pci)
 		__sync_fetch_and_add(&counters.expired, 1);
 		__sync_fetch_and_add(&expired_in_a_row, 1);
 	}
-	/* One that lost a race stays so. */
-	if (!change_mark(w.number, HOLD_DECIDED, HOLD_PASSED))
-		change_mark(w.number, HOLD_WAITS, HOLD_EXPIRED);
-	take_back(&key);
+	/* HOLD_PROBED_EARLY stays. */
+	if (!ticket_change_mark(w.number, HOLD_DECIDED, HOLD_PASSED))
+		ticket_change_mark(w.number, HOLD_WAITS, HOLD_EXPIRED);
+	ticket_drop(&key);
 }
 
-static __always_inline bool is_pci(struct device *dev)
+static __always_inline bool device_is_pci(struct device___local *dev)
 {
-	char name[5] = {}; /* one more than "pci" has: "pci_express" is another bus */
+	char name[5] = {}; /* one character more than "pci", since "pci_express" is another bus */
 
 	bpf_probe_read_kernel_str(name, sizeof(name), dev->bus->name);
 	return name[0] == 'p' && name[1] == 'c' && name[2] == 'i' && name[3] == '\0';
 }
 
 /*
- * The kernel runs no program a second time on a CPU while it is running there (a miss in its recursion
- * counter), and one that adds a device may be preempted by another that does. So each comes in copies: one
- * that finds no ticket any more does nothing, and one that issues it again changes nothing.
+ * The kernel does not run a program a second time on a CPU where it is already running (it counts a miss),
+ * and a thread that adds a device may be preempted by another thread that adds one. So each program has
+ * copies. A copy that finds no ticket any more does nothing, and a copy that issues the same ticket again
+ * changes nothing.
  */
-#define TICKET(n)                                                                                            \
+#define ISSUE_ON_BUS_ADD(n)                                                                                  \
 	SEC("fentry/bus_add_device")                                                                         \
-	int BPF_PROG(on_bus_add_device_##n, struct device *dev)                                              \
+	int BPF_PROG(issue_on_bus_add_##n, struct device___local *dev)                                       \
 	{                                                                                                    \
-		issue_ticket(dev);                                                                           \
+		ticket_issue(dev);                                                                           \
 		return 0;                                                                                    \
 	}
 
-#define HOLD_ON_BUS(n)                                                                                       \
+#define HOLD_ON_BUS_PROBE(n)                                                                                 \
 	SEC("fentry/bus_probe_device")                                                                       \
-	int BPF_PROG(on_bus_probe_device_##n, struct device *dev)                                            \
+	int BPF_PROG(hold_on_bus_probe_##n, struct device___local *dev)                                      \
 	{                                                                                                    \
-		/* PCI drivers match from pci_bus_add_device() on only; what this call would find is         \
-		 * nothing. */                                                                               \
-		if (dev->bus && !is_pci(dev))                                                                \
-			hold(dev, false);                                                                    \
+		/* On PCI no driver matches before pci_bus_add_device(), so this call does not probe. */     \
+		if (dev->bus && !device_is_pci(dev))                                                         \
+			hold_device(dev, false);                                                             \
 		return 0;                                                                                    \
 	}
 
-#define HOLD_ON_PCI(n)                                                                                       \
+#define HOLD_ON_PCI_ADD(n)                                                                                   \
 	SEC("fentry/pci_bus_add_device")                                                                     \
-	int BPF_PROG(on_pci_bus_add_device_##n, struct pci_dev *pdev)                                        \
+	int BPF_PROG(hold_on_pci_add_##n, struct pci_dev___local *pdev)                                      \
 	{                                                                                                    \
-		hold(&pdev->dev, true);                                                                      \
+		hold_device(&pdev->dev, true);                                                               \
 		return 0;                                                                                    \
 	}
 
-TICKET(1)
-TICKET(2)
-HOLD_ON_BUS(1)
-HOLD_ON_BUS(2)
-HOLD_ON_BUS(3)
-HOLD_ON_PCI(1)
-HOLD_ON_PCI(2)
-HOLD_ON_PCI(3)
+ISSUE_ON_BUS_ADD(1)
+ISSUE_ON_BUS_ADD(2)
+HOLD_ON_BUS_PROBE(1)
+HOLD_ON_BUS_PROBE(2)
+HOLD_ON_BUS_PROBE(3)
+HOLD_ON_PCI_ADD(1)
+HOLD_ON_PCI_ADD(2)
+HOLD_ON_PCI_ADD(3)
 
 /*
- * A driver that is registered meanwhile looks at all devices of its bus, also at those whose adder waits (not
- * on PCI, where these are not yet to be looked at). That cannot be held up here, but it is not passed over:
- * whoever probes a device before its hold has ended may have matched it before the mark.
+ * A driver that is registered during a hold is matched with all devices of its bus, also with those that are
+ * held (except on PCI, where these do not match yet). This cannot be held up here, but it is noticed: a
+ * driver that probes a device before its hold has ended may have matched it before the mark.
  */
-#define RACE(n)                                                                                              \
+#define RACE_ON_REALLY_PROBE(n)                                                                              \
 	SEC("fentry/really_probe")                                                                           \
-	int BPF_PROG(on_really_probe_##n, struct device *dev)                                                \
+	int BPF_PROG(race_on_really_probe_##n, struct device___local *dev)                                   \
 	{                                                                                                    \
 		struct hold_key key;                                                                         \
 		__u64 number;                                                                                \
                                                                                                              \
-		if (waiting <= 0 || make_key(dev, &key) <= 0)                                                \
+		if (tickets_open <= 0 || key_of_device(dev, &key) <= 0)                                      \
 			return 0;                                                                            \
-		number = ticket_of(&key);                                                                    \
-		if (number && !change_mark(number, HOLD_WAITS, HOLD_PROBED_EARLY))                           \
-			change_mark(number, HOLD_DECIDED, HOLD_PROBED_EARLY);                                \
+		number = ticket_find(&key);                                                                  \
+		if (number && !ticket_change_mark(number, HOLD_WAITS, HOLD_PROBED_EARLY))                    \
+			ticket_change_mark(number, HOLD_DECIDED, HOLD_PROBED_EARLY);                         \
 		return 0;                                                                                    \
 	}
 
-RACE(1)
-RACE(2)
+RACE_ON_REALLY_PROBE(1)
+RACE_ON_REALLY_PROBE(2)
 
-/* Also of a device whose addition failed: nobody else takes its ticket back. */
+/* The addition of a device may fail after its ticket was issued; then only this program drops the ticket. */
 SEC("fentry/bus_remove_device")
-int BPF_PROG(on_bus_remove_device, struct device *dev)
+int BPF_PROG(drop_on_bus_remove, struct device___local *dev)
 {
 	struct hold_key key;
 
-	if (waiting > 0 && make_key(dev, &key) > 0)
-		take_back(&key);
+	if (tickets_open > 0 && key_of_device(dev, &key) > 0)
+		ticket_drop(&key);
 	return 0;
 }

@@ -12,16 +12,17 @@
  * programs of the machine disturb single messages. Ends with 1 when memory was allocated before a device was
  * let go.
  */
+#include "tests/bench/bench.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "tests/bench/bench.h"
-#include "tests/bench/kernel-calls.h"
-#include "guard/guard.h"
-#include "guard/uevent.h"
+#include "guard/worker.h"
 #include "state/intent.h"
+#include "tests/bench/kernel-calls.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -411,23 +412,20 @@ static double median(struct times *t)
 
 static void start_guard(struct guard *g, const struct settings *settings)
 {
-	static pthread_mutex_t policy_lock;
 	static struct sysfs sysfs;
 
-	*g = (struct guard){
-		.settings = settings, .socket = pair[1], .policy_lock = &policy_lock, .more = -1
-	};
-	(void)priority_lock_init(&policy_lock);
+	*g = (struct guard){ .settings = settings, .socket = pair[1], .more_workers = -1 };
+	(void)priority_lock_init(&g->policy_lock);
 	sysfs_init(&sysfs, settings);
-	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g->main_wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->hold = hold_new(1000);
 	if (intents_open(settings->state_dir, &g->intents) < 0)
 		die("intents_open");
 	g->first_probe_watches = g->hold ? first_probe_watches_new(&sysfs, g->hold) : NULL;
 	g->policy_snapshot = policy_snapshot_load(settings);
 	/* As if another thread waited: none is started, the clock is for one. */
-	atomic_store(&g->idle, 1);
-	if (g->wake < 0 || !g->first_probe_watches || !g->policy_snapshot)
+	atomic_store(&g->n_idle, 1);
+	if (g->main_wakeup < 0 || !g->first_probe_watches || !g->policy_snapshot)
 		die("preparing the guard");
 }
 
@@ -462,7 +460,7 @@ static unsigned long bench(const struct settings *settings, const struct row *ro
 	policy_snapshot_unref(g.policy_snapshot);
 	first_probe_watches_free(g.first_probe_watches);
 	hold_free(g.hold);
-	(void)close(g.wake);
+	(void)close(g.main_wakeup);
 	return allocated;
 }
 

@@ -77,73 +77,12 @@ bool hold_release(struct hold *h, uint64_t ticket)
 	return ticket != 0;
 }
 
-const char *hold_why_not(const struct hold *h)
-{
-	(void)h;
-	return NULL;
-}
-
-void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
-{
-	(void)h;
-	(void)buses;
-	(void)n;
-}
-
-void hold_release_all(struct hold *h)
-{
-	(void)h;
-}
-
 int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 {
 	(void)h;
 	(void)bus;
 	(void)ticket;
 	return HOLD_PASSED;
-}
-
-void hold_disown(struct hold *h)
-{
-	(void)h;
-}
-
-bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
-{
-	(void)h;
-	(void)bus;
-	(void)name;
-	return false;
-}
-
-struct hold_late *hold_late_new(struct hold *h)
-{
-	(void)h;
-	return NULL;
-}
-
-int hold_late_wait(struct hold_late *late, struct hold_key *ret)
-{
-	(void)late;
-	(void)ret;
-	return -ENOENT;
-}
-
-void hold_count(const struct hold *h, struct hold_counters *ret)
-{
-	(void)h;
-	*ret = (struct hold_counters){};
-}
-
-bool hold_has_given_up(const struct hold *h)
-{
-	(void)h;
-	return false;
-}
-
-void hold_rearm(struct hold *h)
-{
-	(void)h;
 }
 
 /* A socket pair, told from the kernel's only by the sender's address. */

@@ -29,7 +29,6 @@ struct turn {
 	struct mock *m;
 	struct guard g;
 	struct sysfs sysfs;
-	pthread_mutex_t lock;
 	struct worker *w;
 	const char *device;
 	int kernel; /* where messages go in */
@@ -73,17 +72,16 @@ static void turn_new(struct turn *t, const char *policy)
 	t->kernel = pair[0];
 	t->g = (struct guard){ .settings = &t->m->settings,
 			       .socket = pair[1],
-			       .policy_lock = &t->lock,
-			       .wake = eventfd(0, EFD_CLOEXEC),
-			       .more = -1,
+			       .main_wakeup = eventfd(0, EFD_CLOEXEC),
+			       .more_workers = -1,
 			       .hold = hold_new(1000),
 			       .policy_snapshot = policy_snapshot_load(&t->m->settings) };
-	ck_assert_int_eq(priority_lock_init(&t->lock), 0);
+	ck_assert_int_eq(priority_lock_init(&t->g.policy_lock), 0);
 	sysfs_init(&t->sysfs, &t->m->settings);
 	t->g.first_probe_watches = first_probe_watches_new(&t->sysfs, t->g.hold);
 	ck_assert_int_eq(intents_open(t->m->settings.state_dir, &t->g.intents), 0);
 	/* As if another one waited, so that none is started. */
-	atomic_store(&t->g.idle, 1);
+	atomic_store(&t->g.n_idle, 1);
 	t->w = worker_new(&t->g);
 	ck_assert(t->w && t->g.policy_snapshot && t->g.first_probe_watches);
 }
@@ -94,7 +92,7 @@ static void turn_done(struct turn *t)
 	first_probe_watches_free(t->g.first_probe_watches);
 	hold_free(t->g.hold);
 	policy_snapshot_unref(t->g.policy_snapshot);
-	(void)close(t->g.wake);
+	(void)close(t->g.main_wakeup);
 	(void)close(t->g.socket);
 	(void)close(t->kernel);
 	mock_free(t->m);
@@ -194,7 +192,7 @@ START_TEST(one_device_after_the_other)
 			   0x020000);
 	for (unsigned i = 0; i < ELEMENTSOF(v); i++)
 		ck_assert_str_eq(announce(&t, v[i], another, 6), i % 2 ? "none" : "pci-stub");
-	ck_assert_uint_eq(atomic_load(&t.g.handled), ELEMENTSOF(v));
+	ck_assert_uint_eq(atomic_load(&t.g.n_added), ELEMENTSOF(v));
 	turn_done(&t);
 }
 END_TEST
@@ -269,11 +267,11 @@ START_TEST(device_without_the_file_is_let_go)
 	ck_assert_int_eq(worker_process_event(t.w), 0);
 	ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_DECIDED);
 	/* Others of this bus have the file. */
-	ck_assert(!atomic_load(&t.g.new_bus));
+	ck_assert(!atomic_load(&t.g.buses_changed));
 	ck_assert_int_eq(unlink(mock_path(t.m, t.device, "driver_override")), 0);
 	tell(&t, devpath, card, 6);
 	ck_assert_int_eq(worker_process_event(t.w), 0);
-	ck_assert(atomic_load(&t.g.new_bus));
+	ck_assert(atomic_load(&t.g.buses_changed));
 	turn_done(&t);
 }
 END_TEST
@@ -308,7 +306,7 @@ START_TEST(companion_that_hangs_does_not_keep_the_device)
 	mock_group(t.m, 1, t.device, member, NULL);
 	mock_attr_hangs(t.m, member, "driver_override");
 	ticket = fake_hold_issue(t.g.hold, "pci", NAME);
-	ck_assert_int_eq(guard_start(&t.g), 0);
+	ck_assert_int_eq(workers_start(&t.g), 0);
 	tell(&t, t.device, card, 7);
 	while (fake_hold_mark(t.g.hold, ticket) != HOLD_DECIDED)
 		(void)usleep(10000);
@@ -379,8 +377,8 @@ START_TEST(devices_that_hang_delay_no_other)
 	const char *last;
 
 	turn_new(&t, "[device all]\nBus=pci\nDriver=none\n");
-	atomic_store(&t.g.idle, 0);
-	ck_assert_int_eq(guard_start(&t.g), 0);
+	atomic_store(&t.g.n_idle, 0);
+	ck_assert_int_eq(workers_start(&t.g), 0);
 	for (unsigned i = 0; i < 16; i++) {
 		const char *name = mock_printf(t.m, "0000:0%u:00.%u", 1 + i / 8, i % 8);
 		const char *devpath = add(&t, name, 0x10d3, 0x020000);
@@ -392,7 +390,7 @@ START_TEST(devices_that_hang_delay_no_other)
 	tell(&t, last, card, 7);
 	while (!streq(mock_override(t.m, last), "none"))
 		(void)usleep(10000);
-	ck_assert_int_gt(atomic_load(&t.g.threads), 16);
+	ck_assert_int_gt(atomic_load(&t.g.n_workers), 16);
 }
 END_TEST
 
