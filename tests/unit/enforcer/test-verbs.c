@@ -34,7 +34,7 @@ START_TEST(usage)
 }
 END_TEST
 
-START_TEST(sweep_does_all_devices_of_all_buses)
+START_TEST(devices_of_all_buses_are_swept)
 {
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
@@ -59,7 +59,7 @@ START_TEST(sweep_does_all_devices_of_all_buses)
 }
 END_TEST
 
-START_TEST(first_sweep_tells_what_was_present)
+START_TEST(first_sweep_records_what_was_present)
 {
 	struct mock *m = mock_new();
 	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *early, *late;
@@ -137,7 +137,7 @@ START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 }
 END_TEST
 
-START_TEST(boot_is_of_the_sweep_only)
+START_TEST(boot_option_is_for_sweep_only)
 {
 	struct mock *m = mock_new();
 
@@ -145,54 +145,6 @@ START_TEST(boot_is_of_the_sweep_only)
 	ck_assert_int_eq(enforcer_run(m, "event", "--boot", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "--boot", "rebind", "0000:00:03.0", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot=1", NULL).status, 2);
-	mock_free(m);
-}
-END_TEST
-
-START_TEST(sweep_passes_over_a_device_that_hangs)
-{
-	struct mock *m = mock_new();
-	const char *devices[9], *stuck;
-	struct record record;
-	struct enforcer_result r;
-
-	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
-		devices[i] = mock_pci_add(m, mock_printf(m, "0000:00:%02x.0", i + 1), NULL, 0x1b36, 0x10,
-					  0x010802);
-	stuck = devices[4];
-	mock_attr_hangs(m, stuck, "driver_override");
-	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
-	r = enforcer_run(m, "sweep", NULL);
-	ck_assert_int_eq(r.status, 0);
-	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
-		if (devices[i] != stuck)
-			ck_assert_str_eq(mock_override(m, devices[i]), "vfio-pci");
-	ck_assert_ptr_nonnull(strstr(r.err, "driver_override of pci 0000:00:05.0"));
-	ck_assert(mock_record(m, stuck, &record));
-	ck_assert_str_eq(record.state, "stuck");
-	ck_assert_ptr_nonnull(strstr(record.reason, "driver_override"));
-	mock_free(m);
-}
-END_TEST
-
-START_TEST(sweep_passes_over_a_fact_that_hangs)
-{
-	struct mock *m = mock_new();
-	const char *devices[4], *stuck;
-	struct record record;
-
-	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
-		devices[i] =
-			mock_pci_add(m, mock_printf(m, "0000:00:03.%u", i), NULL, 0x1b36, 0x10, 0x010802);
-	stuck = devices[1];
-	mock_attr_hangs(m, stuck, "modalias");
-	mock_group(m, 3, devices[0], devices[1], devices[2], devices[3], NULL);
-	mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nId=1b36:0010\nDriver=vfio-pci\n");
-	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
-	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
-		ck_assert_str_eq(mock_override(m, devices[i]), devices[i] == stuck ? "(null)\n" : "vfio-pci");
-	ck_assert(mock_record(m, stuck, &record));
-	ck_assert_str_eq(record.state, "stuck");
 	mock_free(m);
 }
 END_TEST
@@ -234,7 +186,7 @@ START_TEST(release_of_all_and_of_named_devices)
 }
 END_TEST
 
-START_TEST(release_of_what_is_no_device)
+START_TEST(release_of_what_is_not_a_device)
 {
 	struct mock *m = mock_new();
 	static const char *const no[] = { "0000:00:09.0",
@@ -258,27 +210,6 @@ START_TEST(release_of_what_is_no_device)
 		ck_assert_uint_eq(r.n_lines, 1);
 	}
 	ck_assert_str_eq(mock_read(m, mock_printf(m, "%s/driver_override", outside)), "x");
-	mock_free(m);
-}
-END_TEST
-
-START_TEST(release_of_a_device_that_hangs)
-{
-	struct mock *m = mock_new();
-	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct record record;
-	struct enforcer_result r;
-
-	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("all", "*", "vfio-pci"));
-	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
-	mock_attr_hangs(m, a, "driver_override");
-	r = enforcer_run(m, "release", "0000:00:03.0", NULL);
-	ck_assert_int_eq(r.status, 1);
-	ck_assert_uint_lt(r.usec, 8000000);
-	ck_assert_ptr_nonnull(strstr(r.err, "driver_override"));
-	ck_assert(mock_record(m, a, &record));
-	ck_assert_str_eq(record.state, "stuck");
-	ck_assert_str_eq(record.owned_override, "vfio-pci");
 	mock_free(m);
 }
 END_TEST
@@ -352,7 +283,7 @@ START_TEST(last_good_copy_is_in_force_in_every_verb)
 END_TEST
 
 /* Without a sweep: whoever looks at the policy while the file is gone forgets what it said. */
-START_TEST(copy_goes_with_its_file)
+START_TEST(last_good_copy_goes_with_its_file)
 {
 	struct mock *m = mock_new();
 	const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
@@ -370,7 +301,7 @@ START_TEST(copy_goes_with_its_file)
 }
 END_TEST
 
-START_TEST(copy_stays_where_its_file_may_be_there)
+START_TEST(last_good_copy_stays_while_its_file_may_exist)
 {
 	struct mock *m = mock_new();
 	const char *first = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none")), *second;
@@ -457,12 +388,10 @@ START_TEST(state_directory_that_cannot_be_written)
 }
 END_TEST
 
-SUITE_MAIN("programs", 40, first_probe_is_won_by_a_sweep_at_boot_only, boot_is_of_the_sweep_only,
-	   copy_goes_with_its_file, copy_stays_where_its_file_may_be_there, usage,
-	   sweep_does_all_devices_of_all_buses, first_sweep_tells_what_was_present,
-	   sweep_passes_over_a_device_that_hangs, sweep_passes_over_a_fact_that_hangs,
-	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_no_device,
-	   release_of_a_device_that_hangs, errors_are_logged_once_for_a_version,
-	   sweep_logs_errors_of_whole_files_once, last_good_copy_is_in_force_in_every_verb,
-	   names_from_policy_reach_no_other_file, labels_and_drivers_print_no_further_properties,
-	   state_directory_that_cannot_be_written)
+SUITE_MAIN("verbs", 40, usage, devices_of_all_buses_are_swept, first_sweep_records_what_was_present,
+	   first_probe_is_won_by_a_sweep_at_boot_only, boot_option_is_for_sweep_only,
+	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_not_a_device,
+	   errors_are_logged_once_for_a_version, sweep_logs_errors_of_whole_files_once,
+	   last_good_copy_is_in_force_in_every_verb, last_good_copy_goes_with_its_file,
+	   last_good_copy_stays_while_its_file_may_exist, names_from_policy_reach_no_other_file,
+	   labels_and_drivers_print_no_further_properties, state_directory_that_cannot_be_written)

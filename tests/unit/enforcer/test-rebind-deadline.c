@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `driver-override rebind` when the kernel, a program or another rebind does not come back in time. */
+#include "base/macro.h"
+#include "base/text.h"
+#include "tests/unit/fixtures/run-enforcer.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RULE(driver) "[device x]\nName=0000:00:03.0\nDriver=" driver "\n"
+#define NAME "0000:00:03.0"
+
+static int device_lock(struct mock *m)
+{
+	const char *path = mock_printf(m, "%s/rebind/pci:" NAME, m->state);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(errno));
+	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+	return fd;
+}
+
+/* A file of the device, or of the bus if `folder` says so, does not answer: the reason names it. */
+static void assert_stuck_at(const char *folder, const char *attr, const char *doing)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device x]\nId=1b36:0010\nDriver=vfio-pci\n");
+	struct enforcer_result r;
+
+	mock_driver_add(m, "pci", "vfio-pci");
+	mock_attr_hangs(m, folder ? folder : device, attr);
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_ptr_nonnull(strstr(r.out, "ERROR=Stuck\n"));
+	ck_assert_msg(strstr(r.out, doing) != NULL, "%s", r.out);
+	mock_free(m);
+}
+
+START_TEST(unbind_that_does_not_come_back)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, RULE("none"));
+	struct record record;
+	struct enforcer_result r;
+
+	ck_assert_int_eq(enforcer_run(m, "rebind", NAME, NULL).status, 0);
+	ck_assert(mock_record(m, device, &record));
+	ck_assert_uint_ne(record.enforced, 0);
+	device_bind_for_unbind(m, device, "nvme");
+	mock_attr_hangs(m, "/bus/pci/drivers/nvme", "unbind");
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	assert_answer(&r, "stuck\n", "Stuck\n", "DRIVER=nvme\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
+	ck_assert_uint_ge(r.usec, 4000000);
+	ck_assert_ptr_nonnull(strstr(r.out, "(unbind) of pci " NAME " did not come back"));
+	ck_assert(mock_record(m, device, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	/* What it will be like was not done by others. */
+	ck_assert_uint_eq(record.enforced, 0);
+
+	/* Whoever comes by when it is over puts that right. */
+	mock_unbind(m, device);
+	r = enforcer_run(m, "rebind", NAME, NULL);
+	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
+	ck_assert(mock_record(m, device, &record));
+	ck_assert_str_eq(record.state, "enforced");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(event_puts_a_stuck_record_right)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, RULE("none"));
+	struct record record;
+
+	device_bind_for_unbind(m, device, "nvme");
+	mock_attr_hangs(m, "/bus/pci/drivers/nvme", "unbind");
+	ck_assert_int_eq(enforcer_run(m, "rebind", "--timeout=4", NAME, NULL).status, 1);
+	mock_unbind(m, device);
+	ck_assert_int_eq(enforcer_event(m, device).status, 0);
+	ck_assert(mock_record(m, device, &record));
+	ck_assert_str_eq(record.state, "enforced");
+	ck_assert_str_eq(record.reason, "");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(override_that_hangs)
+{
+	assert_stuck_at(NULL, "driver_override", "driver_override");
+}
+END_TEST
+
+START_TEST(modalias_that_hangs)
+{
+	assert_stuck_at(NULL, "modalias", "modalias");
+}
+END_TEST
+
+START_TEST(probe_that_hangs)
+{
+	assert_stuck_at("/bus/pci", "drivers_probe", "(drivers_probe)");
+}
+END_TEST
+
+START_TEST(module_that_hangs)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, RULE("vfio-pci"));
+	const char *program = mock_printf(m, "%s/modprobe", m->root), *text = "#!/bin/sh\nexec sleep 25\n";
+	struct enforcer_result r;
+
+	make_file(program, text, strlen(text));
+	ck_assert_int_eq(chmod(program, 0755), 0);
+	make_dirs(mock_printf(m, "%s/proc/sys/kernel", m->root));
+	make_file(mock_printf(m, "%s/proc/sys/kernel/modprobe", m->root), program, strlen(program));
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	assert_answer(&r, "stuck\n", "Stuck\n", "DRIVER=\nOVERRIDE=\nDECISION=vfio-pci\nCHANGED=0\n");
+	ck_assert_ptr_nonnull(strstr(r.out, "loading the module"));
+	mock_free(m);
+}
+END_TEST
+
+/* A dry run that hangs leaves no record either. */
+START_TEST(dry_run_that_hangs)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, RULE("vfio-pci"));
+	struct record record;
+	struct enforcer_result r;
+
+	mock_attr_hangs(m, device, "driver_override");
+	r = enforcer_run(m, "rebind", "--dry-run", "--timeout=4", NAME, NULL);
+	ck_assert_ptr_nonnull(strstr(r.out, "ERROR=Stuck\n"));
+	ck_assert(!mock_record(m, device, &record));
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(device_is_rebound_by_one_process_at_a_time)
+{
+	const char *device, *other;
+	struct mock *m = tree_new(&device, "[device all]\nBus=pci\nDriver=none\n");
+	struct record record;
+	struct enforcer_result r;
+	int fd;
+
+	other = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
+	ck_assert_int_eq(enforcer_run(m, "rebind", NAME, NULL).status, 0);
+	mock_attr(m, device, "driver_override", "(null)\n");
+	fd = device_lock(m);
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	assert_answer(&r, "stuck\n", "Stuck\n", "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
+	ck_assert_ptr_nonnull(strstr(r.out, "another rebind"));
+	/* What the other one writes down is its own affair. */
+	ck_assert(mock_record(m, device, &record));
+	ck_assert_str_eq(record.state, "enforced");
+	/* Another device need not wait, and he who changes nothing neither. */
+	ck_assert_int_eq(enforcer_run(m, "rebind", "--timeout=5", "0000:00:04.0", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, other), "none");
+	ck_assert_int_eq(enforcer_run(m, "rebind", "--dry-run", "--timeout=5", NAME, NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, device), "(null)\n");
+	(void)close(fd);
+	ck_assert_int_eq(enforcer_run(m, "rebind", NAME, NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, device), "none");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(member_that_hangs_does_not_lock_the_device)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device x]\nName=" NAME "\nDriver=none\nGroup=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record = {};
+	struct enforcer_result r;
+	pid_t pid;
+
+	mock_group(m, 7, device, other, NULL);
+	mock_attr_hangs(m, other, "driver_override");
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		(void)enforcer_run(m, "rebind", "--timeout=60", NAME, NULL);
+		_exit(0);
+	}
+	while (!mock_record(m, device, &record) || !streq(record.state, "enforced"))
+		(void)usleep(10000);
+	/* The first rebind is busy with the other member now. */
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
+	mock_attr_comes_back(m, other, "driver_override", "(null)\n");
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(member_that_hangs_changes_nothing_about_the_device)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device x]\nName=" NAME "\nDriver=none\nGroup=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record;
+	struct enforcer_result r;
+
+	mock_group(m, 7, device, other, NULL);
+	mock_attr_hangs(m, other, "driver_override");
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=1\n");
+	ck_assert_ptr_nonnull(strstr(r.err, "reading driver_override of pci 0000:00:03.1 did not come back"));
+	ck_assert(mock_record(m, other, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(member_that_hangs_is_named_where_the_group_decides)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device x]\nId=dead:beef\nDriver=none\nGroup=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record;
+	struct enforcer_result r;
+
+	mock_group(m, 7, device, other, NULL);
+	mock_attr_hangs(m, other, "modalias");
+	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
+	assert_answer(&r, "stuck\n", "Stuck\n", "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
+	ck_assert_ptr_nonnull(strstr(r.out, "REASON=reading modalias of pci 0000:00:03.1 did not come back"));
+	/* That is the one which is stuck. */
+	ck_assert(mock_record(m, other, &record));
+	ck_assert_str_eq(record.state, "stuck");
+	ck_assert(!mock_record(m, device, &record));
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN_AT_ONCE("rebind-deadline", 60, unbind_that_does_not_come_back, event_puts_a_stuck_record_right,
+		   override_that_hangs, modalias_that_hangs, probe_that_hangs, module_that_hangs,
+		   dry_run_that_hangs, device_is_rebound_by_one_process_at_a_time,
+		   member_that_hangs_does_not_lock_the_device,
+		   member_that_hangs_changes_nothing_about_the_device,
+		   member_that_hangs_is_named_where_the_group_decides)
