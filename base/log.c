@@ -12,16 +12,23 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static enum log_target target = LOG_TO_STDERR;
-static bool stderr_is_journal;
+static struct {
+	const char *program;
+	enum log_target target;
+	bool stderr_is_journal;
+} logger = { .program = "driver-override" };
 
-/* systemd tells a service which stream its stderr is: then priorities are put in front of lines. */
-static bool is_journal_stream(int fd)
+/*
+ * systemd.exec(5): JOURNAL_STREAM has the device and the inode of the stream. The variable alone says
+ * nothing, since it is inherited by what a service starts, whatever stderr is there.
+ */
+static bool log_is_journal_stream(int fd)
 {
 	const char *e = getenv("JOURNAL_STREAM");
 	char text[64];
@@ -33,19 +40,20 @@ static bool is_journal_stream(int fd)
 	return streq(e, text);
 }
 
-void log_init(const struct settings *settings, bool from_udev)
+void log_init(const char *program, enum log_target target)
 {
-	stderr_is_journal = is_journal_stream(STDERR_FILENO);
-	target = from_udev && !settings->sysfs_given ? LOG_TO_JOURNAL : LOG_TO_STDERR;
+	logger.program = program;
+	logger.target = target;
+	logger.stderr_is_journal = log_is_journal_stream(STDERR_FILENO);
 }
 
 enum log_target log_target(void)
 {
-	return target;
+	return logger.target;
 }
 
 /* The journal's own protocol: fields, a line each, in one datagram. */
-static bool to_journal(int priority, const char *text)
+static bool log_to_journal(int priority, const char *text)
 {
 	static const union {
 		struct sockaddr sa;
@@ -57,19 +65,35 @@ static bool to_journal(int priority, const char *text)
 
 	if (fd < 0)
 		return false;
-	n = snprintf(message, sizeof(message), "PRIORITY=%d\nSYSLOG_IDENTIFIER=driver-override\nMESSAGE=%s\n",
-		     priority, text);
+	n = snprintf(message, sizeof(message), "PRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nMESSAGE=%s\n", priority,
+		     logger.program, text);
 	if (n < 0 || (size_t)n >= sizeof(message))
 		n = (int)sizeof(message) - 1;
 	return sendto(fd, message, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa, sizeof(address.un)) ==
 	       n;
 }
 
-static bool to_kernel(int priority, const char *text)
+static bool log_to_kernel(int priority, const char *text)
 {
 	_cleanup_(closep) int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	return fd >= 0 && dprintf(fd, "<%d>driver-override: %s\n", LOG_DAEMON | priority, text) > 0;
+	return fd >= 0 && dprintf(fd, "<%d>%s: %s\n", LOG_DAEMON | priority, logger.program, text) > 0;
+}
+
+/* Control characters become blanks: nothing that a line quotes may begin another one. */
+static void log_write(int priority, char *text)
+{
+	for (char *s = text; *s; s++)
+		if ((unsigned char)*s < ' ')
+			*s = ' ';
+
+	if (logger.target == LOG_TO_JOURNAL &&
+	    (log_to_journal(priority, text) || log_to_kernel(priority, text)))
+		;
+	else if (logger.stderr_is_journal)
+		(void)fprintf(stderr, "<%d>%s\n", priority, text);
+	else if (priority < LOG_DEBUG)
+		(void)fprintf(stderr, "%s: %s\n", logger.program, text);
 }
 
 void log_line(int priority, const char *format, ...)
@@ -81,15 +105,23 @@ void log_line(int priority, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	for (char *s = text; *s; s++)
-		if ((unsigned char)*s < ' ')
-			*s = ' ';
-
-	if (target == LOG_TO_JOURNAL && (to_journal(priority, text) || to_kernel(priority, text)))
-		;
-	else if (stderr_is_journal)
-		(void)fprintf(stderr, "<%d>%s\n", priority, text);
-	else if (priority < LOG_DEBUG)
-		(void)fprintf(stderr, "driver-override: %s\n", text);
+	log_write(priority, text);
 	errno = saved;
+}
+
+int log_errno(int priority, int error, const char *format, ...)
+{
+	int saved = errno, positive = error < 0 ? -error : error;
+	char text[1200];
+	va_list ap;
+	size_t n;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	n = strlen(text);
+	(void)snprintf(text + n, sizeof(text) - n, ": %s", strerror(positive));
+	log_write(priority, text);
+	errno = saved;
+	return -positive;
 }

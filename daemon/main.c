@@ -3,8 +3,9 @@
  * driver-overrided: options; puts the parts of the service together, takes the bus name once there is
  * something to show, runs, leaves when it is not needed.
  */
-#include "base/macro.h"
 #include "daemon/bus/bus-explain.h"
+#include "base/log.h"
+#include "base/macro.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/bus/polkit.h"
@@ -115,8 +116,8 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	(void)error;
 	if (failure || sd_bus_message_read(m, "u", &result) < 0 || result != 1) {
-		log_service(LOG_ERR, "cannot have the name %s: %s", BUS_NAME,
-			    failure ? failure->message : "another service has it");
+		log_line(LOG_ERR, "cannot have the name %s: %s", BUS_NAME,
+			 failure ? failure->message : "another service has it");
 		return sd_event_exit(program->service.event, EXIT_FAILURE);
 	}
 	/* Now they cannot be those of another service. */
@@ -136,7 +137,7 @@ static void on_first_refresh_done(void *userdata)
 	(void)malloc_trim(0);
 	r = sd_bus_request_name_async(program->service.bus, NULL, BUS_NAME, 0, on_name, program);
 	if (r < 0) {
-		log_service(LOG_ERR, "asking for the name %s: %s", BUS_NAME, strerror(-r));
+		log_errno(LOG_ERR, r, "asking for the name %s", BUS_NAME);
 		(void)sd_event_exit(program->service.event, EXIT_FAILURE);
 	}
 }
@@ -327,8 +328,9 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc || program.idle_usec == 0)
 		return usage(stderr, 2);
+	log_init("driver-overrided", LOG_TO_STDERR);
 	if (settings_turned_off(&settings)) {
-		log_service(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
+		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
 	(void)umask(022);
@@ -340,7 +342,7 @@ int main(int argc, char **argv)
 	(void)sd_notify(0, "STOPPING=1");
 	/* A positive one has been told where it was found. */
 	if (r < 0)
-		log_service(LOG_ERR, "%s: %s", doing, strerror(-r));
+		log_errno(LOG_ERR, r, "%s", doing);
 	service_stop(&program);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

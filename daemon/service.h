@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include "base/macro.h"
 #include "daemon/table/device-table.h"
 #include "policy/policy.h"
 
@@ -72,6 +71,3 @@ static inline uint64_t service_now(const struct service *s)
 	(void)sd_event_now(s->event, CLOCK_MONOTONIC, &usec);
 	return usec;
 }
-
-/* A line on stderr, which is the journal's; priority as in syslog(3). */
-void log_service(int priority, const char *format, ...) _printf_(2, 3);

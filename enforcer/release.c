@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Gives devices back: clears the overrides that we set, and only those. */
 #include "enforce/apply.h"
-#include "enforce/apply-record.h"
 #include "base/child.h"
 #include "base/log.h"
 #include "base/macro.h"
+#include "enforce/apply-record.h"
 #include "enforcer/verbs.h"
 
 #include <errno.h>
@@ -100,7 +100,7 @@ int verb_release(const struct settings *settings, char *const *devices, size_t n
 	if (n == 0) {
 		result = release_all(&sysfs);
 		if (result < 0)
-			log_line(LOG_ERR, "release: %s", strerror(-result));
+			log_errno(LOG_ERR, result, "release");
 	}
 	for (size_t i = 0; i < n; i++) {
 		r = release_named(&sysfs, devices[i]);

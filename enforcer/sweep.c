@@ -4,12 +4,12 @@
  * a new child goes on with the next, so that none waits for another.
  */
 #include "enforce/apply.h"
-#include "enforce/apply-record.h"
 #include "base/child.h"
 #include "base/errno.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "enforce/apply-record.h"
 #include "enforcer/verbs.h"
 #include "state/store.h"
 #include "policy/rule-index.h"
@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -216,7 +217,7 @@ int verb_sweep(const struct settings *settings, bool at_boot)
 	s.report = mmap(NULL, sizeof(*s.report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	r = s.report == MAP_FAILED ? negative_errno() : sweep_all_devices(&s, settings, at_boot);
 	if (r < 0) {
-		log_line(LOG_ERR, "sweep: %s", strerror(-r));
+		log_errno(LOG_ERR, r, "sweep");
 		return 1;
 	}
 	return 0;

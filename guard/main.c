@@ -213,7 +213,7 @@ int main(int argc, char **argv)
 	r = options_parse(&options, argc, argv);
 	if (r >= 0)
 		return r;
-	log_init(&options.settings, false);
+	log_init("driver-override-guard", LOG_TO_STDERR);
 	if (settings_turned_off(&options.settings)) {
 		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return EXIT_SUCCESS;

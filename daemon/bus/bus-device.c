@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Device: one object for each device that has a driver_override file. */
-#include "base/macro.h"
 #include "daemon/bus/bus-call.h"
+#include "base/macro.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/operation/operation.h"

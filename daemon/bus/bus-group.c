@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Group: one object for each IOMMU group that has a device of ours. */
+#include "daemon/bus/bus-call.h"
 #include "base/macro.h"
 #include "base/text.h"
-#include "daemon/bus/bus-call.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/table/group-table.h"

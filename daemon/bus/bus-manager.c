@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.driveroverrides1.Manager: the one object about all devices, and about the policy. */
+#include "daemon/bus/bus-call.h"
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/bus/bus-call.h"
 #include "daemon/bus/bus-explain.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Signals; see bus-signals.h. */
 #include "daemon/bus/bus-signals.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/table/group-table.h"
@@ -42,7 +43,7 @@ char *group_object_path(const char *group)
 static void signal_log_failure(int r)
 {
 	if (r < 0)
-		log_service(LOG_WARNING, "cannot signal a change: %s", strerror(-r));
+		log_errno(LOG_WARNING, r, "cannot signal a change");
 }
 
 /* What depends on the decision, and on who won the first probe, is worth a signal of its own. */

@@ -5,6 +5,7 @@
  * one caller delays no other.
  */
 #include "daemon/bus/polkit.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 
@@ -187,7 +188,7 @@ static int on_polkit_reply(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	if (failure) {
 		/* There is no polkit, or it failed: then only root may do this, and the caller is not root.
 		 */
-		log_service(LOG_DEBUG, "polkit: %s: %s", failure->name, failure->message);
+		log_line(LOG_DEBUG, "polkit: %s: %s", failure->name, failure->message);
 		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED,
 					    "only root may do this: polkit cannot be asked (%s)",
 					    failure->message ? failure->message : failure->name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Calls about all devices: ApplyAll and Reload. */
+#include "daemon/bus/bus-call.h"
 #include "base/macro.h"
 #include "base/text.h"
-#include "daemon/bus/bus-call.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <errno.h>

@@ -3,10 +3,10 @@
  * The dry run of a change, before anything is written: the enforcer says what would come of it, with a
  * staging directory that stands before all other policy.
  */
+#include "daemon/bus/errors.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <dirent.h>

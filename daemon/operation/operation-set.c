@@ -7,8 +7,9 @@
  * Calls for one device, and calls that write the same file, run one after the other, in the order in which
  * they came.
  */
-#include "base/text.h"
 #include "daemon/bus/errors.h"
+#include "base/log.h"
+#include "base/text.h"
 #include "daemon/operation/operation-steps.h"
 
 #include <errno.h>
@@ -89,7 +90,7 @@ static void operation_load_policy(struct operation *o)
 	int r = service_load_policy(o->service);
 
 	if (r < 0)
-		log_service(LOG_ERR, "reading the policy failed: %s, keeping the one before", strerror(-r));
+		log_line(LOG_ERR, "reading the policy failed: %s, keeping the one before", strerror(-r));
 }
 
 static void on_policy_restored(void *userdata, int result, const char *out, size_t size,
@@ -104,9 +105,9 @@ static void on_policy_restored(void *userdata, int result, const char *out, size
 	if (result != 0) {
 		size_t n = strlen(o->result.reason);
 
-		log_service(LOG_ERR,
-			    "%s: restoring failed: %s, the policy file stays as the failed change left it",
-			    o->plan.files[0].path, strerror(result > 0 ? result : -result));
+		log_line(LOG_ERR,
+			 "%s: restoring failed: %s, the policy file stays as the failed change left it",
+			 o->plan.files[0].path, strerror(result > 0 ? result : -result));
 		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
 			       "; and the policy file %s could not be put back", o->plan.files[0].path);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The first and the last steps of calls that change something; see operation.h. */
+#include "daemon/bus/bus-call.h"
 #include "base/macro.h"
 #include "base/text.h"
-#include "daemon/bus/bus-call.h"
 #include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer at work; see rebind-queue.h. What it does to a device is in enforce/. */
+#include "daemon/bus/errors.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/bus/errors.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
@@ -258,7 +259,7 @@ static void queue_run_next(struct service *s)
 			refresh_move_begins(s, r->bus, r->name);
 		k = rebind_job_start_enforcer(r);
 		if (k < 0) {
-			log_service(LOG_ERR, "%s: starting it: %s", s->enforcer, strerror(-k));
+			log_errno(LOG_ERR, k, "%s: starting it", s->enforcer);
 			rebind_job_fail(r, "Failed", "starting the enforcer: %s", strerror(-k));
 			return; /* rebind_job_fail() has gone through the queue itself */
 		}

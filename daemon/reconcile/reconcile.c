@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that are not yet as decided; see reconcile.h. */
 #include "daemon/reconcile/reconcile.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/operation/operation.h"
@@ -49,14 +50,14 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 
 	if (result->error[0]) {
 		s->reconciler->failed++;
-		log_service(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
-			    result->state[0] ? ": " : "", result->reason);
+		log_line(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
+			 result->state[0] ? ": " : "", result->reason);
 		if (streq(result->state, "stuck"))
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
-		log_service(m->action == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus,
-			    m->name, result->state, result->reason[0] ? ": " : "", result->reason);
+		log_line(m->action == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus, m->name,
+			 result->state, result->reason[0] ? ": " : "", result->reason);
 	}
 	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }
@@ -120,8 +121,8 @@ static void device_reconcile(struct service *s, struct device_entry *e, enum ref
 		break;
 	}
 	if (r < 0)
-		log_service(LOG_ERR, "%s %s: starting to move it: %s", e->field[FIELD_BUS],
-			    e->field[FIELD_NAME], strerror(-r));
+		log_errno(LOG_ERR, r, "%s %s: starting to move it", e->field[FIELD_BUS],
+			  e->field[FIELD_NAME]);
 	else if (action != ACTION_RECORD)
 		e->tried_rule = rule;
 }

@@ -2,6 +2,7 @@
 /* Waiting for devices that are stuck; see recovery.h. */
 #include "daemon/reconcile/recovery.h"
 #include "base/errno.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/refresh/refresh-worker.h"
@@ -95,10 +96,10 @@ static void on_recovery_done(void *userdata, int result, const char *out, size_t
 	(void)note;
 	v->task = NULL;
 	if (result == 0)
-		log_service(LOG_NOTICE, "%s %s: has come back, looking at it again", v->bus, v->name);
+		log_line(LOG_NOTICE, "%s %s: has come back, looking at it again", v->bus, v->name);
 	else
-		log_service(LOG_ERR, "%s %s: waiting until it comes back: %s", v->bus, v->name,
-			    strerror(result < 0 ? -result : result));
+		log_line(LOG_ERR, "%s %s: waiting until it comes back: %s", v->bus, v->name,
+			 strerror(result < 0 ? -result : result));
 	refresh_request_unread(v->service);
 	refresh_request(v->service, v->bus, v->name, result == 0 ? REFRESH_AND_RETRY : REFRESH_ONLY);
 	recovery_free(v);
@@ -123,7 +124,7 @@ void recovery_await(struct service *s, const char *bus, const char *name)
 			recovery_free(v);
 	}
 	if (r < 0)
-		log_service(LOG_ERR, "%s %s: waiting until it comes back: %s", bus, name, strerror(-r));
+		log_errno(LOG_ERR, r, "%s %s: waiting until it comes back", bus, name);
 }
 
 static void recovery_on_device_found(struct service *s, const struct refresh_finding *found)

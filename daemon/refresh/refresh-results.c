@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a look has found goes into the table of devices and to the observers; see refresh-observer.h. */
-#include "base/text.h"
 #include "daemon/refresh/refresh-look.h"
+#include "base/text.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

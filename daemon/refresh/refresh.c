@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Looks at devices, as the service sees them: which are asked for, what comes of them; see refresh.h. */
+#include "daemon/refresh/refresh-look.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
-#include "daemon/refresh/refresh-look.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
 
@@ -94,8 +95,8 @@ static bool go_on_without(struct refresh *look, const struct task_note *note)
 
 	if (!note->name[0])
 		return false;
-	log_service(LOG_WARNING, "%s %s: reading its files in sysfs timed out, going on without it",
-		    note->bus, note->name);
+	log_line(LOG_WARNING, "%s %s: reading its files in sysfs timed out, going on without it", note->bus,
+		 note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
@@ -105,11 +106,10 @@ static bool go_on_without(struct refresh *look, const struct task_note *note)
 	look->without = *note;
 	e->hangs = true;
 	if (++look->hangs > HANGS_MAX) {
-		log_service(
-			LOG_ERR,
-			"reading timed out for more than %u devices, not reading the others before one of "
-			"those comes back",
-			HANGS_MAX);
+		log_line(LOG_ERR,
+			 "reading timed out for more than %u devices, not reading the others before one of "
+			 "those comes back",
+			 HANGS_MAX);
 		look->blind = true;
 	}
 	return refresh_start_worker(look) >= 0;
@@ -133,8 +133,8 @@ static void on_refresh_done(void *userdata, int result, const char *out, size_t 
 		if (look->all)
 			refresh_take_out_others(look);
 	} else
-		log_service(LOG_ERR, "looking at devices failed: %s",
-			    result > 0 ? strerror(result) : strerror(-result));
+		log_line(LOG_ERR, "looking at devices failed: %s",
+			 result > 0 ? strerror(result) : strerror(-result));
 	refresh_free(look);
 	refresh_tell_finished(s);
 	if (done)
@@ -194,7 +194,7 @@ static int on_soon(sd_event_source *source, uint64_t usec, void *userdata)
 	if (queue->wanted)
 		r = refresh_start(s, false, REFRESH_ONLY, TAKE_PTR(queue->wanted), NULL, NULL, NULL);
 	if (r < 0)
-		log_service(LOG_ERR, "cannot look at devices: %s", strerror(-r));
+		log_errno(LOG_ERR, r, "cannot look at devices");
 	return 0;
 }
 
@@ -211,7 +211,7 @@ static int on_later(sd_event_source *source, uint64_t usec, void *userdata)
 	queue->wanted_purpose = REFRESH_ONLY;
 	r = refresh_start(s, true, purpose, NULL, NULL, NULL, NULL);
 	if (r < 0)
-		log_service(LOG_ERR, "cannot look at all devices: %s", strerror(-r));
+		log_errno(LOG_ERR, r, "cannot look at all devices");
 	return 0;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "daemon/watch/watch-override.h"
 #include "base/errno.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "daemon/reconcile/rebind-queue.h"
@@ -110,9 +111,9 @@ static void override_log_unwatchable(struct watch_override *w, const char *path,
 	if (w->complained)
 		return;
 	w->complained = true;
-	log_service(LOG_WARNING, "%s: cannot be watched: %s%s, so writes by others will not be noticed", path,
-		    strerror(error),
-		    error == ENOSPC ? " (sysctl fs.inotify.max_user_watches is the limit)" : "");
+	log_line(LOG_WARNING, "%s: cannot be watched: %s%s, so writes by others will not be noticed", path,
+		 strerror(error),
+		 error == ENOSPC ? " (sysctl fs.inotify.max_user_watches is the limit)" : "");
 }
 
 /* True: it was not watched before, so what was written since the look is not known. */

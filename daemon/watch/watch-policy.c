@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Policy files; see watch-policy.h. */
 #include "daemon/watch/watch-policy.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "daemon/service-policy.h"
 #include "policy/policy-watch.h"
@@ -42,8 +43,8 @@ static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdat
 	(void)source;
 	(void)usec;
 	if (r < 0)
-		log_service(LOG_ERR, "reading the policy again: %s, the one before stays in force",
-			    strerror(-r));
+		log_line(LOG_ERR, "reading the policy again: %s, the one before stays in force",
+			 strerror(-r));
 	return 0;
 }
 

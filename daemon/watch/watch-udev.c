@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that come, go and change; see watch-udev.h. */
+#include "daemon/refresh/refresh.h"
 #include "base/errno.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/refresh/refresh.h"
 #include "daemon/watch/watch-udev.h"
 
 #include <errno.h>
@@ -79,8 +80,8 @@ static void monitor_check_lost(struct watch_udev *w)
 	    info[SK_MEMINFO_DROPS] == w->lost)
 		return;
 	w->lost = info[SK_MEMINFO_DROPS];
-	log_service(LOG_WARNING,
-		    "uevents were lost: they came faster than they were read, looking at all devices");
+	log_line(LOG_WARNING,
+		 "uevents were lost: they came faster than they were read, looking at all devices");
 	refresh_request_all(w->service, REFRESH_AND_RECONCILE);
 }
 
