@@ -1,233 +1,293 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guard without a kernel: what a message says, which buses are waited for, what is claimed of a first
- * probe. */
-#include "guard/buses.h"
+/* The main thread: what it does when other threads ask for it, and when a hold that was given up is resumed.
+ */
+#include "guard/guard.h"
+#include "base/macro.h"
+#include "base/time.h"
+#include "policy/policy-watch.h"
+#include "state/intent.h"
 #include "tests/unit/fixtures/fake-hold.h"
-#include "guard/first-probe.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
-#include "tests/unit/fixtures/parse-policy.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
-#include "guard/uevent.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define MESSAGE(text)                                                                                        \
-	char buf[] = text;                                                                                   \
-	struct uevent e;                                                                                     \
-	bool is_event = uevent_parse(buf, sizeof(buf), &e)
-
-START_TEST(message_of_a_device)
-{
-	MESSAGE("add@/devices/pci0000:00/0000:00:03.0\0ACTION=add\0DEVPATH=/devices/pci0000:00/0000:00:03.0\0"
-		"SUBSYSTEM=pci\0MODALIAS=pci:v00008086d000010D3\0SEQNUM=7");
-
-	ck_assert(is_event);
-	ck_assert_int_eq(e.action, UEVENT_ADD);
-	ck_assert_str_eq(e.devpath, "/devices/pci0000:00/0000:00:03.0");
-	ck_assert_str_eq(e.subsystem, "pci");
-	ck_assert_ptr_null(e.driver);
-	ck_assert(!e.synthetic);
-}
-END_TEST
-
-START_TEST(message_that_somebody_asked_for)
-{
-	MESSAGE("add@/devices/x\0SUBSYSTEM=platform\0SYNTH_UUID=0\0DRIVER=d");
-
-	ck_assert(is_event);
-	ck_assert(e.synthetic);
-	ck_assert_str_eq(e.driver, "d");
-}
-END_TEST
-
-START_TEST(message_of_a_bus_but_not_of_its_drivers)
-{
-	char bus[] = "add@/bus/vdpa\0SUBSYSTEM=bus", driver[] = "add@/bus/pci/drivers/x\0SUBSYSTEM=drivers";
-	char module[] = "add@/module/x\0SUBSYSTEM=module", udev[] = "libudev\0x";
-	struct uevent e;
-
-	ck_assert(uevent_parse(bus, sizeof(bus), &e));
-	ck_assert(!uevent_parse(driver, sizeof(driver), &e));
-	ck_assert(!uevent_parse(module, sizeof(module), &e));
-	ck_assert(!uevent_parse(udev, sizeof(udev), &e));
-}
-END_TEST
-
-START_TEST(message_without_an_end_is_none)
-{
-	char buf[] = { 'a', 'd', 'd', '@', '/', 'd', 'e', 'v', 'i', 'c', 'e', 's', '/', 'x' };
-	struct uevent e;
-
-	ck_assert(!uevent_parse(buf, sizeof(buf), &e));
-	ck_assert(!uevent_parse(buf, 0, &e));
-}
-END_TEST
-
-static bool may_match(const char *key_value, const char *bus)
-{
-	char text[256];
-
-	(void)snprintf(text, sizeof(text), "[device d]\n%s\nDriver=none\n", key_value);
-	return rule_may_match_bus(one_rule(text), bus);
-}
-
-START_TEST(only_buses_that_a_rule_can_match)
-{
-	ck_assert(may_match("Bus=pci", "pci"));
-	ck_assert(!may_match("Bus=pci", "platform"));
-	ck_assert(may_match("Bus=p*", "platform"));
-	ck_assert(may_match("Id=8086:10d3", "pci"));
-	ck_assert(!may_match("Id=8086:10d3", "platform"));
-	ck_assert(!may_match("Class=02", "vmbus"));
-	ck_assert(!may_match("PhysFn=0000:01:00.0", "platform"));
-	ck_assert(may_match("Name=x", "platform"));
-	ck_assert(may_match("Modalias=pci:v*", "pci"));
-	ck_assert(may_match("Modalias=*", "pci"));
-	ck_assert(!may_match("Modalias=vmbus:*", "pci"));
-	ck_assert(may_match("Modalias=acpi:*", "platform"));
-	ck_assert(may_match("Attr.removable=removable", "pci"));
-}
-END_TEST
-
-/* What was seen of a device around its `add`, whose number is 10. */
-struct device_observation {
-	bool stands, other, bound_before;
-	bool held, raced,
-		passed_before; /* it had a ticket; and it went on before the override was seen to stand */
-	bool twice;	       /* a second thread came to it after the first */
-	const char *bind;      /* the first bind event; NULL: none was heard */
-	uint64_t bind_seqnum;  /* 11 unless told */
-	bool bind_heard_first;
-	const char *driver; /* bound when it is settled, its event still to come */
+struct fixture {
+	struct mock *m;
+	struct guard g;
+	struct sysfs sysfs;
+	int signals; /* where the kernel's signals go in */
+	pthread_t thread;
 };
 
-/* What FirstProbe becomes of a device that was seen like that. */
-static void judged(const struct device_observation *seen, const char *expected)
+/* The sweep notes that it has run and how it was called, and ends when the test has made a file. */
+static void make_enforcer(struct fixture *f)
 {
-	const uint64_t bind_seqnum = seen->bind_seqnum ? seen->bind_seqnum : 11;
-	struct mock *m = mock_new();
-	const char *devpath = mock_pci_add(m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
-	struct sysfs_device *d;
-	struct sysfs sysfs;
-	struct hold *hold = hold_new(1000);
-	struct first_probe_watches *f;
-	struct record record;
-	struct first_probe_observation s = { .bus = "pci",
-					     .name = "0000:00:03.0",
-					     .stands = seen->stands,
-					     .had_other_driver = seen->other,
-					     .had_driver = seen->bound_before,
-					     .seqnum = 10 };
-	uint64_t wait, ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
+	const char *path = mock_printf(f->m, "%s/enforcer", f->m->root);
+	const char *script = mock_printf(
+		f->m, "#!/bin/sh\necho \"$*\" >>%s/swept\nwhile ! [ -e %s/go-on ]; do sleep 0.01; done\n",
+		f->m->root, f->m->root);
 
-	sysfs_init(&sysfs, &m->settings);
-	f = first_probe_watches_new(&sysfs, hold);
-	ck_assert_int_eq(sysfs_device_new(&sysfs, devpath, "pci", &d), 0);
-	s.devpath = d->devpath;
-	s.inode = d->inode;
-	(void)strcpy(s.record.decision, "vfio-pci");
-	ck_assert_int_eq(record_write(m->settings.state_dir, sysfs_device_key(d), &s.record), 0);
-	if (seen->passed_before)
-		fake_hold_end(hold, ticket);
-	s.ticket = ticket;
-	s.stood_before_probe = hold_release(hold, ticket);
-	if (seen->bind && seen->bind_heard_first)
-		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
-	ck_assert_int_eq(first_probe_watch_add(f, &s), 0);
-	if (seen->raced)
-		fake_hold_race(hold, ticket);
-	if (ticket)
-		fake_hold_end(hold, ticket);
-	if (seen->twice) {
-		struct first_probe_observation second = s;
+	make_file(path, script, strlen(script));
+	ck_assert_int_eq(chmod(path, 0755), 0);
+	f->g.loop.enforcer = path;
+}
 
-		second.ticket = 0;
-		second.stood_before_probe = false;
-		second.had_driver = true;
-		second.seqnum = 20;
-		ck_assert_int_eq(first_probe_watch_add(f, &second), 0);
+static void fixture_new(struct fixture *f)
+{
+	int fds[2];
+
+	*f = (struct fixture){ .m = mock_new() };
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	f->signals = fds[1];
+	f->g.settings = &f->m->settings;
+	f->g.loop.signals = fds[0];
+	f->g.main_wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	f->g.hold = hold_new(1000);
+	f->g.policy_snapshot = policy_snapshot_load(&f->m->settings);
+	ck_assert_int_eq(priority_lock_init(&f->g.policy_lock), 0);
+	sysfs_init(&f->sysfs, &f->m->settings);
+	f->g.first_probe_watches = first_probe_watches_new(&f->sysfs, f->g.hold);
+	ck_assert_int_eq(intents_open(f->m->settings.state_dir, &f->g.intents), 0);
+	make_enforcer(f);
+	ck_assert(f->g.policy_snapshot && f->g.first_probe_watches);
+}
+
+static void kernel_signals(struct fixture *f, int number)
+{
+	const struct signalfd_siginfo info = { .ssi_signo = (uint32_t)number };
+
+	ck_assert_int_eq(write(f->signals, &info, sizeof(info)), sizeof(info));
+}
+
+static void *run_guard(void *userdata)
+{
+	struct fixture *f = userdata;
+
+	ck_assert_int_eq(guard_run(&f->g), 0);
+	return NULL;
+}
+
+static void fixture_start(struct fixture *f)
+{
+	fixture_new(f);
+	ck_assert_int_eq(pthread_create(&f->thread, NULL, run_guard, f), 0);
+}
+
+static void fixture_done(struct fixture *f)
+{
+	if (f->thread) {
+		kernel_signals(f, SIGTERM);
+		ck_assert_int_eq(pthread_join(f->thread, NULL), 0);
 	}
-	if (seen->bind && !seen->bind_heard_first)
-		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
-	if (seen->driver)
-		mock_bind(m, devpath, seen->driver);
-	/* A remove of its predecessor, read late: the device is there, so it is not meant. */
-	first_probe_watch_remove(f, d->devpath);
-	while ((wait = first_probe_watches_settle(f)) > 0)
-		(void)usleep((useconds_t)wait);
-	ck_assert_int_eq(record_read(m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
-	ck_assert_str_eq(record.first_probe, expected);
-	first_probe_watches_free(f);
-	hold_free(hold);
-	sysfs_device_free(d);
-	sysfs_done(&sysfs);
-	mock_free(m);
+	first_probe_watches_free(f->g.first_probe_watches);
+	policy_snapshot_unref(f->g.policy_snapshot);
+	hold_free(f->g.hold);
+	mock_free(f->m);
 }
 
-START_TEST(first_probe_is_what_was_seen)
+/* Waits until a file below the fixture's folder is there and has this text in it. */
+static void wait_for_text(struct fixture *f, const char *name, const char *text)
 {
-	judged(&(struct device_observation){ .stands = true }, "won");
-	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci" }, "won");
-	judged(&(struct device_observation){ .stands = true, .bind = "e1000e" }, "lost");
-	judged(&(struct device_observation){ .stands = true, .other = true }, "lost");
-	judged(&(struct device_observation){ .stands = true, .bound_before = true }, "unknown");
-	judged(&(struct device_observation){}, "unknown");
+	const char *path = mock_printf(f->m, "%s/%s", f->m->root, name);
+
+	while (access(path, F_OK) < 0 || !strstr(mock_read(f->m, path), text))
+		(void)usleep(10000);
+}
+
+static void wait_for_status(struct fixture *f, const char *line)
+{
+	const char *path = mock_printf(f->m, "%s/guard", f->m->state);
+
+	while (access(path, F_OK) < 0 || !strstr(mock_read(f->m, path), line))
+		(void)usleep(10000);
+}
+
+static unsigned n_sweeps(struct fixture *f)
+{
+	const char *text = mock_read(f->m, mock_printf(f->m, "%s/swept", f->m->root));
+	unsigned n = 0;
+
+	while ((text = strchr(text, '\n'))) {
+		text++;
+		n++;
+	}
+	return n;
+}
+
+START_TEST(status_is_written_when_the_main_thread_is_woken)
+{
+	struct fixture f;
+
+	fixture_start(&f);
+	atomic_store(&f.g.n_synthetic, 3);
+	guard_wake_main(&f.g);
+	wait_for_status(&f, "\nSYNTHETIC=3\n");
+	wait_for_status(&f, "\nHOLD=active\n");
+	wait_for_status(&f, "\nPOLICY_LOADED=0\n");
+	fixture_done(&f);
 }
 END_TEST
 
-START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
+START_TEST(policy_is_read_again_when_the_buses_have_changed)
 {
-	judged(&(struct device_observation){ .held = true, .stands = true }, "guaranteed");
-	judged(&(struct device_observation){ .held = true, .stands = true, .bound_before = true },
-	       "guaranteed");
-	judged(
-		&(struct device_observation){
-			.held = true, .stands = true, .bind = "vfio-pci", .twice = true },
-		"guaranteed");
-	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
-	judged(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e", .twice = true },
-	       "lost");
-	judged(&(struct device_observation){ .held = true, .stands = true, .raced = true }, "unknown");
-	judged(&(struct device_observation){ .held = true, .stands = true, .passed_before = true }, "won");
-	judged(
-		&(struct device_observation){
-			.held = true, .stands = true, .passed_before = true, .bound_before = true },
-		"unknown");
-	judged(&(struct device_observation){ .held = true }, "unknown");
+	struct fixture f;
+
+	fixture_start(&f);
+	mock_policy(f.m, MOCK_ETC, "50.conf", "[device d]\nName=x\nDriver=none\n");
+	atomic_store(&f.g.buses_changed, true);
+	guard_wake_main(&f.g);
+	wait_for_status(&f, "\nPOLICY_LOADED=1\n");
+	fixture_done(&f);
 }
 END_TEST
 
-START_TEST(a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts)
+START_TEST(policy_is_read_again_when_a_file_has_changed)
 {
-	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true },
-	       "lost");
-	judged(&(struct device_observation){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true },
-	       "won");
-	/* The predecessor's, before this add. */
-	judged(
-		&(struct device_observation){
-			.stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
-		"won");
-	judged(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_seqnum = 9 }, "won");
+	struct policy_snapshot *p;
+	struct fixture f;
+	size_t n_rules;
+
+	fixture_new(&f);
+	ck_assert_int_eq(policy_watch_new(f.g.settings, &f.g.loop.watch), 0);
+	ck_assert_int_eq(pthread_create(&f.thread, NULL, run_guard, &f), 0);
+	mock_policy(f.m, MOCK_ETC, "50.conf", "[device d]\nName=x\nDriver=none\n");
+	do {
+		(void)usleep(10000);
+		p = guard_get_policy(&f.g);
+		n_rules = p->policy->n_rules;
+		policy_snapshot_unref(p);
+	} while (n_rules != 1);
+	fixture_done(&f);
 }
 END_TEST
 
-START_TEST(a_driver_that_is_still_probing_was_first)
+START_TEST(lost_messages_start_a_sweep_with_the_same_folders)
 {
-	judged(&(struct device_observation){ .stands = true, .driver = "e1000e" }, "lost");
-	judged(&(struct device_observation){ .stands = true, .driver = "vfio-pci" }, "won");
+	struct fixture f;
+
+	fixture_start(&f);
+	atomic_store(&f.g.messages_lost, true);
+	guard_wake_main(&f.g);
+	wait_for_text(&f, "swept",
+		      mock_printf(f.m, "--sysfs %s --state-dir %s sweep\n", f.m->sysfs, f.m->state));
+	ck_assert_uint_eq(n_sweeps(&f), 1);
+	make_file(mock_printf(f.m, "%s/go-on", f.m->root), "", 0);
+	fixture_done(&f);
 }
 END_TEST
 
-SUITE_MAIN("guard", 30, message_of_a_device, message_that_somebody_asked_for,
-	   message_of_a_bus_but_not_of_its_drivers, message_without_an_end_is_none,
-	   only_buses_that_a_rule_can_match, first_probe_is_what_was_seen,
-	   only_what_stood_before_the_hold_ended_is_guaranteed,
-	   a_bind_that_another_thread_heard_before_the_add_was_dealt_with_counts,
-	   a_driver_that_is_still_probing_was_first)
+/* What was lost while a sweep was running, it may have passed already. */
+START_TEST(messages_lost_during_a_sweep_start_another_one_after_it)
+{
+	struct fixture f;
+
+	fixture_start(&f);
+	for (int i = 0; i < 2; i++) {
+		atomic_store(&f.g.messages_lost, true);
+		guard_wake_main(&f.g);
+		while (atomic_load(&f.g.messages_lost))
+			(void)usleep(10000);
+		wait_for_text(&f, "swept", "sweep\n");
+	}
+	ck_assert_uint_eq(n_sweeps(&f), 1);
+	make_file(mock_printf(f.m, "%s/go-on", f.m->root), "", 0);
+	do {
+		kernel_signals(&f, SIGCHLD);
+		(void)usleep(10000);
+	} while (n_sweeps(&f) < 2);
+	fixture_done(&f);
+}
+END_TEST
+
+/* The sweep has decided about all devices by then, so the records say what is ours. */
+START_TEST(intents_of_a_previous_guard_end_with_the_sweep)
+{
+	struct intent *own;
+	struct fixture f;
+
+	fixture_new(&f);
+	own = intent_begin(f.g.intents, "pci", "0000:00:04.0", "none");
+	kernel_signals(&f, SIGCHLD);
+	kernel_signals(&f, SIGINT);
+	ck_assert_int_eq(guard_run(&f.g), 0);
+	/* Its own are none of them. */
+	ck_assert(intent_is_pending(f.m->settings.state_dir, "pci", "0000:00:04.0", "none"));
+	intent_end(own);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(a_hold_that_was_given_up_is_resumed_five_times)
+{
+	struct fixture f;
+
+	fixture_new(&f);
+	for (int i = 0; i < 5; i++) {
+		fake_hold_give_up(f.g.hold);
+		ck_assert_ptr_nonnull(strstr(guard_hold_text(&f.g), "given up until the guard's next event"));
+		guard_rearm_hold(&f.g);
+		ck_assert_str_eq(guard_hold_text(&f.g), "active");
+	}
+	fake_hold_give_up(f.g.hold);
+	guard_rearm_hold(&f.g);
+	ck_assert(hold_has_given_up(f.g.hold));
+	ck_assert_ptr_nonnull(strstr(guard_hold_text(&f.g), "given up for a quarter of an hour"));
+	/* A quarter of an hour later. */
+	atomic_store(&f.g.last_rearm_usec, 0);
+	if (now_usec() > 15ULL * 60 * 1000000) {
+		guard_rearm_hold(&f.g);
+		ck_assert_str_eq(guard_hold_text(&f.g), "active");
+	}
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(a_hold_that_is_active_is_not_counted_as_resumed)
+{
+	struct fixture f;
+
+	fixture_new(&f);
+	guard_rearm_hold(&f.g);
+	ck_assert_uint_eq(atomic_load(&f.g.n_rearms), 0);
+	fixture_done(&f);
+}
+END_TEST
+
+/* A worker may still use the policy when another one is put in force. */
+START_TEST(a_policy_that_is_in_use_outlives_its_successor)
+{
+	struct policy_snapshot *old;
+	struct fixture f;
+
+	fixture_new(&f);
+	mock_policy(f.m, MOCK_ETC, "50.conf", "[device d]\nName=x\nDriver=none\n");
+	guard_set_policy(&f.g, policy_snapshot_load(&f.m->settings));
+	old = guard_get_policy(&f.g);
+	ck_assert_int_eq(atomic_load(&old->n_refs), 2);
+	guard_set_policy(&f.g, policy_snapshot_load(&f.m->settings));
+	ck_assert_ptr_ne(f.g.policy_snapshot, old);
+	ck_assert_int_eq(atomic_load(&old->n_refs), 1);
+	ck_assert_uint_eq(old->policy->n_rules, 1);
+	policy_snapshot_unref(old);
+	fixture_done(&f);
+}
+END_TEST
+
+SUITE_MAIN("guard", 30, status_is_written_when_the_main_thread_is_woken,
+	   policy_is_read_again_when_the_buses_have_changed, policy_is_read_again_when_a_file_has_changed,
+	   lost_messages_start_a_sweep_with_the_same_folders,
+	   messages_lost_during_a_sweep_start_another_one_after_it,
+	   intents_of_a_previous_guard_end_with_the_sweep, a_hold_that_was_given_up_is_resumed_five_times,
+	   a_hold_that_is_active_is_not_counted_as_resumed, a_policy_that_is_in_use_outlives_its_successor)

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is claimed about a first probe, from what was seen of it. */
+#include "guard/first-probe.h"
+#include "state/store.h"
+#include "tests/unit/fixtures/fake-hold.h"
+#include "tests/unit/fixtures/mock-sysfs.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What was seen of a device around its `add`, which has number 10. */
+struct device_observation {
+	bool stands, other, bound_before;
+	bool held, raced, passed_before; /* it had a ticket; a driver came early; the hold ended before the
+					    override stood */
+	bool twice;			 /* a second thread came to it after the first */
+	const char *bind;		 /* the first bind event; NULL: none was heard */
+	uint64_t bind_seqnum;		 /* 11 unless told */
+	bool bind_heard_first;
+	const char *driver; /* bound when the watch ends, and its event has not come yet */
+};
+
+/* Checks what FirstProbe becomes for a device that was seen like that. */
+static void check_claim(const struct device_observation *seen, const char *expected)
+{
+	const uint64_t bind_seqnum = seen->bind_seqnum ? seen->bind_seqnum : 11;
+	struct mock *m = mock_new();
+	const char *devpath = mock_pci_add(m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
+	struct sysfs_device *d;
+	struct sysfs sysfs;
+	struct hold *hold = hold_new(1000);
+	struct first_probe_watches *f;
+	struct record record;
+	struct first_probe_observation s = { .bus = "pci",
+					     .name = "0000:00:03.0",
+					     .stands = seen->stands,
+					     .had_other_driver = seen->other,
+					     .had_driver = seen->bound_before,
+					     .seqnum = 10 };
+	uint64_t wait, ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
+
+	sysfs_init(&sysfs, &m->settings);
+	f = first_probe_watches_new(&sysfs, hold);
+	ck_assert_int_eq(sysfs_device_new(&sysfs, devpath, "pci", &d), 0);
+	s.devpath = d->devpath;
+	s.inode = d->inode;
+	(void)strcpy(s.record.decision, "vfio-pci");
+	ck_assert_int_eq(record_write(m->settings.state_dir, sysfs_device_key(d), &s.record), 0);
+	if (seen->passed_before)
+		fake_hold_end(hold, ticket);
+	s.ticket = ticket;
+	s.stood_before_probe = hold_release(hold, ticket);
+	if (seen->bind && seen->bind_heard_first)
+		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
+	ck_assert_int_eq(first_probe_watch_add(f, &s), 0);
+	if (seen->raced)
+		fake_hold_race(hold, ticket);
+	if (ticket)
+		fake_hold_end(hold, ticket);
+	if (seen->twice) {
+		struct first_probe_observation second = s;
+
+		second.ticket = 0;
+		second.stood_before_probe = false;
+		second.had_driver = true;
+		second.seqnum = 20;
+		ck_assert_int_eq(first_probe_watch_add(f, &second), 0);
+	}
+	if (seen->bind && !seen->bind_heard_first)
+		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
+	if (seen->driver)
+		mock_bind(m, devpath, seen->driver);
+	/* A late `remove` of its predecessor: this device is there, so it is not meant. */
+	first_probe_watch_remove(f, d->devpath);
+	while ((wait = first_probe_watches_settle(f)) > 0)
+		(void)usleep((useconds_t)wait);
+	ck_assert_int_eq(record_read(m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
+	ck_assert_str_eq(record.first_probe, expected);
+	first_probe_watches_free(f);
+	hold_free(hold);
+	sysfs_device_free(d);
+	sysfs_done(&sysfs);
+	mock_free(m);
+}
+
+START_TEST(first_probe_is_what_was_seen)
+{
+	check_claim(&(struct device_observation){ .stands = true }, "won");
+	check_claim(&(struct device_observation){ .stands = true, .bind = "vfio-pci" }, "won");
+	check_claim(&(struct device_observation){ .stands = true, .bind = "e1000e" }, "lost");
+	check_claim(&(struct device_observation){ .stands = true, .other = true }, "lost");
+	check_claim(&(struct device_observation){ .stands = true, .bound_before = true }, "unknown");
+	check_claim(&(struct device_observation){}, "unknown");
+}
+END_TEST
+
+START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
+{
+	check_claim(&(struct device_observation){ .held = true, .stands = true }, "guaranteed");
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .bound_before = true },
+		    "guaranteed");
+	check_claim(
+		&(struct device_observation){
+			.held = true, .stands = true, .bind = "vfio-pci", .twice = true },
+		"guaranteed");
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e" }, "lost");
+	check_claim(
+		&(struct device_observation){ .held = true, .stands = true, .bind = "e1000e", .twice = true },
+		"lost");
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .raced = true }, "unknown");
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .passed_before = true },
+		    "won");
+	check_claim(
+		&(struct device_observation){
+			.held = true, .stands = true, .passed_before = true, .bound_before = true },
+		"unknown");
+	check_claim(&(struct device_observation){ .held = true }, "unknown");
+}
+END_TEST
+
+START_TEST(a_bind_that_another_thread_received_before_the_add_was_handled_counts)
+{
+	check_claim(
+		&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_heard_first = true },
+		"lost");
+	check_claim(
+		&(struct device_observation){ .stands = true, .bind = "vfio-pci", .bind_heard_first = true },
+		"won");
+	/* The predecessor's, before this add. */
+	check_claim(
+		&(struct device_observation){
+			.stands = true, .bind = "e1000e", .bind_heard_first = true, .bind_seqnum = 9 },
+		"won");
+	check_claim(&(struct device_observation){ .stands = true, .bind = "e1000e", .bind_seqnum = 9 },
+		    "won");
+}
+END_TEST
+
+START_TEST(a_driver_that_is_still_probing_was_first)
+{
+	check_claim(&(struct device_observation){ .stands = true, .driver = "e1000e" }, "lost");
+	check_claim(&(struct device_observation){ .stands = true, .driver = "vfio-pci" }, "won");
+}
+END_TEST
+
+SUITE_MAIN("first-probe", 30, first_probe_is_what_was_seen,
+	   only_what_stood_before_the_hold_ended_is_guaranteed,
+	   a_bind_that_another_thread_received_before_the_add_was_handled_counts,
+	   a_driver_that_is_still_probing_was_first)
