@@ -26,7 +26,7 @@ static void print_text(const struct explanation *e)
 	printf("  Decision  %s\n", *decision ? decision : "nothing");
 	printf("  Because   %s\n", e->why);
 	if (e->has_record)
-		printf("  Recorded  %s%s%s\n", e->record.state, e->record.reason[0] ? ": " : "",
+		printf("  Recorded  %s%s%s\n", record_state_text(&e->record), e->record.reason[0] ? ": " : "",
 		       e->record.reason);
 
 	for (size_t i = 0; i < e->n_hits; i++) {

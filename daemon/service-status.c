@@ -2,6 +2,7 @@
 /* The status line of `systemctl status`; see service-status.h. */
 #include "daemon/service-status.h"
 #include "base/text.h"
+#include "state/device-state.h"
 
 #include <stddef.h>
 #include <systemd/sd-daemon.h>
@@ -11,13 +12,13 @@ void service_tell_status(struct service *s)
 	size_t decided = 0, as_decided = 0, blocked = 0;
 
 	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));) {
-		const char *state = e->field[FIELD_STATE];
+		enum device_state state = device_state_from_string(e->field[FIELD_STATE]);
 
 		if (!e->field[FIELD_DECISION][0])
 			continue;
 		decided++;
-		as_decided += streq(state, "enforced") || streq(state, "held");
-		blocked += streq(state, "blocked") || streq(state, "failed") || streq(state, "stuck");
+		as_decided += state == STATE_ENFORCED || state == STATE_HELD;
+		blocked += state == STATE_BLOCKED || state == STATE_FAILED || state == STATE_STUCK;
 	}
 	(void)sd_notifyf(0,
 			 "STATUS=%zu rules, %zu errors in policy files; of %zu devices %zu are decided, %zu "

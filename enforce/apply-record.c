@@ -57,7 +57,7 @@ int apply_take_over(struct sysfs_device *d, const char *override)
 	if (!d->sysfs->state_dir || strlen(override) >= sizeof(record.owned_override))
 		return -EINVAL;
 	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
-		(void)strcpy(record.state, device_state_to_string(STATE_FOREIGN));
+		record.state = STATE_FOREIGN;
 	record.inode = d->inode;
 	(void)strcpy(record.owned_override, override);
 	record.previous_override[0] = '\0';
@@ -79,7 +79,7 @@ void apply_record_state(const struct decision *decision, const char *override, e
 	record.previous_override[0] = '\0';
 	if (decision->rule)
 		record_describe(&record, decision);
-	(void)strcpy(record.state, device_state_to_string(state));
+	record.state = state;
 	text_copy(record.reason, sizeof(record.reason), reason);
 	apply_write_record_or_log(d, NULL, &record);
 }
@@ -92,7 +92,7 @@ void apply_record_stuck(struct sysfs_device *d, const char *doing)
 		return;
 	if (record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		record.inode = d->inode;
-	(void)strcpy(record.state, device_state_to_string(STATE_STUCK));
+	record.state = STATE_STUCK;
 	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
 	apply_write_record_or_log(d, NULL, &record);
 }

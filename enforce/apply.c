@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "sysfs/binding.h"
 #include "enforce/apply-record.h"
+#include "state/evaluate.h"
 #include "state/store.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -16,29 +17,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-
-const char *device_state_to_string(enum device_state state)
-{
-	switch (state) {
-	case STATE_UNMANAGED:
-		return "unmanaged";
-	case STATE_FOREIGN:
-		return "foreign";
-	case STATE_ENFORCED:
-		return "enforced";
-	case STATE_HELD:
-		return "held";
-	case STATE_PENDING:
-		return "pending";
-	case STATE_BLOCKED:
-		return "blocked";
-	case STATE_FAILED:
-		return "failed";
-	case STATE_STUCK:
-		return "stuck";
-	}
-	return "";
-}
 
 static void _printf_(3, 4) outcome_set(struct outcome *o, enum device_state state, const char *format, ...)
 {
@@ -68,12 +46,6 @@ static void outcome_set_other_driver(struct outcome *o, const struct decision *d
 		outcome_set(o, STATE_BLOCKED, "stays with %s: Rebind=no", driver);
 	else
 		outcome_set(o, STATE_PENDING, "still bound to %s", driver);
-}
-
-enum device_state state_as_decided(const struct decision *decision)
-{
-	return decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? STATE_HELD
-										 : STATE_ENFORCED;
 }
 
 void outcome_add_iommu(const struct decision *decision, struct outcome *o)
@@ -215,7 +187,7 @@ static bool record_claim_or_refuse(struct apply_run *a, const char *before)
 
 	(void)strcpy(record->owned_override, want);
 	(void)strcpy(record->previous_override, before);
-	(void)strcpy(record->state, device_state_to_string(STATE_PENDING));
+	record->state = STATE_PENDING;
 	r = apply_write_record(a->d, &a->old, record);
 	if (r < 0 && want[0]) {
 		outcome_set(a->outcome, STATE_FAILED, "recording the override before it is written: %s",
@@ -367,7 +339,7 @@ static void apply_save_record(struct apply_run *a)
 {
 	struct record *record = &a->record;
 
-	(void)strcpy(record->state, device_state_to_string(a->outcome->state));
+	record->state = a->outcome->state;
 	(void)strcpy(record->reason, a->outcome->reason);
 	if (!record->first_probe[0])
 		(void)strcpy(record->first_probe, a->old.first_probe);

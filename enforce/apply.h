@@ -7,27 +7,12 @@
 #pragma once
 
 #include "policy/decide.h"
+#include "state/device-state.h"
 #include "state/record.h"
 #include "sysfs/sysfs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-enum device_state {
-	STATE_UNMANAGED, /* no decision, no override */
-	STATE_FOREIGN,	 /* an override that is not ours, or that the kernel set */
-	STATE_ENFORCED,	 /* override and driver are as decided */
-	STATE_HELD,	 /* without a driver because of its group */
-	STATE_PENDING,	 /* decided, not yet so */
-	STATE_BLOCKED,	 /* stays with its driver: in use, or Rebind=no */
-	STATE_FAILED,	 /* a step failed */
-	STATE_STUCK,	 /* a process of ours has not come back from the kernel */
-};
-
-const char *device_state_to_string(enum device_state state);
-
-/* The state of a device that is as decided: held, where that is to have no driver for its group's sake. */
-enum device_state state_as_decided(const struct decision *decision);
 
 struct outcome {
 	enum device_state state;

@@ -2,6 +2,7 @@
 /* A move that has failed half-way: the device goes back to where it was. */
 #include "enforce/move-parts.h"
 #include "base/text.h"
+#include "state/device-state.h"
 #include "state/store.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static void record_both_overrides(const struct move *m, const char *override)
 	/* Nor is what was enforced before the move to count as such when we end here. */
 	if (m->decision->rule)
 		record_describe(&record, m->decision);
-	(void)strcpy(record.state, device_state_to_string(STATE_FAILED));
+	record.state = STATE_FAILED;
 	text_copy(record.owned_override, sizeof(record.owned_override), m->ours ? m->override : "");
 	text_copy(record.previous_override, sizeof(record.previous_override), override);
 	(void)record_write(m->d->sysfs->state_dir, sysfs_device_key(m->d), &record);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "enforce/in-use.h"
 #include "enforce/module.h"
+#include "state/evaluate.h"
 #include "state/store.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"

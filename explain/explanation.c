@@ -113,7 +113,7 @@ struct json_object *explanation_json(const struct explanation *e)
 	if (e->decision.rule)
 		(void)json_object_object_add(o, "rule", json_rule(e->decision.rule));
 	if (e->has_record) {
-		add_string(o, "state", e->record.state);
+		add_string(o, "state", record_state_text(&e->record));
 		add_string(o, "reason", e->record.reason);
 	}
 	for (size_t i = 0; i < e->n_hits; i++) {

@@ -167,7 +167,7 @@ static void addition_record(struct worker *w, struct addition *a, uint64_t seqnu
 	record.inode = d->inode;
 	if (a->wrote)
 		(void)snprintf(record.owned_override, sizeof(record.owned_override), "%s", decision->driver);
-	(void)strcpy(record.state, device_state_to_string(a->stands == 1 ? STATE_PENDING : STATE_FAILED));
+	record.state = a->stands == 1 ? STATE_PENDING : STATE_FAILED;
 	if (a->stands < 0)
 		(void)snprintf(record.reason, sizeof(record.reason), "writing %s to driver_override: %s",
 			       decision->driver, strerror(-a->stands));

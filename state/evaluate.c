@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void _printf_(3, 4) become(struct device_evaluation *v, const char *state, const char *format, ...)
+static void _printf_(3, 4)
+	become(struct device_evaluation *v, enum device_state state, const char *format, ...)
 {
 	va_list ap;
 
@@ -18,6 +19,12 @@ static void _printf_(3, 4) become(struct device_evaluation *v, const char *state
 	va_start(ap, format);
 	(void)vsnprintf(v->reason, sizeof(v->reason), format, ap);
 	va_end(ap);
+}
+
+enum device_state state_as_decided(const struct decision *decision)
+{
+	return decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? STATE_HELD
+										 : STATE_ENFORCED;
 }
 
 static bool is_ours(const struct device_observation *s)
@@ -31,9 +38,9 @@ static bool is_given(const struct device_observation *s)
 	return s->record && record_gave(s->record, s->driver);
 }
 
-static bool recorded_as(const struct device_observation *s, const char *state)
+static bool recorded_as(const struct device_observation *s, enum device_state state)
 {
-	return s->record && streq(s->record->state, state);
+	return s->record && s->record->state == state;
 }
 
 /* The kernel has refused it its driver when it was tried last. */
@@ -59,21 +66,22 @@ static void without_decision(const struct device_observation *s, struct device_e
 {
 	if (is_ours(s) || (s->record && s->record->driver_by_override[0] &&
 			   streq(s->driver, s->record->driver_by_override))) {
-		become(v, recorded_as(s, "blocked") ? "blocked" : "pending",
+		become(v, recorded_as(s, STATE_BLOCKED) ? STATE_BLOCKED : STATE_PENDING,
 		       "its rule is gone; to be given back to its own driver%s%s",
 		       s->record->reason[0] ? ": " : "", s->record->reason);
 		v->advice = ACTION_GIVE_BACK;
 	} else if (s->override[0])
-		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+		become(v, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
+		       s->override);
 	else if (is_refused(s)) {
-		become(v, s->kept_off[0] ? "held" : "pending", "%s", refusal(s));
+		become(v, s->kept_off[0] ? STATE_HELD : STATE_PENDING, "%s", refusal(s));
 		v->advice = ACTION_GIVE_BACK;
 	} else if (s->kept_off[0])
-		become(v, "held", "%s", s->kept_off);
+		become(v, STATE_HELD, "%s", s->kept_off);
 	else if (s->decision->group_unknown && !s->driver[0] && s->iommu)
-		become(v, "unmanaged", "%s; a rule of a member may decide then", s->iommu);
+		become(v, STATE_UNMANAGED, "%s; a rule of a member may decide then", s->iommu);
 	else
-		become(v, "unmanaged", "%s", "");
+		become(v, STATE_UNMANAGED, "%s", "");
 }
 
 static bool is_as_decided(const struct device_observation *s)
@@ -102,22 +110,23 @@ static void not_as_decided(const struct device_observation *s, struct device_eva
 	bool same = s->record && streq(s->record->decision, want) && s->record->rule_id == rule_id(d->rule);
 
 	v->advice = was_enforced(s) ? ACTION_NONE : ACTION_REBIND;
-	if (recorded_as(s, "stuck"))
-		become(v, "stuck", "%s", s->record->reason);
+	if (recorded_as(s, STATE_STUCK))
+		become(v, STATE_STUCK, "%s", s->record->reason);
 	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
-		become(v, "foreign", "driver_override is %.100s, which was not set by policy", s->override);
+		become(v, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
+		       s->override);
 		v->advice = ACTION_NONE;
 	} else if (s->kept_off[0] || (same && is_refused(s)))
-		become(v, "held", "%s", refusal(s));
+		become(v, STATE_HELD, "%s", refusal(s));
 	else if (was_enforced(s))
-		become(v, "pending", "drifted: driver_override is %.100s, driver is %.100s",
+		become(v, STATE_PENDING, "drifted: driver_override is %.100s, driver is %.100s",
 		       s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
-	else if (same && (recorded_as(s, "failed") || recorded_as(s, "pending")))
-		become(v, s->record->state[0] == 'f' ? "failed" : "pending", "%s", s->record->reason);
-	else if (same && recorded_as(s, "blocked") && s->driver[0])
-		become(v, "blocked", "%s", s->record->reason);
+	else if (same && (recorded_as(s, STATE_FAILED) || recorded_as(s, STATE_PENDING)))
+		become(v, s->record->state, "%s", s->record->reason);
+	else if (same && recorded_as(s, STATE_BLOCKED) && s->driver[0])
+		become(v, STATE_BLOCKED, "%s", s->record->reason);
 	else
-		become(v, "pending", "driver_override is %.100s, driver is %.100s",
+		become(v, STATE_PENDING, "driver_override is %.100s, driver is %.100s",
 		       s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
 }
 
@@ -127,7 +136,7 @@ static void mind_iommu(const struct device_observation *s, struct device_evaluat
 	const size_t n = strlen(v->reason);
 
 	if (!s->unreadable && s->iommu && s->decision->kind == DECISION_DRIVER &&
-	    (s->iommu_is_fake || !streq(v->state, "enforced")) && !strstr(v->reason, s->iommu))
+	    (s->iommu_is_fake || v->state != STATE_ENFORCED) && !strstr(v->reason, s->iommu))
 		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", s->iommu);
 }
 
@@ -135,9 +144,9 @@ static void reach(const struct device_observation *s, struct device_evaluation *
 {
 	const struct decision *d = s->decision;
 
-	*v = (struct device_evaluation){ .state = "unmanaged" };
+	*v = (struct device_evaluation){ .state = STATE_UNMANAGED };
 	if (s->unreadable) {
-		become(v, "stuck", "reading its files in sysfs did not come back");
+		become(v, STATE_STUCK, "reading its files in sysfs did not come back");
 		return;
 	}
 	switch (d->kind) {
@@ -145,7 +154,7 @@ static void reach(const struct device_observation *s, struct device_evaluation *
 		without_decision(s, v);
 		return;
 	case DECISION_UNKNOWN:
-		become(v, "pending", "%s of %s:%u cannot be compared yet",
+		become(v, STATE_PENDING, "%s of %s:%u cannot be compared yet",
 		       d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing), d->rule->file,
 		       d->rule->line);
 		return;
@@ -158,7 +167,7 @@ static void reach(const struct device_observation *s, struct device_evaluation *
 		not_as_decided(s, v);
 		return;
 	}
-	v->state = d->kind == DECISION_NONE && d->cause == CAUSE_GROUP ? "held" : "enforced";
+	v->state = state_as_decided(d);
 	if (!was_enforced(s))
 		v->advice = ACTION_RECORD;
 }

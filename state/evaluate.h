@@ -33,9 +33,12 @@ struct device_observation {
 };
 
 struct device_evaluation {
-	const char *state;
+	enum device_state state;
 	enum pending_action advice;
 	char reason[640];
 };
+
+/* The state of a device that is as decided: held, where that is to have no driver for its group's sake. */
+enum device_state state_as_decided(const struct decision *decision);
 
 void device_state_evaluate(const struct device_observation *seen, struct device_evaluation *ret);

@@ -107,11 +107,12 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		take(line, n, "RULE_ID=", id, sizeof(id));
 		take(line, n, "ENFORCED=", enforced, sizeof(enforced));
 		take(line, n, "SOURCE=", record.source, sizeof(record.source));
-		take(line, n, "STATE=", record.state, sizeof(record.state));
+		take(line, n, "STATE=", record.unknown_state, sizeof(record.unknown_state));
 		take(line, n, "FIRST_PROBE=", record.first_probe, sizeof(record.first_probe));
 		take(line, n, "REASON=", record.reason, sizeof(record.reason));
 		line += n + (line[n] == '\n');
 	}
+	record.state = device_state_from_string(record.unknown_state);
 	record.inode = strtoull(number, NULL, 10);
 	record.rule_id = strtoull(id, NULL, 16);
 	record.enforced = strtoull(enforced, NULL, 16);
@@ -126,6 +127,11 @@ int boot_devices_path(const char *state_dir, char *buf, size_t size)
 	return path_printf(buf, size, "%s/present", state_dir);
 }
 
+const char *record_state_text(const struct record *record)
+{
+	return record->state == STATE_UNKNOWN ? record->unknown_state : device_state_to_string(record->state);
+}
+
 bool record_equal(const struct record *a, const struct record *b)
 {
 	return a->inode == b->inode && a->rule_id == b->rule_id && a->enforced == b->enforced &&
@@ -133,8 +139,8 @@ bool record_equal(const struct record *a, const struct record *b)
 	       streq(a->driver_by_override, b->driver_by_override) &&
 	       streq(a->driver_before_override, b->driver_before_override) &&
 	       streq(a->decision, b->decision) && streq(a->cause, b->cause) && streq(a->rule, b->rule) &&
-	       streq(a->source, b->source) && streq(a->state, b->state) && streq(a->reason, b->reason) &&
-	       streq(a->first_probe, b->first_probe);
+	       streq(a->source, b->source) && streq(record_state_text(a), record_state_text(b)) &&
+	       streq(a->reason, b->reason) && streq(a->first_probe, b->first_probe);
 }
 
 const char *first_probe_merge(const char *old, const char *new)
@@ -150,7 +156,7 @@ const char *first_probe_merge(const char *old, const char *new)
 bool record_is_refused(const struct record *record)
 {
 	/* Who is barred by `none` is held as well, and has no driver to come. */
-	return streq(record->state, "held") && !streq(record->decision, "none");
+	return record->state == STATE_HELD && !streq(record->decision, "none");
 }
 
 bool record_owns(const struct record *record, const char *override)

@@ -18,6 +18,8 @@
  */
 #pragma once
 
+#include "state/device-state.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +31,8 @@ struct record {
 	uint64_t inode;
 	uint64_t rule_id;
 	uint64_t enforced;
+	enum device_state state;
+	char unknown_state[16]; /* the word that was read, with STATE_UNKNOWN */
 	char owned_override[128];
 	char previous_override[128];
 	char driver_by_override[128];
@@ -37,7 +41,6 @@ struct record {
 	char cause[8];
 	char rule[256];
 	char source[PATH_MAX];
-	char state[16];
 	char first_probe[16];
 	char reason[512];
 };
@@ -64,6 +67,9 @@ int record_lock_path(const char *state_dir, const char *bus, const char *name, c
  * nothing. *ret is filled on 0 only.
  */
 int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret);
+
+/* The word for its state: also one that another version has written. */
+const char *record_state_text(const struct record *record);
 
 bool record_equal(const struct record *a, const struct record *b);
 

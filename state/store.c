@@ -175,7 +175,7 @@ static int replace_record(const char *state_dir, const struct record_key *key, c
 		(void)fprintf(f, "KEPT=%s\n", record->driver_before_override);
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
 		      record->decision, record->cause, record->rule, (uintmax_t)record->rule_id,
-		      record->source, record->state, record->reason);
+		      record->source, record_state_text(record), record->reason);
 	if (record->enforced)
 		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
 	if (record->first_probe[0])
@@ -220,12 +220,12 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 		 * here; not when we have just seen that it does not stand.
 		 */
 		if (!merged.owned_override[0] && now.owned_override[0] &&
-		    streq(now.owned_override, merged.decision) && !streq(merged.state, "foreign") &&
-		    !streq(merged.state, "failed"))
+		    streq(now.owned_override, merged.decision) && merged.state != STATE_FOREIGN &&
+		    merged.state != STATE_FAILED)
 			(void)strcpy(merged.owned_override, now.owned_override);
 	}
 	/* That another decision was enforced before counts for nothing: what differs since, we did. */
-	if (streq(merged.state, "stuck") || record_is_refused(&merged) ||
+	if (merged.state == STATE_STUCK || record_is_refused(&merged) ||
 	    merged.enforced != record_decision_id(&merged))
 		merged.enforced = 0;
 	return replace_record(state_dir, &key, &merged);

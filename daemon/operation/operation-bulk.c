@@ -4,6 +4,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+#include "state/device-state.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -51,7 +52,8 @@ static int bulk_operation_append(sd_bus_message *reply, const void *userdata)
 		const struct bulk_item *item = &bulk->items[i];
 
 		r = sd_bus_message_append(reply, "(sss)", item->bus, item->name,
-					  item->state[0] ? item->state : "pending");
+					  item->state[0] ? item->state
+							 : device_state_to_string(STATE_PENDING));
 	}
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -82,7 +84,8 @@ static void on_item_done(void *userdata, const struct rebind_result *result)
 	int r = 0;
 
 	item->rebind_job = NULL;
-	text_copy(item->state, sizeof(item->state), result->state[0] ? result->state : "failed");
+	text_copy(item->state, sizeof(item->state),
+		  result->state[0] ? result->state : device_state_to_string(STATE_FAILED));
 	if (!o->options.dry_run)
 		refresh_request(o->service, item->bus, item->name, REFRESH_ONLY);
 	if (++o->bulk->n_done == o->bulk->n)

@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+#include "state/device-state.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -150,7 +151,7 @@ static bool dry_run_is_needless(const struct operation *o)
 
 	return o->kind == OPERATION_SET && !o->options.dry_run && streq(o->driver, "none") && e &&
 	       !e->field[FIELD_DRIVER][0] && !e->field[FIELD_OVERRIDE][0] &&
-	       !streq(e->field[FIELD_STATE], "stuck");
+	       !device_state_is(e->field[FIELD_STATE], STATE_STUCK);
 }
 
 void dry_run_start(struct operation *o)

@@ -8,6 +8,7 @@
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/reconcile/recovery.h"
 #include "daemon/refresh/refresh.h"
+#include "state/device-state.h"
 #include "state/evaluate.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 		s->reconciler->failed++;
 		log_line(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
 			 result->state[0] ? ": " : "", result->reason);
-		if (streq(result->state, "stuck"))
+		if (device_state_is(result->state, STATE_STUCK))
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;

@@ -8,6 +8,7 @@
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
+#include "state/device-state.h"
 #include "state/record.h"
 #include "sysfs/iommu.h"
 
@@ -132,7 +133,7 @@ static void recovery_on_device_found(struct service *s, const struct refresh_fin
 	const struct device_entry *e = found->entry;
 
 	/* A process for each of those that were not read would be too many. */
-	if (!found->unread && streq(e->field[FIELD_STATE], "stuck") &&
+	if (!found->unread && device_state_is(e->field[FIELD_STATE], STATE_STUCK) &&
 	    (e->hangs || found->changed & (UINT32_C(1) << FIELD_STATE)))
 		recovery_await(s, e->field[FIELD_BUS], e->field[FIELD_NAME]);
 }

@@ -137,7 +137,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	worker_put(s, rule ? rule->label : "");
 	rule_source(rule, source, sizeof(source));
 	worker_put(s, source);
-	worker_put(s, verdict.state);
+	worker_put(s, device_state_to_string(verdict.state));
 	worker_put(s, verdict.reason);
 	worker_put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");
 	worker_put(s, group);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
+#include "state/device-state.h"
 
 #include <errno.h>
 #include <stdbool.h>

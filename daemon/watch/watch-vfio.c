@@ -8,6 +8,7 @@
 #include "daemon/refresh/refresh.h"
 #include "daemon/table/group-table.h"
 #include "policy/vfio-driver.h"
+#include "state/device-state.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -43,10 +44,10 @@ static bool device_may_be_kept_off(struct service *s, const struct device_entry 
 	const struct group *g;
 
 	if (e->field[FIELD_DRIVER][0] || !e->field[FIELD_GROUP][0] || streq(decision, "none") ||
-	    driver_leaves_dma(decision) || e->hangs || streq(e->field[FIELD_STATE], "stuck"))
+	    driver_leaves_dma(decision) || e->hangs || device_state_is(e->field[FIELD_STATE], STATE_STUCK))
 		return false;
 	g = groups_find(s, e->field[FIELD_GROUP]);
-	return streq(e->field[FIELD_STATE], "held") || (g && group_has_vfio(g));
+	return device_state_is(e->field[FIELD_STATE], STATE_HELD) || (g && group_has_vfio(g));
 }
 
 static void looks_arm(struct service *s, size_t look)

@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "enforce/apply.h"
+#include "state/device-state.h"
 #include "state/store.h"
 
 #include <errno.h>
@@ -112,7 +113,7 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	(void)record_read(settings.state_dir, d->bus, d->name, d->inode, &old);
 	record_describe(&record, decision);
 	record.inode = d->inode;
-	text_copy(record.state, sizeof(record.state), state);
+	record.state = device_state_from_string(state);
 	text_copy(record.reason, sizeof(record.reason), reason);
 	text_copy(record.owned_override, sizeof(record.owned_override),
 		  streq(state, "enforced") || streq(state, "held") ? decision->driver : old.owned_override);

@@ -147,7 +147,7 @@ START_TEST(foreign_override_stays)
 		ck_assert(!f.outcome.wrote);
 		ck_assert(!apply_fixture_was_written(&f));
 		ck_assert(mock_record(f.m, f.device, &f.record));
-		ck_assert_str_eq(f.record.state, "foreign");
+		ck_assert_int_eq(f.record.state, STATE_FOREIGN);
 		ck_assert_str_eq(f.record.owned_override, "");
 		apply_fixture_done(&f);
 	}
@@ -410,7 +410,7 @@ START_TEST(override_that_cannot_be_read)
 	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "driver_override"));
 	ck_assert(!f.outcome.wrote);
 	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_str_eq(f.record.state, "failed");
+	ck_assert_int_eq(f.record.state, STATE_FAILED);
 	apply_fixture_done(&f);
 }
 END_TEST
@@ -436,7 +436,7 @@ START_TEST(failed_write)
 	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "driver_override"));
 	ck_assert(!f.outcome.wrote);
 	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_str_eq(f.record.state, "failed");
+	ck_assert_int_eq(f.record.state, STATE_FAILED);
 	ck_assert_str_eq(f.record.reason, f.outcome.reason);
 	apply_fixture_done(&f);
 }

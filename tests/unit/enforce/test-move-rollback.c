@@ -33,7 +33,7 @@ START_TEST(failed_unbind_leaves_it)
 	assert_moved(&f, "failed", "Failed", "nvme", "", false);
 	ck_assert_str_eq(f.moved.reason, "unbinding from nvme: Operation not permitted");
 	ck_assert_str_eq(kernel_writes(f.m), "unbind nvme");
-	ck_assert_str_eq(record_of(&f)->state, "failed");
+	ck_assert_int_eq(record_of(&f)->state, STATE_FAILED);
 	move_fixture_done(&f);
 }
 END_TEST
@@ -64,7 +64,7 @@ START_TEST(failed_probe_brings_override_and_driver_back)
 	ck_assert_str_eq(kernel_writes(f.m),
 			 "unbind nvme, override vfio-pci, probe, bind vfio-pci, override -, bind nvme");
 	ck_assert_str_eq(record_of(&f)->owned_override, "");
-	ck_assert_str_eq(record_of(&f)->state, "failed");
+	ck_assert_int_eq(record_of(&f)->state, STATE_FAILED);
 	ck_assert_str_eq(record_of(&f)->reason, f.moved.reason);
 	move_fixture_done(&f);
 }

@@ -22,7 +22,7 @@ START_TEST(unbind_then_override_then_probe)
 	ck_assert_str_eq(f.moved.decision, "vfio-pci");
 	ck_assert_str_eq(kernel_writes(f.m), "unbind nvme, override vfio-pci, probe");
 	ck_assert_str_eq(record_of(&f)->owned_override, "vfio-pci");
-	ck_assert_str_eq(record_of(&f)->state, "enforced");
+	ck_assert_int_eq(record_of(&f)->state, STATE_ENFORCED);
 
 	/* Once there, nothing more is done. */
 	move_fixture_move(&f);
@@ -220,7 +220,7 @@ START_TEST(foreign_override_is_replaced_on_request_only)
 	assert_moved(&f, "foreign", "Foreign", "nvme", "foreign", false);
 	ck_assert_ptr_nonnull(strstr(f.moved.reason, "foreign"));
 	ck_assert_str_eq(kernel_writes(f.m), "");
-	ck_assert_str_eq(record_of(&f)->state, "foreign");
+	ck_assert_int_eq(record_of(&f)->state, STATE_FOREIGN);
 
 	move_fixture_move_with(&f, (struct move_options){ .overwrite = true });
 	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
@@ -322,7 +322,7 @@ START_TEST(driver_that_does_not_exist)
 	assert_moved(&f, "failed", "NoSuchDriver", "nvme", "", false);
 	ck_assert_ptr_nonnull(strstr(f.moved.reason, "nonsense"));
 	ck_assert_str_eq(kernel_writes(f.m), "");
-	ck_assert_str_eq(record_of(&f)->state, "failed");
+	ck_assert_int_eq(record_of(&f)->state, STATE_FAILED);
 	ck_assert_str_eq(record_of(&f)->reason, f.moved.reason);
 	ck_assert_str_eq(record_of(&f)->owned_override, "");
 
@@ -352,7 +352,7 @@ START_TEST(in_use_it_stays_and_by_force_it_does_not)
 		assert_moved(&f, "blocked", "InUse", "nvme", "", false);
 		ck_assert_str_eq(f.moved.reason, "in use: eth0 is a port of br0");
 		ck_assert_str_eq(kernel_writes(f.m), "");
-		ck_assert_str_eq(record_of(&f)->state, "blocked");
+		ck_assert_int_eq(record_of(&f)->state, STATE_BLOCKED);
 		move_fixture_move_with(&f, (struct move_options){ .rebind = REBIND_FORCE });
 		assert_moved(&f, "enforced", "", i == 0 ? "vfio-pci" : "", drivers[i], true);
 		move_fixture_done(&f);
@@ -369,7 +369,7 @@ START_TEST(rebind_of_the_rule_and_instead_of_it)
 	assert_moved(&f, "blocked", "", "nvme", "vfio-pci", true);
 	ck_assert_ptr_nonnull(strstr(f.moved.reason, "Rebind=no"));
 	ck_assert_str_eq(kernel_writes(f.m), "override vfio-pci");
-	ck_assert_str_eq(record_of(&f)->state, "blocked");
+	ck_assert_int_eq(record_of(&f)->state, STATE_BLOCKED);
 	ck_assert_str_eq(record_of(&f)->owned_override, "vfio-pci");
 	move_fixture_use(&f);
 	move_fixture_move_with(&f, (struct move_options){ .rebind = REBIND_SAFE });
@@ -378,7 +378,7 @@ START_TEST(rebind_of_the_rule_and_instead_of_it)
 	apply_fixture_set_policy(&f.apply, RULE("vfio-pci") "Rebind=force\n");
 	move_fixture_move_with(&f, (struct move_options){ .rebind = REBIND_NO });
 	assert_moved(&f, "blocked", "", "nvme", "vfio-pci", false);
-	ck_assert_str_eq(record_of(&f)->state, "blocked");
+	ck_assert_int_eq(record_of(&f)->state, STATE_BLOCKED);
 	move_fixture_move(&f);
 	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
 	move_fixture_done(&f);

@@ -45,7 +45,7 @@ static void assert_only_that_member_is_stuck(size_t one, const char *file)
 		if (i != one)
 			ck_assert_str_eq(mock_override(m, devpaths[i]), "none");
 	ck_assert(mock_record(m, devpaths[one], &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	ck_assert_ptr_nonnull(strstr(record.reason, file));
 	ck_assert_ptr_nonnull(strstr(r.err, mock_printf(m, "%s of pci %s", file, others[one])));
 	mock_free(m);
@@ -224,7 +224,7 @@ START_TEST(member_that_is_slow_is_not_stuck)
 	ck_assert_int_eq(enforcer_event(m, device).status, 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	ck_assert(mock_record(m, slow, &record));
-	ck_assert_str_ne(record.state, "stuck");
+	ck_assert_int_ne(record.state, STATE_STUCK);
 	mock_free(m);
 }
 END_TEST

@@ -62,7 +62,7 @@ START_TEST(unbind_that_does_not_come_back)
 	ck_assert_uint_ge(r.usec, 4000000);
 	ck_assert_ptr_nonnull(strstr(r.out, "(unbind) of pci " NAME " did not come back"));
 	ck_assert(mock_record(m, device, &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	/* What it will be like was not done by others. */
 	ck_assert_uint_eq(record.enforced, 0);
 
@@ -71,7 +71,7 @@ START_TEST(unbind_that_does_not_come_back)
 	r = enforcer_run(m, "rebind", NAME, NULL);
 	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
 	ck_assert(mock_record(m, device, &record));
-	ck_assert_str_eq(record.state, "enforced");
+	ck_assert_int_eq(record.state, STATE_ENFORCED);
 	mock_free(m);
 }
 END_TEST
@@ -88,7 +88,7 @@ START_TEST(event_puts_a_stuck_record_right)
 	mock_unbind(m, device);
 	ck_assert_int_eq(enforcer_event(m, device).status, 0);
 	ck_assert(mock_record(m, device, &record));
-	ck_assert_str_eq(record.state, "enforced");
+	ck_assert_int_eq(record.state, STATE_ENFORCED);
 	ck_assert_str_eq(record.reason, "");
 	mock_free(m);
 }
@@ -163,7 +163,7 @@ START_TEST(device_is_rebound_by_one_process_at_a_time)
 	ck_assert_ptr_nonnull(strstr(r.out, "another rebind"));
 	/* What the other one writes down is its own affair. */
 	ck_assert(mock_record(m, device, &record));
-	ck_assert_str_eq(record.state, "enforced");
+	ck_assert_int_eq(record.state, STATE_ENFORCED);
 	/* Another device need not wait, and he who changes nothing neither. */
 	ck_assert_int_eq(enforcer_run(m, "rebind", "--timeout=5", "0000:00:04.0", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, other), "none");
@@ -193,7 +193,7 @@ START_TEST(member_that_hangs_does_not_lock_the_device)
 		(void)enforcer_run(m, "rebind", "--timeout=60", NAME, NULL);
 		_exit(0);
 	}
-	while (!mock_record(m, device, &record) || !streq(record.state, "enforced"))
+	while (!mock_record(m, device, &record) || record.state != STATE_ENFORCED)
 		(void)usleep(10000);
 	/* The first rebind is busy with the other member now. */
 	r = enforcer_run(m, "rebind", "--timeout=4", NAME, NULL);
@@ -219,7 +219,7 @@ START_TEST(member_that_hangs_changes_nothing_about_the_device)
 	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=1\n");
 	ck_assert_ptr_nonnull(strstr(r.err, "reading driver_override of pci 0000:00:03.1 did not come back"));
 	ck_assert(mock_record(m, other, &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	mock_free(m);
 }
 END_TEST
@@ -239,7 +239,7 @@ START_TEST(member_that_hangs_is_named_where_the_group_decides)
 	ck_assert_ptr_nonnull(strstr(r.out, "REASON=reading modalias of pci 0000:00:03.1 did not come back"));
 	/* That is the one which is stuck. */
 	ck_assert(mock_record(m, other, &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	ck_assert(!mock_record(m, device, &record));
 	mock_free(m);
 }

@@ -215,11 +215,11 @@ START_TEST(other_members_are_decided_again_and_not_unbound)
 	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=1\n");
 	ck_assert_str_eq(mock_override(m, bare), "none");
 	ck_assert(mock_record(m, bare, &record));
-	ck_assert_str_eq(record.state, "held");
+	ck_assert_int_eq(record.state, STATE_HELD);
 	ck_assert_str_eq(mock_override(m, bound), "none");
 	ck_assert_str_eq(mock_read(m, mock_printf(m, "%s/bus/pci/drivers/nvme/unbind", m->sysfs)), "");
 	ck_assert(mock_record(m, bound, &record));
-	ck_assert_str_eq(record.state, "pending");
+	ck_assert_int_eq(record.state, STATE_PENDING);
 	mock_free(m);
 }
 END_TEST

@@ -34,7 +34,7 @@ START_TEST(sweep_passes_over_a_device_that_hangs)
 			ck_assert_str_eq(mock_override(m, devices[i]), "vfio-pci");
 	ck_assert_ptr_nonnull(strstr(r.err, "driver_override of pci 0000:00:05.0"));
 	ck_assert(mock_record(m, stuck, &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	ck_assert_ptr_nonnull(strstr(record.reason, "driver_override"));
 	mock_free(m);
 }
@@ -57,7 +57,7 @@ START_TEST(sweep_passes_over_a_fact_that_hangs)
 	for (unsigned i = 0; i < ELEMENTSOF(devices); i++)
 		ck_assert_str_eq(mock_override(m, devices[i]), devices[i] == stuck ? "(null)\n" : "vfio-pci");
 	ck_assert(mock_record(m, stuck, &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	mock_free(m);
 }
 END_TEST
@@ -77,7 +77,7 @@ START_TEST(release_of_a_device_that_hangs)
 	ck_assert_uint_lt(r.usec, 8000000);
 	ck_assert_ptr_nonnull(strstr(r.err, "driver_override"));
 	ck_assert(mock_record(m, a, &record));
-	ck_assert_str_eq(record.state, "stuck");
+	ck_assert_int_eq(record.state, STATE_STUCK);
 	ck_assert_str_eq(record.owned_override, "vfio-pci");
 	mock_free(m);
 }

@@ -52,7 +52,7 @@ START_TEST(fields_of_a_record)
 	ck_assert_str_eq(b.record.rule, "my gpu");
 	ck_assert_uint_eq(b.record.rule_id, rule_id(b.policy->rules[0]));
 	ck_assert_str_eq(b.record.source, mock_printf(b.m, "%s/10-a.conf:1", b.m->conf[MOCK_ETC]));
-	ck_assert_str_eq(b.record.state, device_state_to_string(b.outcome.state));
+	ck_assert_int_eq(b.record.state, b.outcome.state);
 	ck_assert_str_eq(b.record.reason, b.outcome.reason);
 
 	text = mock_read(b.m, record_file(&b));
@@ -71,6 +71,41 @@ START_TEST(unknown_keys_are_passed_over)
 	ck_assert(mock_record(b.m, b.device, &b.record));
 	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	apply_fixture_done(&b);
+}
+END_TEST
+
+START_TEST(unknown_state_counts_for_none_and_is_kept)
+{
+	struct apply_fixture b = apply_fixture_new(VFIO);
+	const char *state_dir = b.m->settings.state_dir;
+	struct sysfs_device *d;
+	struct sysfs sysfs;
+
+	apply_fixture_apply(&b);
+	edit_record(&b, "STATE=pending", "STATE=frozen");
+	sysfs_init(&sysfs, &b.m->settings);
+	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &d), 0);
+	ck_assert_int_eq(record_set_first_probe(state_dir, sysfs_device_key(d), "guaranteed"), 0);
+	ck_assert(mock_record(b.m, b.device, &b.record));
+	ck_assert_int_eq(b.record.state, STATE_UNKNOWN);
+	ck_assert_str_eq(record_state_text(&b.record), "frozen");
+	sysfs_device_free(d);
+	apply_fixture_done(&b);
+}
+END_TEST
+
+START_TEST(each_state_has_its_word)
+{
+	static const char *const words[] = { "",	"unmanaged", "foreign", "enforced", "held",
+					     "pending", "blocked",   "failed",	"stuck" };
+
+	for (enum device_state state = STATE_UNKNOWN; state <= STATE_STUCK; state++) {
+		ck_assert_str_eq(device_state_to_string(state), words[state]);
+		ck_assert_int_eq(device_state_from_string(words[state]), state);
+		ck_assert(device_state_is(words[state], state));
+	}
+	ck_assert_int_eq(device_state_from_string("Enforced"), STATE_UNKNOWN);
+	ck_assert_int_eq(device_state_from_string("enforced "), STATE_UNKNOWN);
 }
 END_TEST
 
@@ -132,7 +167,7 @@ START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
 	ck_assert_int_eq(sysfs_device_new(&sysfs, b.device, "pci", &last), 0);
 	ck_assert_int_eq(record_set_first_probe(state_dir, sysfs_device_key(last), "guaranteed"), 0);
 	last->inode++; /* not the one that is there */
-	(void)strcpy(late.state, "failed");
+	late.state = STATE_FAILED;
 	ck_assert_int_eq(record_write(state_dir, sysfs_device_key(last), &late), 0);
 	ck_assert_int_eq(record_remove(state_dir, sysfs_device_key(last)), 0);
 	ck_assert(mock_record(b.m, b.device, &b.record));
@@ -144,7 +179,7 @@ START_TEST(who_is_late_leaves_the_record_of_a_successor_alone)
 	edit_record(&b, "INODE=", "INODE=1");
 	ck_assert_int_eq(record_write(state_dir, sysfs_device_key(last), &late), 0);
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.state, "failed");
+	ck_assert_int_eq(b.record.state, STATE_FAILED);
 	edit_record(&b, "INODE=", "INODE=1");
 	ck_assert_int_eq(record_remove(state_dir, sysfs_device_key(last)), 0);
 	ck_assert_int_ne(access(record_file(&b), F_OK), 0);
@@ -259,7 +294,7 @@ START_TEST(stuck_device_keeps_what_was_set)
 	apply_record_stuck(d, "reading driver_override of pci 0000:00:03.0");
 	sysfs_device_free(d);
 	ck_assert(mock_record(b.m, b.device, &b.record));
-	ck_assert_str_eq(b.record.state, "stuck");
+	ck_assert_int_eq(b.record.state, STATE_STUCK);
 	ck_assert_str_eq(b.record.owned_override, "vfio-pci");
 	ck_assert_ptr_nonnull(strstr(b.record.reason, "driver_override"));
 	apply_fixture_done(&b);
@@ -525,7 +560,8 @@ START_TEST(first_probe_is_refined_and_never_raised)
 END_TEST
 
 SUITE_MAIN("state", 20, first_probe_is_refined_and_never_raised, fields_of_a_record,
-	   unknown_keys_are_passed_over, record_of_another_boot_is_void, record_of_another_version_is_void,
+	   unknown_keys_are_passed_over, unknown_state_counts_for_none_and_is_kept, each_state_has_its_word,
+	   record_of_another_boot_is_void, record_of_another_version_is_void,
 	   record_of_another_device_under_the_name_is_void,
 	   who_is_late_leaves_the_record_of_a_successor_alone, empty_or_cut_record_is_void,
 	   record_longer_than_any_is_void, what_does_not_change_is_not_written_again,

@@ -43,7 +43,7 @@ static void assert_held(struct move_fixture *s)
 {
 	const struct record *record = record_of(s);
 
-	ck_assert_str_eq(record->state, "held");
+	ck_assert_int_eq(record->state, STATE_HELD);
 	ck_assert_str_eq(record->reason, OWNED);
 	ck_assert_uint_eq(record->enforced, 0); /* so nobody takes it for drift that it has no driver */
 }
@@ -112,7 +112,7 @@ START_TEST(who_owns_a_group_need_not_be_seen)
 			ck_assert_str_eq(device_state_to_string(s.moved.state), "held");
 			ck_assert_str_eq(s.moved.reason, "its IOMMU group 1 is in use by VFIO, and the "
 							 "kernel lets no other driver in");
-			ck_assert_str_eq(record_of(&s)->state, "held");
+			ck_assert_int_eq(record_of(&s)->state, STATE_HELD);
 			ck_assert_str_eq(record_of(&s)->owned_override,
 					 i == 0 ? "nvme" : ""); /* it is still ours */
 			ck_assert_uint_eq(record_of(&s)->enforced, 0);
