@@ -201,6 +201,44 @@ START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
 }
 END_TEST
 
+/* On a slow machine a look can begin before the enforcer does, and read when it is half-way. */
+START_TEST(a_look_that_began_before_the_enforcer_did_shows_nothing_half_way)
+{
+	struct harness *h = harness_new();
+	sd_bus *other = connect_as(h, 0);
+	const char *early, *fifo;
+	int fd;
+
+	three_devices(h);
+	early = mock_pci_add(h->m, "0000:00:02.0", NULL, 0x8086, 0x10d3, 0x020000);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	/* A look at all devices, which stops before it comes to CARD. */
+	mock_attr_hangs(h->m, early, "driver_override");
+	fifo = mock_path(h->m, early, "driver_override");
+	(void)mock_policy(h->m, MOCK_ETC, "60-b.conf",
+			  "[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
+	while ((fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+		(void)usleep(1000);
+	faults(h, "pci/" CARD " half-way\n");
+	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
+	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
+		(void)usleep(1000);
+	(void)write(fd, "(null)\n", 7); /* if the look has given up by then, it has begun anew */
+	(void)close(fd);
+	wait_property(h, "pci", DISK, "Decision", "vfio-pci");
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "vfio-pci");
+	mock_attr_remove(h->m, early, "driver_override");
+	mock_attr(h->m, early, "driver_override", "(null)\n");
+	faults(h, "");
+	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "enforced");
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
 /* Somebody's udevadm trigger: the enforcer writes the override again and notes what it found. */
 START_TEST(an_event_for_what_has_drifted_does_not_make_it_a_task)
 {
@@ -489,7 +527,9 @@ START_TEST(events_without_a_change_write_nothing)
 END_TEST
 
 SUITE_MAIN("bus-reconcile", 300, an_override_that_is_written_is_noticed,
-	   what_the_enforcer_is_half_way_through_is_not_looked_at, what_was_there_before_the_service_is_moved,
+	   what_the_enforcer_is_half_way_through_is_not_looked_at,
+	   a_look_that_began_before_the_enforcer_did_shows_nothing_half_way,
+	   what_was_there_before_the_service_is_moved,
 	   a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
 	   what_is_given_back_once_is_given_back_again,
 	   a_hot_plugged_device_that_lost_its_first_probe_is_moved,
