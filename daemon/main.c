@@ -24,7 +24,6 @@
 #include "daemon/watch/watch-udev.h"
 #include "daemon/watch/watch-vfio.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -42,6 +41,7 @@
 #include <time.h>
 
 #define IDLE_USEC_DEFAULT (30U * UINT64_C(1000000))
+#define READ_USEC_DEFAULT (4U * UINT64_C(1000000))
 
 /* Called in this order with what looks have found; see refresh-observer.h. */
 static const struct refresh_observer *const observers[] = {
@@ -285,6 +285,7 @@ static int usage(FILE *f, int status)
 		    "  --events FIFO     events of devices come from here, not from udev: lines of ACTION "
 		    "BUS NAME\n"
 		    "  --idle-exit SEC   leave after so many idle seconds where no rule is in force (30)\n"
+		    "  --read-timeout MSEC  a device is stuck if its files take longer to read (4000)\n"
 		    "  --version, --help\n",
 		    f);
 	return status;
@@ -292,12 +293,13 @@ static int usage(FILE *f, int status)
 
 int main(int argc, char **argv)
 {
-	enum { OPTION_ENFORCER = 1, OPTION_EVENTS, OPTION_IDLE };
+	enum { OPTION_ENFORCER = 1, OPTION_EVENTS, OPTION_IDLE, OPTION_READ };
 	static const struct option options[] = {
 		SETTINGS_LONG_OPTIONS,
 		{ "enforcer", required_argument, NULL, OPTION_ENFORCER },
 		{ "events", required_argument, NULL, OPTION_EVENTS },
 		{ "idle-exit", required_argument, NULL, OPTION_IDLE },
+		{ "read-timeout", required_argument, NULL, OPTION_READ },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{},
@@ -310,6 +312,7 @@ int main(int argc, char **argv)
 	settings_init(&settings);
 	program.service.settings = &settings;
 	program.service.enforcer = ENFORCER_PATH;
+	program.service.read_usec = READ_USEC_DEFAULT;
 	program.idle_usec = IDLE_USEC_DEFAULT;
 	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
 		if (c == OPTION_ENFORCER)
@@ -318,6 +321,8 @@ int main(int argc, char **argv)
 			program.fifo = optarg;
 		else if (c == OPTION_IDLE)
 			program.idle_usec = strtoull(optarg, NULL, 10) * 1000000;
+		else if (c == OPTION_READ)
+			program.service.read_usec = strtoull(optarg, NULL, 10) * 1000;
 		else if (c == 'h')
 			return usage(stdout, 0);
 		else if (c == 'V') {
@@ -326,7 +331,7 @@ int main(int argc, char **argv)
 		} else if (settings_option(&settings, c, optarg) <= 0)
 			return usage(stderr, 2);
 	}
-	if (optind < argc || program.idle_usec == 0)
+	if (optind < argc || program.idle_usec == 0 || program.service.read_usec == 0)
 		return usage(stderr, 2);
 	log_init("driver-overrided", LOG_TO_STDERR);
 	if (settings_turned_off(&settings)) {

@@ -44,6 +44,7 @@ struct service {
 	sd_bus *bus;
 	const struct settings *settings;
 	const char *enforcer;
+	uint64_t read_usec; /* how long a device may take to answer a read of its files */
 	struct policy *policy;
 	uint64_t generation, digest; /* of the policy in force */
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */

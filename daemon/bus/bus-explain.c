@@ -15,7 +15,6 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
-#define EXPLAIN_USEC (5U * 1000000U)
 /* Any user may call it, and each call costs a process. */
 #define EXPLAIN_CALLS_MAX 16U
 
@@ -105,7 +104,8 @@ int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, 
 	x->bus = strdup(bus);
 	x->name = strdup(name);
 	if (x->bus && x->name)
-		r = task_fork(s->event, explain_work, x, EXPLAIN_USEC, on_explain_done, x, &x->task);
+		r = task_fork(s->event, explain_work, x, s->read_usec + s->read_usec / 4, on_explain_done, x,
+			      &x->task);
 	if (r < 0) {
 		explain_call_free(x);
 		return r;

@@ -19,10 +19,6 @@
 #include <systemd/sd-event.h>
 #include <time.h>
 
-/* For one device that does not answer; a look waits for nothing else. Once one has not answered, the others
- * are given less. */
-#define FIRST_HANG_USEC (4U * 1000000U)
-#define NEXT_HANG_USEC (1U * 1000000U)
 /* Devices that hang one after the other. If there are more, something else is wrong: what has been read by
  * then is kept, and no other device is read. */
 #define HANGS_MAX 32U
@@ -144,9 +140,11 @@ static void on_refresh_done(void *userdata, int result, const char *out, size_t 
 
 static int refresh_start_worker(struct refresh *look)
 {
-	return task_fork(look->service->event, refresh_work, look,
-			 look->hangs > 0 ? NEXT_HANG_USEC : FIRST_HANG_USEC, on_refresh_done, look,
-			 &look->task);
+	uint64_t usec = look->service->read_usec;
+
+	/* It waits for nothing else. Once a device has not answered, the others are given less time. */
+	return task_fork(look->service->event, refresh_work, look, look->hangs > 0 ? usec / 4 : usec,
+			 on_refresh_done, look, &look->task);
 }
 
 /* Takes the items. */

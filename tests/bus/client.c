@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a client of the service does: calls, properties, signals; see harness.h. */
+#include "base/macro.h"
 #include "base/text.h"
 #include "tests/bus/harness.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 static sd_bus_message *method_new(sd_bus *bus, const char *path, const char *interface, const char *member)
@@ -222,6 +225,8 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	(void)error;
 	if (sd_bus_message_peek_type(m, &type, &contents) > 0 && (type == 's' || type == 'o'))
 		(void)sd_bus_message_read_basic(m, type, &first);
+	if (strstr(sd_bus_message_get_path(m), "/" SENTINEL) || (first && strstr(first, "/" SENTINEL)))
+		return 0;
 	s->n++;
 	s->last = mock_printf(s->h->m, "%s", first ? first : "");
 	s->log = mock_printf(s->h->m, "%s%s %s; ", s->log, sd_bus_message_get_path(m), s->last);
@@ -248,11 +253,55 @@ void wait_signals(struct signals *s, unsigned n)
 	}
 }
 
-void drain(struct harness *h)
+/* What is there, without waiting. */
+static void signals_take(struct harness *h)
 {
-	for (unsigned i = 0; i < 20; i++) {
-		while (sd_bus_process(h->bus, NULL) > 0)
-			;
-		(void)sd_bus_wait(h->bus, 20000);
+	while (sd_bus_process(h->bus, NULL) > 0)
+		;
+}
+
+/* Processes of the service that are at work. */
+static unsigned service_children(const struct harness *h)
+{
+	_cleanup_(closedirp) DIR *proc = opendir("/proc");
+	const struct dirent *e;
+	unsigned n = 0;
+
+	while (proc && (e = readdir(proc))) {
+		_cleanup_(fclosep) FILE *f = NULL;
+		char path[64], state;
+		int parent;
+
+		if (e->d_name[0] < '0' || e->d_name[0] > '9')
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%.16s/stat", e->d_name);
+		f = fopen(path, "re");
+		if (f && fscanf(f, "%*d (%*[^)]) %c %d", &state, &parent) == 2)
+			n += parent == h->service;
 	}
+	return n;
+}
+
+void settle(struct harness *h)
+{
+	static const char sentinel[] = "/devices/platform/" SENTINEL;
+
+	if (access(mock_path(h->m, sentinel, "driver_override"), F_OK) < 0)
+		(void)mock_platform_add(h->m, SENTINEL, NULL);
+	for (uint64_t end = clock_usec() + PATIENCE_USEC;;) {
+		const char *text = mock_printf(h->m, "x%u", ++h->settled);
+
+		/* All devices are looked at after what was asked for before, and this one with them. */
+		mock_attr(h->m, sentinel, "driver_override", mock_printf(h->m, "%s\n", text));
+		tell(h, "move", "platform", SENTINEL);
+		wait_property(h, "platform", SENTINEL, "Override", text);
+		if (service_children(h) <= h->left_behind)
+			break;
+		/* What comes of their work is looked at as well. */
+		while (service_children(h) > h->left_behind) {
+			ck_assert_msg(clock_usec() < end, "the service stays at work");
+			(void)usleep(1000);
+		}
+	}
+	signals_take(h);
 }

@@ -177,6 +177,10 @@ void service_start(struct harness *h)
 		argv[n++] = "--idle-exit";
 		argv[n++] = h->idle_exit;
 	}
+	if (h->read_timeout) {
+		argv[n++] = "--read-timeout";
+		argv[n++] = h->read_timeout;
+	}
 	h->service = start(argv, -1);
 	for (uint64_t end = clock_usec() + PATIENCE_USEC; !has_name(h); (void)usleep(500)) {
 		int status;

@@ -27,6 +27,12 @@ struct harness {
 	sd_bus *bus;	    /* our own connection */
 	sd_bus_error error; /* of the last call */
 	const char *idle_exit;
+	/* In milliseconds; NULL: the service's own. Short where a device hangs, but then a slow machine may
+	 * take others for stuck for a moment, so their state is to be waited for; long where none must be
+	 * taken so. */
+	const char *read_timeout;
+	unsigned left_behind; /* processes of the service that wait for what the test has made hang */
+	unsigned settled;
 	const char *under; /* a program and its arguments, to run the service under; NULL */
 };
 
@@ -89,8 +95,13 @@ struct signals {
 };
 void listen_for(struct harness *h, struct signals *s, const char *interface, const char *member);
 void wait_signals(struct signals *s, unsigned n);
-/* Reads what has come, without waiting for more than a moment. */
-void drain(struct harness *h);
+/*
+ * Waits until the service has done whatever follows from all that has happened so far: it has looked at all
+ * devices since, and none of its processes is at work but those that the test left behind. Signals that have
+ * come are counted then. It does so by a device of its own, of which no signal is counted.
+ */
+void settle(struct harness *h);
+#define SENTINEL "sentinel"
 
 /* A file of the first directory of policy (MOCK_ETC) by its name, or NULL; the number of files there. */
 const char *policy_text(struct harness *h, enum mock_dir dir, const char *name);

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "tests/bus/harness.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>

@@ -278,7 +278,7 @@ START_TEST(a_user_whose_questions_stay_open_keeps_no_other_from_asking)
 			ck_assert_int_ge(sd_bus_process(user[i], NULL), 0);
 	while (lines(questions(h)) < 8)
 		(void)usleep(10000);
-	drain(h);
+	settle(h);
 	ck_assert_uint_eq(lines(questions(h)), 8);
 	answers(h, "org.driveroverrides1.set yes\n");
 	other = connect_as(h, 1);

@@ -21,7 +21,7 @@ START_TEST(it_leaves_when_idle_only_without_rules)
 	h->idle_exit = "1";
 	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", rule);
 	service_start(h);
-	(void)sleep(3);
+	(void)sleep(2);
 	ck_assert_int_eq(waitpid(h->service, &status, WNOHANG), 0);
 	ck_assert_int_eq(unlink(mock_printf(h->m, "%s/50-a.conf", h->m->conf[MOCK_ETC])), 0);
 	ck_assert_int_eq(waitpid(h->service, &status, 0), h->service);
@@ -48,6 +48,7 @@ START_TEST(it_does_not_leave_before_it_has_answered)
 
 	three_devices(h);
 	h->idle_exit = "1";
+	h->read_timeout = "2000"; /* longer than it takes to be idle */
 	service_start(h);
 	mock_attr_hangs(h->m, "/devices/platform/foo.0", "driver_override");
 	ck_assert_str_eq(outcome(h, call(h, "Explain", "ss", "platform", "foo.0")), "!Stuck");
@@ -124,6 +125,7 @@ START_TEST(it_comes_up_however_many_devices_hang)
 	struct harness *h = harness_new();
 	const char *path[36], *aside[36];
 
+	h->read_timeout = "400";
 	three_devices(h);
 	for (unsigned i = 0; i < ELEMENTSOF(path); i++) {
 		path[i] = mock_platform_add(h->m, mock_printf(h->m, "dev.%u", i), NULL);
