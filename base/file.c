@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -78,6 +79,54 @@ int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size)
 	*ret = TAKE_PTR(buf);
 	*ret_size = n;
 	return 0;
+}
+
+int write_full(int fd, const void *data, size_t n)
+{
+	for (const char *next = data; n > 0;) {
+		ssize_t k = write(fd, next, n);
+
+		if (k < 0 && errno != EINTR)
+			return negative_errno();
+		if (k > 0) {
+			next += k;
+			n -= (size_t)k;
+		}
+	}
+	return 0;
+}
+
+int dir_sync(const char *path)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? negative_errno() : 0;
+}
+
+int dir_make(const char *path)
+{
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
+}
+
+int file_replace(const struct file_replacement *how, const void *data, size_t n)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char temporary[PATH_MAX], parent[PATH_MAX];
+	int r;
+
+	if (path_join(temporary, sizeof(temporary), how->temporary, NULL) < 0 ||
+	    path_parent(how->path, parent, sizeof(parent)) < 0)
+		return -ENAMETOOLONG;
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return negative_errno();
+	r = write_full(fd, data, n);
+	if (r >= 0 && (fchmod(fd, how->mode) < 0 || (how->times && futimens(fd, how->times) < 0) ||
+		       (how->durable && fsync(fd) < 0) || rename(temporary, how->path) < 0))
+		r = negative_errno();
+	if (r < 0)
+		(void)unlink(temporary);
+	return r < 0 || !how->durable ? r : dir_sync(parent);
 }
 
 int read_first_line(const char *path, char *buf, size_t size)

@@ -4,7 +4,11 @@
 
 #include "base/macro.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+
+struct timespec;
 
 /*
  * The names in a folder, hidden ones left out, without the memory that opendir() allocates for it. A name is
@@ -32,6 +36,33 @@ static inline void dir_close(struct dir_reader *d)
  * -EFBIG when there is more. `guess` is how large it probably is. Loops over short reads.
  */
 int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size);
+
+/* Writes all n bytes, through interrupted and short writes. 0 or negative errno. */
+_must_check_ int write_full(int fd, const void *data, size_t n);
+
+/* How file_replace() does it. */
+struct file_replacement {
+	const char *path;
+	/* A template for mkostemp(3) on the same file system: what a killed process leaves has such a name.
+	 */
+	const char *temporary;
+	const struct timespec *times; /* as futimens(2) takes them; NULL: now */
+	mode_t mode;
+	bool durable; /* on the disk when this returns: first the content, then the name, then its folder */
+};
+
+/*
+ * Puts n bytes in the place of a file, at once and whole: a reader sees the old file or the new one. Folders
+ * must exist (-ENOENT). 0 or negative errno; then the old file is still there, unless only its folder could
+ * not be synced.
+ */
+_must_check_ int file_replace(const struct file_replacement *how, const void *data, size_t n);
+
+/* Has a folder's entries written to the disk. 0 or negative errno. */
+_must_check_ int dir_sync(const char *path);
+
+/* Makes one folder, 0755, unless there is something of that name. 0 or negative errno. */
+int dir_make(const char *path);
 
 /* The first line of a file, cut off where buf ends. Its length, or negative errno with buf untouched. */
 int read_first_line(const char *path, char *buf, size_t size);

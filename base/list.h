@@ -2,6 +2,8 @@
 /* Singly linked lists: `first` is the pointer to the first item, items are linked by their `next`. */
 #pragma once
 
+#include <stddef.h>
+
 /* The pointer that points to the item, or the last one, which is NULL, when the item is not in the list. */
 #define list_find(first, item)                                                                               \
 	({                                                                                                   \
@@ -14,10 +16,11 @@
 /* Puts the item behind the last one. */
 #define list_append(first, item) (*list_find(first, NULL) = (item))
 
-/* Takes the item out; nothing happens when it is not in the list. */
+/* Takes the item out; false: it is not in the list. */
 #define list_remove(first, item)                                                                             \
-	do {                                                                                                 \
-		__typeof__(first) *_place = list_find(first, item);                                          \
-		if (*_place)                                                                                 \
-			*_place = (*_place)->next;                                                           \
-	} while (0)
+	({                                                                                                   \
+		__typeof__(first) *_place = list_find(first, item), _found = *_place;                        \
+		if (_found)                                                                                  \
+			*_place = _found->next;                                                              \
+		_found != NULL;                                                                              \
+	})

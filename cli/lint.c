@@ -2,6 +2,7 @@
 /* What is no error in a policy, but probably not meant; see lint.h. */
 #include "cli/lint.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -32,15 +33,7 @@ static void warn(struct context *c, const struct rule *rule, const char *text)
 {
 	struct lint *w = c->warnings;
 
-	if (text && w->n == w->allocated) {
-		size_t want = w->allocated ? 2 * w->allocated : 16;
-		struct policy_error *v = reallocarray(w->v, want, sizeof(*v));
-
-		text = v ? text : NULL;
-		w->v = v ? v : w->v;
-		w->allocated = v ? want : w->allocated;
-	}
-	if (!text) {
+	if (!text || array_reserve(w->v, w->allocated, w->n) < 0) {
 		c->r = -ENOMEM;
 		return;
 	}

@@ -27,22 +27,6 @@ struct disk {
 	unsigned major, minor;
 };
 
-/* Spaces and more are written as \ooo in files of proc. */
-static void proc_unescape(char *s)
-{
-	char *to = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
-		    s[3] <= '7') {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else
-			*to++ = *s++;
-	}
-	*to = '\0';
-}
-
 /* Whether a path of a mount's source or of a swap is this disk, under whichever name. */
 static bool path_is_disk(const struct in_use *u, const struct disk *disk, const char *path)
 {
@@ -79,10 +63,10 @@ static void disk_find_mount(const struct in_use *u, const struct disk *disk, con
 		(void)strsep(&tail, " ");
 		source = tail ? strsep(&tail, " ") : NULL;
 		if (source)
-			proc_unescape(source);
+			(void)text_unescape(source);
 		if (!streq(field[2], disk->dev) && !(source && path_is_disk(u, disk, source)))
 			continue;
-		proc_unescape(field[4]);
+		(void)text_unescape(field[4]);
 		text_copy(buf, size, field[4]);
 		return;
 	}
@@ -96,7 +80,7 @@ static bool disk_is_swap(const struct in_use *u, const struct disk *disk)
 	while (rest && (line = strsep(&rest, "\n"))) {
 		char *path = strsep(&line, " \t");
 
-		proc_unescape(path);
+		(void)text_unescape(path);
 		if (path_is_disk(u, disk, path))
 			return true;
 	}

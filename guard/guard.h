@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "base/macro.h"
 #include "guard/first-probe.h"
 #include "guard/hold.h"
 #include "guard/policy-snapshot.h"
@@ -93,6 +92,3 @@ void guard_start_sweep(struct guard *g);
 
 /* Tells systemd and other programs how the guard is doing. */
 void guard_report_status(struct guard *g);
-
-/* Sends one datagram to systemd; without systemd there is nobody to tell. */
-void guard_notify(const char *format, ...) _printf_(1, 2);

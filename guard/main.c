@@ -7,6 +7,7 @@
 #include "base/errno.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "guard/uevent.h"
 #include "guard/worker.h"
 #include "policy/policy-watch.h"
@@ -150,7 +151,7 @@ static int guard_live(struct guard *g, uint64_t limit_usec, const char **reterr_
 		return r;
 	/* For devices that were added after the boot's sweep and before the guard listened. */
 	guard_start_sweep(g);
-	guard_notify("READY=1");
+	notify_systemd("READY=1");
 	guard_report_status(g);
 	r = guard_run(g);
 	if (r < 0)
@@ -221,7 +222,7 @@ int main(int argc, char **argv)
 	guard.settings = &options.settings;
 	guard.loop.enforcer = options.enforcer;
 	r = guard_live(&guard, options.no_hold ? 0 : options.limit_usec, &what);
-	guard_notify("STOPPING=1");
+	notify_systemd("STOPPING=1");
 	if (r < 0)
 		log_line(LOG_ERR, "%s: %s, ending", what, strerror(-r));
 	if (options.settings.state_dir)

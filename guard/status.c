@@ -2,7 +2,7 @@
 /* How the guard is doing, for systemd and for other programs; see guard.h. */
 #include "guard/guard.h"
 #include "base/file.h"
-#include "base/macro.h"
+#include "base/notify.h"
 #include "base/path.h"
 #include "state/store.h"
 
@@ -15,32 +15,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-void guard_notify(const char *format, ...)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	union {
-		struct sockaddr sa;
-		struct sockaddr_un un;
-	} address = { .un = { .sun_family = AF_UNIX } };
-	_cleanup_(closep) int fd = -EBADF;
-	char text[512];
-	va_list ap;
-	size_t n;
-
-	if (!path || (n = strlen(path)) >= sizeof(address.un.sun_path))
-		return;
-	va_start(ap, format);
-	(void)vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	memcpy(address.un.sun_path, path, n);
-	if (path[0] == '@')
-		address.un.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-}
 
 /* STATE_DIR/guard, `KEY=value` lines; driver-override-guard(8) describes them. 0 or negative errno. */
 static int guard_write_status(const struct guard *g, const struct hold_counters *c,
@@ -70,11 +44,11 @@ void guard_report_status(struct guard *g)
 
 	hold_count(g->hold, &c);
 	first_probe_watches_count(g->first_probe_watches, &f);
-	guard_notify("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: "
-		     "%u guaranteed, %u won, %u lost; %u events, %u synthetic",
-		     guard_hold_text(g), (unsigned long long)c.holds, (unsigned long long)c.expired,
-		     (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&g->n_added),
-		     atomic_load(&g->n_synthetic));
+	notify_systemd("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: "
+		       "%u guaranteed, %u won, %u lost; %u events, %u synthetic",
+		       guard_hold_text(g), (unsigned long long)c.holds, (unsigned long long)c.expired,
+		       (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&g->n_added),
+		       atomic_load(&g->n_synthetic));
 	/* Nothing depends on the file, and the next status may be written again. */
 	(void)guard_write_status(g, &c, &f);
 	g->loop.reported = c;

@@ -3,6 +3,7 @@
 #include "guard/uevent.h"
 #include "base/errno.h"
 #include "base/macro.h"
+#include "base/notify.h"
 #include "base/path.h"
 #include "base/text.h"
 
@@ -19,23 +20,6 @@
 
 #define KERNEL_GROUP 1
 #define RECEIVE_BUFFER (64 * 1024 * 1024)
-#define LISTEN_FDS_START 3
-
-/* From a socket unit, if there is one: then nothing is lost while the guard is being restarted. */
-static int passed_socket(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	int domain;
-	socklen_t size = sizeof(domain);
-
-	if (!pid || !fds || strtol(pid, NULL, 10) != (long)getpid() || strtol(fds, NULL, 10) < 1)
-		return -ENOENT;
-	if (getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_NETLINK)
-		return -EINVAL;
-	(void)fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC);
-	(void)fcntl(LISTEN_FDS_START, F_SETFL, fcntl(LISTEN_FDS_START, F_GETFL) & ~O_NONBLOCK);
-	return LISTEN_FDS_START;
-}
 
 static int uevent_new_socket(void)
 {
@@ -53,7 +37,8 @@ static int uevent_new_socket(void)
 int uevent_open(void)
 {
 	const int buffer = RECEIVE_BUFFER;
-	int fd = passed_socket();
+	/* From a socket unit, if there is one: then nothing is lost while the guard is being restarted. */
+	int fd = passed_socket(AF_NETLINK);
 
 	if (fd == -ENOENT)
 		fd = uevent_new_socket();

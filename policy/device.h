@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/hash.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -89,18 +90,16 @@ struct device {
 };
 
 /* Case-insensitive, so that one hash serves both ways of comparing. */
-#define VALUE_HASH_BASIS 2166136261U
-
 static inline uint32_t value_hash_add(uint32_t h, char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		c = (char)(c + ('a' - 'A'));
-	return (h ^ (unsigned char)c) * 16777619U;
+	return fnv1a_32(h, (unsigned char)c);
 }
 
 static inline uint32_t value_hash(const char *s, size_t n)
 {
-	uint32_t h = VALUE_HASH_BASIS;
+	uint32_t h = FNV32_BASIS;
 
 	for (size_t i = 0; i < n; i++)
 		h = value_hash_add(h, s[i]);

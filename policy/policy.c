@@ -2,6 +2,7 @@
 /* Finds the policy files of all directories and reads them in their order; see policy.h. */
 #include "policy/policy.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/macro.h"
@@ -34,30 +35,16 @@ int policy_add_error(struct policy *policy, const char *file, unsigned line, con
 {
 	if (!text)
 		return -ENOMEM;
-	if (policy->n_errors == policy->errors_allocated) {
-		size_t want = policy->errors_allocated ? 2 * policy->errors_allocated : 16;
-		struct policy_error *v = reallocarray(policy->errors, want, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		policy->errors = v;
-		policy->errors_allocated = want;
-	}
+	if (array_reserve(policy->errors, policy->errors_allocated, policy->n_errors) < 0)
+		return -ENOMEM;
 	policy->errors[policy->n_errors++] = (struct policy_error){ file, line, text };
 	return 0;
 }
 
 static struct policy_file *add_file(struct policy *policy, const char *path, const char *name)
 {
-	if (policy->n_files == policy->files_allocated) {
-		size_t want = policy->files_allocated ? 2 * policy->files_allocated : 16;
-		struct policy_file *v = reallocarray(policy->files, want, sizeof(*v));
-
-		if (!v)
-			return NULL;
-		policy->files = v;
-		policy->files_allocated = want;
-	}
+	if (array_reserve(policy->files, policy->files_allocated, policy->n_files) < 0)
+		return NULL;
 	policy->files[policy->n_files] = (struct policy_file){ .path = path, .name = name };
 	return &policy->files[policy->n_files++];
 }
@@ -214,15 +201,8 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 				return r;
 			continue;
 		}
-		if (*n == *allocated) {
-			size_t want = *allocated ? 2 * *allocated : 16;
-
-			c = reallocarray(*v, want, sizeof(*c));
-			if (!c)
-				return -ENOMEM;
-			*v = c;
-			*allocated = want;
-		}
+		if (array_reserve(*v, *allocated, *n) < 0)
+			return -ENOMEM;
 		c = &(*v)[*n];
 		c->dir = number;
 		path = arena_alloc(&policy->arena, strlen(dir) + length + 2);

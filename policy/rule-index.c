@@ -9,6 +9,7 @@
  */
 #include "policy/rule-index.h"
 #include "base/arena.h"
+#include "base/hash.h"
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
@@ -136,7 +137,7 @@ static enum kind kind_of(const struct rule *rule, const struct condition **ret)
 /* All that a pattern may name a value by: the whole, its heads, and the parts that rules may stop after. */
 static void add_value_keys(struct keys *keys, enum kind kind, bool heads, const char *s, size_t n)
 {
-	uint32_t hash = VALUE_HASH_BASIS;
+	uint32_t hash = FNV32_BASIS;
 
 	for (size_t i = 0; i < n; i++) {
 		hash = value_hash_add(hash, s[i]);

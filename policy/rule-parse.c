@@ -9,6 +9,7 @@
  */
 #include "policy/policy.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/macro.h"
 #include "base/text.h"
 
@@ -45,33 +46,14 @@ static void fail(struct parser *p, unsigned line, const char *text)
 
 static bool label_is_valid(const char *s, size_t n)
 {
-	if (n == 0)
-		return false;
 	for (size_t i = 0; i < n;) {
-		unsigned char c = (unsigned char)s[i];
-		size_t more;
+		size_t length = utf8_length(s + i, n - i);
 
-		if (c < ' ' || c == 0x7f)
+		if (length == 0 || (unsigned char)s[i] < ' ' || s[i] == 0x7f)
 			return false;
-		if (c < 0x80) {
-			i++;
-			continue;
-		}
-		more = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : n;
-		if (more >= n - i)
-			return false;
-		for (size_t k = 1; k <= more; k++)
-			if (((unsigned char)s[i + k] & 0xc0) != 0x80)
-				return false;
-		/* Overlong forms, surrogates and what is beyond Unicode: no D-Bus string, no JSON. */
-		if ((c == 0xe0 && (unsigned char)s[i + 1] < 0xa0) ||
-		    (c == 0xed && (unsigned char)s[i + 1] > 0x9f) ||
-		    (c == 0xf0 && (unsigned char)s[i + 1] < 0x90) ||
-		    (c == 0xf4 && (unsigned char)s[i + 1] > 0x8f))
-			return false;
-		i += 1 + more;
+		i += length;
 	}
-	return true;
+	return n > 0;
 }
 
 static bool is_space(char c)
@@ -141,17 +123,9 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 		p->r = -ENOMEM;
 		return;
 	}
-	if (policy->n_rules == policy->rules_allocated) {
-		size_t want = policy->rules_allocated ? 2 * policy->rules_allocated : 64;
-		struct rule **v = reallocarray(policy->rules, want, sizeof(*v));
-
-		if (!v) {
-			p->r = -ENOMEM;
-			return;
-		}
-		policy->rules = v;
-		policy->rules_allocated = want;
-	}
+	p->r = array_reserve(policy->rules, policy->rules_allocated, policy->n_rules);
+	if (p->r < 0)
+		return;
 	rule->file = p->file;
 	rule->line = p->line;
 	rule->text = line;

@@ -152,7 +152,7 @@ static struct condition *get_condition(struct rule *rule, struct arena *arena, e
 static int add_pattern(struct condition *c, struct arena *arena, const char *s, size_t *ret_n)
 {
 	struct pattern *p = arena_alloc(arena, sizeof(*p)), **end;
-	uint32_t hash = VALUE_HASH_BASIS;
+	uint32_t hash = FNV32_BASIS;
 	size_t n = 0, plain = SIZE_MAX;
 	const char *text;
 

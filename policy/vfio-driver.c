@@ -2,6 +2,7 @@
 /* VFIO drivers as the kernel's modules offer them; see vfio-driver.h. */
 #include "policy/vfio-driver.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/errno.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -77,15 +78,8 @@ static void add(struct vfio_drivers *v, const char *pattern, size_t pattern_n, c
 	/* "" would be whatever there is. */
 	if (pattern_n == 0 || n == 0 || n > DRIVER_NAME_MAX)
 		return;
-	if (v->n == v->allocated) {
-		size_t want = v->allocated ? 2 * v->allocated : 32;
-
-		a = reallocarray(v->v, want, sizeof(*a));
-		if (!a)
-			return;
-		v->v = a;
-		v->allocated = want;
-	}
+	if (array_reserve(v->v, v->allocated, v->n) < 0)
+		return;
 	a = &v->v[v->n];
 	*a = (struct alias){ arena_strndup(&v->arena, pattern, pattern_n),
 			     arena_strndup(&v->arena, module, n), .order = v->n };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes the state directory; see store.h. */
 #include "state/store.h"
-#include "base/child.h"
 #include "base/errno.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -23,75 +23,43 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_RETRY_NSEC 500000L
-#define LOCK_TRIES 400U
+/* How long a reader and writer of records waits for another one, and how often it looks. */
+#define RECORDS_LOCK_USEC 200000U
+#define RECORDS_LOCK_RETRY_USEC 500U
+/* How often it is looked whether a device's lock is free. */
+#define DEVICE_LOCK_RETRY_USEC 20000U
 
 static int make_dir(const char *state_dir, const char *sub)
 {
 	char path[PATH_MAX];
 
 	/* The parent is /run, or a test's own folder: only one level is ours to make. */
-	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST)
-		return negative_errno();
-	if (path_printf(path, sizeof(path), "%s/%s", state_dir, sub) < 0)
-		return -ENAMETOOLONG;
-	return mkdir(path, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
+	int r = dir_make(state_dir);
+
+	if (r >= 0)
+		r = path_printf(path, sizeof(path), "%s/%s", state_dir, sub);
+	return r < 0 ? r : dir_make(path);
 }
 
-static int open_temporary(const char *state_dir, char *path, size_t size)
-{
-	int fd, r;
-
-	for (unsigned tries = 0;; tries++) {
-		r = path_printf(path, size, "%s/tmp/XXXXXX", state_dir);
-		if (r < 0)
-			return r;
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
-		r = negative_errno();
-		if (r != -ENOENT || tries > 0)
-			return r;
-		r = make_dir(state_dir, "tmp");
-		if (r < 0)
-			return r;
-	}
-}
-
-/*
- * Puts text under STATE_DIR/SUB/…, at once and whole. times: as futimens(), or NULL.
- */
+/* Puts text under STATE_DIR/SUB/…, at once and whole. times: as futimens(), or NULL. */
 static int write_state_file(const char *state_dir, const char *sub, const char *path, const char *text,
 			    size_t size, const struct timespec *times, mode_t mode)
 {
-	_cleanup_(closep) int fd = -EBADF;
 	char temporary[PATH_MAX];
-	int r = 0;
+	const struct file_replacement how = {
+		.path = path, .temporary = temporary, .times = times, .mode = mode
+	};
+	int r = path_printf(temporary, sizeof(temporary), "%s/tmp/XXXXXX", state_dir);
 
-	fd = open_temporary(state_dir, temporary, sizeof(temporary));
-	if (fd < 0)
-		return fd;
-
-	for (size_t done = 0; r == 0 && done < size;) {
-		ssize_t n = write(fd, text + done, size - done);
-
-		if (n < 0 && errno != EINTR)
-			r = negative_errno();
-		else if (n > 0)
-			done += (size_t)n;
-	}
-	if (r == 0 && (fchmod(fd, mode) < 0 || (times && futimens(fd, times) < 0)))
-		r = negative_errno();
-	for (unsigned tries = 0; r == 0; tries++) {
-		if (rename(temporary, path) >= 0)
-			break;
-		r = negative_errno();
-		if (r == -ENOENT && tries == 0)
-			r = make_dir(state_dir, sub);
-	}
 	if (r < 0)
-		(void)unlink(temporary);
-	return r;
+		return r;
+	r = file_replace(&how, text, size);
+	if (r != -ENOENT)
+		return r;
+	r = make_dir(state_dir, "tmp");
+	if (r >= 0)
+		r = make_dir(state_dir, sub);
+	return r < 0 ? r : file_replace(&how, text, size);
 }
 
 /*
@@ -105,28 +73,17 @@ static int lock_records(const char *state_dir)
 
 	if (path_printf(path, sizeof(path), "%s/lock", state_dir) < 0)
 		return -ENAMETOOLONG;
-	/* 0600: who may open it, if only for reading, may hold it for ever. */
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 && errno == ENOENT && make_dir(state_dir, "devices") >= 0)
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return negative_errno();
+	fd = lock_open(path);
+	if (fd == -ENOENT && make_dir(state_dir, "devices") >= 0)
+		fd = lock_open(path);
 	/* A holder that was stopped must not stop everybody: a lost detail of a record is the lesser evil. */
-	for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
-		const struct timespec wait = { .tv_nsec = LOCK_RETRY_NSEC };
-
-		if (tries >= LOCK_TRIES) {
-			log_line(LOG_WARNING, "%s was held too long; going on without it", path);
-			break;
-		}
-		(void)nanosleep(&wait, NULL);
-	}
+	if (fd >= 0 && lock_acquire(fd, now_usec() + RECORDS_LOCK_USEC, RECORDS_LOCK_RETRY_USEC) < 0)
+		log_line(LOG_WARNING, "%s was held too long; going on without it", path);
 	return fd;
 }
 
 int device_lock_acquire(const char *state_dir, const char *bus, const char *name, uint64_t deadline)
 {
-	const struct timespec wait = { .tv_nsec = 20000000 };
 	char path[PATH_MAX];
 	_cleanup_(closep) int fd = -EBADF;
 	int r = make_dir(state_dir, "rebind");
@@ -135,17 +92,11 @@ int device_lock_acquire(const char *state_dir, const char *bus, const char *name
 		r = record_lock_path(state_dir, bus, name, path, sizeof(path));
 	if (r < 0)
 		return r;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = lock_open(path);
 	if (fd < 0)
-		return negative_errno();
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return negative_errno();
-		if (now_usec() >= deadline)
-			return -ETIMEDOUT;
-		(void)nanosleep(&wait, NULL);
-	}
-	return TAKE_FD(fd);
+		return fd;
+	r = lock_acquire(fd, deadline, DEVICE_LOCK_RETRY_USEC);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 /* With the lock held. */
@@ -379,12 +330,12 @@ static bool is_new_to_log(const char *state_dir, const struct policy_file *file)
 
 	if (notice_path(state_dir, file, path, sizeof(path)) < 0)
 		return true;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 && errno == ENOENT && make_dir(state_dir, "errors") >= 0)
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = lock_open(path);
+	if (fd == -ENOENT && make_dir(state_dir, "errors") >= 0)
+		fd = lock_open(path);
 	if (fd < 0)
 		return true;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (lock_acquire(fd, 0, 0) < 0)
 		return false; /* somebody is at it right now */
 
 	(void)snprintf(now, sizeof(now), "%ju %jd %jd.%09ld %jd.%09ld\n", (uintmax_t)v->inode,
@@ -435,16 +386,8 @@ static bool path_of_state_name(const char *name, char buf[static 256])
 {
 	if (startswith(name, "hash-"))
 		return false;
-	for (; *name; buf++) {
-		if (name[0] == '\\' && name[1] == 'x' && hex_digit(name[2]) >= 0 && hex_digit(name[3]) >= 0) {
-			*buf = (char)(hex_digit(name[2]) * 16 + hex_digit(name[3]));
-			name += 4;
-		} else {
-			*buf = *name++;
-		}
-	}
-	*buf = '\0';
-	return true;
+	text_copy(buf, 256, name);
+	return text_unescape(buf);
 }
 
 /*

@@ -2,6 +2,7 @@
 /* Devices as a sysfs tree shows them: finding and reading; see sysfs.h. Facts are in facts.c. */
 #include "sysfs/sysfs.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/errno.h"
 #include "base/file.h"
 #include "base/macro.h"
@@ -316,7 +317,8 @@ int sysfs_device_find_members(struct sysfs_device *d)
 	return r;
 }
 
-static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device ***v, size_t *n)
+static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device ***v, size_t *allocated,
+		    size_t *n)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX], link[PATH_MAX + 256];
@@ -341,14 +343,8 @@ static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device **
 			return r;
 		if (r < 0 || !sysfs_device_is_supported(d))
 			continue;
-		if ((*n & (*n - 1)) == 0) {
-			size_t want = *n ? 2 * *n : 1;
-			struct sysfs_device **grown = reallocarray(*v, want, sizeof(struct sysfs_device *));
-
-			if (!grown)
-				return -ENOMEM;
-			*v = grown;
-		}
+		if (array_reserve(*v, *allocated, *n) < 0)
+			return -ENOMEM;
 		(*v)[(*n)++] = TAKE_PTR(d);
 	}
 	return 0;
@@ -416,7 +412,7 @@ int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret
 	struct sysfs_device **v = NULL;
 	const struct dirent *e;
 	char path[PATH_MAX];
-	size_t n = 0;
+	size_t allocated = 0, n = 0;
 	int r;
 
 	r = path_printf(path, sizeof(path), "%s/bus", sysfs->root);
@@ -427,7 +423,7 @@ int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret
 		return negative_errno();
 	while (r >= 0 && (e = readdir(dir)))
 		if (e->d_name[0] != '.')
-			r = list_bus(sysfs, e->d_name, &v, &n);
+			r = list_bus(sysfs, e->d_name, &v, &allocated, &n);
 	if (r >= 0)
 		r = share_groups(v, n);
 	if (r < 0) {

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/device.h"
 #include "state/record.h"
 #include "policy/settings.h"
@@ -58,7 +59,7 @@ struct sysfs_device {
 
 static inline struct sysfs_device *to_sysfs_device(struct device *d)
 {
-	return (struct sysfs_device *)((char *)d - offsetof(struct sysfs_device, device));
+	return container_of(d, struct sysfs_device, device);
 }
 
 /* For its record. */

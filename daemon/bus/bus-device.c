@@ -100,7 +100,7 @@ static int get_group(sd_bus *bus, const char *path, const char *interface, const
 static int device_start_operation(sd_bus_message *m, struct device_entry *e, enum operation_kind kind,
 				  sd_bus_error *error)
 {
-	struct service *s = (struct service *)((char *)e->table - offsetof(struct service, devices));
+	struct service *s = container_of(e->table, struct service, devices);
 	_cleanup_(freep) char *bus = NULL, *name = NULL;
 
 	if (sd_bus_path_decode_many(sd_bus_message_get_path(m), BUS_DEVICES "/%/%", &bus, &name) <= 0)

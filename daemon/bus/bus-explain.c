@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The Explain method; see bus-explain.h. */
 #include "daemon/bus/bus-explain.h"
+#include "base/list.h"
 #include "daemon/bus/errors.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
@@ -32,14 +33,8 @@ static unsigned n_explain_calls;
 
 static void explain_call_free(struct explain_call *x)
 {
-	struct explain_call **at = &explain_calls;
-
-	while (*at && *at != x)
-		at = &(*at)->next;
-	if (*at) {
-		*at = x->next;
+	if (list_remove(explain_calls, x))
 		n_explain_calls--;
-	}
 	x->task = task_forget(x->task);
 	(void)sd_bus_message_unref(x->call);
 	free(x->bus);

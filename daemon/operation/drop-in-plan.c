@@ -2,9 +2,12 @@
 /* What a call changes about policy files; see drop-in-plan.h. */
 #include "daemon/operation/drop-in-plan.h"
 #include "base/errno.h"
+#include "base/file.h"
+#include "base/lock.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "base/time.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -130,15 +133,7 @@ static int wait_for_writers(const char *state_dir, uint64_t usec)
 	fd = mkdir(dir, 0755) < 0 && errno != EEXIST ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return negative_errno();
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return negative_errno();
-		if (usec < 10000)
-			return -ETIMEDOUT;
-		usec -= 10000;
-		(void)usleep(10000);
-	}
-	return 0; /* the file stays open until the process ends */
+	return lock_acquire(fd, now_usec() + usec, 10000); /* the file stays open until the process ends */
 }
 
 int drop_in_plan_execute(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec)
@@ -178,7 +173,7 @@ static int staging_add_file(const char *path, const char *text)
 {
 	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
-	return fd < 0 ? negative_errno() : fd_write_text(fd, text);
+	return fd < 0 ? negative_errno() : write_full(fd, text, strlen(text));
 }
 
 int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir)

@@ -141,57 +141,22 @@ int drop_in_read(const char *path, char **ret)
 	return 1;
 }
 
-int fd_write_text(int fd, const char *text)
-{
-	for (size_t n = strlen(text), done = 0; done < n;) {
-		ssize_t k = write(fd, text + done, n - done);
-
-		if (k < 0 && errno != EINTR)
-			return negative_errno();
-		if (k > 0)
-			done += (size_t)k;
-	}
-	return 0;
-}
-
-static int directory_sync(const char *dir)
-{
-	_cleanup_(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) < 0 ? negative_errno() : 0;
-}
-
-/* The file's content reaches the disk first, then its name, then the directory. */
-static int drop_in_replace(const char *dir, const char *path, const char *text)
-{
-	_cleanup_(closep) int fd = -EBADF;
-	char temporary[PATH_MAX];
-	int r;
-
-	if (path_printf(temporary, sizeof(temporary), "%s/" TEMPORARY, dir) < 0)
-		return -ENAMETOOLONG;
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return negative_errno();
-	r = fd_write_text(fd, text);
-	if (r >= 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
-		r = negative_errno();
-	if (r < 0)
-		(void)unlink(temporary);
-	return r < 0 ? r : directory_sync(dir);
-}
-
 int drop_in_write(const char *path, const char *text)
 {
-	char dir[PATH_MAX];
+	char dir[PATH_MAX], temporary[PATH_MAX];
+	const struct file_replacement how = {
+		.path = path, .temporary = temporary, .mode = 0644, .durable = true
+	};
+	int r = path_parent(path, dir, sizeof(dir));
 
-	if (path_printf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path) < 0)
-		return -ENAMETOOLONG;
+	if (r < 0)
+		return r;
 	if (!text)
-		return unlink(path) < 0 && errno != ENOENT ? negative_errno() : directory_sync(dir);
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		return negative_errno();
-	return drop_in_replace(dir, path, text);
+		return unlink(path) < 0 && errno != ENOENT ? negative_errno() : dir_sync(dir);
+	r = path_printf(temporary, sizeof(temporary), "%s/" TEMPORARY, dir);
+	if (r >= 0)
+		r = dir_make(dir);
+	return r < 0 ? r : file_replace(&how, text, strlen(text));
 }
 
 /* A name that mkostemp() made from the template. */

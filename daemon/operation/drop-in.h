@@ -52,8 +52,5 @@ int drop_in_read(const char *path, char **ret);
  */
 int drop_in_write(const char *path, const char *text);
 
-/* All of the text. 0 or negative errno. */
-int fd_write_text(int fd, const char *text);
-
 /* Removes the temporary files that killed writers left in a directory. Only while no writer is at work. */
 void drop_in_remove_temporaries(const char *dir);

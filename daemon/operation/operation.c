@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The first and the last steps of calls that change something; see operation.h. */
 #include "daemon/bus/bus-call.h"
+#include "base/list.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/bus/errors.h"
@@ -54,14 +55,8 @@ int operation_set_timer(struct operation *o, uint64_t usec, sd_event_time_handle
 
 static void operation_free(struct operation *o)
 {
-	struct operation **at = &o->service->operations->first;
-
-	while (*at && *at != o)
-		at = &(*at)->next;
-	if (*at) {
-		*at = o->next;
+	if (list_remove(o->service->operations->first, o))
 		o->service->operations->n--;
-	}
 	if (o->staging)
 		staging_remove(o->staging);
 	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
@@ -344,7 +339,7 @@ int operation_start(struct service *s, sd_bus_message *call, enum operation_kind
 		    const char *name, sd_bus_error *reterr)
 {
 	struct operations *all = s->operations;
-	struct operation *o, **at = &all->first;
+	struct operation *o;
 	int r;
 
 	if (operations_are_too_many(all, call))
@@ -356,9 +351,7 @@ int operation_start(struct service *s, sd_bus_message *call, enum operation_kind
 	o->kind = kind;
 	o->call = sd_bus_message_ref(call);
 	o->deadline = operation_now(s) + ANSWER_USEC;
-	while (*at)
-		at = &(*at)->next;
-	*at = o;
+	list_append(all->first, o);
 	all->n++;
 	o->bus = bus ? strdup(bus) : NULL;
 	o->name = name ? strdup(name) : NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Waiting for devices that are stuck; see recovery.h. */
 #include "daemon/reconcile/recovery.h"
-#include "base/errno.h"
+#include "base/list.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
@@ -36,12 +37,7 @@ struct recovery {
 
 static void recovery_free(struct recovery *v)
 {
-	struct recovery **at = &v->service->recoveries;
-
-	while (*at && *at != v)
-		at = &(*at)->next;
-	if (*at)
-		*at = v->next;
+	(void)list_remove(v->service->recoveries, v);
 	v->task = task_forget(v->task);
 	free(v->bus);
 	free(v->name);
@@ -58,10 +54,8 @@ static int recovery_wait_for_lock(const struct recovery *v)
 	if (r < 0)
 		return r;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	while (fd >= 0 && flock(fd, LOCK_SH) < 0)
-		if (errno != EINTR)
-			return negative_errno();
-	return 0; /* the lock is given back at once: whatever moves the device next must not wait for us */
+	return fd < 0 ? 0 : lock_wait(fd, true); /* the lock is given back at once: whatever moves the device
+						    next must not wait for us */
 }
 
 /* Reads what a look would read of it, however long that takes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Looks at devices, as the service sees them: which are asked for, what comes of them; see refresh.h. */
 #include "daemon/refresh/refresh-look.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
@@ -39,12 +40,7 @@ static void items_free(struct refresh_item *i)
 
 static void refresh_free(struct refresh *look)
 {
-	struct refresh **at = &look->service->refreshes->running;
-
-	while (*at && *at != look)
-		at = &(*at)->next;
-	if (*at)
-		*at = look->next;
+	(void)list_remove(look->service->refreshes->running, look);
 	look->task = task_forget(look->task);
 	items_free(look->items);
 	free(look);

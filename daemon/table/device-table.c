@@ -2,6 +2,7 @@
 /* The devices that the service knows; see device-table.h. */
 #include "daemon/table/device-table.h"
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -84,13 +85,10 @@ struct device_entry *devices_add(struct devices *devices, const char *bus, const
 
 void devices_remove(struct devices *devices, struct device_entry *entry)
 {
-	struct device_entry **at =
-		&devices->buckets[bucket_of(devices, entry->field[FIELD_BUS], entry->field[FIELD_NAME])];
+	size_t bucket = bucket_of(devices, entry->field[FIELD_BUS], entry->field[FIELD_NAME]);
 
-	while (*at != entry)
-		at = &(*at)->next;
-	*at = entry->next;
-	devices->n--;
+	if (list_remove(devices->buckets[bucket], entry))
+		devices->n--;
 	free(entry->text);
 	free(entry);
 }

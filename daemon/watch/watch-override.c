@@ -6,6 +6,7 @@
  * would have an event source of its own, and every source is called when the kernel's queue overflows.
  */
 #include "daemon/watch/watch-override.h"
+#include "base/array.h"
 #include "base/errno.h"
 #include "base/log.h"
 #include "base/macro.h"
@@ -76,15 +77,8 @@ static int watches_insert(struct watch_override *w, int wd, struct device_entry 
 
 	if (watch_is_at(w, at, wd))
 		return -EEXIST;
-	if (w->n == w->allocated) {
-		size_t want = w->allocated ? 2 * w->allocated : 64;
-		struct override_watch *v = reallocarray(w->v, want, sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		w->v = v;
-		w->allocated = want;
-	}
+	if (array_reserve(w->v, w->allocated, w->n) < 0)
+		return -ENOMEM;
 	memmove(&w->v[at + 1], &w->v[at], (w->n - at) * sizeof(*w->v));
 	w->v[at] = (struct override_watch){ wd, e };
 	w->n++;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* flock(2) with and without a deadline; see lock.h. */
+#include "base/lock.h"
+#include "base/errno.h"
+#include "base/time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/file.h>
+
+int lock_open(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 ? negative_errno() : fd;
+}
+
+int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec)
+{
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return negative_errno();
+		if (now_usec() >= deadline)
+			return -ETIMEDOUT;
+		sleep_usec(retry_usec);
+	}
+	return 0;
+}
+
+int lock_wait(int fd, bool shared)
+{
+	while (flock(fd, shared ? LOCK_SH : LOCK_EX) < 0)
+		if (errno != EINTR)
+			return negative_errno();
+	return 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * flock(2), which dies with its last open descriptor: the lock of a process that was killed is free, that of
+ * one that is asleep in the kernel is not.
+ */
+#pragma once
+
+#include "base/macro.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Opens a file to be locked, and makes it if need be: 0600, since whoever may open it, if only for reading,
+ * may hold it for ever. A file descriptor or negative errno.
+ */
+_must_check_ int lock_open(const char *path);
+
+/*
+ * Takes the lock for this process alone, trying every retry_usec until `deadline` (now_usec(); 0: once): for
+ * a program that must not wait for ever. 0; -ETIMEDOUT; other negative errno.
+ */
+_must_check_ int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec);
+
+/*
+ * Waits for the lock, shared or for this process alone, for as long as it takes: only for a child for which
+ * its parent does not wait so long. 0 or negative errno.
+ */
+_must_check_ int lock_wait(int fd, bool shared);
