@@ -151,11 +151,12 @@ static int disk_find_mount_elsewhere(const struct in_use *u, const struct disk *
 	return fd_users_each_process(u->root, mount_search_process, &e);
 }
 
-/* By what it is used, as well as can be found out; 0: nothing is to be seen. */
-static int disk_find_user(const struct in_use *u, const struct disk *disk)
+/* By what it is used, as well as can be found out, but for who has it open; 0: nothing is to be seen. */
+static int disk_find_user(struct in_use *u, const struct disk *disk)
 {
 	char text[PATH_MAX];
 
+	(void)strcpy(u->answer->wait_for, "mount");
 	disk_find_mount(u, disk, "proc/self/mountinfo", text, sizeof(text));
 	if (text[0])
 		return in_use_set_reason(u, "/dev/%s is mounted on %s", disk->node, text);
@@ -163,36 +164,29 @@ static int disk_find_user(const struct in_use *u, const struct disk *disk)
 		return in_use_set_reason(u, "/dev/%s is swap", disk->node);
 	if (disk_find_holder(disk, text, sizeof(text)))
 		return in_use_set_reason(u, "/dev/%s is used by %s", disk->node, text);
-	if (disk_find_mount_elsewhere(u, disk) > 0)
-		return 1;
-	fd_users_find_opener(u->root, &(struct node){ S_IFBLK, disk->major, disk->minor }, 1, text,
-			     sizeof(text));
-	return text[0] ? in_use_set_reason(u, "/dev/%s is open in %s", disk->node, text) : 0;
+	return disk_find_mount_elsewhere(u, disk) > 0 ? 1 : 0;
 }
 
-int in_use_block(const struct in_use *u, const char *path, const char *name)
+int in_use_disk(struct in_use *u, const struct in_use_item *item, const struct node *number)
 {
 	_cleanup_(closep) int fd = -EBADF;
-	struct disk disk = { .path = path };
+	struct disk disk = { .path = item->path, .major = number->major, .minor = number->minor };
 	char node[PATH_MAX];
 	struct stat st;
-	int r = in_use_device_number(path, disk.dev, &disk.major, &disk.minor);
+	int r;
 
-	/* One path of a multipath disk has neither number nor node; its head has. */
-	if (r <= 0)
-		return r;
-	text_copy(disk.node, sizeof(disk.node), name);
-	for (char *s = disk.node; *s; s++)
-		if (*s == '!')
-			*s = '/'; /* "cciss!c0d0" */
+	(void)snprintf(disk.dev, sizeof(disk.dev), "%u:%u", disk.major, disk.minor);
+	text_copy(disk.node, sizeof(disk.node), item->name);
 	if (path_join(node, sizeof(node), u->root, "/../dev/", disk.node, NULL) < 0)
 		return -ENAMETOOLONG;
 	if (stat(node, &st) < 0 || major(st.st_rdev) != disk.major || minor(st.st_rdev) != disk.minor)
 		return in_use_set_reason(u, "/dev/%s is not there, so nobody can tell whether it is in use",
 					 disk.node);
-
-	if (u->look_only)
-		return disk_find_user(u, &disk);
+	if (u->look_only) {
+		r = disk_find_user(u, &disk);
+		u->answer->wait_for[r == 0 ? 0 : strlen(u->answer->wait_for)] = '\0';
+		return r;
+	}
 	/* Non-blocking: no drive is to close its tray for this. */
 	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)

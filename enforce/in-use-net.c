@@ -26,6 +26,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Says who uses an interface; 1. Changes of addresses, routes and links tell when that may have ended. */
+#define in_use_set_net_reason(u, ...)                                                                        \
+	((void)strcpy((u)->answer->wait_for, "net"), in_use_set_reason(u, __VA_ARGS__))
+
 typedef int (*rtnetlink_handler)(const struct nlmsghdr *h, void *userdata);
 
 struct rtattrs {
@@ -170,7 +174,7 @@ static int interface_check_address(const struct nlmsghdr *h, void *userdata)
 		return 0;
 	if (!inet_ntop(m->ifa_family, a.data[type], address, sizeof(address)))
 		return 0;
-	return in_use_set_reason(i->u, "%s has the address %s", i->name, address);
+	return in_use_set_net_reason(i->u, "%s has the address %s", i->name, address);
 }
 
 static bool route_uses(const struct rtattrs *a, uint32_t index)
@@ -208,11 +212,11 @@ static int interface_check_route(const struct nlmsghdr *h, void *userdata)
 	if (table == RT_TABLE_LOCAL || !route_uses(&a, i->index))
 		return 0;
 	if (m->rtm_dst_len == 0)
-		return in_use_set_reason(i->u, "%s has the default route", i->name);
+		return in_use_set_net_reason(i->u, "%s has the default route", i->name);
 	if (a.size[RTA_DST] != address_size(m->rtm_family) || is_link_local(m->rtm_family, a.data[RTA_DST]) ||
 	    !inet_ntop(m->rtm_family, a.data[RTA_DST], address, sizeof(address)))
 		return 0;
-	return in_use_set_reason(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
+	return in_use_set_net_reason(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
 }
 
 /* Bridges, bonds, teams, switches are `master` and upper; VLANs and the like are upper alone. */
@@ -224,12 +228,12 @@ static int interface_check_uppers(const struct interface_check *i, const char *p
 
 	(void)in_use_link(path, "master", master, sizeof(master));
 	if (master[0])
-		return in_use_set_reason(i->u, "%s is a port of %s", i->name, master);
+		return in_use_set_net_reason(i->u, "%s is a port of %s", i->name, master);
 	while (dir && (e = readdir(dir))) {
 		const char *upper = startswith(e->d_name, "upper_");
 
 		if (upper)
-			return in_use_set_reason(i->u, "%s carries %s", i->name, upper);
+			return in_use_set_net_reason(i->u, "%s carries %s", i->name, upper);
 	}
 	return 0;
 }
@@ -301,7 +305,7 @@ static int link_search_process(const char *pid, void *userdata)
 	    !link_search_namespace(s, path))
 		return 0;
 	fd_users_process_name(u->root, pid, who, sizeof(who));
-	return in_use_set_reason(u, "%s is in the network namespace of %s", s->found, who);
+	return in_use_set_net_reason(u, "%s is in the network namespace of %s", s->found, who);
 }
 
 /*
@@ -329,8 +333,8 @@ static int link_search_named(const struct in_use *u, struct link_search *s)
 	while (dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' && path_join(ns, sizeof(ns), path, "/", e->d_name, NULL) >= 0 &&
 		    link_search_namespace(s, ns))
-			return in_use_set_reason(u, "%s is in the network namespace %.64s", s->found,
-						 e->d_name);
+			return in_use_set_net_reason(u, "%s is in the network namespace %.64s", s->found,
+						     e->d_name);
 	return 0;
 }
 
@@ -378,5 +382,5 @@ int in_use_net_elsewhere(const struct in_use *u, const char *path)
 	*strrchr(above, '/') = '\0';
 	if (link_search(u, above) > 0)
 		return 1;
-	return in_use_set_reason(u, "a network interface of it is in another network namespace");
+	return in_use_set_net_reason(u, "a network interface of it is in another network namespace");
 }

@@ -1,21 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether somebody would miss a device that is taken from its driver: a block device below it that cannot be
- * opened exclusively (NVMe multipath heads are followed), a network interface below it with an address other
- * than link-local, a route or an upper device, or in another network namespace, an open DRM or VFIO device; a
- * PCI bridge always. What the kernel does not tell through sysfs is looked for beside the tree: in ../proc,
- * ../dev and ../run.
+ * Whether a person would miss a device that is taken from its driver. Looked at is all that is in the
+ * device's folder in sysfs, and all that dies with it: its virtual functions, the devices that depend on it
+ * by device links, the group device of its ccwgroup, its mediated devices. In use is
+ *
+ *   - a PCI bridge with devices below it
+ *   - a disk that cannot be opened exclusively (mounts in any namespace, swap, device mapper, md, btrfs, ZFS;
+ *     NVMe multipath heads are followed)
+ *   - a node (a folder with a `dev` file, whatever its class, and the nodes of NVIDIA's driver) that a
+ * process has open; input, hidraw, rtc, watchdog and tpm count for nothing, a tty only while somebody is
+ * logged in there
+ *   - a VFIO group or device that is open, whatever the driver is called
+ *   - a network interface with an address other than link-local, a route or an upper device, or one in
+ * another network namespace
+ *
+ * What the kernel does not tell through sysfs is looked for beside the tree: in ../proc, ../dev and ../run.
  */
 #pragma once
 
 #include "sysfs/sysfs.h"
 
-#include <stdbool.h>
-#include <stddef.h>
+/* Who uses it, and by what one can hear that this may have ended. */
+struct in_use_answer {
+	char reason[512];   /* "/dev/sda1 is mounted on /mnt" */
+	char wait_for[256]; /* "/dev/i2c-4": a close of this node; "mount"; "net"; "": only time tells */
+};
 
 /*
- * 1: in use, and reason says by what ("/dev/sda1 is mounted on /mnt"); 0: free; negative errno: could not
- * look. look_only: nothing is opened exclusively, which might be in the way of somebody else for that moment;
- * then free means that no user can be seen. May sleep (child.h).
+ * 1: in use, and *ret says by what; 0: free; negative errno: could not look. look_only: nothing is opened
+ * exclusively, which might be in the way of somebody else for that moment; then free means that no user can
+ * be seen. Nothing is opened while a process is seen that has it open, so that one who waits for a close does
+ * not hear us. May sleep (child.h).
  */
-int in_use_check(struct sysfs_device *d, bool look_only, char *reason, size_t size);
+int in_use_check(struct sysfs_device *d, bool look_only, struct in_use_answer *ret);

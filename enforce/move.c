@@ -202,7 +202,7 @@ static void move_stay_bound(struct move *m)
 /* Whether it may be taken from its driver. */
 static bool move_may_unbind_or_refuse(struct move *m)
 {
-	char user[sizeof(m->ret->reason) - 16];
+	struct in_use_answer user;
 	int r;
 
 	switch (move_rebind_mode(m)) {
@@ -215,11 +215,11 @@ static bool move_may_unbind_or_refuse(struct move *m)
 	case REBIND_UNSET:
 		break;
 	}
-	r = in_use_check(m->d, m->options->dry_run && m->options->look_only, user, sizeof(user));
+	r = in_use_check(m->d, m->options->dry_run && m->options->look_only, &user);
 	if (r == 0)
 		return true;
 	if (r > 0)
-		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %s", user);
+		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %.480s", user.reason);
 	else
 		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s",
 				strerror(-r));

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,9 +19,15 @@ void fd_users_process_name(const char *sysfs, const char *pid, char *buf, size_t
 struct node {
 	mode_t type; /* S_IFBLK or S_IFCHR */
 	unsigned major, minor;
+	/* Of a terminal: only a process counts that has it as its controlling terminal and is no getty, which
+	 * waits for somebody to log in. */
+	bool needs_login;
 };
 
-/* The first process that has one of these open, as fd_users_process_name(); "" when there is none. Looks at
- * each once.
+/*
+ * The first process that has one of these n nodes open: its name as fd_users_process_name(), and which node.
+ * 1; 0: there is none, and buf is "". Goes through all open files once, however many nodes there are. udev's
+ * workers do not count: they read what a device is, for a moment, and nobody would miss that.
  */
-void fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size);
+int fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size,
+			 size_t *ret_node);

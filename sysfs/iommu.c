@@ -157,7 +157,7 @@ static bool look_for_owner(const struct sysfs_device *d, char *why, size_t size,
 		return false;
 	find_nodes(d, group, &nodes);
 	if (nodes.n > 0)
-		fd_users_find_opener(d->sysfs->root, nodes.v, nodes.n, owner, sizeof(owner));
+		fd_users_find_opener(d->sysfs->root, nodes.v, nodes.n, owner, sizeof(owner), NULL);
 	if (!owner[0] && !(refused && nodes.vfio))
 		return false;
 	(void)snprintf(why, size,

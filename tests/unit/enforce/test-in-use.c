@@ -3,8 +3,7 @@
  * the VM. */
 #include "base/arena.h"
 #include "base/text.h"
-#include "enforce/in-use.h"
-#include "tests/unit/fixtures/mock-sysfs.h"
+#include "tests/unit/fixtures/in-use-fixture.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <errno.h>
@@ -18,94 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct in_use_fixture {
-	struct mock *m;
-	const char *device;
-	bool look_only;
-	char reason[300];
-};
-
-static struct in_use_fixture in_use_fixture_new(void)
-{
-	struct in_use_fixture s = { .m = mock_new() };
-
-	s.device = mock_pci_add(s.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	mock_bind(s.m, s.device, "nvme");
-	make_dirs(mock_printf(s.m, "%s/proc/self", s.m->root));
-	make_dirs(mock_printf(s.m, "%s/dev", s.m->root));
-	return s;
-}
-
-static int in_use_fixture_check(struct in_use_fixture *s)
-{
-	struct sysfs sysfs;
-	struct sysfs_device *d;
-	int r;
-
-	sysfs_init(&sysfs, &s->m->settings);
-	d = mock_device(&sysfs, s->device);
-	s->reason[0] = '\0';
-	r = in_use_check(d, s->look_only, s->reason, sizeof(s->reason));
-	sysfs_device_free(d);
-	sysfs_done(&sysfs);
-	return r;
-}
-
-static void assert_free(struct in_use_fixture *s)
-{
-	int r = in_use_fixture_check(s);
-
-	ck_assert_msg(r == 0, "%d: %s", r, s->reason);
-}
-
-static void assert_used(struct in_use_fixture *s, const char *reason)
-{
-	ck_assert_int_eq(in_use_fixture_check(s), 1);
-	ck_assert_str_eq(s->reason, reason);
-}
-
-/* A file beside the tree. */
-static void beside_file(struct in_use_fixture *s, const char *file, const char *text)
-{
-	const char *path = mock_printf(s->m, "%s/%s", s->m->root, file);
-	char *dir = arena_strdup(&s->m->arena, path);
-
-	*strrchr(dir, '/') = '\0';
-	make_dirs(dir);
-	make_file(path, text, strlen(text));
-}
-
-static void beside_link(struct in_use_fixture *s, const char *file, const char *target)
-{
-	beside_file(s, file, "");
-	ck_assert_int_eq(unlink(mock_printf(s->m, "%s/%s", s->m->root, file)), 0);
-	ck_assert_int_eq(symlink(target, mock_printf(s->m, "%s/%s", s->m->root, file)), 0);
-}
-
-/* A disk whose node is a file like any other, with the device number that such have. */
-static const char *disk_add(struct in_use_fixture *s, const char *parent, const char *name)
-{
-	const char *devpath = mock_printf(s->m, "%s/block/%s", parent, name);
-
-	mock_class_add(s->m, "block", parent, name);
-	mock_attr(s->m, devpath, "dev", "0:0\n");
-	beside_file(s, mock_printf(s->m, "dev/%s", name), "");
-	return devpath;
-}
-
-/*
- * Nobody can open it from now on: a lease, which this process does not give up, is what a file can have of an
- * exclusive holder.
- */
-static void node_hold(struct in_use_fixture *s, const char *name)
-{
-	int fd = open(mock_printf(s->m, "%s/dev/%s", s->m->root, name), O_RDWR | O_CLOEXEC);
-
-	ck_assert_int_ge(fd, 0);
-	(void)signal(SIGIO, SIG_IGN);
-	ck_assert_int_eq(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
-}
-
 START_TEST(device_with_nothing_below_it_is_free)
 {
 	struct in_use_fixture s = in_use_fixture_new();
@@ -113,20 +24,7 @@ START_TEST(device_with_nothing_below_it_is_free)
 	assert_free(&s);
 	s.device = mock_platform_add(s.m, "serial8250", NULL);
 	assert_free(&s);
-	mock_free(s.m);
-}
-END_TEST
-
-START_TEST(bridge_is_always_in_use)
-{
-	struct in_use_fixture s = in_use_fixture_new();
-
-	s.device = mock_pci_add(s.m, "0000:00:1c.0", NULL, 0x8086, 0x1901, 0x060400);
-	assert_used(&s, "it is a PCI bridge");
-	s.device = mock_pci_add(s.m, "0000:00:1d.0", NULL, 0x8086, 0x1901, 0x020000);
-	mock_attr_link(s.m, s.device, "modalias", "modalias");
-	assert_used(&s, "its class cannot be read, so it may be a PCI bridge");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -136,7 +34,7 @@ START_TEST(disk_that_can_be_had_exclusively_is_free)
 
 	(void)disk_add(&s, s.device, "sda");
 	assert_free(&s);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -151,7 +49,7 @@ START_TEST(disk_whose_node_is_missing_or_another_s_is_taken_for_used)
 	assert_free(&s);
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/sda", s.m->root)), 0);
 	assert_used(&s, "/dev/sda is not there, so nobody can tell whether it is in use");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -175,7 +73,7 @@ START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 	drop_capabilities();
 	assert_used(&s,
 		    "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -197,7 +95,7 @@ START_TEST(nothing_is_opened_where_looking_must_do)
 	mock_bind(s.m, s.device, "vfio-pci");
 	beside_link(&s, "dev/vfio/7", "7");
 	assert_free(&s);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -212,7 +110,7 @@ START_TEST(folder_that_cannot_be_looked_at)
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0), 0);
 	ck_assert_int_eq(in_use_fixture_check(&s), -EACCES);
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s%s", s.m->sysfs, disk), 0700), 0);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -226,7 +124,7 @@ START_TEST(drive_without_a_medium_is_free)
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/sr0", s.m->root)), 0);
 	ck_assert_int_eq(mknod(mock_printf(s.m, "%s/dev/sr0", s.m->root), S_IFSOCK | 0600, 0), 0);
 	assert_free(&s);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -238,7 +136,7 @@ START_TEST(slash_in_a_disk_s_name)
 	mock_attr(s.m, mock_printf(s.m, "%s/block/cciss!c0d0", s.device), "dev", "0:0\n");
 	beside_file(&s, "dev/cciss/c0d0", "");
 	assert_free(&s);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -257,7 +155,7 @@ START_TEST(mounted_disk_s_mount_point_is_named)
 	/* btrfs: a number of its own. */
 	beside_file(&s, "proc/self/mountinfo", "23 21 0:44 / /data rw - btrfs /dev/sda rw\n");
 	assert_used(&s, "/dev/sda is mounted on /data");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -271,7 +169,7 @@ START_TEST(partition_is_named_before_its_disk)
 	node_hold(&s, "sda1");
 	beside_file(&s, "proc/self/mountinfo", "23 21 8:1 / /mnt rw - ext4 /dev/sda1 rw\n");
 	assert_used(&s, "/dev/sda1 is mounted on /mnt");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -286,7 +184,8 @@ START_TEST(swap_is_named)
 		"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda                                "
 		"partition\t65532\t\t0\t\t-2\n");
 	assert_used(&s, "/dev/sda is swap");
-	mock_free(s.m);
+	ck_assert_str_eq(s.answer.wait_for, "mount");
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -301,7 +200,7 @@ START_TEST(what_is_made_of_a_disk_is_named)
 	remove_tree(mock_path(s.m, disk, "holders/md127"));
 	mock_attr(s.m, disk, "holders/dm-0/dm/name", "vg-root\n");
 	assert_used(&s, "/dev/sda is used by device-mapper vg-root (dm-0)");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -326,7 +225,7 @@ START_TEST(mount_of_another_namespace_is_named_by_a_process)
 	beside_file(&s, "proc/4711/mountinfo", mounted);
 	beside_file(&s, "proc/4711/comm", "sleep\n");
 	assert_used(&s, "/dev/sda is mounted on /mnt in the mount namespace of sleep (process 4711)");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -347,7 +246,7 @@ START_TEST(nvme_multipath_heads_are_followed)
 	node_hold(&s, "nvme0n1");
 	beside_file(&s, "proc/swaps", "/dev/nvme0n1 partition 1 0 -2\n");
 	assert_used(&s, "/dev/nvme0n1 is swap");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -362,7 +261,7 @@ START_TEST(interface_that_is_part_of_another)
 	assert_used(&s, "eth0 carries eth0.5");
 	mock_attr_link(s.m, eth0, "master", "../../virtual/net/br0");
 	assert_used(&s, "eth0 is a port of br0");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -375,13 +274,13 @@ START_TEST(interface_with_an_address)
 	mock_class_add(s.m, "net", mock_printf(s.m, "%s/virtio0", s.device), "eth0");
 	mock_attr(s.m, eth0, "ifindex", "1\n");
 	ck_assert_int_eq(in_use_fixture_check(&s), 1);
-	ck_assert_msg(startswith(s.reason, "eth0 has the address ") != NULL, "%s", s.reason);
+	ck_assert_msg(startswith(s.answer.reason, "eth0 has the address ") != NULL, "%s", s.answer.reason);
 	/* One that there is not has neither address nor route. */
 	mock_attr(s.m, eth0, "ifindex", "2147483647\n");
 	assert_free(&s);
 	mock_attr(s.m, eth0, "ifindex", "0\n");
 	assert_free(&s);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -397,7 +296,7 @@ START_TEST(interface_in_another_network_namespace)
 	beside_link(&s, "proc/self/ns/net", "/proc/self/ns/net");
 	beside_link(&s, "proc/13/ns/net", "/proc/self/ns/net");
 	assert_used(&s, "a network interface of it is in another network namespace");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -413,11 +312,12 @@ START_TEST(open_drm_device)
 	beside_link(&s, "proc/43/fd/0", "/dev/zero");
 	beside_link(&s, "proc/44/fd/0", "/nowhere");
 	assert_free(&s);
+	beside_link(&s, "dev/char/1:3", "../dri/card0");
 	beside_link(&s, "proc/4711/fd/7", "/dev/null");
 	assert_used(&s, "/dev/dri/card0 is open in process 4711");
 	beside_file(&s, "proc/4711/comm", "Xorg\n");
 	assert_used(&s, "/dev/dri/card0 is open in Xorg (process 4711)");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -445,9 +345,10 @@ START_TEST(open_vfio_device)
 	mock_class_add(s.m, "vfio-dev", s.device, "vfio0");
 	assert_free(&s);
 	mock_attr(s.m, mock_printf(s.m, "%s/vfio-dev/vfio0", s.device), "dev", "1:5\n");
+	beside_link(&s, "dev/char/1:5", "../vfio/devices/vfio0");
 	beside_link(&s, "proc/4711/fd/8", "/dev/zero");
 	assert_used(&s, "/dev/vfio/devices/vfio0 is open in qemu (process 4711)");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -461,7 +362,7 @@ START_TEST(open_vfio_group_without_an_iommu)
 	assert_free(&s);
 	beside_link(&s, "proc/4711/fd/7", "/dev/null");
 	assert_used(&s, "/dev/vfio/noiommu-7 is open in process 4711");
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
@@ -474,12 +375,11 @@ START_TEST(tree_that_never_ends)
 		path = mock_printf(s.m, "%s/x", path);
 	make_dirs(mock_printf(s.m, "%s%s", s.m->sysfs, path));
 	ck_assert_int_eq(in_use_fixture_check(&s), -ELOOP);
-	mock_free(s.m);
+	in_use_fixture_done(&s);
 }
 END_TEST
 
-SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, bridge_is_always_in_use,
-	   disk_that_can_be_had_exclusively_is_free,
+SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, disk_that_can_be_had_exclusively_is_free,
 	   disk_whose_node_is_missing_or_another_s_is_taken_for_used,
 	   disk_that_cannot_be_opened_is_taken_for_used, nothing_is_opened_where_looking_must_do,
 	   folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, slash_in_a_disk_s_name,
