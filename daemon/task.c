@@ -230,7 +230,6 @@ static _Noreturn void run(int fd, int (*fn)(FILE *out, struct task_note *note, v
 	FILE *out;
 	int r;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (fd != 3)
@@ -247,6 +246,7 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 	      uint64_t usec, task_done_t done, void *userdata, struct task **ret)
 {
 	struct task *t = new_task(done, userdata);
+	pid_t parent;
 	int fds[2];
 
 	if (!t)
@@ -261,8 +261,13 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 		free_task(t);
 		return r;
 	}
+	parent = getpid();
 	t->pid = fork();
 	if (t->pid == 0) {
+		/* If the service has died before this, its death is not signalled any more. */
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(ECANCELED);
 		(void)fcntl(fds[1], F_SETFL, 0);
 		run(fds[1], fn, t->note, arg);
 	}
