@@ -67,30 +67,27 @@ void move_save_record(struct move *m)
 		apply_record_state(m->decision, m->override, m->ret->state, m->ret->reason);
 }
 
-bool move_driver_is_wrong(const struct move *m)
+static struct device_observation move_observation(const struct move *m)
 {
-	switch (m->decision->kind) {
-	case DECISION_DRIVER:
-		return m->driver[0] && !streq(m->driver, m->decision->driver);
-	case DECISION_NONE:
-		return m->driver[0];
-	case DECISION_DEFAULT:
-	case DECISION_NOTHING:
-		return record_gave(&m->record, m->driver);
-	case DECISION_UNKNOWN:
-		break;
-	}
-	return false;
+	return (struct device_observation){ .decision = m->decision,
+					    .record = &m->record,
+					    .driver = m->driver,
+					    .override = m->override,
+					    .kept_off = "" };
 }
 
-static bool is_as_decided(const struct move *m)
+bool move_driver_is_wrong(const struct move *m)
 {
-	if (move_driver_is_wrong(m) || !streq(m->override, m->decision->driver))
-		return false;
-	/* The kernel refused it its own driver, while its group was in use. */
-	if (m->decision->kind == DECISION_DEFAULT && !m->driver[0] && record_is_refused(&m->record))
-		return false;
-	return m->decision->kind != DECISION_DRIVER || m->driver[0];
+	const struct device_observation before = move_observation(m);
+
+	return observation_has_wrong_driver(&before);
+}
+
+static bool move_is_as_decided(const struct move *m)
+{
+	const struct device_observation before = move_observation(m);
+
+	return observation_is_as_decided(&before);
 }
 
 /*
@@ -387,7 +384,7 @@ static bool move_is_due_or_refuse(struct move *m)
 				"");
 		return false;
 	}
-	if (decision->kind != DECISION_NOTHING && is_as_decided(m)) {
+	if (decision->kind != DECISION_NOTHING && move_is_as_decided(m)) {
 		if (!m->options->dry_run)
 			apply_decision(decision, OCCASION_LATER, &outcome);
 		move_result_set(m->ret, outcome.state,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* State and Reason of a device; see evaluate.h. The words are the contract's. */
+/* State and Reason of a device; see evaluate.h. */
 #include "state/evaluate.h"
 #include "base/macro.h"
 #include "base/text.h"
@@ -11,13 +11,13 @@
 #include <string.h>
 
 static void _printf_(3, 4)
-	become(struct device_evaluation *v, enum device_state state, const char *format, ...)
+	evaluation_set(struct device_evaluation *e, enum device_state state, const char *format, ...)
 {
 	va_list ap;
 
-	v->state = state;
+	e->state = state;
 	va_start(ap, format);
-	(void)vsnprintf(v->reason, sizeof(v->reason), format, ap);
+	(void)vsnprintf(e->reason, sizeof(e->reason), format, ap);
 	va_end(ap);
 }
 
@@ -27,74 +27,63 @@ enum device_state state_as_decided(const struct decision *decision)
 										 : STATE_ENFORCED;
 }
 
-static bool is_ours(const struct device_observation *s)
+static bool override_is_ours(const struct device_observation *o)
 {
-	return s->record && record_owns(s->record, s->override);
+	return o->record && record_owns(o->record, o->override);
 }
 
-/* Bound by an override of ours, and would not be by itself. */
-static bool is_given(const struct device_observation *s)
+static bool record_has_state(const struct device_observation *o, enum device_state state)
 {
-	return s->record && record_gave(s->record, s->driver);
+	return o->record && o->record->state == state;
 }
 
-static bool recorded_as(const struct device_observation *s, enum device_state state)
+/* The kernel refused it its driver at the last attempt. */
+static bool driver_is_refused(const struct device_observation *o)
 {
-	return s->record && s->record->state == state;
+	return o->record && record_is_refused(o->record) && !o->driver[0];
 }
 
-/* The kernel has refused it its driver when it was tried last. */
-static bool is_refused(const struct device_observation *s)
+/* Why the kernel keeps drivers off the device: as it is now, or as it was at the last attempt. */
+static const char *refusal_reason(const struct device_observation *o)
 {
-	return s->record && record_is_refused(s->record) && !s->driver[0];
+	return o->kept_off[0] ? o->kept_off : o->record->reason;
 }
 
-/* Of one that is kept off or refused: as it is now, or as it was found then. */
-static const char *refusal(const struct device_observation *s)
+/* This very decision was in force at some time since the device was added; others made what differs now. */
+static bool decision_was_enforced(const struct device_observation *o)
 {
-	return s->kept_off[0] ? s->kept_off : s->record->reason;
+	return o->record && record_was_enforced(o->record, o->decision);
 }
 
-/* This very decision was in force at some time since the device was added: what differs, others did since. */
-static bool was_enforced(const struct device_observation *s)
+bool observation_has_wrong_driver(const struct device_observation *o)
 {
-	return s->record && record_was_enforced(s->record, s->decision);
-}
-
-/* Nothing is decided: what stands there is ours from before, somebody else's, or nothing. */
-static void without_decision(const struct device_observation *s, struct device_evaluation *v)
-{
-	if (is_ours(s) || (s->record && s->record->driver_by_override[0] &&
-			   streq(s->driver, s->record->driver_by_override))) {
-		become(v, recorded_as(s, STATE_BLOCKED) ? STATE_BLOCKED : STATE_PENDING,
-		       "its rule is gone; to be given back to its own driver%s%s",
-		       s->record->reason[0] ? ": " : "", s->record->reason);
-		v->advice = ACTION_GIVE_BACK;
-	} else if (s->override[0])
-		become(v, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
-		       s->override);
-	else if (is_refused(s)) {
-		become(v, s->kept_off[0] ? STATE_HELD : STATE_PENDING, "%s", refusal(s));
-		v->advice = ACTION_GIVE_BACK;
-	} else if (s->kept_off[0])
-		become(v, STATE_HELD, "%s", s->kept_off);
-	else if (s->decision->group_unknown && !s->driver[0] && s->iommu)
-		become(v, STATE_UNMANAGED, "%s; a rule of a member may decide then", s->iommu);
-	else
-		become(v, STATE_UNMANAGED, "%s", "");
-}
-
-static bool is_as_decided(const struct device_observation *s)
-{
-	switch (s->decision->kind) {
-	case DECISION_NONE:
-		return streq(s->override, "none") && !s->driver[0];
+	switch (o->decision->kind) {
 	case DECISION_DRIVER:
-		return streq(s->override, s->decision->driver) && streq(s->driver, s->decision->driver);
+		return o->driver[0] && !streq(o->driver, o->decision->driver);
+	case DECISION_NONE:
+		return o->driver[0];
 	case DECISION_DEFAULT:
-		/* One that was refused its driver is to get it when its group is free. */
-		return !s->override[0] && !is_given(s) &&
-		       !(!s->driver[0] && (s->kept_off[0] || is_refused(s)));
+	case DECISION_NOTHING:
+		/* An override of ours brought it, and it would not have come by itself. */
+		return o->record && record_gave(o->record, o->driver);
+	case DECISION_UNKNOWN:
+		break;
+	}
+	return false;
+}
+
+bool observation_is_as_decided(const struct device_observation *o)
+{
+	if (observation_has_wrong_driver(o) || !streq(o->override, o->decision->driver))
+		return false;
+	switch (o->decision->kind) {
+	case DECISION_NONE:
+		return true;
+	case DECISION_DRIVER:
+		return o->driver[0];
+	case DECISION_DEFAULT:
+		/* A device that was refused its driver is to get it when its group is free. */
+		return o->driver[0] || !(o->kept_off[0] || driver_is_refused(o));
 	case DECISION_NOTHING:
 	case DECISION_UNKNOWN:
 		break;
@@ -102,78 +91,105 @@ static bool is_as_decided(const struct device_observation *s)
 	return false;
 }
 
-/* Decided, and not so. What the enforcer wrote down about it is said as long as it is about this decision. */
-static void not_as_decided(const struct device_observation *s, struct device_evaluation *v)
+/* Nothing is decided: an override is left over from a former rule of ours, or is foreign, or there is none.
+ */
+static void evaluate_undecided(const struct device_observation *o, struct device_evaluation *e)
 {
-	const struct decision *d = s->decision;
-	const char *want = decision_text(d);
-	bool same = s->record && streq(s->record->decision, want) && s->record->rule_id == rule_id(d->rule);
-
-	v->advice = was_enforced(s) ? ACTION_NONE : ACTION_REBIND;
-	if (recorded_as(s, STATE_STUCK))
-		become(v, STATE_STUCK, "%s", s->record->reason);
-	else if (s->override[0] && !streq(s->override, d->driver) && !is_ours(s)) {
-		become(v, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
-		       s->override);
-		v->advice = ACTION_NONE;
-	} else if (s->kept_off[0] || (same && is_refused(s)))
-		become(v, STATE_HELD, "%s", refusal(s));
-	else if (was_enforced(s))
-		become(v, STATE_PENDING, "drifted: driver_override is %.100s, driver is %.100s",
-		       s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
-	else if (same && (recorded_as(s, STATE_FAILED) || recorded_as(s, STATE_PENDING)))
-		become(v, s->record->state, "%s", s->record->reason);
-	else if (same && recorded_as(s, STATE_BLOCKED) && s->driver[0])
-		become(v, STATE_BLOCKED, "%s", s->record->reason);
+	if (override_is_ours(o) || (o->record && o->record->driver_by_override[0] &&
+				    streq(o->driver, o->record->driver_by_override))) {
+		evaluation_set(e, record_has_state(o, STATE_BLOCKED) ? STATE_BLOCKED : STATE_PENDING,
+			       "its rule is gone; to be given back to its own driver%s%s",
+			       o->record->reason[0] ? ": " : "", o->record->reason);
+		e->action = ACTION_GIVE_BACK;
+	} else if (o->override[0])
+		evaluation_set(e, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
+			       o->override);
+	else if (driver_is_refused(o)) {
+		evaluation_set(e, o->kept_off[0] ? STATE_HELD : STATE_PENDING, "%s", refusal_reason(o));
+		e->action = ACTION_GIVE_BACK;
+	} else if (o->kept_off[0])
+		evaluation_set(e, STATE_HELD, "%s", o->kept_off);
+	else if (o->decision->group_unknown && !o->driver[0] && o->iommu)
+		evaluation_set(e, STATE_UNMANAGED, "%s; a rule of a member may decide then", o->iommu);
 	else
-		become(v, STATE_PENDING, "driver_override is %.100s, driver is %.100s",
-		       s->override[0] ? s->override : "empty", s->driver[0] ? s->driver : "none");
+		evaluation_set(e, STATE_UNMANAGED, "%s", "");
 }
 
-/* Of a device that is for VFIO: what it means that no IOMMU stands behind it. */
-static void mind_iommu(const struct device_observation *s, struct device_evaluation *v)
+/*
+ * Something is decided, and the device differs from it. What the enforcer recorded about the device is
+ * repeated as long as it is about this decision.
+ */
+static void evaluate_difference(const struct device_observation *o, struct device_evaluation *e)
 {
-	const size_t n = strlen(v->reason);
+	const struct decision *d = o->decision;
+	const char *want = decision_text(d);
+	bool same = o->record && streq(o->record->decision, want) && o->record->rule_id == rule_id(d->rule);
 
-	if (!s->unreadable && s->iommu && s->decision->kind == DECISION_DRIVER &&
-	    (s->iommu_is_fake || v->state != STATE_ENFORCED) && !strstr(v->reason, s->iommu))
-		(void)snprintf(v->reason + n, sizeof(v->reason) - n, "%s%s", n > 0 ? "; " : "", s->iommu);
+	e->action = decision_was_enforced(o) ? ACTION_NONE : ACTION_REBIND;
+	if (record_has_state(o, STATE_STUCK))
+		evaluation_set(e, STATE_STUCK, "%s", o->record->reason);
+	else if (o->override[0] && !streq(o->override, d->driver) && !override_is_ours(o)) {
+		evaluation_set(e, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
+			       o->override);
+		e->action = ACTION_NONE;
+	} else if (o->kept_off[0] || (same && driver_is_refused(o)))
+		evaluation_set(e, STATE_HELD, "%s", refusal_reason(o));
+	else if (decision_was_enforced(o))
+		evaluation_set(e, STATE_PENDING, "drifted: driver_override is %.100s, driver is %.100s",
+			       o->override[0] ? o->override : "empty", o->driver[0] ? o->driver : "none");
+	else if (same && (record_has_state(o, STATE_FAILED) || record_has_state(o, STATE_PENDING)))
+		evaluation_set(e, o->record->state, "%s", o->record->reason);
+	else if (same && record_has_state(o, STATE_BLOCKED) && o->driver[0])
+		evaluation_set(e, STATE_BLOCKED, "%s", o->record->reason);
+	else
+		evaluation_set(e, STATE_PENDING, "driver_override is %.100s, driver is %.100s",
+			       o->override[0] ? o->override : "empty", o->driver[0] ? o->driver : "none");
 }
 
-static void reach(const struct device_observation *s, struct device_evaluation *v)
+/* Adds what the IOMMU means for a device that is to have a VFIO driver. */
+static void evaluation_add_iommu(const struct device_observation *o, struct device_evaluation *e)
 {
-	const struct decision *d = s->decision;
+	const size_t n = strlen(e->reason);
 
-	*v = (struct device_evaluation){ .state = STATE_UNMANAGED };
-	if (s->unreadable) {
-		become(v, STATE_STUCK, "reading its files in sysfs did not come back");
+	if (!o->unreadable && o->iommu && o->decision->kind == DECISION_DRIVER &&
+	    (o->iommu_is_fake || e->state != STATE_ENFORCED) && !strstr(e->reason, o->iommu))
+		(void)snprintf(e->reason + n, sizeof(e->reason) - n, "%s%s", n > 0 ? "; " : "", o->iommu);
+}
+
+static void evaluate_observation(const struct device_observation *o, struct device_evaluation *e)
+{
+	const struct decision *d = o->decision;
+
+	if (o->unreadable) {
+		evaluation_set(e, STATE_STUCK, "reading its files in sysfs did not come back");
 		return;
 	}
 	switch (d->kind) {
 	case DECISION_NOTHING:
-		without_decision(s, v);
+		evaluate_undecided(o, e);
 		return;
 	case DECISION_UNKNOWN:
-		become(v, STATE_PENDING, "%s of %s:%u cannot be compared yet",
-		       d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing), d->rule->file,
-		       d->rule->line);
+		evaluation_set(e, STATE_PENDING, "%s of %s:%u cannot be compared yet",
+			       d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing),
+			       d->rule->file, d->rule->line);
 		return;
 	case DECISION_NONE:
 	case DECISION_DRIVER:
 	case DECISION_DEFAULT:
 		break;
 	}
-	if (!is_as_decided(s)) {
-		not_as_decided(s, v);
+	if (!observation_is_as_decided(o)) {
+		evaluate_difference(o, e);
 		return;
 	}
-	v->state = state_as_decided(d);
-	if (!was_enforced(s))
-		v->advice = ACTION_RECORD;
+	e->state = state_as_decided(d);
+	if (!decision_was_enforced(o))
+		e->action = ACTION_RECORD;
 }
 
-void device_state_evaluate(const struct device_observation *s, struct device_evaluation *v)
+void device_state_evaluate(const struct device_observation *observation, struct device_evaluation *ret)
 {
-	reach(s, v);
-	mind_iommu(s, v);
+	*ret = (struct device_evaluation){ .state = STATE_UNMANAGED };
+	evaluate_observation(observation, ret);
+	evaluation_add_iommu(observation, ret);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is to be said of a device: its State and why, from what is decided, what is recorded and what sysfs
- * shows; and whether there is something left to do. No I/O here.
+ * The State of a device and the reason for it, from the decision, the record and what sysfs shows; and
+ * whether something is left to do. No I/O here.
  */
 #pragma once
 
 #include "policy/decide.h"
+#include "state/device-state.h"
 #include "state/record.h"
 
 #include <stdbool.h>
@@ -13,8 +14,8 @@
 enum pending_action {
 	ACTION_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
 	ACTION_REBIND,	  /* not yet as decided since it was added or its rule changed */
-	ACTION_GIVE_BACK, /* what we set is left over from a rule that is no more */
-	ACTION_RECORD,	  /* as decided, and nobody has noted it yet */
+	ACTION_GIVE_BACK, /* what we set is left over from a rule that has gone */
+	ACTION_RECORD,	  /* as decided, and no record says so yet */
 };
 
 struct device_observation {
@@ -22,7 +23,7 @@ struct device_observation {
 	const struct record *record; /* NULL: there is none */
 	const char *driver;	     /* "": none */
 	const char *override;	     /* "": none */
-	bool unreadable;	     /* its files let a reader of ours hang */
+	bool unreadable;	     /* a process that read its files did not come back */
 	const char *kept_off;	     /* why the kernel keeps drivers off it now; "": it does not */
 	/*
 	 * What its IOMMU means, in a sentence: for the VFIO driver that is decided, or where its group is not
@@ -34,11 +35,23 @@ struct device_observation {
 
 struct device_evaluation {
 	enum device_state state;
-	enum pending_action advice;
+	enum pending_action action;
 	char reason[640];
 };
 
+void device_state_evaluate(const struct device_observation *observation, struct device_evaluation *ret);
+
+/*
+ * Whether override and driver are what is decided. False without a decision, and while the kernel refuses a
+ * device the driver of its own that it is to have.
+ */
+bool observation_is_as_decided(const struct device_observation *observation);
+
+/*
+ * Whether the device has a driver that it must be taken from: not the decided one, or, where it is to have
+ * its own or nothing is decided, one that came by an override of ours.
+ */
+bool observation_has_wrong_driver(const struct device_observation *observation);
+
 /* The state of a device that is as decided: held, where that is to have no driver for its group's sake. */
 enum device_state state_as_decided(const struct decision *decision);
-
-void device_state_evaluate(const struct device_observation *seen, struct device_evaluation *ret);

@@ -93,7 +93,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 {
 	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
 	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
-	struct device_evaluation verdict;
+	struct device_evaluation evaluation;
 	struct record record;
 	const char *path;
 	enum iommu iommu = IOMMU_GROUP;
@@ -125,7 +125,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 							    .kept_off = kept_off,
 							    .iommu = iommu_consequence(iommu),
 							    .iommu_is_fake = iommu == IOMMU_FAKE },
-			      &verdict);
+			      &evaluation);
 
 	worker_put(s, d->bus);
 	worker_put(s, d->name);
@@ -137,12 +137,12 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	worker_put(s, rule ? rule->label : "");
 	rule_source(rule, source, sizeof(source));
 	worker_put(s, source);
-	worker_put(s, device_state_to_string(verdict.state));
-	worker_put(s, verdict.reason);
+	worker_put(s, device_state_to_string(evaluation.state));
+	worker_put(s, evaluation.reason);
 	worker_put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");
 	worker_put(s, group);
 	worker_put_number(s, rule ? rule_id(rule) : 0);
-	worker_put_number(s, verdict.advice);
+	worker_put_number(s, evaluation.action);
 	worker_put_number(s, d->inode);
 }
 
