@@ -197,11 +197,15 @@ END_TEST
 
 START_TEST(override_of_the_kernel_stays)
 {
+	struct record record;
 	struct fixture t;
 
 	fixture_new(&t, KEY_ID);
 	mock_attr(t.m, t.device, "driver_override", "vfio-pci\n");
 	ck_assert_str_eq(worker_hears_of(&t, t.device, card, 7), "vfio-pci\n");
+	/* It is known as not ours. */
+	ck_assert(mock_record(t.m, t.device, &record));
+	ck_assert_int_eq(record.state, STATE_FOREIGN);
 	fixture_done(&t);
 }
 END_TEST
@@ -527,32 +531,24 @@ START_TEST(companion_whose_override_does_not_stand_is_not_released)
 }
 END_TEST
 
-/* While no member of its group is held, nothing that its group asks for delays the device. */
-static void device_must_be_released(struct fixture *t)
-{
-	ck_assert_int_eq(fake_hold_mark(t->g.hold, 1), HOLD_DECIDED);
-}
-
-static void companion_is_written_next(struct fixture *t)
-{
-	(void)t;
-	on_write = device_must_be_released;
-}
-
+/* No member of its group is held, so nothing that is asked of the group may delay the device. */
 START_TEST(device_is_released_before_its_group_is_looked_at)
 {
+	static struct fixture t; /* its threads end with this process */
 	const char *companion;
-	struct fixture t;
+	uint64_t ticket;
 
-	fixture_new(&t, "[device card]\nId=8086:10d3\nDriver=vfio-pci\nGroup=none\n");
+	fixture_new(&t, "[device card]\nId=8086:10d3\nDriver=vfio-pci\nGroup=none\n"
+			"[device other]\nModalias=pci:v00001234*\nDriver=none\n");
 	companion = device_add(&t, "0000:00:04.0", 0x10d4, 0x020000);
 	mock_group(t.m, 1, t.device, companion, NULL);
-	ck_assert_uint_eq(fake_hold_issue(t.g.hold, "pci", NAME), 1);
-	on_write = companion_is_written_next;
-	ck_assert_str_eq(worker_hears_of(&t, t.device, card, 7), "vfio-pci");
-	ck_assert_str_eq(mock_override(t.m, companion), "none");
-	ck_assert_ptr_null(on_write);
-	fixture_done(&t);
+	mock_attr_hangs(t.m, companion, "modalias");
+	ticket = fake_hold_issue(t.g.hold, "pci", NAME);
+	ck_assert_int_eq(workers_start(&t.g), 0);
+	kernel_adds(&t, t.device, card, 7);
+	while (fake_hold_mark(t.g.hold, ticket) != HOLD_DECIDED)
+		(void)usleep(10000);
+	ck_assert_str_eq(mock_override(t.m, t.device), "vfio-pci");
 }
 END_TEST
 
@@ -649,6 +645,70 @@ START_TEST(synthetic_bind_says_nothing_about_the_first_probe)
 			kernel_sends(&t, "bind", t.device, card, 8, DRIVER_E1000E, sizeof(DRIVER_E1000E));
 		ck_assert_int_eq(worker_process_event(t.w), 0);
 		check_first_probe(&t, i == 0 ? "won" : "lost");
+		fixture_done(&t);
+	}
+}
+END_TEST
+
+/* Another thread has marked the ticket, and the hold has ended by that before this one has written. */
+static void hold_ends_early(struct fixture *t)
+{
+	ck_assert(hold_release(t->g.hold, 1));
+	fake_hold_end(t->g.hold, 1);
+}
+
+START_TEST(an_override_that_is_written_after_the_hold_is_not_claimed_as_guaranteed)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture t;
+
+		fixture_new(&t, KEY_ID);
+		ck_assert_uint_eq(fake_hold_issue(t.g.hold, "pci", NAME), 1);
+		on_write = i == 0 ? hold_ends_early : NULL;
+		(void)worker_hears_of(&t, t.device, card, 7);
+		fake_hold_end(t.g.hold, 1);
+		check_first_probe(&t, i == 0 ? "won" : "guaranteed");
+		fixture_done(&t);
+	}
+}
+END_TEST
+
+static void another_driver_binds(struct fixture *t)
+{
+	mock_driver_add(t->m, "pci", "e1000e");
+	mock_bind(t->m, t->device, "e1000e");
+}
+
+/* It has gone again when the watch ends, and its `bind` was not received. */
+START_TEST(another_driver_that_was_bound_when_the_device_was_released_came_first)
+{
+	struct fixture t;
+
+	fixture_new(&t, KEY_ID);
+	on_write = another_driver_binds;
+	(void)worker_hears_of(&t, t.device, card, 7);
+	mock_unbind(t.m, t.device);
+	check_first_probe(&t, "lost");
+	fixture_done(&t);
+}
+END_TEST
+
+/* One that is not held may have been probed long ago. */
+START_TEST(first_probe_of_a_companion_is_told_when_it_was_held)
+{
+	for (size_t held = 0; held < 2; held++) {
+		const char *member;
+		struct fixture t;
+
+		fixture_new(&t, "[device card]\nName=0000:00:03.1\nDriver=vfio-pci\nGroup=none\n");
+		member = device_add(&t, "0000:00:03.1", 0x10d3, 0x020000);
+		mock_group(t.m, 1, t.device, member, NULL);
+		if (held)
+			ck_assert_uint_eq(fake_hold_issue(t.g.hold, "pci", NAME), 1);
+		ck_assert_str_eq(worker_hears_of(&t, member, card, 7), "vfio-pci");
+		if (held)
+			fake_hold_end(t.g.hold, 1);
+		check_first_probe(&t, held ? "guaranteed" : "");
 		fixture_done(&t);
 	}
 }
@@ -775,6 +835,9 @@ SUITE_MAIN("worker", 30, override_is_written_and_recorded, device_without_a_rule
 	   a_standby_thread_leaves_companions_that_are_not_held_alone,
 	   companion_with_a_driver_is_left_to_the_enforcer, device_of_another_bus_is_released_at_once,
 	   synthetic_add_is_counted_and_left_to_udev, synthetic_bind_says_nothing_about_the_first_probe,
-	   only_a_real_remove_ends_an_intent, bus_that_is_registered_has_the_policy_read_again,
-	   no_device_waits_for_a_message_that_was_lost, a_worker_ends_when_the_socket_fails_and_not_before,
-	   an_event_resumes_a_hold_that_was_given_up, an_override_without_a_record_is_claimed_by_its_intent)
+	   an_override_that_is_written_after_the_hold_is_not_claimed_as_guaranteed,
+	   another_driver_that_was_bound_when_the_device_was_released_came_first,
+	   first_probe_of_a_companion_is_told_when_it_was_held, only_a_real_remove_ends_an_intent,
+	   bus_that_is_registered_has_the_policy_read_again, no_device_waits_for_a_message_that_was_lost,
+	   a_worker_ends_when_the_socket_fails_and_not_before, an_event_resumes_a_hold_that_was_given_up,
+	   an_override_without_a_record_is_claimed_by_its_intent)
