@@ -7,36 +7,40 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/types.h>
 #include <sys/wait.h>
+#include <systemd/sd-event.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Two thousand devices are half a megabyte. */
 #define OUTPUT_MAX (64U * 1024U * 1024U)
 
 struct task {
-	sd_event_source *child, *io, *timer;
-	struct task_note *note; /* shared with the child; NULL for programs */
-	struct task_note noted; /* what it said when we last looked */
+	sd_event_source *source, *io, *timer; /* source: of the process's end; it owns the pidfd */
+	struct task_note *note;		      /* shared with the child; NULL for programs */
+	struct task_note noted;		      /* what it said when we last looked */
 	uint64_t usec;
 	task_done_t done;
 	void *userdata;
 	char *out;
 	size_t size, allocated;
-	pid_t pid;
+	struct child child;
 	int fd;
 	bool may_kill, in_second_half;
 };
 
-static void release(struct task *t)
+static void task_release(struct task *t)
 {
 	t->io = sd_event_source_disable_unref(t->io);
 	t->timer = sd_event_source_disable_unref(t->timer);
@@ -48,33 +52,34 @@ static void release(struct task *t)
 		(void)munmap(TAKE_PTR(t->note), sizeof(*t->note));
 }
 
-static void free_task(void *userdata)
+static void task_free(void *userdata)
 {
 	struct task *t = userdata;
 
-	release(t);
+	task_release(t);
 	free(t);
 }
 
-/* From here on the child's own event source is all that is left, and frees the rest when it fires. */
-static void leave_behind(struct task *t)
+/* From here on the event source of the process's end is all that is left, and frees the rest when it fires.
+ */
+static void task_leave_behind(struct task *t)
 {
 	if (t->may_kill)
-		(void)kill(t->pid, SIGKILL);
-	release(t);
+		(void)sd_event_source_send_child_signal(t->source, SIGKILL, NULL, 0);
+	task_release(t);
 	t->done = NULL;
-	(void)sd_event_source_set_floating(t->child, true);
-	(void)sd_event_source_unref(t->child);
+	(void)sd_event_source_set_floating(t->source, true);
+	(void)sd_event_source_unref(t->source);
 }
 
 struct task *task_forget(struct task *task)
 {
 	if (task)
-		leave_behind(task);
+		task_leave_behind(task);
 	return NULL;
 }
 
-static int read_more(struct task *t)
+static int task_read(struct task *t)
 {
 	for (;;) {
 		ssize_t n;
@@ -99,7 +104,7 @@ static int read_more(struct task *t)
 	}
 }
 
-static void finish(struct task *t, int result)
+static void task_finish(struct task *t, struct child_result result)
 {
 	task_done_t done = t->done;
 	void *userdata = t->userdata;
@@ -115,7 +120,7 @@ static void finish(struct task *t, int result)
 		/* A child that did not come back may be in the middle of it. */
 		note.bus[sizeof(note.bus) - 1] = note.name[sizeof(note.name) - 1] = '\0';
 	}
-	leave_behind(t);
+	task_leave_behind(t);
 	done(userdata, result, out ? out : "", out ? size : 0, &note);
 }
 
@@ -125,41 +130,47 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
 	int r;
 
 	if (!t->done) {
-		/* Left behind, and back at last: the loop lets go of the source, which frees the task. */
+		/* It was left behind, and has ended at last: the loop drops the source, which frees the task.
+		 */
 		(void)sd_event_source_set_floating(s, false);
 		return 0;
 	}
-	r = t->fd >= 0 ? read_more(t) : 0;
+	r = t->fd >= 0 ? task_read(t) : 0;
 	t->may_kill = false;
-	finish(t, r < 0 ? r : info->si_code == CLD_EXITED ? info->si_status : -ECANCELED);
+	task_finish(t,
+		    r < 0 ? (struct child_result){ .how = CHILD_KILLED } : child_result_of(&t->child, info));
 	(void)sd_event_source_set_floating(s, false);
 	return 0;
 }
 
-static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+static int on_output(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
 	struct task *t = userdata;
-	int r = read_more(t);
+	int r = task_read(t);
 
 	(void)fd;
 	(void)revents;
 	if (r < 0)
-		finish(t, r);
-	else if (r == 0) /* its end; what counts is the process */
+		task_finish(t, (struct child_result){ .how = CHILD_KILLED });
+	else if (r == 0) /* the end of its output; what counts is the end of the process */
 		(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	return 0;
 }
 
-/* Who gets on is given more time; half of it each time, so that one who does not is found out within all of
- * it. */
-static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
+/*
+ * Progress since the last check extends the deadline by half the time; a child without progress is thus
+ * detected within all of it.
+ */
+static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct task *t = userdata;
 	siginfo_t ended = {};
 	bool gets_on = false;
 
 	(void)usec;
-	if (waitid(P_PID, (id_t)t->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0)
+	if (waitid((idtype_t)P_PIDFD, (id_t)sd_event_source_get_child_pidfd(t->source), &ended,
+		   WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    ended.si_pid != 0)
 		return 0; /* just in time: the loop is about to tell */
 	if (t->note) {
 		gets_on = memcmp(&t->noted, t->note, sizeof(t->noted)) != 0;
@@ -171,11 +182,11 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 		(void)sd_event_source_set_time_relative(s, t->usec / 2);
 		return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 	}
-	finish(t, -ETIMEDOUT);
+	task_finish(t, (struct child_result){ .how = CHILD_TIMED_OUT });
 	return 0;
 }
 
-static struct task *new_task(task_done_t done, void *userdata)
+static struct task *task_new(task_done_t done, void *userdata)
 {
 	struct task *t = calloc(1, sizeof(*t));
 
@@ -183,48 +194,55 @@ static struct task *new_task(task_done_t done, void *userdata)
 		t->done = done;
 		t->userdata = userdata;
 		t->fd = -EBADF;
+		t->child.pidfd = -EBADF;
 	}
 	return t;
 }
 
-/* The process runs: have the loop watch it. Takes the pipe's end over. */
-static int watch(struct task *t, sd_event *event, int fd, uint64_t usec)
+/* The process runs: has the loop watch it. */
+static int task_watch(struct task *t, sd_event *event)
+{
+	int r = sd_event_add_child_pidfd(event, &t->source, t->child.pidfd, WEXITED, on_child, t);
+
+	if (r < 0)
+		return r;
+	(void)sd_event_source_set_child_pidfd_own(t->source, true);
+	t->child.pidfd = -EBADF;
+	/* After what it wrote. */
+	(void)sd_event_source_set_priority(t->source, SD_EVENT_PRIORITY_NORMAL + 1);
+	(void)sd_event_source_set_destroy_callback(t->source, task_free);
+	r = sd_event_add_io(event, &t->io, t->fd, EPOLLIN, on_output, t);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &t->timer, CLOCK_MONOTONIC,
+					       t->note ? t->usec / 2 : t->usec, 10000, on_deadline, t);
+	return r;
+}
+
+/* Takes the task, and the pipe's end that the parent reads. */
+static int task_start(struct task *t, sd_event *event, int fd, uint64_t usec, struct task **ret)
 {
 	int r;
 
 	t->fd = fd;
 	t->usec = usec;
-	r = sd_event_add_child(event, &t->child, t->pid, WEXITED, on_child, t);
-	if (r < 0)
-		return r;
-	/* After what it wrote. */
-	(void)sd_event_source_set_priority(t->child, SD_EVENT_PRIORITY_NORMAL + 1);
-	(void)sd_event_source_set_destroy_callback(t->child, free_task);
-
-	r = sd_event_add_io(event, &t->io, fd, EPOLLIN, on_io, t);
+	r = task_watch(t, event);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &t->timer, CLOCK_MONOTONIC, t->note ? usec / 2 : usec,
-					       10000, on_timer, t);
-	return r;
-}
-
-static int start(struct task *t, sd_event *event, int fd, uint64_t usec, struct task **ret)
-{
-	int r = watch(t, event, fd, usec);
-
-	if (r >= 0) {
 		*ret = t;
-		return 0;
+	else if (t->source)
+		task_leave_behind(t);
+	else {
+		/* Nothing will reap it before the service ends, which is soon without memory. */
+		if (t->may_kill)
+			child_abandon(&t->child);
+		else
+			child_forget(&t->child);
+		task_free(t);
 	}
-	if (t->child)
-		leave_behind(t);
-	else
-		free_task(t);
-	return r;
+	return r < 0 ? r : 0;
 }
 
-static _Noreturn void run(int fd, int (*fn)(FILE *out, struct task_note *note, void *arg),
-			  struct task_note *note, void *arg)
+static _Noreturn void task_run_function(int fd, int (*fn)(FILE *out, struct task_note *note, void *arg),
+					struct task_note *note, void *arg)
 {
 	sigset_t none;
 	FILE *out;
@@ -245,83 +263,69 @@ static _Noreturn void run(int fd, int (*fn)(FILE *out, struct task_note *note, v
 int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
 	      uint64_t usec, task_done_t done, void *userdata, struct task **ret)
 {
-	struct task *t = new_task(done, userdata);
-	pid_t parent;
-	int fds[2];
+	struct task *t = task_new(done, userdata);
+	pid_t parent = getpid();
+	int fds[2], r = 0;
 
 	if (!t)
 		return -ENOMEM;
 	t->may_kill = true;
 	t->note = mmap(NULL, sizeof(*t->note), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (t->note == MAP_FAILED || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
-		int r = negative_errno();
-
+		r = negative_errno();
 		if (t->note == MAP_FAILED)
 			t->note = NULL;
-		free_task(t);
+		task_free(t);
 		return r;
 	}
-	parent = getpid();
-	t->pid = fork();
-	if (t->pid == 0) {
+	t->child.pid = fork();
+	if (t->child.pid == 0) {
 		/* If the service has died before this, its death is not signalled any more. */
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(ECANCELED);
 		(void)fcntl(fds[1], F_SETFL, 0);
-		run(fds[1], fn, t->note, arg);
+		task_run_function(fds[1], fn, t->note, arg);
 	}
+	if (t->child.pid < 0)
+		r = negative_errno();
 	(void)close(fds[1]);
-	if (t->pid < 0) {
-		int r = negative_errno();
-
+	if (r >= 0)
+		t->child.pidfd = pidfd_open(t->child.pid, 0);
+	if (r >= 0 && t->child.pidfd < 0) {
+		r = negative_errno();
+		(void)kill(t->child.pid, SIGKILL);
+	}
+	if (r < 0) {
 		(void)close(fds[0]);
-		free_task(t);
+		task_free(t);
 		return r;
 	}
-	return start(t, event, fds[0], usec, ret);
-}
-
-static int spawn(pid_t *pid, const char *const *argv, int out)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none;
-	int r;
-
-	(void)sigemptyset(&none);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	r = posix_spawn(pid, argv[0], &actions, &attr, (char *const *)(uintptr_t)argv, environ);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)posix_spawnattr_destroy(&attr);
-	return -r;
+	return task_start(t, event, fds[0], usec, ret);
 }
 
 int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
 	       struct task **ret)
 {
-	struct task *t = new_task(done, userdata);
+	struct task *t = task_new(done, userdata);
 	int fds[2], r;
 
 	if (!t)
 		return -ENOMEM;
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		r = negative_errno();
-		free_task(t);
+		task_free(t);
 		return r;
 	}
 	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	r = spawn(&t->pid, argv, fds[1]);
+	r = child_start_program(
+		&t->child,
+		&(struct child_program){ .argv = argv, .out = fds[1], .err = -1, .no_stdin = true });
 	(void)close(fds[1]);
 	if (r < 0) {
 		(void)close(fds[0]);
-		free_task(t);
+		task_free(t);
 		return r;
 	}
-	return start(t, event, fds[0], usec, ret);
+	return task_start(t, event, fds[0], usec, ret);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Work in a process of its own, watched by the event loop: a function of ours that may sleep in the kernel
- * (any read of a device's files may), or a program. The loop never waits for it. One that does not come
- * back in time is left behind; it is reaped whenever it ends.
+ * (any read of a device's files may), or a program. The loop never waits for it. A process that does not end
+ * in time is left behind, and reaped whenever it ends.
  */
 #pragma once
+
+#include "base/child.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,26 +18,25 @@ struct task;
 /* What a function may tell while it works, in memory that both sides see. */
 struct task_note {
 	char bus[64];
-	char name[256]; /* of the device whose files it is looking at; "": of none */
+	char name[256]; /* of the device whose files it is reading; "": of none */
 };
 
 /*
- * result: the exit status, 0 when all is well; -ETIMEDOUT: not back in time; -ECANCELED: killed; else
- * negative errno. out has what was written, with a NUL behind. All of it is gone when the function returns.
+ * out has what was written, with a NUL behind. All of it is gone when the function returns. What could not be
+ * read is as good as not written: then the result is CHILD_KILLED.
  */
-typedef void (*task_done_t)(void *userdata, int result, const char *out, size_t size,
+typedef void (*task_done_t)(void *userdata, struct child_result result, const char *out, size_t size,
 			    const struct task_note *note);
 
 /*
  * Runs fn(out, note, arg) in a copy of this process, without any of its file descriptors: a bus connection
- * that a hanging child kept open would outlive the service. It dies with us. fn returns 0 or negative errno
- * (which becomes the result). usec is for each device that it notes.
+ * that a hanging child kept open would outlive the service. The child dies with the service. fn returns 0 or
+ * negative errno. usec is for each device that it notes.
  */
 int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
 	      uint64_t usec, task_done_t done, void *userdata, struct task **ret);
 
-/* Runs a program, whose stdout is what it writes. It is not killed, ever: it may be half-way with a device.
- */
+/* Runs a program, whose stdout is what it writes. It is never killed: it may be half-way with a device. */
 int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
 	       struct task **ret);
 

@@ -62,7 +62,7 @@ static int explain_work(FILE *out, struct task_note *note, void *arg)
 	return r;
 }
 
-static void on_explain_done(void *userdata, int result, const char *out, size_t size,
+static void on_explain_done(void *userdata, struct child_result result, const char *out, size_t size,
 			    const struct task_note *note)
 {
 	struct explain_call *x = userdata;
@@ -70,17 +70,17 @@ static void on_explain_done(void *userdata, int result, const char *out, size_t 
 	(void)size;
 	(void)note;
 	x->task = NULL;
-	if (result == 0)
+	if (result.how == CHILD_OK)
 		(void)sd_bus_reply_method_return(x->call, "s", out);
-	else if (result == ENODEV)
+	else if (result.how == CHILD_FAILED && result.error == -ENODEV)
 		(void)sd_bus_reply_method_errorf(x->call, ERROR_NO_SUCH_DEVICE, "%s %s has gone", x->bus,
 						 x->name);
-	else if (result == -ETIMEDOUT)
+	else if (result.how == CHILD_TIMED_OUT)
 		(void)sd_bus_reply_method_errorf(x->call, ERROR_STUCK,
 						 "reading the files of %s %s does not come back", x->bus,
 						 x->name);
 	else
-		(void)sd_bus_reply_method_errnof(x->call, result > 0 ? -result : result, "explaining failed");
+		(void)sd_bus_reply_method_errnof(x->call, child_result_errno(result), "explaining failed");
 	explain_call_free(x);
 }
 

@@ -8,6 +8,7 @@
  * they came.
  */
 #include "daemon/bus/errors.h"
+#include "base/child.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
@@ -93,7 +94,7 @@ static void operation_load_policy(struct operation *o)
 		log_line(LOG_ERR, "reading the policy failed: %s, keeping the one before", strerror(-r));
 }
 
-static void on_policy_restored(void *userdata, int result, const char *out, size_t size,
+static void on_policy_restored(void *userdata, struct child_result result, const char *out, size_t size,
 			       const struct task_note *note)
 {
 	struct operation *o = userdata;
@@ -102,12 +103,12 @@ static void on_policy_restored(void *userdata, int result, const char *out, size
 	(void)size;
 	(void)note;
 	o->task = NULL;
-	if (result != 0) {
+	if (result.how != CHILD_OK) {
 		size_t n = strlen(o->result.reason);
 
 		log_line(LOG_ERR,
 			 "%s: restoring failed: %s, the policy file stays as the failed change left it",
-			 o->plan.files[0].path, strerror(result > 0 ? result : -result));
+			 o->plan.files[0].path, child_result_text(result));
 		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
 			       "; and the policy file %s could not be put back", o->plan.files[0].path);
 	}
@@ -124,7 +125,7 @@ static void set_operation_restore(struct operation *o)
 	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC),
 				       on_policy_restored);
 	if (r < 0)
-		on_policy_restored(o, r, "", 0, NULL);
+		on_policy_restored(o, (struct child_result){ CHILD_FAILED, r }, "", 0, NULL);
 }
 
 static void on_rebound(void *userdata, const struct rebind_result *result)
@@ -158,7 +159,7 @@ void set_operation_rebind(struct operation *o)
 
 /* Writing. */
 
-static void on_policy_written(void *userdata, int result, const char *out, size_t size,
+static void on_policy_written(void *userdata, struct child_result result, const char *out, size_t size,
 			      const struct task_note *note)
 {
 	struct operation *o = userdata;
@@ -167,29 +168,33 @@ static void on_policy_written(void *userdata, int result, const char *out, size_
 	(void)size;
 	(void)note;
 	o->task = NULL;
-	if (result < 0) {
+	switch (result.how) {
+	case CHILD_OK:
+		operation_load_policy(o);
+		set_operation_rebind(o);
+		break;
+	case CHILD_FAILED:
+		if (result.error == -ETIMEDOUT)
+			operation_fail(
+				o, ERROR_STUCK,
+				"an earlier change has not come back from the file system; nothing was "
+				"changed");
+		else
+			operation_fail_task(o, result, o->plan.files[0].path);
+		break;
+	case CHILD_TIMED_OUT:
+	case CHILD_KILLED:
 		/* The writer was killed half-way: undo what it may have written. */
-		o->result = (struct rebind_result){ .error = "Stuck" };
-		if (result != -ETIMEDOUT)
-			text_copy(o->result.error, sizeof(o->result.error), "Failed");
-		(void)snprintf(
-			o->result.reason, sizeof(o->result.reason), "writing %s: %s", o->plan.files[0].path,
-			result == -ETIMEDOUT ? "the file system does not come back" : strerror(-result));
+		o->result = (struct rebind_result){};
+		text_copy(o->result.error, sizeof(o->result.error),
+			  result.how == CHILD_TIMED_OUT ? "Stuck" : "Failed");
+		(void)snprintf(o->result.reason, sizeof(o->result.reason), "writing %s: %s",
+			       o->plan.files[0].path,
+			       result.how == CHILD_TIMED_OUT ? "the file system does not come back"
+							     : child_result_text(result));
 		set_operation_restore(o);
-		return;
+		break;
 	}
-	if (result == ETIMEDOUT) {
-		operation_fail(
-			o, ERROR_STUCK,
-			"an earlier change has not come back from the file system; nothing was changed");
-		return;
-	}
-	if (result > 0) {
-		operation_fail_task(o, result, o->plan.files[0].path);
-		return;
-	}
-	operation_load_policy(o);
-	set_operation_rebind(o);
 }
 
 static void operation_fail_late(struct operation *o)
@@ -230,7 +235,8 @@ static bool set_operation_has_to_wait(const struct operation *o)
 	return false;
 }
 
-static void on_planned(void *userdata, int result, const char *out, size_t size, const struct task_note *note)
+static void on_planned(void *userdata, struct child_result result, const char *out, size_t size,
+		       const struct task_note *note)
 {
 	struct operation *o = userdata;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -238,7 +244,7 @@ static void on_planned(void *userdata, int result, const char *out, size_t size,
 
 	(void)note;
 	o->task = NULL;
-	if (result != 0) {
+	if (result.how != CHILD_OK) {
 		operation_fail_task(o, result, "reading the device's files");
 		return;
 	}

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/child.h"
 #include "base/macro.h"
 #include "daemon/bus/polkit.h"
 #include "daemon/operation/drop-in-plan-worker.h"
@@ -82,7 +83,7 @@ void operation_fail(struct operation *o, const char *name, const char *format, .
 void operation_fail_errno(struct operation *o, int r, const char *doing);
 void operation_answer_state(struct operation *o);
 /* For a task (task.h) that failed or timed out before anything was changed. */
-void operation_fail_task(struct operation *o, int result, const char *doing);
+void operation_fail_task(struct operation *o, struct child_result result, const char *doing);
 
 /* What the caller's options mean for the enforcer. */
 struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The first and the last steps of calls that change something; see operation.h. */
 #include "daemon/bus/bus-call.h"
+#include "base/child.h"
 #include "base/list.h"
 #include "base/macro.h"
 #include "base/text.h"
@@ -121,12 +122,12 @@ void operation_answer_state(struct operation *o)
 	operation_finish(o);
 }
 
-void operation_fail_task(struct operation *o, int result, const char *doing)
+void operation_fail_task(struct operation *o, struct child_result result, const char *doing)
 {
-	if (result == -ETIMEDOUT)
+	if (result.how == CHILD_TIMED_OUT)
 		operation_fail(o, ERROR_STUCK, "%s does not come back", doing);
 	else
-		operation_fail_errno(o, result > 0 ? -result : result, doing);
+		operation_fail_errno(o, child_result_errno(result), doing);
 }
 
 struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name)
@@ -190,7 +191,7 @@ static void operation_ask_polkit(struct operation *o)
 	polkit_authorization_ask(o->polkit_authorization);
 }
 
-static void on_plan_checked(void *userdata, int result, const char *out, size_t size,
+static void on_plan_checked(void *userdata, struct child_result result, const char *out, size_t size,
 			    const struct task_note *note)
 {
 	struct operation *o = userdata;
@@ -200,9 +201,9 @@ static void on_plan_checked(void *userdata, int result, const char *out, size_t 
 
 	(void)note;
 	o->task = NULL;
-	r = result != 0 ? 0 : drop_in_plan_work_read(out, size, &unused, &error);
+	r = result.how != CHILD_OK ? 0 : drop_in_plan_work_read(out, size, &unused, &error);
 	drop_in_plan_done(&unused);
-	if (result != 0)
+	if (result.how != CHILD_OK)
 		operation_fail_task(o, result, "reading the device's files");
 	else if (sd_bus_error_is_set(&error))
 		operation_fail_with(o, &error);

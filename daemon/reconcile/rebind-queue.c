@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer at work; see rebind-queue.h. What it does to a device is in enforce/. */
-#include "daemon/bus/errors.h"
+#include "base/child.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "daemon/bus/errors.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
@@ -142,7 +143,7 @@ static void line_take_reason(const char *line, size_t n, struct rebind_result *s
 	free(text);
 }
 
-static void on_enforcer_done(void *userdata, int result, const char *out, size_t size,
+static void on_enforcer_done(void *userdata, struct child_result result, const char *out, size_t size,
 			     const struct task_note *note)
 {
 	struct rebind_job *r = userdata;
@@ -151,7 +152,7 @@ static void on_enforcer_done(void *userdata, int result, const char *out, size_t
 	(void)note;
 	(void)size;
 	r->task = NULL;
-	if (result == -ETIMEDOUT) {
+	if (result.how == CHILD_TIMED_OUT) {
 		rebind_job_fail(r, "Stuck", "the enforcer has not come back in time");
 		return;
 	}
@@ -163,12 +164,11 @@ static void on_enforcer_done(void *userdata, int result, const char *out, size_t
 		line_take_reason(line, n, &said);
 		line += n + (line[n] == '\n');
 	}
-	if (result != 0 && !said.error[0]) {
+	if (result.how != CHILD_OK && !said.error[0]) {
 		rebind_job_fail(r, "Failed", "the enforcer failed: %s",
-				said.reason[0]	       ? said.reason
-				: result == -ECANCELED ? "it was killed"
-				: result < 0	       ? strerror(-result)
-						       : "see the journal");
+				said.reason[0]		     ? said.reason
+				: result.how == CHILD_KILLED ? "it was killed"
+							     : "see the journal");
 		return;
 	}
 	rebind_job_end(r, &said);

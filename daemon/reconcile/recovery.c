@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Waiting for devices that are stuck; see recovery.h. */
 #include "daemon/reconcile/recovery.h"
+#include "base/child.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -81,7 +82,7 @@ static int recovery_work(FILE *out, struct task_note *note, void *arg)
 	return r == -ENODEV ? 0 : r;
 }
 
-static void on_recovery_done(void *userdata, int result, const char *out, size_t size,
+static void on_recovery_done(void *userdata, struct child_result result, const char *out, size_t size,
 			     const struct task_note *note)
 {
 	struct recovery *v = userdata;
@@ -90,13 +91,14 @@ static void on_recovery_done(void *userdata, int result, const char *out, size_t
 	(void)size;
 	(void)note;
 	v->task = NULL;
-	if (result == 0)
+	if (result.how == CHILD_OK)
 		log_line(LOG_NOTICE, "%s %s: has come back, looking at it again", v->bus, v->name);
 	else
 		log_line(LOG_ERR, "%s %s: waiting until it comes back: %s", v->bus, v->name,
-			 strerror(result < 0 ? -result : result));
+			 child_result_text(result));
 	refresh_request_unread(v->service);
-	refresh_request(v->service, v->bus, v->name, result == 0 ? REFRESH_AND_RETRY : REFRESH_ONLY);
+	refresh_request(v->service, v->bus, v->name,
+			result.how == CHILD_OK ? REFRESH_AND_RETRY : REFRESH_ONLY);
 	recovery_free(v);
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Looks at devices, as the service sees them: which are asked for, what comes of them; see refresh.h. */
-#include "daemon/refresh/refresh-look.h"
+#include "base/child.h"
 #include "base/list.h"
+#include "daemon/refresh/refresh-look.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "daemon/refresh/refresh-look.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
 #include "state/device-state.h"
@@ -108,7 +110,7 @@ static bool go_on_without(struct refresh *look, const struct task_note *note)
 	return refresh_start_worker(look) >= 0;
 }
 
-static void on_refresh_done(void *userdata, int result, const char *out, size_t size,
+static void on_refresh_done(void *userdata, struct child_result result, const char *out, size_t size,
 			    const struct task_note *note)
 {
 	struct refresh *look = userdata;
@@ -117,17 +119,16 @@ static void on_refresh_done(void *userdata, int result, const char *out, size_t 
 	void *done_userdata = look->userdata;
 
 	look->task = NULL;
-	if (result == -ETIMEDOUT && look->hangs == HANGS_MAX)
+	if (result.how == CHILD_TIMED_OUT && look->hangs == HANGS_MAX)
 		refresh_take_devices(look, out, size);
-	if (result == -ETIMEDOUT && go_on_without(look, note))
+	if (result.how == CHILD_TIMED_OUT && go_on_without(look, note))
 		return;
-	if (result == 0) {
+	if (result.how == CHILD_OK) {
 		refresh_take_devices(look, out, size);
 		if (look->all)
 			refresh_take_out_others(look);
 	} else
-		log_line(LOG_ERR, "looking at devices failed: %s",
-			 result > 0 ? strerror(result) : strerror(-result));
+		log_line(LOG_ERR, "looking at devices failed: %s", child_result_text(result));
 	refresh_free(look);
 	refresh_tell_finished(s);
 	if (done)

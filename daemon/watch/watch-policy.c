@@ -23,7 +23,7 @@ struct watch_policy {
 	sd_event_source *source, *timer;
 };
 
-static int on_policy_written(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int on_policy_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct service *s = userdata;
 
@@ -64,7 +64,7 @@ int watch_policy_new(struct service *s)
 		r = policy_watch_new(s->settings, &w->watch);
 	return r < 0 ? r
 		     : sd_event_add_io(s->event, &w->source, policy_watch_fd(w->watch), EPOLLIN,
-				       on_policy_written, s);
+				       on_policy_event, s);
 }
 
 void watch_policy_free(struct service *s)
