@@ -80,7 +80,7 @@ START_TEST(writes_once)
 }
 END_TEST
 
-START_TEST(compares_before_writing)
+START_TEST(foreign_override_that_is_as_decided_is_not_written)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -154,7 +154,7 @@ START_TEST(foreign_override_stays)
 }
 END_TEST
 
-START_TEST(ours_is_replaced)
+START_TEST(override_of_ours_is_replaced)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -169,7 +169,7 @@ START_TEST(ours_is_replaced)
 }
 END_TEST
 
-START_TEST(changed_by_another_hand_it_is_not_ours_any_more)
+START_TEST(override_changed_by_somebody_else_is_no_longer_ours)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -198,7 +198,7 @@ static struct apply_fixture apply_while_written(const char *text)
 }
 
 /* The guard does not wait for us. */
-START_TEST(what_another_has_written_meanwhile_is_not_written_again)
+START_TEST(value_written_by_the_guard_meanwhile_is_not_written_again)
 {
 	struct apply_fixture f = apply_while_written("vfio-pci\n");
 
@@ -209,7 +209,7 @@ START_TEST(what_another_has_written_meanwhile_is_not_written_again)
 }
 END_TEST
 
-START_TEST(what_another_has_decided_meanwhile_stays)
+START_TEST(foreign_value_written_meanwhile_stays)
 {
 	struct apply_fixture f = apply_while_written("foreign\n");
 
@@ -220,7 +220,7 @@ START_TEST(what_another_has_decided_meanwhile_stays)
 }
 END_TEST
 
-START_TEST(cleared_by_another_hand_it_is_set_again)
+START_TEST(override_cleared_by_somebody_else_is_set_again)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -232,7 +232,7 @@ START_TEST(cleared_by_another_hand_it_is_set_again)
 }
 END_TEST
 
-START_TEST(cleared_with_exactly_a_newline)
+START_TEST(override_is_cleared_with_a_newline)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -244,143 +244,6 @@ START_TEST(cleared_with_exactly_a_newline)
 	ck_assert(mock_record(f.m, f.device, &f.record));
 	ck_assert_str_eq(f.record.owned_override, "");
 	ck_assert_str_eq(f.record.decision, "default");
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(driver_that_came_by_our_override_is_to_be_given_up)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	apply_fixture_apply(&f);
-	mock_bind(f.m, f.device, "vfio-pci");
-	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\n");
-	for (int i = 0; i < 2; i++) { /* and that is not forgotten */
-		apply_fixture_apply(&f);
-		ck_assert_int_eq(f.outcome.state, STATE_PENDING);
-		ck_assert_ptr_nonnull(strstr(f.outcome.reason, "vfio-pci"));
-		ck_assert(mock_record(f.m, f.device, &f.record));
-		ck_assert_str_eq(f.record.driver_by_override, "vfio-pci");
-	}
-	mock_bind(f.m, f.device, "nvme");
-	apply_fixture_apply(&f);
-	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
-	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_str_eq(f.record.driver_by_override, "");
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(driver_that_came_by_our_override_stays_with_rebind_no)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	apply_fixture_apply(&f);
-	mock_bind(f.m, f.device, "vfio-pci");
-	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\nRebind=no\n");
-	apply_fixture_apply(&f);
-	ck_assert_str_eq(mock_override(f.m, f.device), "\n");
-	ck_assert_str_eq(device_state_to_string(f.outcome.state), "blocked");
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(default_leaves_its_own_driver_alone)
-{
-	struct apply_fixture f = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=default\n");
-
-	mock_bind(f.m, f.device, "nvme");
-	apply_fixture_apply(&f);
-	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(none_without_driver_is_enforced)
-{
-	struct apply_fixture f = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=none\n");
-
-	apply_fixture_apply(&f);
-	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
-	ck_assert_str_eq(mock_override(f.m, f.device), "none");
-	ck_assert_str_eq(apply_fixture_probed(&f), "");
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(other_driver_is_pending)
-{
-	static const char *const drivers[] = { "vfio-pci", "none" };
-
-	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
-		struct apply_fixture f = apply_fixture_new("");
-
-		apply_fixture_set_policy(
-			&f, mock_printf(f.m, "[device gpu]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
-		mock_bind(f.m, f.device, "nvme");
-		apply_fixture_apply(&f);
-		ck_assert_int_eq(f.outcome.state, STATE_PENDING);
-		ck_assert_ptr_nonnull(strstr(f.outcome.reason, "nvme"));
-		ck_assert_str_eq(mock_override(f.m, f.device), drivers[i]);
-		ck_assert_str_eq(apply_fixture_probed(&f), "");
-		apply_fixture_done(&f);
-	}
-}
-END_TEST
-
-START_TEST(other_driver_with_rebind_no_is_blocked)
-{
-	static const char *const drivers[] = { "vfio-pci", "none" };
-
-	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
-		struct apply_fixture f = apply_fixture_new("");
-
-		apply_fixture_set_policy(
-			&f, mock_printf(f.m, "[device gpu]\nName=0000:00:03.0\nDriver=%s\nRebind=no\n",
-					drivers[i]));
-		mock_bind(f.m, f.device, "nvme");
-		apply_fixture_apply(&f);
-		ck_assert_int_eq(f.outcome.state, STATE_BLOCKED);
-		ck_assert_ptr_nonnull(strstr(f.outcome.reason, "nvme"));
-		apply_fixture_done(&f);
-	}
-}
-END_TEST
-
-START_TEST(driver_that_is_not_loaded_is_pending)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	apply_fixture_apply(&f);
-	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
-	ck_assert(f.outcome.needs_module);
-	ck_assert_str_eq(apply_fixture_probed(&f), "");
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(driverless_device_is_probed_by_a_driver_that_is_there)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	mock_driver_add(f.m, "pci", "vfio-pci");
-	apply_fixture_apply(&f);
-	ck_assert_str_eq(apply_fixture_probed(&f), "0000:00:03.0");
-	ck_assert(!f.outcome.needs_module);
-	ck_assert_int_eq(f.outcome.state, STATE_PENDING); /* nothing binds here */
-	apply_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(cleared_device_without_driver_is_probed)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	apply_fixture_apply(&f);
-	ck_assert_str_eq(apply_fixture_probed(&f), "");
-	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\n");
-	apply_fixture_apply(&f);
-	ck_assert_str_eq(apply_fixture_probed(&f), "0000:00:03.0");
 	apply_fixture_done(&f);
 }
 END_TEST
@@ -442,7 +305,7 @@ START_TEST(failed_write)
 }
 END_TEST
 
-START_TEST(after_a_failed_write_ours_is_still_ours)
+START_TEST(override_of_ours_stays_ours_after_a_failed_write)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -462,7 +325,7 @@ START_TEST(after_a_failed_write_ours_is_still_ours)
 }
 END_TEST
 
-START_TEST(after_a_failed_write_what_another_writes_is_not_ours)
+START_TEST(value_of_somebody_else_after_a_failed_write_is_foreign)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
 
@@ -478,63 +341,12 @@ START_TEST(after_a_failed_write_what_another_writes_is_not_ours)
 }
 END_TEST
 
-static void check_first_probe(enum occasion occasion, const char *driver, const char *expected)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	f.occasion = occasion;
-	if (*driver)
-		mock_bind(f.m, f.device, driver);
-	apply_fixture_apply(&f);
-	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_msg(streq(f.record.first_probe, expected), "%s bound, occasion %u: %s", driver, occasion,
-		      f.record.first_probe);
-
-	/* What was told once is not told again, whatever has become of the device. */
-	f.occasion = OCCASION_ADDED;
-	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
-	apply_fixture_apply(&f);
-	ck_assert(mock_record(f.m, f.device, &f.record));
-	if (*expected)
-		ck_assert_str_eq(f.record.first_probe, expected);
-	apply_fixture_done(&f);
-}
-
-START_TEST(first_probe_is_told_by_what_is_bound_after_the_write)
-{
-	check_first_probe(OCCASION_ADDED, "", "won");
-	check_first_probe(OCCASION_ADDED, "nvme", "lost");
-	check_first_probe(OCCASION_ADDED, "vfio-pci", "unknown");
-	check_first_probe(OCCASION_BOOT, "", "won");
-	check_first_probe(OCCASION_BOOT, "nvme", "unknown");
-	check_first_probe(OCCASION_LATER, "", "");
-	check_first_probe(OCCASION_LATER, "nvme", "");
-}
-END_TEST
-
-START_TEST(first_probe_is_not_told_of_what_another_has_written)
-{
-	struct apply_fixture f = apply_fixture_new(VFIO);
-
-	mock_attr(f.m, f.device, "driver_override", "vfio-pci\n");
-	apply_fixture_apply(&f);
-	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_str_eq(f.record.first_probe, "");
-	apply_fixture_done(&f);
-}
-END_TEST
-
-SUITE_MAIN("apply", 20, first_probe_is_told_by_what_is_bound_after_the_write,
-	   first_probe_is_not_told_of_what_another_has_written, device_without_a_decision_is_never_touched,
-	   writes_the_driver_and_nothing_more, writes_once, compares_before_writing,
-	   unset_is_shown_in_two_ways, default_of_an_unset_override_writes_nothing, foreign_override_stays,
-	   ours_is_replaced, changed_by_another_hand_it_is_not_ours_any_more,
-	   what_another_has_written_meanwhile_is_not_written_again, what_another_has_decided_meanwhile_stays,
-	   cleared_by_another_hand_it_is_set_again, cleared_with_exactly_a_newline,
-	   driver_that_came_by_our_override_is_to_be_given_up,
-	   driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,
-	   none_without_driver_is_enforced, other_driver_is_pending, other_driver_with_rebind_no_is_blocked,
-	   driver_that_is_not_loaded_is_pending, driverless_device_is_probed_by_a_driver_that_is_there,
-	   cleared_device_without_driver_is_probed, unknown_decision_writes_nothing,
-	   override_that_cannot_be_read, failed_write, after_a_failed_write_ours_is_still_ours,
-	   after_a_failed_write_what_another_writes_is_not_ours)
+SUITE_MAIN("apply", 20, device_without_a_decision_is_never_touched, writes_the_driver_and_nothing_more,
+	   writes_once, foreign_override_that_is_as_decided_is_not_written, unset_is_shown_in_two_ways,
+	   default_of_an_unset_override_writes_nothing, foreign_override_stays, override_of_ours_is_replaced,
+	   override_changed_by_somebody_else_is_no_longer_ours,
+	   value_written_by_the_guard_meanwhile_is_not_written_again, foreign_value_written_meanwhile_stays,
+	   override_cleared_by_somebody_else_is_set_again, override_is_cleared_with_a_newline,
+	   unknown_decision_writes_nothing, override_that_cannot_be_read, failed_write,
+	   override_of_ours_stays_ours_after_a_failed_write,
+	   value_of_somebody_else_after_a_failed_write_is_foreign)

@@ -226,7 +226,7 @@ START_TEST(own_rule_is_not_kept)
 }
 END_TEST
 
-START_TEST(member_without_the_file_is_no_device)
+START_TEST(member_without_driver_override_matches_no_rule)
 {
 	const char *sound, *bridge, *other;
 	struct apply_fixture f =
@@ -255,7 +255,7 @@ START_TEST(group_over_two_buses)
 }
 END_TEST
 
-START_TEST(device_of_another_group_is_no_companion)
+START_TEST(device_of_another_group_is_not_concerned)
 {
 	const char *sound, *bridge, *other;
 	struct apply_fixture f = group_fixture_new(
@@ -302,5 +302,5 @@ END_TEST
 
 SUITE_MAIN("group", 20, hold_before_and_after_the_first_sweep, hold_leaves_what_was_present,
 	   kept_when_the_member_is_unplugged, kept_until_released, kept_until_policy_changes,
-	   own_rule_is_not_kept, member_without_the_file_is_no_device, group_over_two_buses,
-	   device_of_another_group_is_no_companion, order_of_arrival_makes_no_difference)
+	   own_rule_is_not_kept, member_without_driver_override_matches_no_rule, group_over_two_buses,
+	   device_of_another_group_is_not_concerned, order_of_arrival_makes_no_difference)

@@ -38,7 +38,7 @@ START_TEST(disk_that_can_be_had_exclusively_is_free)
 }
 END_TEST
 
-START_TEST(disk_whose_node_is_missing_or_another_s_is_taken_for_used)
+START_TEST(disk_without_its_own_node_is_taken_for_used)
 {
 	struct in_use_fixture s = in_use_fixture_new();
 	const char *disk = disk_add(&s, s.device, "sda");
@@ -78,7 +78,7 @@ START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 END_TEST
 
 /* For somebody who may not disturb others: then only who can be seen is noticed. */
-START_TEST(nothing_is_opened_where_looking_must_do)
+START_TEST(nothing_is_opened_with_look_only)
 {
 	struct in_use_fixture s = in_use_fixture_new();
 
@@ -128,7 +128,7 @@ START_TEST(drive_without_a_medium_is_free)
 }
 END_TEST
 
-START_TEST(slash_in_a_disk_s_name)
+START_TEST(disk_with_a_slash_in_its_name)
 {
 	struct in_use_fixture s = in_use_fixture_new();
 
@@ -140,7 +140,7 @@ START_TEST(slash_in_a_disk_s_name)
 }
 END_TEST
 
-START_TEST(mounted_disk_s_mount_point_is_named)
+START_TEST(mount_point_of_a_mounted_disk_is_named)
 {
 	struct in_use_fixture s = in_use_fixture_new();
 
@@ -189,7 +189,7 @@ START_TEST(swap_is_named)
 }
 END_TEST
 
-START_TEST(what_is_made_of_a_disk_is_named)
+START_TEST(holder_of_a_disk_is_named)
 {
 	struct in_use_fixture s = in_use_fixture_new();
 	const char *disk = disk_add(&s, s.device, "sda");
@@ -250,7 +250,7 @@ START_TEST(nvme_multipath_heads_are_followed)
 }
 END_TEST
 
-START_TEST(interface_that_is_part_of_another)
+START_TEST(interface_below_another_interface)
 {
 	struct in_use_fixture s = in_use_fixture_new();
 	const char *eth0 = mock_printf(s.m, "%s/net/eth0", s.device);
@@ -380,11 +380,11 @@ START_TEST(tree_that_never_ends)
 END_TEST
 
 SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, disk_that_can_be_had_exclusively_is_free,
-	   disk_whose_node_is_missing_or_another_s_is_taken_for_used,
-	   disk_that_cannot_be_opened_is_taken_for_used, nothing_is_opened_where_looking_must_do,
-	   folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, slash_in_a_disk_s_name,
-	   mounted_disk_s_mount_point_is_named, partition_is_named_before_its_disk, swap_is_named,
-	   what_is_made_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
-	   nvme_multipath_heads_are_followed, interface_that_is_part_of_another, interface_with_an_address,
+	   disk_without_its_own_node_is_taken_for_used, disk_that_cannot_be_opened_is_taken_for_used,
+	   nothing_is_opened_with_look_only, folder_that_cannot_be_looked_at, drive_without_a_medium_is_free,
+	   disk_with_a_slash_in_its_name, mount_point_of_a_mounted_disk_is_named,
+	   partition_is_named_before_its_disk, swap_is_named, holder_of_a_disk_is_named,
+	   mount_of_another_namespace_is_named_by_a_process, nvme_multipath_heads_are_followed,
+	   interface_below_another_interface, interface_with_an_address,
 	   interface_in_another_network_namespace, open_drm_device, open_vfio_device,
 	   open_vfio_group_without_an_iommu, tree_that_never_ends)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-START_TEST(foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign)
+START_TEST(foreign_override_is_restored_and_stays_foreign)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -83,7 +83,7 @@ START_TEST(failed_probe_of_a_driverless_device)
 }
 END_TEST
 
-START_TEST(failed_override_where_nothing_was_unbound)
+START_TEST(failed_override_with_nothing_unbound)
 {
 	struct move_fixture f = move_fixture_new(RULE("nvme"));
 
@@ -110,7 +110,7 @@ START_TEST(reason_is_one_line_in_the_record)
 }
 END_TEST
 
-START_TEST(back_to_an_override_of_ours)
+START_TEST(override_of_ours_is_restored)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -131,7 +131,7 @@ START_TEST(back_to_an_override_of_ours)
 }
 END_TEST
 
-START_TEST(back_to_a_driver_that_came_by_an_override_which_is_gone)
+START_TEST(driver_of_an_override_that_is_gone_is_restored)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -161,7 +161,7 @@ START_TEST(driver_that_does_not_take_it_back_is_named)
 }
 END_TEST
 
-START_TEST(override_that_cannot_be_set_back_is_told)
+START_TEST(override_that_cannot_be_restored_is_reported)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -175,7 +175,7 @@ START_TEST(override_that_cannot_be_set_back_is_told)
 }
 END_TEST
 
-START_TEST(failed_clearing_of_what_no_rule_decides)
+START_TEST(failed_clearing_without_a_rule)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -230,7 +230,7 @@ START_TEST(unknown_decision)
 }
 END_TEST
 
-START_TEST(dry_run_tells_and_does_nothing)
+START_TEST(dry_run_describes_and_changes_nothing)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 	struct move_options dry = { .dry_run = true };
@@ -405,14 +405,13 @@ START_TEST(foreign_override_stays_foreign_whatever_fails)
 END_TEST
 
 SUITE_MAIN("move-back", 40, only_if_changed_puts_right_what_another_rule_did_since,
-	   foreign_override_stays_foreign_whatever_fails,
-	   foreign_override_that_was_to_be_replaced_is_set_back_and_still_foreign, failed_unbind_leaves_it,
-	   failed_override_brings_the_driver_back, failed_probe_brings_override_and_driver_back,
-	   failed_probe_of_a_driverless_device, failed_override_where_nothing_was_unbound,
-	   reason_is_one_line_in_the_record, back_to_an_override_of_ours,
-	   back_to_a_driver_that_came_by_an_override_which_is_gone,
-	   driver_that_does_not_take_it_back_is_named, override_that_cannot_be_set_back_is_told,
-	   failed_clearing_of_what_no_rule_decides, override_that_cannot_be_read,
-	   state_directory_that_cannot_be_written, unknown_decision, dry_run_tells_and_does_nothing,
+	   foreign_override_stays_foreign_whatever_fails, foreign_override_is_restored_and_stays_foreign,
+	   failed_unbind_leaves_it, failed_override_brings_the_driver_back,
+	   failed_probe_brings_override_and_driver_back, failed_probe_of_a_driverless_device,
+	   failed_override_with_nothing_unbound, reason_is_one_line_in_the_record,
+	   override_of_ours_is_restored, driver_of_an_override_that_is_gone_is_restored,
+	   driver_that_does_not_take_it_back_is_named, override_that_cannot_be_restored_is_reported,
+	   failed_clearing_without_a_rule, override_that_cannot_be_read,
+	   state_directory_that_cannot_be_written, unknown_decision, dry_run_describes_and_changes_nothing,
 	   dry_run_asks_whether_there_is_a_module, dry_run_of_a_device_that_is_given_back,
 	   only_if_changed_leaves_what_others_did_since)

@@ -43,7 +43,7 @@ START_TEST(none_is_unbound_and_not_probed)
 }
 END_TEST
 
-START_TEST(bound_to_the_right_driver_only_the_override_is_written)
+START_TEST(device_with_the_right_driver_gets_only_the_override)
 {
 	struct move_fixture f = move_fixture_new(RULE("nvme"));
 
@@ -54,7 +54,7 @@ START_TEST(bound_to_the_right_driver_only_the_override_is_written)
 }
 END_TEST
 
-START_TEST(driverless_it_is_probed)
+START_TEST(driverless_device_is_probed)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -67,7 +67,7 @@ START_TEST(driverless_it_is_probed)
 }
 END_TEST
 
-START_TEST(default_gives_up_the_driver_that_came_by_ours)
+START_TEST(default_gives_up_a_driver_that_came_by_our_override)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -85,7 +85,7 @@ START_TEST(default_gives_up_the_driver_that_came_by_ours)
 END_TEST
 
 /* It was there already: nothing is unbound for that, so nobody who uses the device is in the way. */
-START_TEST(default_where_the_override_named_the_driver_that_it_had)
+START_TEST(default_keeps_a_driver_that_came_before_our_override)
 {
 	struct move_fixture f = move_fixture_new(RULE("nvme"));
 
@@ -111,7 +111,7 @@ START_TEST(default_where_the_override_named_the_driver_that_it_had)
 END_TEST
 
 /* Whether it would have come by itself, nobody can tell. */
-START_TEST(default_where_its_own_driver_came_by_ours)
+START_TEST(default_probes_again_where_its_own_driver_came_by_our_override)
 {
 	struct move_fixture f = move_fixture_new(RULE("nvme"));
 
@@ -211,79 +211,6 @@ START_TEST(without_a_decision_nothing_is_touched)
 }
 END_TEST
 
-START_TEST(foreign_override_is_replaced_on_request_only)
-{
-	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
-
-	mock_attr(f.m, f.device, "driver_override", "foreign\n");
-	move_fixture_move_with(&f, (struct move_options){ .rebind = REBIND_FORCE });
-	assert_moved(&f, "foreign", "Foreign", "nvme", "foreign", false);
-	ck_assert_ptr_nonnull(strstr(f.moved.reason, "foreign"));
-	ck_assert_str_eq(kernel_writes(f.m), "");
-	ck_assert_int_eq(record_of(&f)->state, STATE_FOREIGN);
-
-	move_fixture_move_with(&f, (struct move_options){ .overwrite = true });
-	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
-	ck_assert_str_eq(kernel_writes(f.m), "unbind nvme, override vfio-pci, probe");
-	ck_assert_str_eq(record_of(&f)->owned_override, "vfio-pci");
-	move_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(override_that_the_kernel_has_set_is_never_replaced)
-{
-	struct move_fixture f = move_fixture_new(RULE("none"));
-	const char *pf = mock_pci_add(f.m, "0000:00:02.0", NULL, 0x1b36, 0x0010, 0x010802);
-
-	mock_physfn(f.m, f.device, pf, 0);
-	mock_attr(f.m, f.device, "driver_override", "vfio-pci\n");
-	mock_bind(f.m, pf, "vfio-pci");
-	move_fixture_move_with(&f, (struct move_options){ .overwrite = true, .rebind = REBIND_FORCE });
-	assert_moved(&f, "foreign", "Foreign", "nvme", "vfio-pci", false);
-	ck_assert_ptr_nonnull(strstr(f.moved.reason, "kernel"));
-
-	/* Where the physical function is the host's, it was somebody else. */
-	mock_bind(f.m, pf, "nvme");
-	move_fixture_move_with(&f, (struct move_options){ .overwrite = true });
-	assert_moved(&f, "enforced", "", "", "none", true);
-	move_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(override_of_a_child_of_a_vfio_container_is_never_replaced)
-{
-	struct move_fixture f = move_fixture_new("[device x]\nName=dpni.1\nDriver=none\n");
-	const char *container = mock_device_add(f.m, "fsl-mc", "/devices/platform/soc", "dprc.2", true);
-
-	f.device = mock_device_add(f.m, "fsl-mc", container, "dpni.1", true);
-	mock_bind(f.m, container, "vfio-fsl-mc");
-	mock_attr(f.m, f.device, "driver_override", "vfio-fsl-mc\n");
-	move_fixture_move_with(&f, (struct move_options){ .overwrite = true });
-	assert_moved(&f, "foreign", "Foreign", "", "vfio-fsl-mc", false);
-	move_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced)
-{
-	static const char *const overrides[] = { "rpmsg_ctrl", "rpmsg_ns" };
-	struct move_fixture f = move_fixture_new("[device x]\nBus=rpmsg\nDriver=none\n");
-
-	f.device = mock_device_add(f.m, "rpmsg", "/devices/platform/rproc", "virtio0.rpmsg_ctrl.0.0", true);
-	for (size_t i = 0; i < ELEMENTSOF(overrides); i++) {
-		mock_attr(f.m, f.device, "driver_override", mock_printf(f.m, "%s\n", overrides[i]));
-		move_fixture_move_with(&f,
-				       (struct move_options){ .overwrite = true, .rebind = REBIND_FORCE });
-		assert_moved(&f, "foreign", "Foreign", "", overrides[i], false);
-		ck_assert_ptr_nonnull(strstr(f.moved.reason, "the kernel"));
-	}
-	mock_attr(f.m, f.device, "driver_override", "rpmsg_chrdev\n");
-	move_fixture_move_with(&f, (struct move_options){ .overwrite = true });
-	assert_moved(&f, "enforced", "", "", "none", true);
-	move_fixture_done(&f);
-}
-END_TEST
-
 /* It had matched before the override was written, and makes its link when the probe is waited for. */
 START_TEST(first_probe_that_was_on_its_way_is_lost)
 {
@@ -300,7 +227,7 @@ START_TEST(first_probe_that_was_on_its_way_is_lost)
 END_TEST
 
 /* A group's overrides are all written first; the look at this one's driver comes with a later step. */
-START_TEST(first_probe_that_was_won_at_first_sight_only)
+START_TEST(first_probe_won_at_first_is_lost_at_the_second_look)
 {
 	struct move_fixture f = move_fixture_new(RULE("none"));
 
@@ -338,7 +265,7 @@ START_TEST(driver_that_does_not_exist)
 }
 END_TEST
 
-START_TEST(in_use_it_stays_and_by_force_it_does_not)
+START_TEST(device_in_use_is_moved_by_force_only)
 {
 	static const char *const drivers[] = { "vfio-pci", "none" };
 
@@ -360,7 +287,7 @@ START_TEST(in_use_it_stays_and_by_force_it_does_not)
 }
 END_TEST
 
-START_TEST(rebind_of_the_rule_and_instead_of_it)
+START_TEST(rebind_option_counts_instead_of_the_rule)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci") "Rebind=no\n");
 
@@ -385,18 +312,7 @@ START_TEST(rebind_of_the_rule_and_instead_of_it)
 }
 END_TEST
 
-START_TEST(rebind_no_with_a_foreign_override)
-{
-	struct move_fixture f = move_fixture_new(RULE("vfio-pci") "Rebind=no\n");
-
-	mock_attr(f.m, f.device, "driver_override", "foreign\n");
-	move_fixture_move_with(&f, (struct move_options){ .overwrite = true });
-	assert_moved(&f, "blocked", "", "nvme", "vfio-pci", true);
-	move_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(rebind_no_of_what_no_rule_decides)
+START_TEST(rebind_no_without_a_rule)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
 
@@ -413,7 +329,7 @@ START_TEST(rebind_no_of_what_no_rule_decides)
 }
 END_TEST
 
-START_TEST(rebind_no_whose_override_cannot_be_written)
+START_TEST(rebind_no_fails_where_the_override_cannot_be_written)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci") "Rebind=no\n");
 
@@ -446,7 +362,7 @@ static void with_companion(const char *group, const char *state, const char *dri
 	move_fixture_done(&f);
 }
 
-START_TEST(companion_is_moved_but_not_for_holding)
+START_TEST(group_member_is_moved_except_for_hold)
 {
 	with_companion("hold", "blocked", "nvme");
 	with_companion("vfio", "enforced", "vfio-pci");
@@ -454,55 +370,15 @@ START_TEST(companion_is_moved_but_not_for_holding)
 }
 END_TEST
 
-/* The guard has written an override, the kernel has bound a driver by it, and the guard was killed over that.
- */
-static void guard_dies_writing(struct move_fixture *f, const char *override)
-{
-	struct intents *intents;
-
-	ck_assert_int_eq(intents_open(f->m->settings.state_dir, &intents), 0);
-	ck_assert_ptr_nonnull(intent_begin(intents, "pci", "0000:00:03.0", override));
-	mock_attr(f->m, f->device, "driver_override", mock_printf(f->m, "%s\n", override));
-	mock_unbind(f->m, f->device);
-	kernel_bind(f->m, f->device, override);
-}
-
-START_TEST(override_over_which_the_guard_died_is_replaced)
-{
-	struct move_fixture f = move_fixture_new(RULE("nvme"));
-
-	guard_dies_writing(&f, "vfio-pci");
-	move_fixture_move(&f);
-	assert_moved(&f, "enforced", "", "nvme", "nvme", true);
-	ck_assert_str_eq(record_of(&f)->owned_override, "nvme");
-	move_fixture_done(&f);
-}
-END_TEST
-
-START_TEST(override_over_which_the_guard_died_is_given_back)
-{
-	struct move_fixture f = move_fixture_new("");
-
-	guard_dies_writing(&f, "vfio-pci");
-	move_fixture_move(&f);
-	assert_moved(&f, "unmanaged", "", "nvme", "", true);
-	ck_assert_str_eq(kernel_writes(f.m), "unbind vfio-pci, override -, probe");
-	move_fixture_done(&f);
-}
-END_TEST
-
-SUITE_MAIN("move", 40, override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced,
-	   first_probe_that_was_on_its_way_is_lost, first_probe_that_was_won_at_first_sight_only,
-	   override_over_which_the_guard_died_is_replaced, override_over_which_the_guard_died_is_given_back,
-	   unbind_then_override_then_probe, none_is_unbound_and_not_probed,
-	   bound_to_the_right_driver_only_the_override_is_written, driverless_it_is_probed,
-	   default_gives_up_the_driver_that_came_by_ours,
-	   default_where_the_override_named_the_driver_that_it_had, default_where_its_own_driver_came_by_ours,
+SUITE_MAIN("move", 40, first_probe_that_was_on_its_way_is_lost,
+	   first_probe_won_at_first_is_lost_at_the_second_look, unbind_then_override_then_probe,
+	   none_is_unbound_and_not_probed, device_with_the_right_driver_gets_only_the_override,
+	   driverless_device_is_probed, default_gives_up_a_driver_that_came_by_our_override,
+	   default_keeps_a_driver_that_came_before_our_override,
+	   default_probes_again_where_its_own_driver_came_by_our_override,
 	   default_after_an_event_that_has_cleared_the_override,
 	   default_of_a_device_that_has_no_driver_of_its_own, rule_taken_away_gives_the_device_back,
 	   rule_taken_away_and_override_cleared_by_another, without_a_decision_nothing_is_touched,
-	   foreign_override_is_replaced_on_request_only, override_that_the_kernel_has_set_is_never_replaced,
-	   override_of_a_child_of_a_vfio_container_is_never_replaced, driver_that_does_not_exist,
-	   in_use_it_stays_and_by_force_it_does_not, rebind_of_the_rule_and_instead_of_it,
-	   rebind_no_with_a_foreign_override, rebind_no_of_what_no_rule_decides,
-	   rebind_no_whose_override_cannot_be_written, companion_is_moved_but_not_for_holding)
+	   driver_that_does_not_exist, device_in_use_is_moved_by_force_only,
+	   rebind_option_counts_instead_of_the_rule, rebind_no_without_a_rule,
+	   rebind_no_fails_where_the_override_cannot_be_written, group_member_is_moved_except_for_hold)

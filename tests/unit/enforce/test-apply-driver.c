@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which state comes of a decision and the driver that a device has, when it is probed, and what FirstProbe
+ * says. */
+#include "base/macro.h"
+#include "base/text.h"
+#include "enforce/apply.h"
+#include "tests/unit/fixtures/apply-fixture.h"
+#include "state/store.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define VFIO "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
+
+static void check_first_probe(enum occasion occasion, const char *driver, const char *expected)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	f.occasion = occasion;
+	if (*driver)
+		mock_bind(f.m, f.device, driver);
+	apply_fixture_apply(&f);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_msg(streq(f.record.first_probe, expected), "%s bound, occasion %u: %s", driver, occasion,
+		      f.record.first_probe);
+
+	/* What was told once is not told again, whatever has become of the device. */
+	f.occasion = OCCASION_ADDED;
+	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+	apply_fixture_apply(&f);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	if (*expected)
+		ck_assert_str_eq(f.record.first_probe, expected);
+	apply_fixture_done(&f);
+}
+
+START_TEST(driver_that_came_by_our_override_is_to_be_given_up)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	apply_fixture_apply(&f);
+	mock_bind(f.m, f.device, "vfio-pci");
+	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\n");
+	for (int i = 0; i < 2; i++) { /* and that is not forgotten */
+		apply_fixture_apply(&f);
+		ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+		ck_assert_ptr_nonnull(strstr(f.outcome.reason, "vfio-pci"));
+		ck_assert(mock_record(f.m, f.device, &f.record));
+		ck_assert_str_eq(f.record.driver_by_override, "vfio-pci");
+	}
+	mock_bind(f.m, f.device, "nvme");
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_str_eq(f.record.driver_by_override, "");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(driver_that_came_by_our_override_stays_with_rebind_no)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	apply_fixture_apply(&f);
+	mock_bind(f.m, f.device, "vfio-pci");
+	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\nRebind=no\n");
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(mock_override(f.m, f.device), "\n");
+	ck_assert_str_eq(device_state_to_string(f.outcome.state), "blocked");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(default_leaves_its_own_driver_alone)
+{
+	struct apply_fixture f = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=default\n");
+
+	mock_bind(f.m, f.device, "nvme");
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(none_without_driver_is_enforced)
+{
+	struct apply_fixture f = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=none\n");
+
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
+	ck_assert_str_eq(mock_override(f.m, f.device), "none");
+	ck_assert_str_eq(apply_fixture_probed(&f), "");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(other_driver_is_pending)
+{
+	static const char *const drivers[] = { "vfio-pci", "none" };
+
+	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
+		struct apply_fixture f = apply_fixture_new("");
+
+		apply_fixture_set_policy(
+			&f, mock_printf(f.m, "[device gpu]\nName=0000:00:03.0\nDriver=%s\n", drivers[i]));
+		mock_bind(f.m, f.device, "nvme");
+		apply_fixture_apply(&f);
+		ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+		ck_assert_ptr_nonnull(strstr(f.outcome.reason, "nvme"));
+		ck_assert_str_eq(mock_override(f.m, f.device), drivers[i]);
+		ck_assert_str_eq(apply_fixture_probed(&f), "");
+		apply_fixture_done(&f);
+	}
+}
+END_TEST
+
+START_TEST(other_driver_with_rebind_no_is_blocked)
+{
+	static const char *const drivers[] = { "vfio-pci", "none" };
+
+	for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
+		struct apply_fixture f = apply_fixture_new("");
+
+		apply_fixture_set_policy(
+			&f, mock_printf(f.m, "[device gpu]\nName=0000:00:03.0\nDriver=%s\nRebind=no\n",
+					drivers[i]));
+		mock_bind(f.m, f.device, "nvme");
+		apply_fixture_apply(&f);
+		ck_assert_int_eq(f.outcome.state, STATE_BLOCKED);
+		ck_assert_ptr_nonnull(strstr(f.outcome.reason, "nvme"));
+		apply_fixture_done(&f);
+	}
+}
+END_TEST
+
+START_TEST(driver_that_is_not_loaded_is_pending)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	ck_assert(f.outcome.needs_module);
+	ck_assert_str_eq(apply_fixture_probed(&f), "");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(driverless_device_is_probed_by_a_driver_that_is_there)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	mock_driver_add(f.m, "pci", "vfio-pci");
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(apply_fixture_probed(&f), "0000:00:03.0");
+	ck_assert(!f.outcome.needs_module);
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING); /* nothing binds here */
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(cleared_device_without_driver_is_probed)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(apply_fixture_probed(&f), "");
+	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\n");
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(apply_fixture_probed(&f), "0000:00:03.0");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(first_probe_follows_from_the_driver_after_the_write)
+{
+	check_first_probe(OCCASION_ADDED, "", "won");
+	check_first_probe(OCCASION_ADDED, "nvme", "lost");
+	check_first_probe(OCCASION_ADDED, "vfio-pci", "unknown");
+	check_first_probe(OCCASION_BOOT, "", "won");
+	check_first_probe(OCCASION_BOOT, "nvme", "unknown");
+	check_first_probe(OCCASION_LATER, "", "");
+	check_first_probe(OCCASION_LATER, "nvme", "");
+}
+END_TEST
+
+START_TEST(first_probe_is_not_known_where_somebody_else_has_written)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	mock_attr(f.m, f.device, "driver_override", "vfio-pci\n");
+	apply_fixture_apply(&f);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_str_eq(f.record.first_probe, "");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+SUITE_MAIN("apply-driver", 20, driver_that_came_by_our_override_is_to_be_given_up,
+	   driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,
+	   none_without_driver_is_enforced, other_driver_is_pending, other_driver_with_rebind_no_is_blocked,
+	   driver_that_is_not_loaded_is_pending, driverless_device_is_probed_by_a_driver_that_is_there,
+	   cleared_device_without_driver_is_probed, first_probe_follows_from_the_driver_after_the_write,
+	   first_probe_is_not_known_where_somebody_else_has_written)
