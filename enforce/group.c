@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Companions in a group; see group.h. */
+/* The other members of an IOMMU group, in children; see group.h. */
 #include "enforce/group.h"
 #include "enforce/apply-record.h"
 #include "base/child.h"
@@ -20,33 +20,37 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Who stands still for so long is overtaken. He may be in a slow probe: he is given up at the end only. */
+/*
+ * If a child makes no progress for this long, another one is started for the remaining members. The first is
+ * killed only at the deadline, since it may merely be in a slow probe.
+ */
 #define STEP_USEC 400000U
 
-/* In memory that parent and children share: of the k-th child, and of the k-th member. */
+/* In memory that parent and children share. Slot k is for child k, and `wrote` in it for member k. */
 struct group_slot {
 	struct progress progress;
-	_Atomic(size_t) done;	 /* steps before this one */
-	_Atomic(bool) overtaken; /* another child does what comes behind the step that this one is in */
-	_Atomic(bool) wrote;	 /* the member's override */
+	_Atomic(size_t) done;	 /* number of the step that the child is in */
+	_Atomic(bool) overtaken; /* another child does the steps after the current one */
+	_Atomic(bool) wrote;	 /* the override of the member was written */
 };
 
 struct group_run {
 	const struct policy *policy;
-	struct sysfs_device *device; /* the one whose companions are meant */
-	struct device **members;     /* itself among them */
+	struct sysfs_device *device; /* the one whose other members are seen to */
+	struct device **members;     /* all of the group, `device` among them */
 	size_t n;
-	struct group_slot *slots; /* n + 1 of them: every child but the first has a member less to do */
-	struct group_slot *own;	  /* the child's */
-	size_t first;		  /* step, where it begins */
-	size_t end; /* the number of steps: two for each member, or none, where it is enough to ask */
+	struct group_slot
+		*slots; /* n + 1 of them, as many as there may be children: each has a member less to do */
+	struct group_slot *own; /* of the child that is started next, or that we are */
+	size_t first;		/* the step where that child begins */
+	size_t end; /* the number of steps: two for each member, or none where the members are only asked */
 	struct child *children;
-	size_t n_overtaken; /* the first so many of them */
+	size_t n_overtaken; /* the first children, so many */
 };
 
 /*
- * A companion that was here before: it has no event now, so nobody loads the module of the driver it was
- * just given. Its uevent, sent again, brings it to udev like a new one.
+ * Has the kernel send the member's uevent again, by which udev treats it like a new device and loads the
+ * module of the driver that it was just given. It has no event of its own now.
  */
 static void member_announce_again(const struct sysfs_device *d)
 {
@@ -58,8 +62,8 @@ static void member_announce_again(const struct sysfs_device *d)
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "add", 3) < 0)
 		log_line(LOG_WARNING,
-			 "%s %s: cannot ask for its event, so its driver's module is not loaded: %m", d->bus,
-			 d->name);
+			 "%s %s: cannot ask for its uevent: %m, not having the driver's module loaded",
+			 d->bus, d->name);
 }
 
 static bool member_is_to_be_applied(const struct decision *companion)
@@ -68,16 +72,15 @@ static bool member_is_to_be_applied(const struct decision *companion)
 }
 
 /*
- * Nothing is decided about it any more, and its override is there for the sake of the group: a rule that
- * comes first has come to the group since. Had the rule gone only with its member, the record would have kept
- * it.
+ * The override came from Group=, and no rule decides about the device now: an earlier rule governs the group.
+ * (If only the matched member had been unplugged, kept_rule() would still name the rule.)
  */
 static bool member_is_to_be_released(const struct policy *policy, const struct decision *companion)
 {
 	const struct sysfs_device *d = to_sysfs_device(companion->device);
 	struct record record;
 
-	/* What could not be read may have the rule. */
+	/* A policy directory that could not be read may contain the rule. */
 	return companion->kind == DECISION_NOTHING && !policy->incomplete && d->sysfs->state_dir &&
 	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
 	       streq(record.cause, "group") && (record.owned_override[0] || record.previous_override[0]);
@@ -98,8 +101,8 @@ static void member_release(struct sysfs_device *d)
 	if (r < 0)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, reason);
 	else if (r > 0)
-		log_line(LOG_INFO, "%s %s: override cleared, nothing in its group asks for it any more",
-			 d->bus, d->name);
+		log_line(LOG_INFO, "%s %s: override cleared, the group no longer asks for it", d->bus,
+			 d->name);
 }
 
 static void member_settle(const struct decision *companion, bool wrote)
@@ -114,7 +117,8 @@ static void member_settle(const struct decision *companion, bool wrote)
 		member_announce_again(d);
 }
 
-/* All overrides stand before the first probe begins, which may take its time. */
+/* The first n steps write the overrides, so that all of them stand before the first probe, which may take
+ * long. */
 static void group_do_step(const struct group_run *g, size_t number, const struct decision *companion)
 {
 	struct group_slot *of_member = &g->slots[number % g->n];
@@ -149,7 +153,8 @@ static int group_child_run(void *userdata)
 	return 0;
 }
 
-/* Waits while the child makes progress, until the deadline. *ret_no_progress: it makes none, before that. */
+/* Waits until the child has ended, the deadline, or *ret_no_progress: it makes none, and there is time left.
+ */
 static struct child_result group_watch_child(struct child *child, const struct group_slot *slot,
 					     uint64_t deadline, bool *ret_no_progress)
 {
@@ -183,7 +188,7 @@ static struct sysfs_device *group_awaited_member(const struct group_run *g, cons
 	return NULL;
 }
 
-/* The last look at one that was overtaken: it has come back by now, or it is left behind. */
+/* Waits for a child that was overtaken until the deadline, then leaves it behind and records the member. */
 static void group_child_finish(const struct group_run *g, struct child *child, struct group_slot *slot,
 			       uint64_t deadline)
 {
@@ -197,11 +202,11 @@ static void group_child_finish(const struct group_run *g, struct child *child, s
 	child_abandon(child);
 	if (d)
 		apply_record_stuck(d, doing);
-	log_line(LOG_WARNING, "%s did not come back; beside it the group of %s %s is done", doing,
-		 g->device->bus, g->device->name);
+	log_line(LOG_WARNING, "%s %s: timed out while %s; the other group members are done", g->device->bus,
+		 g->device->name, doing);
 }
 
-/* Child after child, each past the member that the one before it waits for. */
+/* Starts child after child; each continues after the member that the one before it waits for. */
 static int group_run_children(struct group_run *g, uint64_t deadline)
 {
 	struct child_result result = { CHILD_TIMED_OUT, 0 };
@@ -221,7 +226,8 @@ static int group_run_children(struct group_run *g, uint64_t deadline)
 		if (result.how == CHILD_TIMED_OUT && !no_progress) {
 			progress_text(&g->own->progress, doing, sizeof(doing));
 			child_abandon(&g->children[k]);
-			log_line(LOG_WARNING, "the group of %s %s takes too long: no time was left for %s",
+			log_line(LOG_WARNING,
+				 "%s %s: timed out while %s, leaving the rest of its group undone",
 				 g->device->bus, g->device->name, doing);
 		}
 		if (!no_progress)
@@ -231,7 +237,7 @@ static int group_run_children(struct group_run *g, uint64_t deadline)
 		d = group_awaited_member(g, g->own);
 		g->first = atomic_load(&g->own->done);
 		if (d && !d->unreadable)
-			d->unreadable = true; /* the next one goes without it */
+			d->unreadable = true; /* the next child decides without it */
 		else
 			g->first++;
 	}
@@ -312,7 +318,7 @@ bool group_is_affected(const struct policy *policy, struct sysfs_device *d)
 		return false;
 	decisions = calloc(g.n, sizeof(*decisions));
 	if (!decisions)
-		return true; /* as far as can be told */
+		return true; /* not known, so assume it */
 	policy_decide_group(policy, g.members, g.n, decisions);
 	for (size_t i = 0; i < g.n; i++)
 		if (group_member_is_manageable(&g, i) && (member_is_to_be_applied(&decisions[i]) ||

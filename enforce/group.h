@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The other members of a device's IOMMU group, about which the policy decides as well. */
+/* The other members of a device's IOMMU group that the policy decides about. */
 #pragma once
 
 #include "policy/decide.h"
@@ -8,25 +8,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether its group has other members that have a driver_override. */
+/* Whether the device's group has other members that have a driver_override. */
 bool group_has_other_members(struct sysfs_device *d);
 
 /*
- * Enforces what the policy says about them, as apply_decision() does: nothing is unbound. What a decision for
- * the sake of the group had set is cleared where there is none any more. All that may sleep runs in children;
- * one that does not come back holds up no other member, and the member that it waits for is stuck. Ends
- * before `deadline` (now_usec()). 0 or negative errno.
+ * Enforces what the policy says about the other members, as apply_decision() does: nothing is unbound. An
+ * override that was set for the sake of the group is cleared if the group no longer asks for it. All that may
+ * sleep runs in children; a child that does not come back delays no other member, and the member that it
+ * waits for is recorded as stuck. Ends before `deadline` (now_usec()). 0 or negative errno.
  */
 int group_enforce(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
 
 /*
- * Asks all members, in children, what the policy needs to know to decide about the group. One that does not
- * answer is unreadable from then on: a decision goes without it, as in a sweep. 0 or negative errno.
+ * Reads from all members, in children, what the policy needs to decide about the group. A member that does
+ * not answer is unreadable from then on: decisions are made without it, as in a sweep. 0 or negative errno.
  */
 int group_ask_members(const struct policy *policy, struct sysfs_device *d, uint64_t deadline);
 
 /*
- * Whether there is anything to enforce about them. Asks members what the policy needs to know of them, which
- * may sleep unless they have been asked already.
+ * Whether there is anything to enforce about the other members. Reads what the policy needs from them, which
+ * may sleep unless group_ask_members() has done so already.
  */
 bool group_is_affected(const struct policy *policy, struct sysfs_device *d);

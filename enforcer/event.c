@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One device's `add` event. udev waits for us with the device's other rules, so whatever the kernel does we
- * answer within two seconds: all the work is done by a child, the parent waits and prints properties.
+ * The verb `event`: one device's `add` event. udev processes the device's other rules only after we have
+ * answered, so we answer within two seconds whatever the kernel does: a child does all the work, the parent
+ * waits for it and prints properties.
  */
 #include "enforce/apply.h"
 #include "base/child.h"
@@ -21,15 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the two seconds that an event has; the rest is for what comes before and after. */
+/* Of the two seconds for an event; the rest is for what comes before and after the child. */
 #define EVENT_USEC 1800000U
-/* Its group ends before that, and says which member it was that did not answer. */
+/* The group ends before that, and the log names the member that did not answer. */
 #define GROUP_USEC 1500000U
 
-/* In memory that parent and child share. The child writes a part, then says how far it is. */
+/* In memory that parent and child share. The child writes a part, then sets the stage. */
 struct event {
 	const struct settings *settings;
-	const char *named;   /* by a person, in any way that devices are named; NULL: udev's devpath counts */
+	const char *named;   /* the device as a person named it; NULL: udev's devpath counts */
 	const char *devpath; /* for messages, too */
 	const char *bus;
 	enum occasion occasion;
@@ -51,7 +52,7 @@ enum {
 	STAGE_DONE,
 };
 
-/* What udev's kmod builtin can take as one word. */
+/* Whether udev's kmod builtin takes it as one word. */
 static bool is_module_word(const char *s)
 {
 	return *s && *s != '-' &&
@@ -69,9 +70,9 @@ static void event_set_decision(struct event *e, const struct decision *decision)
 	text_copy(e->rule, sizeof(e->rule), rule->label);
 	rule_source(rule, e->source, sizeof(e->source));
 	/*
-	 * The module: as the rule says, else of the driver's name. Where a module has another name its
-	 * aliases find it, and those udev loads for every device anyway; the override lets only the right
-	 * driver in.
+	 * The module of the rule, else the driver's name. Where the module has another name, the device's
+	 * aliases find it; udev loads those for every device anyway, and the override admits only the decided
+	 * driver.
 	 */
 	if (decision->kind == DECISION_DRIVER) {
 		const char *module = decision->module ? decision->module : decision->driver;
@@ -115,8 +116,8 @@ static int event_group_child_run(void *userdata)
 }
 
 /*
- * The device by its own rule, and its companions beside it in another process: neither waits when the other
- * has to do with a device that does not answer, or that is long in probing.
+ * Applies the device's own rule here, and the group's other members in another process, at the same time:
+ * neither waits if the other is busy with a device that does not answer or probes slowly.
  */
 static int event_apply_own_and_group(struct event *e, const struct policy *policy, const struct decision *own)
 {
@@ -133,7 +134,7 @@ static int event_apply_own_and_group(struct event *e, const struct policy *polic
 	event_apply_own(e, own);
 	if (r < 0)
 		return event_group_child_run(&group);
-	/* Who waits for us stops waiting before that. */
+	/* Our parent stops waiting earlier than that. */
 	return child_result_errno(child_wait(&child, 2U * EVENT_USEC));
 }
 
@@ -154,7 +155,7 @@ static int event_child_run(void *userdata)
 	r = e->named ? sysfs_device_lookup(&sysfs, e->named, &d)
 		     : sysfs_device_new(&sysfs, e->devpath, e->bus, &d);
 	if (r < 0)
-		return r == -ENODEV ? 0 : r; /* gone again: nothing to do */
+		return r == -ENODEV ? 0 : r; /* the device has gone: nothing to do */
 	r = policy_load(e->settings, &policy);
 	if (r < 0)
 		return r;
@@ -162,7 +163,8 @@ static int event_child_run(void *userdata)
 	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
 		return 0;
 
-	/* udev has read it already; on other buses a device may have several, and udev passes on one. */
+	/* udev has read the modalias already. On other buses a device may have several, and udev passes on
+	 * one. */
 	modalias = from_udev && streq(from_udev, e->devpath) ? getenv("MODALIAS") : NULL;
 	if (modalias && *modalias && streq(d->bus, "pci"))
 		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
@@ -174,11 +176,12 @@ static int event_child_run(void *userdata)
 	}
 	if (decision.rule)
 		return event_apply_own_and_group(e, policy, &decision);
-	/* The group decides, and one member that is slow to answer must not keep us from that. */
+	/* The group decides. A member that is slow to answer must not delay that. */
 	if (group_has_other_members(d))
 		r = group_ask_members(policy, d, e->group_deadline);
-	d->unreadable =
-		false; /* without it nothing can be decided: who waits for us says that it is pending */
+	/* Nothing can be decided without the device itself; if it does not answer, the parent says "pending".
+	 */
+	d->unreadable = false;
 	if (r >= 0)
 		r = policy_decide(policy, &d->device, &decision);
 	if (r < 0)
@@ -187,7 +190,7 @@ static int event_child_run(void *userdata)
 	return group_is_affected(policy, d) ? group_enforce(policy, d, e->group_deadline) : 0;
 }
 
-/* udev takes quotation marks at both ends away; a value that has one in front needs a pair around it. */
+/* udev removes quotation marks at both ends; a value that begins with one needs another pair around it. */
 static void property_print(const char *key, const char *value)
 {
 	bool quote = *value == '"' || *value == '\'' || *value == ' ';
@@ -213,21 +216,36 @@ static void event_print_properties(const struct event *e, int stage)
 		property_print("DRIVER_OVERRIDE_MODALIAS", e->modalias);
 }
 
+/* The child did not come back in time: what it has written so far is the answer, and the rest is pending. */
+static void event_answer_timed_out(const struct event *e, int stage)
+{
+	char doing[256];
+
+	progress_text(&e->progress, doing, sizeof(doing));
+	if (stage == STAGE_DONE)
+		log_line(LOG_WARNING, "%s: timed out after 1.8 s, leaving its group unfinished", e->devpath);
+	else
+		log_line(LOG_WARNING, "%s: timed out after 1.8 s while %s, leaving it pending", e->devpath,
+			 doing);
+	event_print_properties(e, stage);
+	if (stage != STAGE_DONE)
+		property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
+}
+
 int verb_event(const struct settings *settings, const char *device)
 {
-	static char buffer[8192]; /* so that no malloc() is needed where a child may hold its lock */
-	static struct event e;	  /* too large for a stack, and a child that is left behind may write to it */
+	static char buffer[8192]; /* spares stdio a malloc(), whose lock an abandoned child may hold */
+	static struct event e;	  /* too large for a stack, and an abandoned child may still write to it */
 	struct child_result result;
 	struct child child;
 	int stage;
-	char doing[256];
 
 	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	e.settings = settings;
 	e.named = device;
 	e.devpath = device ? device : getenv("DEVPATH");
 	if (!e.devpath) {
-		log_line(LOG_ERR, "event: no device given, and no DEVPATH in the environment");
+		log_line(LOG_ERR, "event: no device: neither an argument nor DEVPATH in the environment");
 		return 2;
 	}
 	e.occasion = OCCASION_LATER;
@@ -235,7 +253,7 @@ int verb_event(const struct settings *settings, const char *device)
 		const char *action = getenv("ACTION");
 
 		e.bus = getenv("SUBSYSTEM");
-		/* Who asks for an event again has the kernel mark it. */
+		/* The kernel marks an event that somebody asked for by writing to `uevent`. */
 		if (action && streq(action, "add") && !getenv("SYNTH_UUID"))
 			e.occasion = OCCASION_ADDED;
 	}
@@ -246,15 +264,7 @@ int verb_event(const struct settings *settings, const char *device)
 
 	if (result.how == CHILD_TIMED_OUT) {
 		child_abandon(&child);
-		progress_text(&e.progress, doing, sizeof(doing));
-		if (stage == STAGE_DONE)
-			log_line(LOG_WARNING, "%s: its group takes longer than an event may", e.devpath);
-		else
-			log_line(LOG_WARNING, "%s: %s takes longer than an event may; left pending",
-				 e.devpath, doing);
-		event_print_properties(&e, stage);
-		if (stage != STAGE_DONE)
-			property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
+		event_answer_timed_out(&e, stage);
 		return 0;
 	}
 	event_print_properties(&e, stage);

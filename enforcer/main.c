@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The enforcer's command line: driver-override VERB, called by udev, by the boot unit, by the service. */
+/* The enforcer's command line: driver-override VERB, called by udev, by the boot unit and by the service. */
 #include "enforcer/verbs.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -17,27 +17,38 @@ static void usage(FILE *f)
 		"udev)\n"
 		"driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
 		"driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
-		"driver-override [OPTIONS] rebind DEVICE       make a device as the policy says, unbound if "
-		"need "
-		"be\n"
+		"driver-override [OPTIONS] rebind DEVICE       apply the policy to a device, unbinding it if "
+		"needed\n"
 		"\n"
 		"DEVICE: a path in sysfs, BUS/NAME, or a name\n"
-		"  --conf-dir DIR    policy files are here (repeat: first wins)\n"
-		"  --sysfs DIR       a sysfs tree other than /sys\n"
-		"  --state-dir DIR   state other than in /run/driver-overrides\n"
+		"  --conf-dir DIR    read policy files from here (may be repeated, the first one wins)\n"
+		"  --sysfs DIR       use a sysfs tree other than /sys\n"
+		"  --state-dir DIR   keep state in a directory other than /run/driver-overrides\n"
 		"  --version, --help\n"
 		"sweep:\n"
 		"  --boot                   nothing has loaded a driver yet: the unit that runs before udev\n"
 		"rebind:\n"
 		"  --rebind no|safe|force   instead of the rule's Rebind=\n"
-		"  --overwrite              replace an override that somebody else has set, too\n"
-		"  --only-if-changed        leave what was enforced before, and changed by others since\n"
-		"  --dry-run                change nothing, tell what would be done\n"
-		"  --timeout SECONDS        for all of it (15)\n",
+		"  --overwrite              replace an override that was set by somebody else, too\n"
+		"  --only-if-changed        leave a device that was as decided and was changed by others "
+		"since\n"
+		"  --dry-run                change nothing, print what would be done\n"
+		"  --timeout SECONDS        answer within this time (15)\n",
 		f);
 }
 
-int main(int argc, char **argv)
+struct command_line {
+	struct settings settings;
+	struct rebind_options rebind;
+	bool for_rebind; /* an option of rebind was given */
+	bool at_boot;
+	const char *verb; /* "": none */
+	char *const *arguments;
+	int n;
+};
+
+/* The exit status if the program has nothing more to do; -1: go on. */
+static int command_line_parse(struct command_line *ret, int argc, char **argv)
 {
 	static const struct option options[] = {
 		SETTINGS_LONG_OPTIONS,
@@ -47,13 +58,10 @@ int main(int argc, char **argv)
 		{ "boot", no_argument, NULL, OPTION_BOOT },
 		{},
 	};
-	struct rebind_options rebind = REBIND_OPTIONS_INIT;
-	bool for_rebind = false, at_boot = false;
-	struct settings settings;
-	const char *verb;
-	int c, r, n;
+	int c, r;
 
-	settings_init(&settings);
+	*ret = (struct command_line){ .rebind = REBIND_OPTIONS_INIT };
+	settings_init(&ret->settings);
 	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
 		if (c == 'h') {
 			usage(stdout);
@@ -64,16 +72,16 @@ int main(int argc, char **argv)
 			return 0;
 		}
 		if (c == OPTION_BOOT) {
-			at_boot = true;
+			ret->at_boot = true;
 			continue;
 		}
-		r = rebind_option(&rebind, c, optarg);
+		r = rebind_option(&ret->rebind, c, optarg);
 		if (r > 0) {
-			for_rebind = true;
+			ret->for_rebind = true;
 			continue;
 		}
 		if (r == 0)
-			r = settings_option(&settings, c, optarg);
+			r = settings_option(&ret->settings, c, optarg);
 		if (r <= 0) {
 			if (r < 0 && c < OPTION_REBIND)
 				(void)fprintf(stderr, "driver-override: %s\n",
@@ -83,36 +91,48 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	verb = optind < argc ? argv[optind] : "";
-	n = argc - optind - 1;
-	/* From udev: whatever stderr is, nobody reads it. On a mock tree, a test does. */
-	log_init("driver-override",
-		 streq(verb, "event") && !settings.sysfs_given ? LOG_TO_JOURNAL : LOG_TO_STDERR);
+	ret->verb = optind < argc ? argv[optind] : "";
+	ret->arguments = argv + optind + 1;
+	ret->n = argc - optind - 1;
+	return -1;
+}
 
-	if (!(streq(verb, "event") && n <= 1) && !(streq(verb, "sweep") && n == 0) &&
-	    !streq(verb, "release") && !(streq(verb, "rebind") && n == 1)) {
+/* Whether the verb exists, and takes these options and so many arguments. */
+static bool command_line_is_valid(const struct command_line *c)
+{
+	if (c->at_boot && !streq(c->verb, "sweep"))
+		return false;
+	if (c->for_rebind && !streq(c->verb, "rebind"))
+		return false;
+	return (streq(c->verb, "event") && c->n <= 1) || (streq(c->verb, "sweep") && c->n == 0) ||
+	       streq(c->verb, "release") || (streq(c->verb, "rebind") && c->n == 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line c;
+	int r = command_line_parse(&c, argc, argv);
+
+	if (r >= 0)
+		return r;
+	/* Nobody reads the stderr of a program that udev runs. On a mock tree, a test does. */
+	log_init("driver-override",
+		 streq(c.verb, "event") && !c.settings.sysfs_given ? LOG_TO_JOURNAL : LOG_TO_STDERR);
+	if (!command_line_is_valid(&c)) {
 		usage(stderr);
 		return 2;
 	}
-	if (at_boot && !streq(verb, "sweep")) {
-		usage(stderr);
-		return 2;
-	}
-	if (streq(verb, "rebind"))
-		return verb_rebind(&settings, &rebind, argv[optind + 1]);
-	if (for_rebind) {
-		usage(stderr);
-		return 2;
-	}
-	if (settings_turned_off(&settings)) {
-		/* Not from each of a thousand events: the sweep and the guard have said it once. */
-		if (!streq(verb, "event"))
+	if (streq(c.verb, "rebind"))
+		return verb_rebind(&c.settings, &c.rebind, c.arguments[0]);
+	if (settings_turned_off(&c.settings)) {
+		/* The sweep and the guard have logged this once; a thousand events need not repeat it. */
+		if (!streq(c.verb, "event"))
 			log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
-	if (streq(verb, "event"))
-		return verb_event(&settings, n == 1 ? argv[optind + 1] : NULL);
-	if (streq(verb, "sweep"))
-		return verb_sweep(&settings, at_boot);
-	return verb_release(&settings, argv + optind + 1, (size_t)n);
+	if (streq(c.verb, "event"))
+		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL);
+	if (streq(c.verb, "sweep"))
+		return verb_sweep(&c.settings, c.at_boot);
+	return verb_release(&c.settings, c.arguments, (size_t)c.n);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One device is made as the policy says, unbound if need be, for a person or a service that waits: a child
- * does it and may be left behind, the parent answers within the deadline. The answer is on stdout, KEY=value
- * lines.
+ * The verb `rebind`: makes one device as the policy says, unbinding it if needed, for a person or a service
+ * that waits. A child does it and may be left behind; the parent answers within the deadline, in KEY=value
+ * lines on stdout.
  *
- * One at a time for a device. The lock is the open file's, which the child has as well: one that was left
- * behind keeps it until it has come back from the kernel, and nobody sends a second one after it. The group's
- * other members are seen to afterwards, without it: of those none is a reason to refuse the device.
+ * A device is rebound by one process at a time. The lock belongs to the open file, which the child has as
+ * well: a child that was left behind keeps it until it has come back from the kernel, so no second one
+ * follows it. The group's other members are handled afterwards, without the lock: they are no reason to
+ * refuse the device.
  */
 #include "enforce/apply-record.h"
 #include "enforce/group.h"
@@ -31,15 +32,15 @@
 #include <sys/stat.h>
 
 #define TIMEOUT_MAX 3600U
-/* For what is left to do when the group has had its time. */
+/* Left for the parent when the time of the group is up. */
 #define REST_USEC 100000U
 
 /* In memory that parent and child share. */
 struct rebind_report {
 	struct progress progress;
 	struct move_result moved;
-	_Atomic(bool) done;	  /* all is said in moved */
-	_Atomic(bool) has_groups; /* the policy */
+	_Atomic(bool) done;	  /* `moved` is complete */
+	_Atomic(bool) has_groups; /* the policy has rules for groups */
 };
 
 struct rebind_run {
@@ -50,7 +51,7 @@ struct rebind_run {
 	uint64_t deadline;
 };
 
-/* A device that has gone meanwhile is no failure of a step. */
+/* A device that has gone meanwhile is no failure of a step, so the error says that it has gone. */
 static void rebind_check_device_gone(const struct sysfs_device *d, struct move_result *m)
 {
 	struct sysfs_device now = *d;
@@ -59,7 +60,7 @@ static void rebind_check_device_gone(const struct sysfs_device *d, struct move_r
 		move_result_set(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "it has gone");
 }
 
-/* A directory that cannot be listed may have the rule that would have come first. */
+/* A policy directory that cannot be listed may contain an earlier rule. */
 static void rebind_refuse_policy(const struct rebind_run *w, const struct policy *policy)
 {
 	const struct policy_error *e = policy->errors;
@@ -91,7 +92,7 @@ static int rebind_child_run(void *userdata)
 	if (!w->options->dry_run)
 		policy_copies_update(w->settings->state_dir, policy);
 
-	/* The group is asked only where it decides: another member may be slow to answer. */
+	/* Ask the group only where it decides: another member may be slow to answer. */
 	policy_decide_own(policy, &d->device, &decision);
 	if (!decision.rule && policy->has_groups) {
 		r = policy_decide(policy, &d->device, &decision);
@@ -111,11 +112,11 @@ static int rebind_group_child_run(void *userdata)
 	struct policy *policy;
 	int r = policy_load(w->settings, &policy);
 
-	/* Nor here is anything freed. */
+	/* As above, nothing is freed. */
 	return r < 0 ? r : group_enforce(policy, w->device, w->deadline - REST_USEC);
 }
 
-/* An override is whatever somebody has written: it must not make a line of its own. */
+/* Control characters become spaces: an override is anybody's text and must not begin another line. */
 static void answer_print_line(const char *key, const char *value)
 {
 	(void)printf("%s=", key);
@@ -175,7 +176,7 @@ static uint64_t usec_until(uint64_t deadline)
 	return deadline > now ? deadline - now : 0;
 }
 
-/* False: the device itself could not be seen to. */
+/* Refuses, with the reason in the report, where the device itself could not be handled. */
 static bool rebind_device_or_refuse(const struct rebind_run *w)
 {
 	struct move_result *m = &w->report->moved;
@@ -200,7 +201,7 @@ static bool rebind_device_or_refuse(const struct rebind_run *w)
 			   usec_until(w->deadline));
 	if (atomic_load(&w->report->done)) {
 		if (result.how == CHILD_TIMED_OUT)
-			child_abandon(&child); /* on its way to its end */
+			child_abandon(&child); /* about to end */
 		return true;
 	}
 	if (result.how == CHILD_TIMED_OUT)
@@ -220,8 +221,8 @@ static void rebind_group(const struct rebind_run *w)
 	if (result.how == CHILD_TIMED_OUT)
 		child_abandon(&child);
 	if (result.how != CHILD_OK)
-		log_line(LOG_WARNING, "%s %s is done, but not its group: %s", w->device->bus, w->device->name,
-			 child_result_text(result));
+		log_line(LOG_WARNING, "%s %s: the other members of its group are not done: %s",
+			 w->device->bus, w->device->name, child_result_text(result));
 }
 
 static void rebind_device_and_group(const struct rebind_run *w)
@@ -244,7 +245,7 @@ static void rebind_named_device(const struct settings *settings, const struct re
 	sysfs_init(&sysfs, settings);
 	r = sysfs_device_lookup(&sysfs, name, &w.device);
 	if (r >= 0) {
-		/* Whose files the child may be waiting for, the parent must know as well. */
+		/* The parent must know the members as well: the child may be waiting for a file of theirs. */
 		(void)w.device->device.ops->group(&w.device->device, &members, &n);
 		sysfs.progress = &report->progress;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Gives devices back: clears the overrides that we set, and only those. */
+/* The verb `release`: clears the overrides that we set, and only those. */
 #include "enforce/apply.h"
 #include "base/child.h"
 #include "base/log.h"
@@ -8,6 +8,7 @@
 #include "enforcer/verbs.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,6 +27,7 @@ static int release_child_run(void *userdata)
 	char reason[512];
 	int r = apply_release(d, reason, sizeof(reason));
 
+	/* Logged here, since the reason is in this process's memory only. */
 	if (r < 0)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, reason);
 	else if (r > 0)
@@ -33,62 +35,73 @@ static int release_child_run(void *userdata)
 	return r < 0 ? r : 0;
 }
 
-static int release_one(struct sysfs_device *d, struct progress *progress)
+/* False: not released; that is logged. */
+static bool release_device_or_log(struct sysfs_device *d, struct progress *progress)
 {
 	struct release_run release = { d, progress };
-	char doing[256];
 	struct child_result result;
 	struct child child;
+	char doing[256];
+	int r;
 
-	result = child_run(&child, CHILD_COPY, release_child_run, &release, DEVICE_USEC);
+	r = child_start(&child, CHILD_COPY, release_child_run, &release);
+	if (r < 0) {
+		log_line(LOG_ERR, "%s %s: cannot start a process: %s", d->bus, d->name, strerror(-r));
+		return false;
+	}
+	result = child_wait(&child, DEVICE_USEC);
 	if (result.how == CHILD_TIMED_OUT) {
 		child_abandon(&child);
 		progress_text(progress, doing, sizeof(doing));
-		log_line(LOG_ERR, "%s did not come back within %u s", doing, DEVICE_USEC / 1000000U);
+		log_line(LOG_ERR, "%s %s: timed out after %u s while %s", d->bus, d->name,
+			 DEVICE_USEC / 1000000U, doing);
 		apply_record_stuck(d, doing);
+	} else if (result.how == CHILD_KILLED) {
+		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, child_result_text(result));
 	}
-	return child_result_errno(result);
+	return result.how == CHILD_OK;
 }
 
-static int release_all(struct sysfs *sysfs)
+static bool release_all_or_log(struct sysfs *sysfs)
 {
 	struct sysfs_device **v;
+	bool released = true;
 	size_t n;
-	int r, result = 0;
+	int r;
 
 	r = sysfs_enumerate(sysfs, &v, &n);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		log_line(LOG_ERR, "release: %s", strerror(-r));
+		return false;
+	}
 	for (size_t i = 0; i < n; i++) {
 		struct record record;
 
-		/* Nobody starts a process for a device that we never touched. */
+		/* A device that we never touched needs no process. */
 		if (record_read(sysfs->state_dir, v[i]->bus, v[i]->name, v[i]->inode, &record) < 0)
 			continue;
-		r = release_one(v[i], sysfs->progress);
-		if (r < 0)
-			result = r;
+		released = release_device_or_log(v[i], sysfs->progress) && released;
 	}
 	sysfs_devices_free(v, n);
-	return result;
+	return released;
 }
 
-static int release_named(struct sysfs *sysfs, const char *name)
+static bool release_named_or_log(struct sysfs *sysfs, const char *name)
 {
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 	int r = sysfs_device_lookup(sysfs, name, &d);
 
 	if (r < 0) {
 		log_line(LOG_ERR, "%s: %s", name, sysfs_lookup_error(r));
-		return r;
+		return false;
 	}
-	return release_one(d, sysfs->progress);
+	return release_device_or_log(d, sysfs->progress);
 }
 
 int verb_release(const struct settings *settings, char *const *devices, size_t n)
 {
 	struct sysfs sysfs;
-	int r, result = 0;
+	bool released = true;
 
 	sysfs_init(&sysfs, settings);
 	sysfs.progress = mmap(NULL, sizeof(*sysfs.progress), PROT_READ | PROT_WRITE,
@@ -97,15 +110,9 @@ int verb_release(const struct settings *settings, char *const *devices, size_t n
 		log_line(LOG_ERR, "release: %m");
 		return 1;
 	}
-	if (n == 0) {
-		result = release_all(&sysfs);
-		if (result < 0)
-			log_errno(LOG_ERR, result, "release");
-	}
-	for (size_t i = 0; i < n; i++) {
-		r = release_named(&sysfs, devices[i]);
-		if (r < 0)
-			result = r;
-	}
-	return result < 0 ? 1 : 0;
+	if (n == 0)
+		released = release_all_or_log(&sysfs);
+	for (size_t i = 0; i < n; i++)
+		released = release_named_or_log(&sysfs, devices[i]) && released;
+	return released ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * All devices present. One child does them in turn; when a device lets it hang, that device is given up and
- * a new child goes on with the next, so that none waits for another.
+ * The verb `sweep`: all devices present. One child handles them in turn. If a device makes the child hang,
+ * the device is recorded as stuck and another child continues with the next, so no device waits for another.
  */
 #include "enforce/apply.h"
 #include "base/child.h"
@@ -27,7 +27,7 @@
 
 #define DEVICE_USEC 2000000U
 
-/* What the child tells its parent, in memory that both see. */
+/* In memory that parent and child share. */
 struct sweep_report {
 	struct progress progress;
 	_Atomic(size_t) next; /* devices before this one are done */
@@ -42,7 +42,7 @@ struct sweep {
 	enum occasion occasion;
 };
 
-/* Groups stand together in the list, and are decided together. */
+/* Members of a group are next to each other in the list, and are decided together. */
 static size_t sweep_group_end(const struct sweep *s, size_t i)
 {
 	return s->v[i]->n_members > 1 ? i + s->v[i]->n_members : i + 1;
@@ -90,7 +90,7 @@ static int sweep_child_run(void *userdata)
 	return 0;
 }
 
-/* The device whose file the child is waiting for: out of the game, its records says why. */
+/* The child waits for a file of `stuck`: leaves that device out from now on, and records why. */
 static void sweep_give_up_device(struct sweep *s, const struct sysfs_device *stuck)
 {
 	char doing[256];
@@ -101,11 +101,11 @@ static void sweep_give_up_device(struct sweep *s, const struct sysfs_device *stu
 		s->v[i]->unreadable = true;
 		progress_text(&s->report->progress, doing, sizeof(doing));
 		apply_record_stuck(s->v[i], doing);
-		log_line(LOG_ERR, "%s did not come back within %u s; the device is left as it is", doing,
-			 DEVICE_USEC / 1000000U);
+		log_line(LOG_ERR, "%s %s: timed out after %u s while %s, leaving it as it is", s->v[i]->bus,
+			 s->v[i]->name, DEVICE_USEC / 1000000U, doing);
 		return;
 	}
-	/* Not a device of ours, or one that hangs a second time: at least the sweep goes on. */
+	/* The file is not of a device in the list, or of one that hangs a second time: skip one device. */
 	atomic_fetch_add(&s->report->next, 1);
 }
 
@@ -137,9 +137,9 @@ static int sweep_run_children(struct sweep *s)
 }
 
 /*
- * Whether the coldplug of this boot has been started, so that drivers were loaded for whatever has one:
- * systemd leaves the invocation of each unit that it has started as a link. That udev ran in the initramfs
- * says nothing: it had the few modules that were there, and what they were for has a driver by now.
+ * Whether the coldplug of this boot has been started, by which udev loads the drivers of all devices: systemd
+ * leaves a link for each unit that it has started. A udev in the initramfs does not count: it had only the
+ * few modules there, and their devices have a driver by now.
  */
 static bool coldplug_has_begun(const struct settings *settings)
 {
@@ -187,16 +187,16 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 		return r;
 	r = sweep_write_boot_devices(s, settings->state_dir);
 	/*
-	 * The first sweep may be any time after the boot, where the package came later: nothing is known of
-	 * first probes then. Only at boot all links are made; later a virtual function may be on its way
-	 * right now.
+	 * Where the package was installed later, the first sweep may be any time after the boot: nothing is
+	 * known of first probes then. Only at boot are all links of devices made; later a virtual function
+	 * may be appearing right now.
 	 */
 	sysfs.settled = r == 1 && at_boot && !coldplug_has_begun(settings);
 	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
 	if (r < 0)
 		log_line(LOG_WARNING,
-			 "cannot write what is present under %s, so Group=hold will leave all devices alone: "
-			 "%s",
+			 "sweep: cannot write the list of present devices under %s: %s, so Group=hold leaves "
+			 "all devices alone",
 			 settings->state_dir, strerror(-r));
 	if (policy->n_rules > 0)
 		r = sweep_run_children(s);
@@ -204,14 +204,14 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 		r = 0;
 	if (r >= 0)
 		log_line(atomic_load(&s->report->wrote) > 0 ? LOG_INFO : LOG_DEBUG,
-			 "swept %zu devices by %zu rules: %zu overrides written", s->n, policy->n_rules,
+			 "sweep: %zu devices, %zu rules, %zu overrides written", s->n, policy->n_rules,
 			 atomic_load(&s->report->wrote));
 	return r;
 }
 
 int verb_sweep(const struct settings *settings, bool at_boot)
 {
-	static struct sweep s; /* its devices and rules live until the process ends */
+	static struct sweep s; /* devices and rules live until the process ends */
 	int r;
 
 	s.report = mmap(NULL, sizeof(*s.report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -10,12 +10,13 @@
 #include <stdint.h>
 
 /*
- * A device's `add` event, from udev: decides, writes, prints properties. `device` is a path in sysfs, or
- * NULL for the one that udev names in the environment.
+ * A device's `add` event, from udev: decides, writes the override, prints properties. `device` is as a person
+ * names it, or NULL for the one that udev names in the environment.
  */
 int verb_event(const struct settings *settings, const char *device);
 
-/* All devices present. at_boot: so says the unit that runs before udev; then first probes may be won. */
+/* All devices present. at_boot: called by the unit that runs before udev, so first probes may still be won.
+ */
 int verb_sweep(const struct settings *settings, bool at_boot);
 
 /* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
@@ -55,9 +56,8 @@ struct rebind_options {
 		.timeout_usec = 15000000U                                                                    \
 	}
 
-/* Takes in one of the options above. 1: taken; 0: not one of these; -EINVAL: what is given to it is wrong. */
+/* Takes one of the options above. 1: taken; 0: not one of these; -EINVAL: its argument is invalid. */
 int rebind_option(struct rebind_options *o, int option, const char *argument);
 
-/* Makes one device as the policy says, unbinding it where that is needed and may be, and prints what came of
- * it. */
+/* Applies the policy to one device, unbinding its driver if needed and allowed, and prints the result. */
 int verb_rebind(const struct settings *settings, const struct rebind_options *options, const char *device);

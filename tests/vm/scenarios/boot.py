@@ -84,7 +84,7 @@ def unit_order(vm):
 def in_time(vm, device, state="enforced"):
     """What the coldplug's event has told of a state: on a starved host it may have come to the end of its two seconds,
     and then it says so in the journal."""
-    late = [line for line in journal(vm, "takes longer than an event may") if f"/{device}:" in line]
+    late = [line for line in journal(vm, "timed out after 1.8 s") if f"/{device}:" in line]
     return "pending" if late else state
 
 
