@@ -4,6 +4,7 @@
 #include "base/errno.h"
 #include "base/log.h"
 #include "base/macro.h"
+#include "base/system.h"
 #include "base/time.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -81,7 +81,7 @@ int child_start(struct child *child, enum child_memory memory, int (*fn)(void *u
 			child_run_function(&call);
 		if (child->pid < 0)
 			return negative_errno();
-		child->pidfd = pidfd_open(child->pid, 0);
+		child->pidfd = system_pidfd_open(child->pid);
 		if (child->pidfd < 0) {
 			int r = negative_errno();
 
@@ -154,7 +154,7 @@ void child_forget(struct child *child)
 
 void child_abandon(struct child *child)
 {
-	(void)pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
+	(void)system_pidfd_kill(child->pidfd, SIGKILL);
 	child_forget(child);
 }
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/errno.h"
 #include "base/macro.h"
+#include "base/system.h"
 #include "base/path.h"
 
 #include <errno.h>
@@ -25,10 +26,10 @@ int dir_open(struct dir_reader *d, const char *path)
 const char *dir_next(struct dir_reader *d)
 {
 	for (;;) {
-		const struct dirent64 *e;
+		const struct system_dirent *e;
 
 		if (d->at >= d->n) {
-			ssize_t n = getdents64(d->fd, d->buf, sizeof(d->buf));
+			ssize_t n = system_getdents(d->fd, d->buf, sizeof(d->buf));
 
 			if (n <= 0)
 				return NULL;
@@ -36,9 +37,9 @@ const char *dir_next(struct dir_reader *d)
 			d->at = 0;
 		}
 		e = (const void *)(d->buf + d->at);
-		d->at += e->d_reclen;
-		if (e->d_name[0] != '.')
-			return e->d_name;
+		d->at += e->reclen;
+		if (e->name[0] != '.')
+			return e->name;
 	}
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/bus/bus-explain.h"
 #include "base/log.h"
 #include "base/macro.h"
+#include "base/system.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/bus/polkit.h"
@@ -25,7 +26,6 @@
 #include "daemon/watch/watch-vfio.h"
 
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -134,7 +134,7 @@ static void on_first_refresh_done(void *userdata)
 
 	program->service.announced = true;
 	/* The start needs more than the rest of its life. */
-	(void)malloc_trim(0);
+	system_trim_memory();
 	r = sd_bus_request_name_async(program->service.bus, NULL, BUS_NAME, 0, on_name, program);
 	if (r < 0) {
 		log_errno(LOG_ERR, r, "asking for the name %s", BUS_NAME);

@@ -3,6 +3,7 @@
 #include "daemon/task.h"
 #include "base/errno.h"
 #include "base/macro.h"
+#include "base/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -252,7 +253,7 @@ static _Noreturn void task_run_function(int fd, int (*fn)(FILE *out, struct task
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (fd != 3)
 		(void)dup2(fd, 3);
-	(void)close_range(4, ~0U, 0);
+	(void)system_close_from(4);
 	out = fdopen(3, "w");
 	r = out ? fn(out, note, arg) : -ENOMEM;
 	if (out && fflush(out) != 0 && r >= 0)

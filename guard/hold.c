@@ -4,12 +4,12 @@
 #include "base/errno.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "base/system.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -143,7 +143,7 @@ struct hold *hold_new(uint64_t limit_usec)
 	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
 	h->buses = bpf_map__fd(h->bpf->maps.buses);
 	/* Gives back what libbpf read about the kernel's types, before the guard locks its memory. */
-	(void)malloc_trim(0);
+	system_trim_memory();
 	return h;
 }
 

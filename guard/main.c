@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/system.h"
 #include "guard/uevent.h"
 #include "guard/worker.h"
 #include "policy/policy-watch.h"
@@ -16,7 +17,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -118,9 +118,7 @@ static int guard_start(struct guard *g, const char **reterr_what)
 {
 	int r;
 
-	/* One malloc arena for all threads: each of their own would be 132 KiB of locked memory for little.
-	 */
-	(void)mallopt(M_ARENA_MAX, 1);
+	system_share_arena();
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_line(LOG_DEBUG, "cannot lock memory: %m, page faults may make holds longer");
 	/* Threads inherit the real-time class; the main thread then leaves it, so as not to be in their way.

@@ -62,12 +62,12 @@ int thread_start(struct hold *hold, void *(*function)(void *), void *userdata, c
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (cpus)
-		(void)pthread_attr_setaffinity_np(&attr, cpus_size, cpus);
 	r = -pthread_create(&thread, &attr, thread_main, start);
 	(void)pthread_attr_destroy(&attr);
 	if (r < 0)
 		return r;
+	if (cpus)
+		(void)pthread_setaffinity_np(thread, cpus_size, cpus);
 	(void)TAKE_PTR(start); /* the thread frees it */
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "base/system.h"
 #include "base/text.h"
 
 #include <dirent.h>
@@ -114,9 +115,7 @@ static int process_has_node(const char *pid, void *userdata)
 		return 0;
 	dir = opendir(path);
 	while (dir && (e = readdir(dir))) {
-		/* What is known of the file, without a question to a server that may not answer. */
-		if (e->d_name[0] == '.' ||
-		    statx(dirfd(dir), e->d_name, AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+		if (e->d_name[0] == '.' || system_statx_type(dirfd(dir), e->d_name, &st) < 0 ||
 		    (!S_ISBLK(st.stx_mode) && !S_ISCHR(st.stx_mode)))
 			continue;
 		for (size_t i = 0; i < w->n; i++) {
