@@ -101,6 +101,12 @@ class PlantedFaults(unittest.TestCase):
         self.assert_found("check-names", {"tests/tools/run": "#!/bin/sh\n# SPDX-License-Identifier: X\nset -e\n"},
                           "tests/tools/run:2: does not say what the file is for")
 
+    def test_a_document_that_names_a_file_which_is_gone(self):
+        self.assert_found("check-names", {"docs/way.md": "`policy/rule.c`, then\n`policy/gone.c`\n"},
+                          "docs/way.md:2: there is no policy/gone.c")
+        self.assert_found("check-names", {"docs/way.md": "[a page](design/gone.md), [the rules](way.md)\n"},
+                          "docs/way.md:1: there is no docs/design/gone.md")
+
     def test_a_lower_folder_that_includes_a_higher_one(self):
         self.assert_found("check-layers", {"base/text.c": '#include "policy/rule.h"\n'},
                           "base/text.c:9: includes policy/rule.h, and base/ must not know policy/")
