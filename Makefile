@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The commands of a developer's day. meson does the work; this only says which.
+# A developer's daily commands. meson does the work; this only calls it.
 BUILD ?= build
 DESTDIR ?=
 FUZZ_SECONDS ?= 3600
@@ -16,17 +16,17 @@ $(BUILD)/build.ninja:
 deps:
 	tools/install-deps
 
-# Shows the main job on a real kernel: a card is plugged twice, the override stands before the first probe.
+# Shows the main purpose on a real kernel: a card is plugged twice, and the override is written before the first probe.
 run: deps
 	meson setup $(BUILD) >/dev/null
 	meson compile -C $(BUILD) >/dev/null
 	tests/vm/demo --build $(BUILD)
 
-# Everything: warnings, formatting, unit tests under sanitizers, fuzzing, virtual machines, benchmarks.
+# Runs everything: warnings, formatting, tests under sanitizers, fuzzing, virtual machines, benchmarks.
 test: deps
 	tests/run-all
 
-# Of a built tree: as root nothing is built, so that nothing in it belongs to root afterwards.
+# Installs a built tree. Nothing is built as root, so that no file of the tree belongs to root afterwards.
 install: all
 	meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
 
@@ -46,4 +46,4 @@ format: deps
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-check build-release build-clang

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the enforcer costs, as ratios measured side by side in one run: `event` against /bin/true and against
- * a program that is linked with libudev and does nothing; `sweep` against a loop that opens and reads one
- * attribute of each device. On a mock tree; nothing of the machine is touched.
+ * Measures the enforcer, as ratios from one run: `event` compared with /bin/true and with a program that
+ * links libudev and does nothing; `sweep` compared with a loop that opens and reads one attribute of each
+ * device. Everything runs on a mock tree; no device of the machine is touched.
  *
- * Programs are run in turn, and of each the fastest half of its runs counts: on a machine that does other
- * things as well the slow half tells about those.
+ * The programs take turns, and the faster half of the runs of each counts: on a machine with other work the
+ * slower half measures that work.
  */
 #include "tests/bench/bench.h"
 
@@ -65,8 +65,7 @@ static void make_tree(void)
 	}
 }
 
-/* Rules as people write them: one way to match, an action. The last device of the tree matches the last rule.
- */
+/* Rules as people write them: one match, one action. The last device of the tree matches the last rule. */
 static void make_policy(unsigned rules)
 {
 	char path[PATH_MAX], name[32];
@@ -124,7 +123,7 @@ static double fast_half(double *v, unsigned n)
 	return sum / (n / 2);
 }
 
-/* One attribute of each of n devices: what no sweep can do without. */
+/* Reads one attribute of each of n devices, which every sweep must do. */
 static double read_loop(unsigned n)
 {
 	double start = clock_usec();
@@ -161,7 +160,8 @@ static void bench_event(const char *enforcer, const char *nothing, unsigned runs
 						     "event, 1,000 rules" };
 
 		make_policy(rules[i]);
-		/* A state directory each: another policy would be news to the record, time and again. */
+		/* Each has its own state directory: with a shared one each run would see the policy change.
+		 */
 		(void)snprintf(state[i], sizeof(state[i]), "--state-dir=%s/state%u", top, rules[i]);
 		(void)snprintf(conf[i], sizeof(conf[i]), "--conf-dir=%s/conf%u", top, rules[i]);
 		programs[2 + i] =
@@ -193,7 +193,7 @@ static void bench_sweep(const char *enforcer, unsigned runs)
 	(void)snprintf(state, sizeof(state), "--state-dir=%s/state", top);
 	(void)snprintf(conf, sizeof(conf), "--conf-dir=%s/conf1000", top);
 	sweep = (struct program){ .argv = { enforcer, sysfs, state, conf, "sweep" }, .name = "sweep" };
-	(void)run_once(&sweep); /* this one writes; the others find all as it should be */
+	(void)run_once(&sweep); /* this run writes; later runs find nothing to change */
 	for (unsigned r = 0; r < runs; r++) {
 		sweep.usec[r] = run_once(&sweep);
 		loop[r] = read_loop(DEVICES);

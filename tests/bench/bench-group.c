@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a decision about a whole IOMMU group costs as the group grows, by 1,000 rules: per member, as a ratio
- * to a group of one measured side by side in the same run. Linear in members means that the ratio stays. The
- * devices exist nowhere, so this is deciding alone; with the index as the guard and the sweep have it, and
- * without as `event` does it.
+ * Measures a decision about a whole IOMMU group by 1,000 rules, as the group grows: the time per member, as a
+ * ratio to a group of one that is measured in the same run. The ratio stays constant if the cost is linear in
+ * the members. The devices exist nowhere, so only the decision is measured: with the index, as the guard and
+ * the sweep use it, and without it, as `event` does.
  */
 #include "base/macro.h"
 #include "tests/unit/fixtures/fake-device.h"
@@ -33,13 +33,13 @@ static struct policy *make_policy(bool index)
 		die("open_memstream");
 	for (unsigned i = 0; i < RULES - 1; i++)
 		(void)fprintf(f, "[device d%u]\nId=8086:%04x\nDriver=none\n", i, 0x8000 + i);
-	/* The one that decides about them all is the last. */
+	/* The last rule decides about all of them. */
 	(void)fprintf(f, "[device last]\nName=0000:01:00.0\nDriver=vfio-pci\nGroup=none\n");
 	(void)fclose(f);
 	if (policy_load(&settings, &policy) < 0 || policy_parse(policy, "bench.conf", text, size) < 0 ||
 	    (index && policy_build_index(policy) < 0))
 		die("policy");
-	return policy; /* the text is borrowed, for as long as the program runs */
+	return policy; /* the policy borrows the text, which is never freed */
 }
 
 /* One decision about a group of n, in microseconds. */
@@ -76,7 +76,7 @@ int main(void)
 		static double times[ELEMENTSOF(sizes)][ROUNDS];
 		double one = 0;
 
-		/* In turns: what else the machine does concerns all sizes alike. */
+		/* The sizes take turns, so that other work of the machine affects all alike. */
 		for (size_t round = 0; round < ROUNDS; round++)
 			for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
 				times[i][round] = decide(policy, sizes[i]);
