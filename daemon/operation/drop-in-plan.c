@@ -122,6 +122,9 @@ int drop_in_plan_deserialize(const char *bytes, size_t size, struct drop_in_plan
  * it was in, even if it was killed meanwhile. So each writer holds a lock for its whole life, and none writes
  * before the one ahead has ended, be that a child of a service that was replaced since. 0: no other writer is
  * left; -ETIMEDOUT.
+ *
+ * The child has to give up by itself: if its parent killed it instead, nobody would know whether it had got
+ * the lock just before and begun to write. Hence no lock_wait().
  */
 static int wait_for_writers(const char *state_dir, uint64_t usec)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Stands for polkitd on a private bus: answers CheckAuthorization by a file, argv[1], with lines of "ACTION
- * yes", "ACTION no", "ACTION challenge", "ACTION error" or "ACTION wait" (no answer, ever), and notes each
- * question in argv[2]: "ACTION interactive=0 bus=pci name=… driver=…".
+ * Stands for polkitd on a private bus. It answers CheckAuthorization by the file argv[1], with lines of
+ * "ACTION yes", "ACTION no", "ACTION challenge", "ACTION error" or "ACTION wait" (never answers), and writes
+ * each question to argv[2]: "ACTION bus=pci name=… driver=… interactive=0".
  */
 #include "base/macro.h"
 #include "base/text.h"

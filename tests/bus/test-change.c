@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What root may have the service do: set, clear, apply; and what is there when something goes wrong. */
+/* SetOverride, ClearOverride and Apply as root: what they do, and what is left when something fails. */
 #include "base/macro.h"
 #include "base/text.h"
 #include "tests/bus/harness.h"
@@ -42,12 +42,12 @@ START_TEST(set_writes_one_file_and_the_device_is_moved)
 	ck_assert_int_eq(stat(mock_printf(h->m, "%s/" CARD_FILE, h->m->conf[MOCK_ETC]), &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0644);
 	ck_assert_str_eq(override(h, "/devices/pci0000:00/" CARD), "vfio-pci\n");
-	/* Who asks next is told. */
+	/* Properties are up to date when the call is answered. */
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
 	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
 	ck_assert_str_eq(manager_property(h, "Rules", "u"), "1");
 	ck_assert_str_eq(manager_property(h, "Generation", "t"), "2");
-	/* Tried out first. */
+	/* There was a dry run before. */
 	ck_assert_uint_eq(calls(h, "pci/" CARD " dry-run"), 1);
 
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
@@ -68,13 +68,13 @@ START_TEST(clear_gives_the_device_back)
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
 	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "");
-	/* There is nothing left, and that is as asked. */
+	/* There is nothing to clear any more, which is what the caller wants. */
 	ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
 	harness_free(h);
 }
 END_TEST
 
-START_TEST(options_stand_in_the_file)
+START_TEST(options_are_written_to_the_file)
 {
 	struct harness *h = begin();
 	const char *text;
@@ -86,7 +86,7 @@ START_TEST(options_stand_in_the_file)
 	text = policy_text(h, MOCK_RUN, RUN_FILE);
 	ck_assert_ptr_nonnull(text);
 	ck_assert_ptr_nonnull(strstr(text, "\nGroup=leave\nRebind=force\nModule=vfio_pci\n"));
-	ck_assert_str_eq(clear(h, "pci", CARD), "!Shadowed"); /* not by a file of that kind */
+	ck_assert_str_eq(clear(h, "pci", CARD), "!Shadowed"); /* the file is of the other kind */
 	ck_assert_str_eq(clear_with(h, "pci", CARD, "runtime", "b", 1, NULL), "unmanaged");
 	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
 	harness_free(h);
@@ -102,7 +102,7 @@ START_TEST(devices_are_named_by_path_and_id_as_well)
 	text = policy_text(h, MOCK_ETC, "10-set-pci-path-pci0000:00\\x2f03.0.conf");
 	ck_assert_ptr_nonnull(text);
 	ck_assert_ptr_nonnull(strstr(text, "\nPath=pci0000:00/03.0\n"));
-	/* The newer one replaces it. */
+	/* The newer rule replaces it. */
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
 	ck_assert_ptr_nonnull(policy_text(h, MOCK_ETC, CARD_FILE));
@@ -124,7 +124,7 @@ START_TEST(devices_are_named_by_path_and_id_as_well)
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "by", "s", "id", "force", "b", 1, NULL),
 			 "enforced");
-	/* And the twin follows. */
+	/* The twin gets the same driver. */
 	wait_property(h, "pci", "0000:00:05.0", "State", "enforced");
 	ck_assert_str_eq(override(h, twin), "none\n");
 	ck_assert_str_eq(clear(h, "pci", CARD), "!Invalid");
@@ -149,16 +149,16 @@ START_TEST(a_persons_earlier_rule_is_named_and_nothing_is_written)
 	ck_assert_ptr_nonnull(strstr(h->error.message, "/01-mine.conf:2 "));
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
 	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "none");
-	/* What a person wrote, only a person removes. */
+	/* ClearOverride does not remove what a person wrote. */
 	ck_assert_str_eq(clear(h, "pci", CARD), "!Shadowed");
 	ck_assert_ptr_nonnull(strstr(h->error.message, "/01-mine.conf:2 "));
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
-	/* A later one does not stand in the way. */
+	/* A person's later rule is no obstacle. */
 	ck_assert_int_eq(rename(mock_printf(h->m, "%s/01-mine.conf", h->m->conf[MOCK_ETC]),
 				mock_printf(h->m, "%s/50-mine.conf", h->m->conf[MOCK_ETC])),
 			 0);
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
-	ck_assert_str_eq(clear(h, "pci", CARD), "enforced"); /* by the person's rule again */
+	ck_assert_str_eq(clear(h, "pci", CARD), "enforced"); /* by the person's rule */
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
 	harness_free(h);
 }
@@ -182,7 +182,7 @@ START_TEST(a_dry_run_changes_nothing)
 }
 END_TEST
 
-START_TEST(a_driver_for_the_group_has_to_exist_as_well)
+START_TEST(a_driver_for_the_group_must_exist)
 {
 	struct harness *h = begin();
 
@@ -203,7 +203,7 @@ START_TEST(a_driver_for_the_group_has_to_exist_as_well)
 }
 END_TEST
 
-START_TEST(what_fails_when_tried_is_not_written)
+START_TEST(a_change_whose_dry_run_fails_is_not_written)
 {
 	struct harness *h = begin();
 
@@ -222,7 +222,7 @@ START_TEST(what_fails_when_tried_is_not_written)
 }
 END_TEST
 
-START_TEST(what_fails_when_done_is_taken_back)
+START_TEST(a_change_whose_rebind_fails_is_undone)
 {
 	struct harness *h = begin();
 
@@ -242,8 +242,8 @@ START_TEST(what_fails_when_done_is_taken_back)
 }
 END_TEST
 
-/* Nothing is there to be refused; what fails all the same is taken back. */
-START_TEST(none_without_a_driver_is_done_without_a_trial)
+/* A dry run could refuse nothing. If the rebind fails all the same, the change is undone. */
+START_TEST(none_without_a_driver_needs_no_dry_run)
 {
 	struct harness *h = harness_new();
 
@@ -263,7 +263,7 @@ START_TEST(none_without_a_driver_is_done_without_a_trial)
 }
 END_TEST
 
-START_TEST(what_is_to_last_replaces_what_was_until_the_next_boot)
+START_TEST(a_rule_that_lasts_replaces_one_until_the_next_boot)
 {
 	struct harness *h = begin();
 
@@ -273,7 +273,7 @@ START_TEST(what_is_to_last_replaces_what_was_until_the_next_boot)
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
 	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
-	/* The other way round both stand, and what is until the next boot comes first. */
+	/* The other way round both are kept, and the one until the next boot comes first. */
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "runtime", "b", 1, NULL), "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
@@ -281,8 +281,9 @@ START_TEST(what_is_to_last_replaces_what_was_until_the_next_boot)
 }
 END_TEST
 
-/* A mount point, or a name that was cut in the middle of a character: there is an answer all the same. */
-START_TEST(a_reason_that_is_no_text_is_told_as_one)
+/* The name of a mount point may be of any bytes, and a long name is cut: the answer is valid text all the
+ * same. */
+START_TEST(a_reason_that_is_not_utf8_is_escaped)
 {
 	struct harness *h = begin();
 	const char *long_name = "/";
@@ -291,7 +292,7 @@ START_TEST(a_reason_that_is_no_text_is_told_as_one)
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!InUse");
 	ck_assert_str_eq(h->error.message, "is mounted on /mnt/caf\\xe9");
 	faults(h, "");
-	/* 130 bytes of it are shown, and that ends within a character. */
+	/* 130 bytes of it are shown; the last one would be half a character. */
 	for (unsigned i = 0; i < 80; i++)
 		long_name = mock_printf(h->m, "%s\u00e9", long_name);
 	ck_assert_str_eq(set(h, "pci", CARD, long_name), "!Invalid");
@@ -313,7 +314,7 @@ START_TEST(rebind_no_is_policy_without_a_move)
 }
 END_TEST
 
-START_TEST(somebody_elses_override_is_taken_by_force_only)
+START_TEST(a_foreign_override_is_replaced_by_force_only)
 {
 	struct harness *h = begin();
 
@@ -349,7 +350,7 @@ START_TEST(apply_all_answers_for_each_device)
 }
 END_TEST
 
-START_TEST(arguments_that_make_no_sense_change_nothing)
+START_TEST(invalid_arguments_change_nothing)
 {
 	static const char *const drivers[] = { "",     " ",  "a/b", "..",     "vfio-pci\nName=x", "x ;y",
 					       "x #y", " x", "x ",  "(null)", "dr\xc3\xb6ver" };
@@ -385,7 +386,7 @@ START_TEST(arguments_that_make_no_sense_change_nothing)
 }
 END_TEST
 
-START_TEST(device_objects_have_the_methods_as_well)
+START_TEST(device_objects_have_the_methods_too)
 {
 	struct harness *h = begin();
 	const char *path = "/org/driveroverrides1/device/pci/_30000_3a00_3a03_2e0";
@@ -403,7 +404,7 @@ START_TEST(device_objects_have_the_methods_as_well)
 }
 END_TEST
 
-START_TEST(odd_names_make_files_that_mean_the_device_alone)
+START_TEST(odd_names_make_rules_for_that_device_alone)
 {
 	static const char *const names[] = {
 		"a b", "a*", "a?", "a[1]", "ä", "a;b", "#a", "a=b", "a:b", "-a"
@@ -433,7 +434,7 @@ START_TEST(a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before)
 	struct harness *h = begin();
 	const char *etc = h->m->conf[MOCK_ETC];
 
-	/* Root may write to any directory; a file in its place stops root, too. */
+	/* Permissions do not stop root, but a file in the place of the directory does. */
 	ck_assert_int_eq(rename(etc, mock_printf(h->m, "%s.away", etc)), 0);
 	make_file(etc, "", 0);
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci")[0] == '!' ? "!" : "done", "!");
@@ -446,7 +447,7 @@ START_TEST(a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before)
 }
 END_TEST
 
-/* A limit on the size of files is a disk that is full after so many bytes. */
+/* With a limit on the size of files, a write fails as on a full disk. */
 START_TEST(a_full_disk_is_an_error_and_all_is_as_before)
 {
 	struct harness *h = harness_new();
@@ -461,15 +462,14 @@ START_TEST(a_full_disk_is_an_error_and_all_is_as_before)
 }
 END_TEST
 
-SUITE_MAIN("bus-change", 570, a_driver_for_the_group_has_to_exist_as_well,
-	   set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
-	   options_stand_in_the_file, devices_are_named_by_path_and_id_as_well,
+SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
+	   options_are_written_to_the_file, devices_are_named_by_path_and_id_as_well,
 	   a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
-	   what_fails_when_tried_is_not_written, what_fails_when_done_is_taken_back,
-	   none_without_a_driver_is_done_without_a_trial, a_reason_that_is_no_text_is_told_as_one,
-	   what_is_to_last_replaces_what_was_until_the_next_boot, rebind_no_is_policy_without_a_move,
-	   somebody_elses_override_is_taken_by_force_only, apply_all_answers_for_each_device,
-	   arguments_that_make_no_sense_change_nothing, device_objects_have_the_methods_as_well,
-	   odd_names_make_files_that_mean_the_device_alone,
+	   a_driver_for_the_group_must_exist, a_change_whose_dry_run_fails_is_not_written,
+	   a_change_whose_rebind_fails_is_undone, none_without_a_driver_needs_no_dry_run,
+	   a_rule_that_lasts_replaces_one_until_the_next_boot, a_reason_that_is_not_utf8_is_escaped,
+	   rebind_no_is_policy_without_a_move, a_foreign_override_is_replaced_by_force_only,
+	   apply_all_answers_for_each_device, invalid_arguments_change_nothing,
+	   device_objects_have_the_methods_too, odd_names_make_rules_for_that_device_alone,
 	   a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
 	   a_full_disk_is_an_error_and_all_is_as_before)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who may do what. The caller is another user than the service, which only root can arrange; as root the
- * tests run.
+ * Which user may make which call. Callers are other users than the service, so the tests have to run as root.
  */
 #include "base/macro.h"
 #include "tests/bus/harness.h"
@@ -16,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Anybody who has an account, which the bus wants: nobody. */
+/* The user nobody: any user other than root whom the bus knows. */
 #define SOMEBODY 65534U
 
 static pid_t polkit;
@@ -34,7 +33,22 @@ static void answers(struct harness *h, const char *text)
 	(void)unlink(mock_printf(h->m, "%s/questions", h->m->root));
 }
 
-/* With a polkit that gives these answers; NULL: without any. */
+/* How many lines begin with the prefix. */
+static unsigned lines_with(const char *text, const char *prefix)
+{
+	unsigned n = 0;
+
+	for (; *text; text += strcspn(text, "\n") + 1)
+		n += startswith(text, prefix) != NULL;
+	return n;
+}
+
+static unsigned lines(const char *text)
+{
+	return lines_with(text, "");
+}
+
+/* Starts the service, with a polkit that gives these answers; NULL: without polkit. */
 static struct harness *begin(const char *text)
 {
 	struct harness *h = harness_new();
@@ -86,7 +100,7 @@ START_TEST(without_polkit_root_may_and_nobody_else)
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
-	/* Reading is open to everyone. */
+	/* Any user may read. */
 	m = call_on(h, user, ROOT_PATH, MANAGER, "ListDevices", NULL);
 	ck_assert_ptr_nonnull(m);
 	(void)sd_bus_message_unref(m);
@@ -96,7 +110,7 @@ START_TEST(without_polkit_root_may_and_nobody_else)
 }
 END_TEST
 
-START_TEST(every_method_that_changes_something_is_refused_without_leave)
+START_TEST(every_method_that_changes_something_is_refused_without_authorization)
 {
 	struct harness *h = begin("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
@@ -122,11 +136,13 @@ START_TEST(every_method_that_changes_something_is_refused_without_leave)
 	ck_assert_uint_eq(calls(h, ""), 0);
 	ck_assert_ptr_nonnull(
 		strstr(questions(h), "org.driveroverrides1.reload bus= name= driver= interactive=0\n"));
+	ck_assert_uint_eq(lines_with(questions(h), "org.driveroverrides1.set "), 7);
+	ck_assert_uint_eq(lines(questions(h)), 8);
 	end(h, user);
 }
 END_TEST
 
-START_TEST(polkit_is_told_what_about_and_its_yes_counts)
+START_TEST(polkit_is_told_the_device_and_may_allow_the_call)
 {
 	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.reload yes\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
@@ -145,7 +161,7 @@ START_TEST(polkit_is_told_what_about_and_its_yes_counts)
 }
 END_TEST
 
-START_TEST(force_is_asked_for_on_top)
+START_TEST(force_needs_an_authorization_of_its_own)
 {
 	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
@@ -159,7 +175,7 @@ START_TEST(force_is_asked_for_on_top)
 	ck_assert_str_eq(
 		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 1, "force", "b", 1)),
 		"!AccessDenied");
-	/* Each detail is there, and the message does not name a device that there is not. */
+	/* A call about no device has empty details, and a message that names none. */
 	ck_assert_msg(strstr(questions(h),
 			     "org.driveroverrides1.set bus= name= driver= polkit.message=Authentication is "
 			     "required to enforce the policy for drivers. interactive=0\n"
@@ -180,7 +196,7 @@ START_TEST(force_is_asked_for_on_top)
 }
 END_TEST
 
-START_TEST(a_password_is_asked_for_only_if_the_caller_allows_it)
+START_TEST(a_person_is_asked_for_a_password_only_if_the_caller_allows_it)
 {
 	struct harness *h = begin("org.driveroverrides1.set challenge\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
@@ -194,7 +210,7 @@ START_TEST(a_password_is_asked_for_only_if_the_caller_allows_it)
 }
 END_TEST
 
-START_TEST(nobody_is_asked_about_what_cannot_be_done)
+START_TEST(polkit_is_not_asked_about_a_call_that_would_be_refused)
 {
 	struct harness *h = begin("org.driveroverrides1.set yes\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
@@ -204,12 +220,12 @@ START_TEST(nobody_is_asked_about_what_cannot_be_done)
 	ck_assert_str_eq(set_as(h, user, "a/b"), "!Invalid");
 	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!Shadowed");
 	ck_assert_str_eq(questions(h), "");
-	/* Nor for a dry run. */
+	/* A dry run needs no authorization. */
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    DISK, "vfio-pci", 1, "dry-run", "b", 1)),
 			 "enforced");
 	ck_assert_str_eq(questions(h), "");
-	/* Nor may it be in the way of anybody. */
+	/* It opens nothing that another program may want to mount. */
 	ck_assert_uint_eq(calls(h, "dry-run look-only"), calls(h, "dry-run"));
 	ck_assert_uint_gt(calls(h, "dry-run look-only"), 0);
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
@@ -217,13 +233,13 @@ START_TEST(nobody_is_asked_about_what_cannot_be_done)
 }
 END_TEST
 
-START_TEST(a_polkit_that_fails_or_goes_means_no)
+START_TEST(a_polkit_that_fails_or_ends_means_no)
 {
 	struct harness *h = begin("org.driveroverrides1.set error\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
-	/* A question without an answer holds up nobody else. */
+	/* A question that polkit does not answer delays no other call. */
 	answers(h, "org.driveroverrides1.set wait\n");
 	send_call(user, "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 0);
 	while (!*questions(h))
@@ -247,17 +263,8 @@ static int count_refusal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-static unsigned lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
-
-/* The bus lets the service wait for so many answers only. */
-START_TEST(a_user_whose_questions_stay_open_keeps_no_other_from_asking)
+/* The bus limits how many replies the service may wait for. */
+START_TEST(open_questions_of_one_user_leave_room_for_another)
 {
 	struct harness *h = begin("org.driveroverrides1.set wait\n");
 	sd_bus *user[6], *other;
@@ -273,9 +280,15 @@ START_TEST(a_user_whose_questions_stay_open_keeps_no_other_from_asking)
 					 0);
 		ck_assert_int_ge(sd_bus_flush(user[i]), 0);
 	}
-	while (refused + 8 < 30 * ELEMENTSOF(user))
+	while (refused + 8 < 30 * ELEMENTSOF(user)) {
+		int r = 0;
+
 		for (unsigned i = 0; i < ELEMENTSOF(user); i++)
-			ck_assert_int_ge(sd_bus_process(user[i], NULL), 0);
+			r |= sd_bus_process(user[i], NULL);
+		ck_assert_int_ge(r, 0);
+		if (r == 0)
+			(void)usleep(1000);
+	}
 	while (lines(questions(h)) < 8)
 		(void)usleep(10000);
 	settle(h);
@@ -305,8 +318,8 @@ START_TEST(a_polkit_that_does_not_answer_means_no_in_time)
 END_TEST
 
 SUITE_MAIN("bus-polkit", 300, without_polkit_root_may_and_nobody_else,
-	   every_method_that_changes_something_is_refused_without_leave,
-	   polkit_is_told_what_about_and_its_yes_counts, force_is_asked_for_on_top,
-	   a_password_is_asked_for_only_if_the_caller_allows_it, nobody_is_asked_about_what_cannot_be_done,
-	   a_polkit_that_fails_or_goes_means_no, a_user_whose_questions_stay_open_keeps_no_other_from_asking,
-	   a_polkit_that_does_not_answer_means_no_in_time)
+	   every_method_that_changes_something_is_refused_without_authorization,
+	   polkit_is_told_the_device_and_may_allow_the_call, force_needs_an_authorization_of_its_own,
+	   a_person_is_asked_for_a_password_only_if_the_caller_allows_it,
+	   polkit_is_not_asked_about_a_call_that_would_be_refused, a_polkit_that_fails_or_ends_means_no,
+	   open_questions_of_one_user_leave_room_for_another, a_polkit_that_does_not_answer_means_no_in_time)
