@@ -231,6 +231,7 @@ END_TEST
 
 START_TEST(a_hold_that_was_given_up_is_resumed_five_times)
 {
+	unsigned long long last;
 	struct fixture f;
 
 	fixture_new(&f);
@@ -240,9 +241,13 @@ START_TEST(a_hold_that_was_given_up_is_resumed_five_times)
 		guard_rearm_hold(&f.g);
 		ck_assert_str_eq(guard_hold_text(&f.g), "active");
 	}
+	last = atomic_load(&f.g.last_rearm_usec);
+	(void)usleep(1000);
 	fake_hold_give_up(f.g.hold);
 	guard_rearm_hold(&f.g);
 	ck_assert(hold_has_given_up(f.g.hold));
+	/* The quarter of an hour begins with the last time that it was resumed. */
+	ck_assert_uint_eq(atomic_load(&f.g.last_rearm_usec), last);
 	ck_assert_ptr_nonnull(strstr(guard_hold_text(&f.g), "given up for a quarter of an hour"));
 	/* A quarter of an hour later. */
 	atomic_store(&f.g.last_rearm_usec, 0);
