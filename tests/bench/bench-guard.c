@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the guard's own path costs, as a ratio measured side by side in one run: from waiting for the kernel's
- * message of a new device until the override is written, and until the device is let go (receive, decide,
- * compare, write, mark), against a loop of recvmsg(), open(), read() and write() for the same messages and
- * the same overrides; and against one that also looks at the least of files without which the row's rule
- * cannot be decided by anybody. What the guard does afterwards (closing, the record, the follow-up), while
- * the kernel goes on, is shown beside it.
+ * What the guard's own path costs, as a ratio that is measured side by side in one run. The path begins with
+ * waiting for the kernel's message about a new device; one time is taken when the override is written, one
+ * when the device is released (receive, decide, compare, write, mark). It is compared with a loop of
+ * recvmsg(), open(), read() and write() for the same messages and overrides, and with a loop that also reads
+ * the files without which no program could decide by the row's rule. What the guard does after the release,
+ * while the kernel goes on (closing, the record, the first probe's watch), is shown beside it.
  *
- * On a mock tree on tmpfs, where a file costs less than in sysfs, so that the guard's own part weighs more
- * than it does in earnest. Guard and loop take turns by blocks of messages; medians are compared, for other
- * programs of the machine disturb single messages. Ends with 1 when memory was allocated before a device was
- * let go.
+ * Runs on a mock tree on tmpfs, where a file costs less than in sysfs, so that the guard's own part weighs
+ * more than it does in earnest. Guard and loop take turns by blocks of messages, and medians are compared,
+ * since other programs of the machine disturb single messages. Ends with 1 if memory was allocated before a
+ * device was released.
  */
 #include "tests/bench/bench.h"
 #include "base/macro.h"
@@ -37,7 +37,7 @@
 #include <unistd.h>
 
 #define DEVICES 200U /* each in a hot-plug slot of its own */
-#define FEW 8U	     /* of them are named one by one; and so many others are one of two in a slot */
+#define FEW 8U	     /* so many of them are named one by one; so many more are one of two in a slot */
 #define BLOCK 40U
 #define ROUNDS_MAX 1000U
 #define UNSET "(null)\n"
@@ -50,11 +50,11 @@ enum last_rule {
 	BY_CLASS,
 	KEY_PATH,
 	BY_PHYSFN,
-	BY_MEMBER, /* not at all: it gives a driver to the group of the device beside it */
+	BY_MEMBER, /* it does not: it gives a driver to the group of the device beside it */
 };
 
-/* A file, a link or, with a slash at its end, a folder that has to be looked at: of the device, or of the one
- * with function number 0 beside it. */
+/* A file, a link or, with a slash at its end, a folder that must be read: the device's, or that of the
+ * function number 0 beside it. */
 struct need {
 	bool of_first;
 	const char *name;
@@ -64,11 +64,11 @@ struct row {
 	const char *text;
 	enum last_rule last;
 	const char *group; /* Group= of the last rule */
-	bool overtaken;	   /* the kernel has sent other events since */
+	bool overtaken;	   /* the kernel has sent other events since this one */
 	struct need needs[10];
 };
 
-/* First what most rules say; below, where more files have to be looked at before the device may go on. */
+/* First what most rules say, then rules for which more files must be read before the device may go on. */
 static const struct row rows[] = {
 	{ "Id=", KEY_ID, "leave", false, {} },
 	{ "Name=", KEY_NAME, "leave", false, {} },
@@ -106,7 +106,7 @@ struct slot {
 };
 
 static struct slot slots[DEVICES + FEW];
-static unsigned first_slot, n_slots; /* that are used */
+static unsigned first_slot, n_slots; /* the slots that are used */
 static int pair[2];		     /* messages go in at 0 */
 
 struct times {
@@ -123,7 +123,7 @@ static void __attribute__((format(printf, 2, 3))) add_line(struct slot *s, const
 	va_end(ap);
 }
 
-/* Number 7 in full: a kernel's message has about as many lines, in this order. */
+/* A kernel's message has about as many lines as this, in this order. */
 static void make_message(struct slot *s)
 {
 	s->size = 0;
@@ -180,7 +180,7 @@ static void join_group(const struct slot *s, unsigned group)
 	make_link(target, path);
 }
 
-/* A physical function, which is there, and its virtual one, which is the device of the messages. */
+/* A physical function, which is there, and its virtual function, which the messages are about. */
 static void make_pair(struct slot *s, unsigned bus)
 {
 	struct slot pf;
@@ -215,7 +215,7 @@ static void make_tree(void)
 		make_pair(&slots[i], i);
 }
 
-/* Rules as people write them, about devices that are not here. */
+/* Rules as people write them, about devices that are not there. */
 static void add_other_rule(FILE *f, unsigned i)
 {
 	static const char *const actions[] = { "Driver=vfio-pci", "Driver=vfio\nGroup=leave", "Driver=none",
@@ -284,7 +284,7 @@ static void make_policy(const struct row *row, unsigned rules)
 }
 
 /* The device has no override, and its message waits in the socket. */
-static void prepare(const struct slot *s)
+static void slot_prepare(const struct slot *s)
 {
 	if (ftruncate(s->override, 0) < 0 || pwrite(s->override, UNSET, strlen(UNSET), 0) < 0)
 		die("restoring driver_override");
@@ -292,7 +292,7 @@ static void prepare(const struct slot *s)
 		die("send");
 }
 
-static void check(const struct slot *s)
+static void slot_check(const struct slot *s)
 {
 	char text[32] = "";
 
@@ -302,7 +302,7 @@ static void check(const struct slot *s)
 	}
 }
 
-static void look(const char *sysfs, const char *devpath, const struct need *need)
+static void need_look_at(const char *sysfs, const char *devpath, const struct need *need)
 {
 	static char path[PATH_MAX], text[4096];
 	const char *end = need->name + strlen(need->name) - 1;
@@ -327,7 +327,7 @@ static void look(const char *sysfs, const char *devpath, const struct need *need
 	(void)close(fd);
 }
 
-/* What nobody can do without who writes an override when the kernel tells of a device. */
+/* The least that any program must do that writes an override when the kernel announces a device. */
 static void loop_once(const char *sysfs, const struct need *needs)
 {
 	static char buf[UEVENT_SIZE], override[4096], path[PATH_MAX];
@@ -341,21 +341,21 @@ static void loop_once(const char *sysfs, const struct need *needs)
 	if (recvmsg(pair[1], &m, 0) < 0)
 		die("recvmsg");
 	for (; needs && needs->name; needs++)
-		look(sysfs, strchr(buf, '@') + 1, needs);
+		need_look_at(sysfs, strchr(buf, '@') + 1, needs);
 	(void)path_join(path, sizeof(path), sysfs, strchr(buf, '@') + 1, "/driver_override", NULL);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || read(fd, override, sizeof(override)) < 0 || pwrite(fd, DRIVER, strlen(DRIVER), 0) < 0)
 		die(path);
-	let_go_usec = clock_usec();
+	released_usec = clock_usec();
 	(void)close(fd);
 }
 
 static void guard_once(struct worker *w, const struct slot *s)
 {
-	prepare(s);
+	slot_prepare(s);
 	if (worker_process_event(w) < 0)
-		die("guard_turn");
-	check(s);
+		die("worker_process_event");
+	slot_check(s);
 }
 
 static unsigned next_slot(void)
@@ -365,7 +365,7 @@ static unsigned next_slot(void)
 	return first_slot + next++ % n_slots;
 }
 
-/* Before each message that counts the guard has dealt with another one: in both ways caches are alike. */
+/* The guard handles another message before each one that counts, so that caches are alike in both ways. */
 static unsigned long run_guard(struct worker *w, struct times *write, struct times *path, struct times *after)
 {
 	unsigned long sum = 0;
@@ -375,16 +375,16 @@ static unsigned long run_guard(struct worker *w, struct times *write, struct tim
 		double start;
 
 		guard_once(w, &slots[next_slot()]);
-		prepare(s);
+		slot_prepare(s);
 		watch_start();
 		start = clock_usec();
 		if (worker_process_event(w) < 0)
-			die("guard_turn");
-		after->v[after->n++] = clock_usec() - let_go_usec;
-		path->v[path->n++] = let_go_usec - start;
+			die("worker_process_event");
+		after->v[after->n++] = clock_usec() - released_usec;
+		path->v[path->n++] = released_usec - start;
 		write->v[write->n++] = written_usec - start;
 		sum += allocations;
-		check(s);
+		slot_check(s);
 	}
 	return sum;
 }
@@ -396,15 +396,15 @@ static void run_loop(struct worker *w, const char *sysfs, const struct need *nee
 		double start;
 
 		guard_once(w, &slots[next_slot()]);
-		prepare(s);
+		slot_prepare(s);
 		start = clock_usec();
 		loop_once(sysfs, needs);
-		path->v[path->n++] = let_go_usec - start;
-		check(s);
+		path->v[path->n++] = released_usec - start;
+		slot_check(s);
 	}
 }
 
-static double median(struct times *t)
+static double times_median(struct times *t)
 {
 	qsort(t->v, t->n, sizeof(*t->v), compare_doubles);
 	return t->v[t->n / 2];
@@ -423,14 +423,14 @@ static void start_guard(struct guard *g, const struct settings *settings)
 		die("intents_open");
 	g->first_probe_watches = g->hold ? first_probe_watches_new(&sysfs, g->hold) : NULL;
 	g->policy_snapshot = policy_snapshot_load(settings);
-	/* As if another thread waited: none is started, the clock is for one. */
+	/* As if another worker were waiting, so that none is started: one is measured. */
 	atomic_store(&g->n_idle, 1);
 	if (g->main_wakeup < 0 || !g->first_probe_watches || !g->policy_snapshot)
 		die("preparing the guard");
 }
 
-static unsigned long bench(const struct settings *settings, const struct row *row, unsigned rules,
-			   unsigned rounds)
+static unsigned long bench_row(const struct settings *settings, const struct row *row, unsigned rules,
+			       unsigned rounds)
 {
 	static struct times written, path, after, loop, looking;
 	unsigned long allocated = 0;
@@ -444,18 +444,19 @@ static unsigned long bench(const struct settings *settings, const struct row *ro
 		die("the policy has errors");
 	w = worker_new(&g);
 	if (!w)
-		die("guard_worker_new");
+		die("worker_new");
 	written.n = path.n = after.n = loop.n = looking.n = 0;
 	for (unsigned i = 0; i < rounds; i++) {
 		allocated += run_guard(w, &written, &path, &after);
 		run_loop(w, settings->sysfs, NULL, &loop);
 		run_loop(w, settings->sysfs, row->needs, &looking);
 	}
-	base = median(&loop);
-	more = median(&looking);
+	base = times_median(&loop);
+	more = times_median(&looking);
 	printf("%-26s %6u %8.2f %8.2f %6.2f %8.2f %6.2f %8.2f %6.2f %8.2f %8.2f\n", row->text, rules, base,
-	       median(&written), median(&written) / base, median(&path), median(&path) / base, more,
-	       median(&path) / more, median(&after), (double)allocated / (rounds * BLOCK));
+	       times_median(&written), times_median(&written) / base, times_median(&path),
+	       times_median(&path) / base, more, times_median(&path) / more, times_median(&after),
+	       (double)allocated / (rounds * BLOCK));
 	worker_free(w);
 	policy_snapshot_unref(g.policy_snapshot);
 	first_probe_watches_free(g.first_probe_watches);
@@ -489,12 +490,12 @@ int main(int argc, char **argv)
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 
 	printf("%-26s %6s %8s %8s %6s %8s %6s %8s %6s %8s %8s\n", "us a message, decided by", "rules", "loop",
-	       "written", "ratio", "let go", "ratio", "+files", "ratio", "after", "mallocs");
+	       "written", "ratio", "released", "ratio", "+files", "ratio", "after", "mallocs");
 	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-		allocated += bench(&settings, &rows[i], 10, rounds);
-		allocated += bench(&settings, &rows[i], 1000, rounds);
+		allocated += bench_row(&settings, &rows[i], 10, rounds);
+		allocated += bench_row(&settings, &rows[i], 1000, rounds);
 	}
 	if (allocated > 0)
-		printf("memory is allocated before a device is let go\n");
+		printf("memory is allocated before a device is released\n");
 	return allocated > 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guard's path, watched from outside; see kernel-calls.h. */
+/* The guard's path, seen from outside; see kernel-calls.h. */
 #include "tests/bench/kernel-calls.h"
 #include "tests/bench/bench.h"
 #include "guard/hold.h"
@@ -16,16 +16,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-double written_usec, let_go_usec;
+double written_usec, released_usec;
 unsigned long allocations;
 static bool watching, written;
-static unsigned asked; /* for tickets */
+static unsigned n_tickets_asked;
 
 void watch_start(void)
 {
 	allocations = 0;
 	written = false;
-	asked = 0;
+	n_tickets_asked = 0;
 	watching = true;
 }
 
@@ -51,8 +51,8 @@ struct hold *hold_free(struct hold *h)
 }
 
 /*
- * Asking for a ticket is one system call that hands over a key and gets a number. BPF is not for the machine
- * that we are on, so another call that copies as many bytes stands in for it.
+ * Asking for a ticket is one system call, with a key and a number as its answer. BPF must not be loaded into
+ * the machine that this runs on, so another call that copies as many bytes takes its place.
  */
 uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
@@ -62,16 +62,16 @@ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 	(void)strncpy(key.name, name, sizeof(key.name) - 1);
 	if (syscall(SYS_pwrite64, h->memory, &key, sizeof(key), (off_t)0) < 0)
 		die("pwrite");
-	/* The device's own comes first; no companion waits. */
-	return asked++ ? 0 : 1;
+	/* The device's own ticket is asked for first; no companion is held. */
+	return n_tickets_asked++ ? 0 : 1;
 }
 
-/* Marking it is a store into memory. */
+/* Marking a ticket is a store into memory. */
 bool hold_release(struct hold *h, uint64_t ticket)
 {
 	(void)h;
 	if (ticket) {
-		let_go_usec = clock_usec();
+		released_usec = clock_usec();
 		watching = false;
 	}
 	return ticket != 0;
@@ -85,7 +85,7 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 	return HOLD_PASSED;
 }
 
-/* A socket pair, told from the kernel's only by the sender's address. */
+/* A socket pair differs from the kernel's socket only by the sender's address. */
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	ssize_t n = syscall(SYS_recvmsg, fd, m, flags);
@@ -107,7 +107,7 @@ ssize_t pwrite(int fd, const void *buf, size_t size, off_t offset)
 	return n;
 }
 
-/* Seen by the C library, too: what opendir() or strdup() allocate comes here. */
+/* Visible to the C library as well, so that what opendir() or strdup() allocates is counted. */
 #pragma GCC visibility push(default)
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
