@@ -22,7 +22,8 @@ static struct {
 	const char *program;
 	enum log_target target;
 	bool stderr_is_journal;
-} logger = { .program = "driver-override" };
+	int max_level;
+} logger = { .program = "driver-override", .max_level = LOG_INFO };
 
 /*
  * systemd.exec(5): JOURNAL_STREAM has the device and the inode of the stream. The variable alone says
@@ -45,11 +46,32 @@ void log_init(const char *program, enum log_target target)
 	logger.program = program;
 	logger.target = target;
 	logger.stderr_is_journal = log_is_journal_stream(STDERR_FILENO);
+	logger.max_level = target == LOG_TO_JOURNAL || logger.stderr_is_journal ? LOG_DEBUG : LOG_INFO;
 }
 
 enum log_target log_target(void)
 {
 	return logger.target;
+}
+
+void log_set_target(enum log_target target)
+{
+	logger.target = target;
+}
+
+int log_max_level(void)
+{
+	return logger.max_level;
+}
+
+void log_set_max_level(int priority)
+{
+	logger.max_level = priority;
+}
+
+const char *log_program(void)
+{
+	return logger.program;
 }
 
 /* The journal's own protocol: fields, a line each, in one datagram. */
@@ -83,6 +105,8 @@ static bool log_to_kernel(int priority, const char *text)
 /* Control characters become blanks: nothing that a line quotes may begin another one. */
 static void log_write(int priority, char *text)
 {
+	if (priority > logger.max_level)
+		return;
 	for (char *s = text; *s; s++)
 		if ((unsigned char)*s < ' ')
 			*s = ' ';
@@ -92,7 +116,7 @@ static void log_write(int priority, char *text)
 		;
 	else if (logger.stderr_is_journal)
 		(void)fprintf(stderr, "<%d>%s\n", priority, text);
-	else if (priority < LOG_DEBUG)
+	else
 		(void)fprintf(stderr, "%s: %s\n", logger.program, text);
 }
 

@@ -20,11 +20,17 @@ enum log_target {
 void log_init(const char *program, enum log_target target);
 
 enum log_target log_target(void);
+void log_set_target(enum log_target target);
 
-/*
- * One line, without a newline; priority as in syslog(3). Debug lines do not go to a person's stderr. Never
- * waits, never fails; errno stays.
- */
+/* Lines that matter less than this priority are dropped: debug lines of a program that a person runs, until
+ * it is set otherwise. */
+int log_max_level(void);
+void log_set_max_level(int priority);
+
+/* The program's name, as log_init() was told. */
+const char *log_program(void);
+
+/* One line, without a newline; priority as in syslog(3). Never waits, never fails; errno stays. */
 void log_line(int priority, const char *format, ...) _printf_(2, 3);
 
 /* The same with ": " and the reason behind; error is an errno, negative or not. Returns it, negative. */

@@ -161,6 +161,8 @@ static int service_connect_bus(struct service *s, const char **reterr_doing)
 		r = device_bus_add(s);
 	if (r >= 0)
 		r = group_bus_add(s);
+	if (r >= 0)
+		r = log_control_bus_add(s);
 	/* Below all else: a client that calls without a pause must not keep finished work from being
 	 * noticed. */
 	if (r >= 0)

@@ -7,3 +7,4 @@
 int manager_bus_add(struct service *s);
 int device_bus_add(struct service *s);
 int group_bus_add(struct service *s);
+int log_control_bus_add(struct service *s);

@@ -2,7 +2,6 @@
 /* Looks at devices, as the service sees them: which are asked for, what comes of them; see refresh.h. */
 #include "base/child.h"
 #include "base/list.h"
-#include "daemon/refresh/refresh-look.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"

@@ -40,26 +40,26 @@ uint64_t clock_usec(void)
 	return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
 }
 
-static pid_t start(const char *const *argv, int out)
+/* out: its stdout, or -1: the test's; log: a file for its stderr, or NULL: the test's. */
+static pid_t program_start(const char *const *argv, int out, const char *log)
 {
 	pid_t pid = fork();
 
 	ck_assert_int_ge(pid, 0);
 	if (pid > 0)
 		return pid;
-	/* libcheck kills its test's process group when a test takes too long, and this one with it. */
+	/* When a test takes too long, libcheck kills its process group, and this process with it. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (out >= 0) {
-		/* The bus, which says something about its limits to everybody. */
+	if (out >= 0)
 		(void)dup2(out, STDOUT_FILENO);
-		(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
-	}
+	if (log)
+		(void)dup2(open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), STDERR_FILENO);
 	execvp(argv[0], (char *const *)(uintptr_t)argv);
 	perror(argv[0]);
 	_exit(127);
 }
 
-static void start_bus(struct harness *h)
+static void bus_start(struct harness *h)
 {
 	const char *file = mock_printf(h->m, "%s/bus.conf", h->m->root);
 	const char *argv[] = { "dbus-daemon", "--nofork",	 "--nopidfile",
@@ -71,7 +71,7 @@ static void start_bus(struct harness *h)
 
 	make_file(file, config, strlen(config));
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	h->daemon = start(argv, fds[1]);
+	h->daemon = program_start(argv, fds[1], "/dev/null"); /* it says something about its limits */
 	(void)close(fds[1]);
 	n = read(fds[0], address, sizeof(address) - 1);
 	(void)close(fds[0]);
@@ -114,7 +114,7 @@ struct harness *harness_new(void)
 	h->fifo = mock_printf(h->m, "%s/events", h->m->root);
 	ck_assert_int_eq(mkfifo(h->fifo, 0600), 0);
 	make_dirs(mock_printf(h->m, "%s/bus/platform/devices", h->m->sysfs));
-	start_bus(h);
+	bus_start(h);
 	return h;
 }
 
@@ -181,7 +181,7 @@ void service_start(struct harness *h)
 		argv[n++] = "--read-timeout";
 		argv[n++] = h->read_timeout;
 	}
-	h->service = start(argv, -1);
+	h->service = program_start(argv, -1, h->log);
 	for (uint64_t end = clock_usec() + PATIENCE_USEC; !has_name(h); (void)usleep(500)) {
 		int status;
 

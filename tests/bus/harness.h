@@ -27,6 +27,7 @@ struct harness {
 	sd_bus *bus;	    /* our own connection */
 	sd_bus_error error; /* of the last call */
 	const char *idle_exit;
+	const char *log; /* a file that gets the service's log lines; NULL: the test's own stderr */
 	/* In milliseconds; NULL: the service's own. Short where a device hangs, but then a slow machine may
 	 * take others for stuck for a moment, so their state is to be waited for; long where none must be
 	 * taken so. */

@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
 #include <sys/wait.h>
+#include <systemd/sd-bus.h>
 #include <unistd.h>
 
 static const char rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\nRebind=no\n";
@@ -156,7 +160,67 @@ START_TEST(it_comes_up_however_many_devices_hang)
 }
 END_TEST
 
-SUITE_MAIN("bus-life", 300, it_comes_up_however_many_devices_hang, it_leaves_when_idle_only_without_rules,
-	   it_does_not_leave_before_it_has_answered, a_rule_that_comes_while_it_leaves_does_not_keep_it,
+static const char *log_control(struct harness *h, const char *property)
+{
+	char *text = NULL;
+	const char *copy;
+
+	ck_assert_int_ge(sd_bus_get_property_string(h->bus, "org.driveroverrides1",
+						    "/org/freedesktop/LogControl1",
+						    "org.freedesktop.LogControl1", property, NULL, &text),
+			 0);
+	copy = mock_printf(h->m, "%s", text);
+	free(text);
+	return copy;
+}
+
+/* "": it was set; else the error's name. */
+static const char *set_log_control(struct harness *h, sd_bus *bus, const char *property, const char *value)
+{
+	sd_bus_error_free(&h->error);
+	if (sd_bus_set_property(bus, "org.driveroverrides1", "/org/freedesktop/LogControl1",
+				"org.freedesktop.LogControl1", property, &h->error, "s", value) >= 0)
+		return "";
+	return mock_printf(h->m, "%s", h->error.name);
+}
+
+/* What systemctl service-log-level does. A move of a device is said with LOG_INFO. */
+START_TEST(the_log_level_is_set_by_root_and_counts)
+{
+	struct harness *h = harness_new();
+	const char *log = mock_printf(h->m, "%s/log", h->m->root);
+	sd_bus *user;
+
+	h->log = log;
+	three_devices(h);
+	service_start(h);
+	user = connect_as(h, 65534);
+	ck_assert_str_eq(log_control(h, "SyslogIdentifier"), "driver-overrided");
+	ck_assert_str_eq(log_control(h, "LogLevel"), "info");
+	ck_assert_str_eq(log_control(h, "LogTarget"), "console");
+	ck_assert_str_eq(set_log_control(h, user, "LogLevel", "debug"), SD_BUS_ERROR_ACCESS_DENIED);
+	ck_assert_str_eq(set_log_control(h, h->bus, "LogLevel", "loud"), SD_BUS_ERROR_INVALID_ARGS);
+	ck_assert_str_eq(set_log_control(h, h->bus, "LogTarget", "null"), SD_BUS_ERROR_INVALID_ARGS);
+	ck_assert_str_eq(log_control(h, "LogLevel"), "info");
+	ck_assert_str_eq(set_log_control(h, h->bus, "LogTarget", "console"), "");
+	ck_assert_str_eq(set_log_control(h, h->bus, "LogLevel", "warning"), "");
+	ck_assert_str_eq(log_control(h, "LogLevel"), "warning");
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", "[device card]\nName=" CARD "\nDriver=vfio-pci\n");
+	wait_property(h, "pci", CARD, "State", "enforced");
+	settle(h);
+	ck_assert_ptr_null(strstr(mock_read(h->m, log), CARD));
+	ck_assert_str_eq(set_log_control(h, h->bus, "LogLevel", "info"), "");
+	ck_assert_int_eq(unlink(mock_printf(h->m, "%s/50-a.conf", h->m->conf[MOCK_ETC])), 0);
+	wait_property(h, "pci", CARD, "State", "unmanaged");
+	settle(h);
+	ck_assert_ptr_nonnull(strstr(mock_read(h->m, log), CARD));
+	(void)sd_bus_flush_close_unref(user);
+	harness_free(h);
+}
+END_TEST
+
+SUITE_MAIN("bus-life", 300, the_log_level_is_set_by_root_and_counts, it_comes_up_however_many_devices_hang,
+	   it_leaves_when_idle_only_without_rules, it_does_not_leave_before_it_has_answered,
+	   a_rule_that_comes_while_it_leaves_does_not_keep_it,
 	   what_a_killed_service_has_left_is_removed_at_the_start,
 	   a_second_one_leaves_the_first_ones_files_alone)
