@@ -341,8 +341,24 @@ START_TEST(value_of_somebody_else_after_a_failed_write_is_foreign)
 }
 END_TEST
 
-SUITE_MAIN("apply", 20, device_without_a_decision_is_never_touched, writes_the_driver_and_nothing_more,
-	   writes_once, foreign_override_that_is_as_decided_is_not_written, unset_is_shown_in_two_ways,
+START_TEST(override_is_not_written_without_a_record)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	make_file(f.m->state, "", 0);
+	apply_fixture_watch(&f);
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_FAILED);
+	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "recording the override"));
+	ck_assert(!f.outcome.wrote);
+	ck_assert(!apply_fixture_was_written(&f));
+	apply_fixture_done(&f);
+}
+END_TEST
+
+SUITE_MAIN("apply", 20, override_is_not_written_without_a_record, device_without_a_decision_is_never_touched,
+	   writes_the_driver_and_nothing_more, writes_once,
+	   foreign_override_that_is_as_decided_is_not_written, unset_is_shown_in_two_ways,
 	   default_of_an_unset_override_writes_nothing, foreign_override_stays, override_of_ours_is_replaced,
 	   override_changed_by_somebody_else_is_no_longer_ours,
 	   value_written_by_the_guard_meanwhile_is_not_written_again, foreign_value_written_meanwhile_stays,

@@ -97,5 +97,52 @@ START_TEST(other_members_are_decided_again)
 }
 END_TEST
 
-SUITE_MAIN("event-group", 60, member_is_released_when_an_earlier_rule_governs_the_group,
+/* The directory that cannot be listed may contain the rule by which the member got its override. */
+START_TEST(member_keeps_its_override_while_a_policy_directory_cannot_be_read)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *path = mock_policy(m, MOCK_RUN, "05-first.conf",
+				       "[device a]\nName=0000:00:03.0\nDriver=none\nGroup=none\n");
+
+	mock_group(m, 7, device, other, NULL);
+	ck_assert_int_eq(enforcer_event(m, device).status, 0);
+	ck_assert_str_eq(mock_override(m, other), "none");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(m->conf[MOCK_RUN]), 0);
+	ck_assert_int_eq(symlink(m->conf[MOCK_RUN], m->conf[MOCK_RUN]), 0);
+	ck_assert_int_eq(enforcer_event(m, device).status, 0);
+	ck_assert_str_eq(mock_override(m, other), "none");
+
+	/* With the directory back, the rule is known to be gone. */
+	ck_assert_int_eq(unlink(m->conf[MOCK_RUN]), 0);
+	make_dirs(m->conf[MOCK_RUN]);
+	ck_assert_int_eq(enforcer_event(m, device).status, 0);
+	ck_assert_str_eq(mock_override(m, other), "\n");
+	mock_free(m);
+}
+END_TEST
+
+/* Only what was set for the sake of the group goes with the group's rule. */
+START_TEST(member_with_a_rule_of_its_own_is_not_released)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n"
+					   "[device o]\nName=0000:00:03.1\nDriver=none\n");
+	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+
+	mock_group(m, 7, device, other, NULL);
+	ck_assert_int_eq(enforcer_event(m, other).status, 0);
+	ck_assert_str_eq(mock_override(m, other), "none");
+	mock_policy(m, MOCK_ETC, "10-a.conf", "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n");
+	ck_assert_int_eq(enforcer_event(m, device).status, 0);
+	ck_assert_str_eq(mock_override(m, other), "none");
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN("event-group", 60, member_with_a_rule_of_its_own_is_not_released,
+	   member_keeps_its_override_while_a_policy_directory_cannot_be_read,
+	   member_is_released_when_an_earlier_rule_governs_the_group,
 	   member_keeps_its_override_when_the_matched_member_is_unplugged, other_members_are_decided_again)

@@ -388,7 +388,25 @@ START_TEST(state_directory_that_cannot_be_written)
 }
 END_TEST
 
-SUITE_MAIN("verbs", 40, usage, devices_of_all_buses_are_swept, first_sweep_records_what_was_present,
+START_TEST(release_leaves_an_override_that_somebody_else_has_changed)
+{
+	struct mock *m = mock_new();
+	const char *device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	struct record record;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "*", "vfio-pci"));
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	mock_attr(m, device, "driver_override", "foreign\n");
+	ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, device), "foreign\n");
+	ck_assert(!mock_record(m, device, &record));
+	ck_assert_str_eq(mock_read(m, mock_printf(m, "%s/bus/pci/drivers_probe", m->sysfs)), "");
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN("verbs", 40, release_leaves_an_override_that_somebody_else_has_changed, usage,
+	   devices_of_all_buses_are_swept, first_sweep_records_what_was_present,
 	   first_probe_is_won_by_a_sweep_at_boot_only, boot_option_is_for_sweep_only,
 	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_not_a_device,
 	   errors_are_logged_once_for_a_version, sweep_logs_errors_of_whole_files_once,
