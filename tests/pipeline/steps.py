@@ -41,12 +41,12 @@ def unittests(*programs):
 
 
 def house(_args, _out):
-    """Names, sizes, arrows between folders; and that the checks find what is planted."""
-    found = [line for tool in ("tools/check-names", "tools/check-layers")
-             for line in run([tool], check=False).stdout.splitlines()]
+    """Names, sizes, arrows between folders, mutations that still apply; and that the checks find what is planted."""
+    found = [line for command in (["tools/check-names"], ["tools/check-layers"], ["tools/mutate", "--check"])
+             for line in run(command, check=False).stdout.splitlines()]
     if found:
         raise Failed(f"{len(found)} lines:\n" + "\n".join(found))
-    return 2 + unittests(*sorted(os.path.relpath(path, TOP) for path in glob.glob(os.path.join(TOP, "tests/tools/test_*.py")))), 0
+    return 3 + unittests(*sorted(os.path.relpath(path, TOP) for path in glob.glob(os.path.join(TOP, "tests/tools/test_*.py")))), 0
 
 
 def spelling(_args, _out):

@@ -63,6 +63,11 @@ class PlantedFaults(unittest.TestCase):
     def test_usage_and_main_may_be_one_word(self):
         self.assertEqual(self.run_check("check-names", {"daemon/main.c": "\nstatic int usage(void)\n{\n\treturn 2;\n}\n"}), "")
 
+    def test_inline_functions_that_extend_libc_may_be_one_word_in_base_only(self):
+        inline = "\nstatic inline int streq(void)\n{\n\treturn 0;\n}\n"
+        self.assertEqual(self.run_check("check-names", {"base/text.h": inline}), "")
+        self.assert_found("check-names", {"policy/rule.h": inline}, "static function streq")
+
     def test_one_word_in_a_test_is_free(self):
         self.assertEqual(self.run_check("check-names", {"tests/unit/test-rule.c": HEAD + "static int run(void)\n{\n}\n"}), "")
 

@@ -42,6 +42,10 @@ class Mutate(unittest.TestCase):
                                             "other.c: return 0: killed")):
                 self.assertIn(wanted, line)
             self.assertEqual((r.stdout.splitlines()[-1], r.returncode), ("2 killed, 3 failed", 1))
+            r = subprocess.run([sys.executable, os.path.join(TOP, "tools", "mutate"), "--check", "--top", top,
+                                os.path.join(top, "list.txt")], stdout=subprocess.PIPE, text=True)
+            self.assertEqual((len(r.stdout.splitlines()), r.returncode), (1, 1), r.stdout)
+            self.assertIn("list.txt:5: sum.c: a + c: does not apply", r.stdout)
             for name, text in FILES.items():  # the tree itself was left alone
                 with open(os.path.join(top, name), encoding="utf-8") as stream:
                     self.assertEqual(stream.read(), text)
