@@ -76,9 +76,9 @@ static void on_explain_done(void *userdata, struct child_result result, const ch
 		(void)sd_bus_reply_method_errorf(x->call, ERROR_NO_SUCH_DEVICE, "%s %s has gone", x->bus,
 						 x->name);
 	else if (result.how == CHILD_TIMED_OUT)
-		(void)sd_bus_reply_method_errorf(x->call, ERROR_STUCK,
-						 "reading the files of %s %s does not come back", x->bus,
-						 x->name);
+		(void)sd_bus_reply_method_errorf(
+			x->call, ERROR_STUCK,
+			"timed out: reading the files of %s %s is blocked in the kernel", x->bus, x->name);
 	else
 		(void)sd_bus_reply_method_errnof(x->call, child_result_errno(result), "explaining failed");
 	explain_call_free(x);

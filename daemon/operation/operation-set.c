@@ -110,7 +110,7 @@ static void on_policy_restored(void *userdata, struct child_result result, const
 			 "%s: restoring failed: %s, the policy file stays as the failed change left it",
 			 o->plan.files[0].path, child_result_text(result));
 		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
-			       "; and the policy file %s could not be put back", o->plan.files[0].path);
+			       "; and the policy file %s could not be restored", o->plan.files[0].path);
 	}
 	operation_load_policy(o);
 	set_operation_refresh(o);
@@ -177,8 +177,7 @@ static void on_policy_written(void *userdata, struct child_result result, const 
 		if (result.error == -ETIMEDOUT)
 			operation_fail(
 				o, ERROR_STUCK,
-				"an earlier change has not come back from the file system; nothing was "
-				"changed");
+				"an earlier change is blocked in the file system; nothing was changed");
 		else
 			operation_fail_task(o, result, o->plan.files[0].path);
 		break;
@@ -190,7 +189,7 @@ static void on_policy_written(void *userdata, struct child_result result, const 
 			  result.how == CHILD_TIMED_OUT ? "Stuck" : "Failed");
 		(void)snprintf(o->result.reason, sizeof(o->result.reason), "writing %s: %s",
 			       o->plan.files[0].path,
-			       result.how == CHILD_TIMED_OUT ? "the file system does not come back"
+			       result.how == CHILD_TIMED_OUT ? "timed out, the file system does not respond"
 							     : child_result_text(result));
 		set_operation_restore(o);
 		break;

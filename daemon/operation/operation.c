@@ -125,7 +125,7 @@ void operation_answer_state(struct operation *o)
 void operation_fail_task(struct operation *o, struct child_result result, const char *doing)
 {
 	if (result.how == CHILD_TIMED_OUT)
-		operation_fail(o, ERROR_STUCK, "%s does not come back", doing);
+		operation_fail(o, ERROR_STUCK, "timed out: %s is blocked in the kernel", doing);
 	else
 		operation_fail_errno(o, child_result_errno(result), doing);
 }

@@ -226,15 +226,25 @@ const char *policy_text(struct harness *h, enum mock_dir dir, const char *name)
 	return access(path, F_OK) == 0 ? mock_read(h->m, path) : NULL;
 }
 
-unsigned policy_files(struct harness *h, enum mock_dir dir)
+static unsigned count_entries(const char *path)
 {
-	_cleanup_(closedirp) DIR *d = opendir(h->m->conf[dir]);
+	_cleanup_(closedirp) DIR *d = opendir(path);
 	const struct dirent *e;
 	unsigned n = 0;
 
 	while (d && (e = readdir(d)))
 		n += !streq(e->d_name, ".") && !streq(e->d_name, "..");
 	return n;
+}
+
+unsigned policy_files(struct harness *h, enum mock_dir dir)
+{
+	return count_entries(h->m->conf[dir]);
+}
+
+unsigned staging_dirs(struct harness *h)
+{
+	return count_entries(mock_printf(h->m, "%s/staging", h->m->state));
 }
 
 void faults(struct harness *h, const char *text)

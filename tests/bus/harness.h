@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #define ROOT_PATH "/org/driveroverrides1"
 #define MANAGER "org.driveroverrides1.Manager"
@@ -78,6 +79,17 @@ const char *apply_with(struct harness *h, const char *bus, const char *name, ...
 /* Of whatever reply there was. */
 const char *outcome(struct harness *h, sd_bus_message *reply);
 
+/* Waits until it is so; a test that waits for longer than anything takes has failed. */
+#define WAIT_UNTIL(condition)                                                                                \
+	do {                                                                                                 \
+		uint64_t wait_end = clock_usec() + PATIENCE_USEC;                                            \
+                                                                                                             \
+		while (!(condition)) {                                                                       \
+			ck_assert_msg(clock_usec() < wait_end, "never: %s", #condition);                     \
+			(void)usleep(1000);                                                                  \
+		}                                                                                            \
+	} while (0)
+
 /* A property of a device, by its names; "!Error" when there is none. */
 const char *property(struct harness *h, const char *bus, const char *name, const char *which);
 const char *manager_property(struct harness *h, const char *which, const char *type);
@@ -107,6 +119,8 @@ void settle(struct harness *h);
 /* A file of the first directory of policy (MOCK_ETC) by its name, or NULL; the number of files there. */
 const char *policy_text(struct harness *h, enum mock_dir dir, const char *name);
 unsigned policy_files(struct harness *h, enum mock_dir dir);
+/* The number of staging directories. */
+unsigned staging_dirs(struct harness *h);
 
 /* What the fake enforcer is to find; replaces all that was said before. */
 void faults(struct harness *h, const char *text);

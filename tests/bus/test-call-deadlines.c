@@ -71,8 +71,7 @@ START_TEST(a_call_is_answered_in_time_whatever_hangs)
 						  "vfio-pci", 0),
 			 0);
 	ck_assert_int_ge(sd_bus_flush(other), 0);
-	while (calls(h, "pci/" CARD) < 2)
-		(void)usleep(1000);
+	WAIT_UNTIL(calls(h, "pci/" CARD) >= 2);
 	mock_attr_hangs(h->m, card, "driver_override");
 	while (!*error) {
 		int r = sd_bus_process(other, NULL);

@@ -182,6 +182,30 @@ START_TEST(a_dry_run_changes_nothing)
 }
 END_TEST
 
+/* Each call has one while it is being worked on; it goes soon after the answer. */
+START_TEST(no_call_leaves_a_staging_directory)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "dry-run", "b", 1, NULL), "enforced");
+	WAIT_UNTIL(staging_dirs(h) == 0);
+	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nodriver", NULL),
+			 "!NoSuchDriver");
+	WAIT_UNTIL(staging_dirs(h) == 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "nodriver"), "!NoSuchDriver");
+	WAIT_UNTIL(staging_dirs(h) == 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	WAIT_UNTIL(staging_dirs(h) == 0);
+	ck_assert_str_eq(clear(h, "pci", CARD), "unmanaged");
+	WAIT_UNTIL(staging_dirs(h) == 0);
+	(void)mock_policy(h->m, MOCK_ETC, "01-mine.conf", "[device mine]\nClass=02\nDriver=none\n");
+	wait_property(h, "pci", CARD, "Decision", "none");
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!Shadowed");
+	WAIT_UNTIL(staging_dirs(h) == 0);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_driver_for_the_group_must_exist)
 {
 	struct harness *h = begin();
@@ -465,11 +489,12 @@ END_TEST
 SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
 	   options_are_written_to_the_file, devices_are_named_by_path_and_id_as_well,
 	   a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
-	   a_driver_for_the_group_must_exist, a_change_whose_dry_run_fails_is_not_written,
-	   a_change_whose_rebind_fails_is_undone, none_without_a_driver_needs_no_dry_run,
-	   a_rule_that_lasts_replaces_one_until_the_next_boot, a_reason_that_is_not_utf8_is_escaped,
-	   rebind_no_is_policy_without_a_move, a_foreign_override_is_replaced_by_force_only,
-	   apply_all_answers_for_each_device, invalid_arguments_change_nothing,
-	   device_objects_have_the_methods_too, odd_names_make_rules_for_that_device_alone,
+	   no_call_leaves_a_staging_directory, a_driver_for_the_group_must_exist,
+	   a_change_whose_dry_run_fails_is_not_written, a_change_whose_rebind_fails_is_undone,
+	   none_without_a_driver_needs_no_dry_run, a_rule_that_lasts_replaces_one_until_the_next_boot,
+	   a_reason_that_is_not_utf8_is_escaped, rebind_no_is_policy_without_a_move,
+	   a_foreign_override_is_replaced_by_force_only, apply_all_answers_for_each_device,
+	   invalid_arguments_change_nothing, device_objects_have_the_methods_too,
+	   odd_names_make_rules_for_that_device_alone,
 	   a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
 	   a_full_disk_is_an_error_and_all_is_as_before)

@@ -37,8 +37,7 @@ START_TEST(a_slow_device_holds_up_no_other)
 
 	faults(h, "pci/" CARD " wait\n");
 	send_call(other, "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 0);
-	while (calls(h, "pci/" CARD) < 2)
-		(void)usleep(10000);
+	WAIT_UNTIL(calls(h, "pci/" CARD) >= 2);
 	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e"); /* still being worked on */
 	faults(h, "");
@@ -159,8 +158,7 @@ START_TEST(dry_runs_hold_up_no_change)
 			x->bus = connect_as(h, 0);
 		client_send(x, "SetOverride", "sssa{sv}", "pci", CARD, "none", 1, "dry-run", "b", 1);
 	}
-	while (calls(h, "pci/" CARD) < 4)
-		(void)usleep(1000);
+	WAIT_UNTIL(calls(h, "pci/" CARD) >= 4);
 	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
 	ck_assert_str_eq(set(h, "pci", DISK, "vfio-pci"), "enforced");
 	/* Dry runs beyond the limit are refused. */
@@ -189,8 +187,7 @@ START_TEST(dry_runs_of_all_devices_hold_up_nobody)
 		c[i].bus = connect_as(h, 0);
 	for (unsigned i = 0; i < 64; i++)
 		client_send(&c[i / 32], "ApplyAll", "a{sv}", 1, "dry-run", "b", 1);
-	while (calls(h, "dry-run") < 8)
-		(void)usleep(1000);
+	WAIT_UNTIL(calls(h, "dry-run") >= 8);
 	/* Measured in dry runs that begin meanwhile, of which there are 19,200, and not in time. */
 	before = calls(h, "dry-run");
 	for (unsigned i = 0; i < 10; i++)

@@ -66,9 +66,9 @@ static struct harness *begin(const char *text)
 				    mock_printf(h->m, "%s/questions", h->m->root), NULL);
 			_exit(127);
 		}
-		while (sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
-					  "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") < 0)
-			(void)usleep(10000);
+		WAIT_UNTIL(sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
+					      "GetNameOwner", NULL, NULL, "s",
+					      "org.freedesktop.PolicyKit1") >= 0);
 	}
 	service_start(h);
 	return h;
@@ -138,6 +138,8 @@ START_TEST(every_method_that_changes_something_is_refused_without_authorization)
 		strstr(questions(h), "org.driveroverrides1.reload bus= name= driver= interactive=0\n"));
 	ck_assert_uint_eq(lines_with(questions(h), "org.driveroverrides1.set "), 7);
 	ck_assert_uint_eq(lines(questions(h)), 8);
+	/* Each change was planned to see whether it could be made. */
+	ck_assert_uint_eq(staging_dirs(h), 0);
 	end(h, user);
 }
 END_TEST
@@ -220,6 +222,7 @@ START_TEST(polkit_is_not_asked_about_a_call_that_would_be_refused)
 	ck_assert_str_eq(set_as(h, user, "a/b"), "!Invalid");
 	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!Shadowed");
 	ck_assert_str_eq(questions(h), "");
+	ck_assert_uint_eq(staging_dirs(h), 0);
 	/* A dry run needs no authorization. */
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
 					    DISK, "vfio-pci", 1, "dry-run", "b", 1)),
@@ -242,8 +245,7 @@ START_TEST(a_polkit_that_fails_or_ends_means_no)
 	/* A question that polkit does not answer delays no other call. */
 	answers(h, "org.driveroverrides1.set wait\n");
 	send_call(user, "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 0);
-	while (!*questions(h))
-		(void)usleep(10000);
+	WAIT_UNTIL(*questions(h));
 	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
 	(void)kill(polkit, SIGKILL);
 	(void)waitpid(polkit, NULL, 0);
@@ -263,6 +265,19 @@ static int count_refusal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* Reads what has come for all users. */
+static unsigned count_refusals(sd_bus **user, size_t n, const unsigned *refused)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = 1;
+
+		while (r > 0)
+			r = sd_bus_process(user[i], NULL);
+		ck_assert_int_ge(r, 0);
+	}
+	return *refused;
+}
+
 /* The bus limits how many replies the service may wait for. */
 START_TEST(open_questions_of_one_user_leave_room_for_another)
 {
@@ -280,17 +295,8 @@ START_TEST(open_questions_of_one_user_leave_room_for_another)
 					 0);
 		ck_assert_int_ge(sd_bus_flush(user[i]), 0);
 	}
-	while (refused + 8 < 30 * ELEMENTSOF(user)) {
-		int r = 0;
-
-		for (unsigned i = 0; i < ELEMENTSOF(user); i++)
-			r |= sd_bus_process(user[i], NULL);
-		ck_assert_int_ge(r, 0);
-		if (r == 0)
-			(void)usleep(1000);
-	}
-	while (lines(questions(h)) < 8)
-		(void)usleep(10000);
+	WAIT_UNTIL(count_refusals(user, ELEMENTSOF(user), &refused) + 8 >= 30 * ELEMENTSOF(user));
+	WAIT_UNTIL(lines(questions(h)) >= 8);
 	settle(h);
 	ck_assert_uint_eq(lines(questions(h)), 8);
 	answers(h, "org.driveroverrides1.set yes\n");
