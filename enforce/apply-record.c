@@ -5,7 +5,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "state/intent.h"
-#include "state/store.h"
+#include "state/record.h"
+#include "state/record-file.h"
 
 #include <errno.h>
 #include <stdio.h>

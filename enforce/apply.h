@@ -8,7 +8,6 @@
 
 #include "policy/decide.h"
 #include "state/device-state.h"
-#include "state/record.h"
 #include "sysfs/sysfs.h"
 
 #include <stdbool.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A move that has failed half-way: the device goes back to where it was. */
 #include "enforce/move-parts.h"
+#include "enforce/apply-record.h"
 #include "base/text.h"
 #include "state/device-state.h"
-#include "state/store.h"
+#include "state/record.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -18,8 +19,6 @@ static void record_both_overrides(const struct move *m, const char *override)
 {
 	struct record record = m->record;
 
-	if (!m->d->sysfs->state_dir)
-		return;
 	record.inode = m->d->inode;
 	/* Nor is what was enforced before the move to count as such when we end here. */
 	if (m->decision->rule)
@@ -27,7 +26,7 @@ static void record_both_overrides(const struct move *m, const char *override)
 	record.state = STATE_FAILED;
 	text_copy(record.owned_override, sizeof(record.owned_override), m->ours ? m->override : "");
 	text_copy(record.previous_override, sizeof(record.previous_override), override);
-	(void)record_write(m->d->sysfs->state_dir, sysfs_device_key(m->d), &record);
+	apply_write_record_or_log(m->d, NULL, &record);
 }
 
 /* With the override of before, which may have been another than the one by which its driver came. */

@@ -7,9 +7,10 @@
 #include "enforce/in-use.h"
 #include "enforce/module.h"
 #include "state/evaluate.h"
-#include "state/store.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
+#include "state/record.h"
+#include "state/record-file.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -11,7 +11,7 @@
 #include "base/time.h"
 #include "enforce/group.h"
 #include "enforcer/verbs.h"
-#include "state/store.h"
+#include "state/policy-copy.h"
 
 #include <errno.h>
 #include <stdatomic.h>

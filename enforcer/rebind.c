@@ -18,7 +18,8 @@
 #include "base/time.h"
 #include "enforcer/verbs.h"
 #include "enforce/move.h"
-#include "state/store.h"
+#include "state/policy-copy.h"
+#include "state/state-lock.h"
 
 #include <errno.h>
 #include <stdatomic.h>

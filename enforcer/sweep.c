@@ -11,8 +11,10 @@
 #include "base/path.h"
 #include "enforce/apply-record.h"
 #include "enforcer/verbs.h"
-#include "state/store.h"
 #include "policy/rule-index.h"
+#include "state/boot-devices.h"
+#include "state/policy-copy.h"
+#include "state/state-file.h"
 #include "sysfs/iommu.h"
 
 #include <errno.h>
@@ -177,7 +179,8 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	(void)policy_build_index(policy);
 	s->policy = policy;
 	policy_copies_update(settings->state_dir, policy);
-	state_dir_clean(settings->state_dir, policy);
+	policy_copies_clean(settings->state_dir, policy);
+	state_dir_remove_temporary(settings->state_dir);
 	for (size_t i = 0; i < policy->n_errors; i++)
 		if (policy->errors[i].line == 0 && settings_is_conf_dir(settings, policy->errors[i].file))
 			log_line(LOG_ERR, "%s: %s", policy->errors[i].file, policy->errors[i].text);

@@ -13,7 +13,8 @@
 #include "guard/buses.h"
 #include "policy/decide.h"
 #include "state/intent.h"
-#include "state/store.h"
+#include "state/record.h"
+#include "state/record-file.h"
 
 #include <errno.h>
 #include <fcntl.h>

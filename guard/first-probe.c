@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "guard/thread.h"
-#include "state/store.h"
+#include "state/record.h"
+#include "state/record-file.h"
 
 #include <errno.h>
 #include <stdbool.h>

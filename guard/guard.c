@@ -8,7 +8,7 @@
 #include "base/time.h"
 #include "policy/policy-watch.h"
 #include "state/intent.h"
-#include "state/store.h"
+#include "state/policy-copy.h"
 
 #include <errno.h>
 #include <poll.h>

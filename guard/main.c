@@ -13,7 +13,7 @@
 #include "guard/worker.h"
 #include "policy/policy-watch.h"
 #include "state/intent.h"
-#include "state/store.h"
+#include "state/state-file.h"
 
 #include <errno.h>
 #include <getopt.h>

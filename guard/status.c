@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/notify.h"
 #include "base/path.h"
-#include "state/store.h"
+#include "state/state-file.h"
 
 #include <errno.h>
 #include <stdarg.h>

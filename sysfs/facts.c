@@ -5,9 +5,11 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "state/boot-devices.h"
+#include "state/record.h"
+#include "state/record-file.h"
 #include "sysfs/iommu.h"
 #include "sysfs/pci.h"
-#include "state/record.h"
 
 #include <errno.h>
 #include <fcntl.h>

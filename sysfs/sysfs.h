@@ -9,8 +9,9 @@
 
 #include "base/macro.h"
 #include "policy/device.h"
-#include "state/record.h"
 #include "policy/settings.h"
+#include "state/boot-devices.h"
+#include "state/record-file.h"
 
 #include <limits.h>
 #include <stdbool.h>

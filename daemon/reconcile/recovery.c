@@ -11,7 +11,7 @@
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
 #include "state/device-state.h"
-#include "state/record.h"
+#include "state/state-lock.h"
 #include "sysfs/iommu.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ static int recovery_wait_for_lock(const struct recovery *v)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
-	int r = record_lock_path(v->service->settings->state_dir, v->bus, v->name, path, sizeof(path));
+	int r = device_lock_path(v->service->settings->state_dir, v->bus, v->name, path, sizeof(path));
 
 	if (r < 0)
 		return r;

@@ -11,7 +11,8 @@
 #include "base/text.h"
 #include "enforce/apply.h"
 #include "state/device-state.h"
-#include "state/store.h"
+#include "state/record.h"
+#include "state/record-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +108,8 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	struct record record = {}, old = {};
 
 	if (decision->kind == DECISION_NOTHING) {
-		(void)record_remove(settings.state_dir, sysfs_device_key(d));
+		if (record_remove(settings.state_dir, sysfs_device_key(d)) < 0)
+			exit(3);
 		return;
 	}
 	(void)record_read(settings.state_dir, d->bus, d->name, d->inode, &old);

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "enforce/apply.h"
 #include "tests/unit/fixtures/apply-fixture.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 #include "base/arena.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "state/boot-devices.h"
 #include "tests/unit/fixtures/apply-fixture.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <stdbool.h>

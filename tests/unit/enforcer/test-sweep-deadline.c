@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override sweep` and `release` when a device does not answer. */
 #include "base/macro.h"
+#include "state/record.h"
 #include "tests/unit/fixtures/run-enforcer.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>

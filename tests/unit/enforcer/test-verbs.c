@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override`: usage, sweep and release, what is logged, and where policy cannot reach. */
 #include "base/macro.h"
+#include "state/policy-copy.h"
+#include "state/record.h"
 #include "tests/unit/fixtures/run-enforcer.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>

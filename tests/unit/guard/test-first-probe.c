@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is claimed about a first probe, from what was seen of it. */
 #include "guard/first-probe.h"
-#include "state/store.h"
+#include "state/record.h"
+#include "state/record-file.h"
 #include "tests/unit/fixtures/fake-hold.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"

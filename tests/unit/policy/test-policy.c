@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which policy files are read, in which order, whom they may belong to, and their last good copies. */
 #include "base/macro.h"
+#include "state/policy-copy.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <fcntl.h>
@@ -343,14 +343,14 @@ static void copy_comes_and_goes(const char *name)
 	char copy[PATH_MAX];
 
 	policy_copies_update(m->state, policy);
-	state_dir_clean(m->state, policy);
+	policy_copies_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(policy_copy_path(m->state, path, copy, sizeof(copy)), 0);
 	ck_assert_int_eq(access(copy, F_OK), 0);
 
 	ck_assert_int_eq(unlink(path), 0);
 	policy = mock_load(m);
-	state_dir_clean(m->state, policy);
+	policy_copies_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_ne(access(copy, F_OK), 0);
 	mock_free(m);
@@ -383,7 +383,7 @@ START_TEST(copies_stay_when_their_directory_cannot_be_listed)
 	ck_assert_int_eq(symlink(m->conf[MOCK_ETC], m->conf[MOCK_ETC]), 0);
 	policy = mock_load(m);
 	ck_assert_uint_eq(policy->n_errors, 1);
-	state_dir_clean(m->state, policy);
+	policy_copies_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(access(copy, F_OK), 0);
 	mock_free(m);

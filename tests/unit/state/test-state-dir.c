@@ -6,8 +6,10 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "enforce/apply-record.h"
+#include "state/boot-devices.h"
+#include "state/record.h"
+#include "state/record-file.h"
 #include "tests/unit/fixtures/apply-fixture.h"
-#include "state/store.h"
 #include "tests/unit/fixtures/suite.h"
 
 #include <errno.h>

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The locks; see state-lock.h. */
+#include "state/state-lock.h"
+#include "base/errno.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/time.h"
+#include "state/state-file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How long a program waits for another one that replaces a file, and how often it tries. */
+#define STATE_LOCK_USEC 200000U
+#define STATE_LOCK_RETRY_USEC 500U
+/* How often the lock of a device is tried. */
+#define DEVICE_LOCK_RETRY_USEC 20000U
+
+int device_lock_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
+{
+	return state_device_path(state_dir, "/rebind/", bus, name, buf, size);
+}
+
+int state_lock_acquire(const char *state_dir)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (path_printf(path, sizeof(path), "%s/lock", state_dir) < 0)
+		return -ENAMETOOLONG;
+	fd = lock_open(path);
+	if (fd == -ENOENT && state_dir_make(state_dir, "devices") >= 0)
+		fd = lock_open(path);
+	/* A stopped holder must not stop all others: losing a detail of a record is the lesser evil. */
+	if (fd >= 0 && lock_acquire(fd, now_usec() + STATE_LOCK_USEC, STATE_LOCK_RETRY_USEC) < 0)
+		log_line(LOG_WARNING, "%s was held too long; going on without it", path);
+	return fd;
+}
+
+int device_lock_acquire(const char *state_dir, const char *bus, const char *name, uint64_t deadline)
+{
+	char path[PATH_MAX];
+	_cleanup_(closep) int fd = -EBADF;
+	int r = state_dir_make(state_dir, "rebind");
+
+	if (r >= 0)
+		r = device_lock_path(state_dir, bus, name, path, sizeof(path));
+	if (r < 0)
+		return r;
+	fd = lock_open(path);
+	if (fd < 0)
+		return fd;
+	r = lock_acquire(fd, deadline, DEVICE_LOCK_RETRY_USEC);
+	return r < 0 ? r : TAKE_FD(fd);
+}
