@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check(bool ok)
+static void check_that(bool ok)
 {
 	if (!ok)
 		abort();
@@ -23,8 +23,8 @@ static void check(bool ok)
 /* A string that is in the message as a whole, its NUL included. */
 static void check_string(const char *message, size_t size, const char *s)
 {
-	check(s >= message && s < message + size);
-	check(memchr(s, '\0', size - (size_t)(s - message)) != NULL);
+	check_that(s >= message && s < message + size);
+	check_that(memchr(s, '\0', size - (size_t)(s - message)) != NULL);
 }
 
 static void check_event(const char *message, size_t size, const struct uevent *e)
@@ -33,8 +33,8 @@ static void check_event(const char *message, size_t size, const struct uevent *e
 
 	/* The guard looks for the device's name behind the last slash. */
 	check_string(message, size, e->devpath);
-	check(bus || startswith(e->devpath, "/devices/"));
-	check(!bus || !strchr(bus, '/'));
+	check_that(bus || startswith(e->devpath, "/devices/"));
+	check_that(!bus || !strchr(bus, '/'));
 	if (e->subsystem)
 		check_string(message, size, e->subsystem);
 	if (e->modalias)
@@ -43,19 +43,19 @@ static void check_event(const char *message, size_t size, const struct uevent *e
 		check_string(message, size, e->driver);
 	switch (e->action) {
 	case UEVENT_ADD:
-		check(startswith(message, "add@") != NULL);
+		check_that(startswith(message, "add@") != NULL);
 		break;
 	case UEVENT_REMOVE:
-		check(startswith(message, "remove@") != NULL);
+		check_that(startswith(message, "remove@") != NULL);
 		break;
 	case UEVENT_BIND:
-		check(startswith(message, "bind@") != NULL);
+		check_that(startswith(message, "bind@") != NULL);
 		break;
 	case UEVENT_UNBIND:
-		check(startswith(message, "unbind@") != NULL);
+		check_that(startswith(message, "unbind@") != NULL);
 		break;
 	case UEVENT_MOVE:
-		check(startswith(message, "move@") != NULL);
+		check_that(startswith(message, "move@") != NULL);
 		break;
 	case UEVENT_OTHER:
 		break;

@@ -15,13 +15,15 @@
 /* What was seen of a device around its `add`, which has number 10. */
 struct device_observation {
 	bool stands, other, bound_before;
-	bool held, raced, passed_before; /* it had a ticket; a driver came early; the hold ended before the
-					    override stood */
-	bool twice;			 /* a second thread came to it after the first */
-	const char *bind;		 /* the first bind event; NULL: none was heard */
-	uint64_t bind_seqnum;		 /* 11 unless told */
-	bool bind_heard_first;
-	const char *driver; /* bound when the watch ends, and its event has not come yet */
+	bool held;		/* it had a ticket */
+	bool raced;		/* a driver probed it before the hold had ended */
+	bool passed_before;	/* the hold ended at the limit before the override was seen to stand */
+	bool marked_by_another; /* another thread released it, and the hold ended, before that */
+	bool twice;		/* a second thread came to it after the first */
+	const char *bind;	/* the driver of the first `bind`; NULL: none was received */
+	uint64_t bind_seqnum;	/* 11 unless told */
+	bool bind_heard_first;	/* before the watch was added */
+	const char *driver;	/* bound when the watch ends, and its event has not come yet */
 };
 
 /* Checks what FirstProbe becomes for a device that was seen like that. */
@@ -50,7 +52,9 @@ static void check_claim(const struct device_observation *seen, const char *expec
 	s.inode = d->inode;
 	(void)strcpy(s.record.decision, "vfio-pci");
 	ck_assert_int_eq(record_write(m->settings.state_dir, sysfs_device_key(d), &s.record), 0);
-	if (seen->passed_before)
+	if (seen->marked_by_another)
+		ck_assert(hold_release(hold, ticket));
+	if (seen->passed_before || seen->marked_by_another)
 		fake_hold_end(hold, ticket);
 	s.ticket = ticket;
 	s.stood_before_probe = hold_release(hold, ticket);
@@ -119,6 +123,8 @@ START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
 			.held = true, .stands = true, .passed_before = true, .bound_before = true },
 		"unknown");
 	check_claim(&(struct device_observation){ .held = true }, "unknown");
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .marked_by_another = true },
+		    "won");
 }
 END_TEST
 
@@ -147,7 +153,92 @@ START_TEST(a_driver_that_is_still_probing_was_first)
 }
 END_TEST
 
+/* A device that is watched, with a ticket that is marked. */
+struct watched {
+	struct mock *m;
+	struct sysfs sysfs;
+	struct hold *hold;
+	struct first_probe_watches *f;
+	const char *devpath;
+	uint64_t ticket;
+};
+
+static void watched_new(struct watched *t)
+{
+	struct first_probe_observation s = {
+		.bus = "pci", .name = "0000:00:03.0", .stands = true, .seqnum = 10
+	};
+	struct sysfs_device *d;
+
+	*t = (struct watched){ .m = mock_new(), .hold = hold_new(1000) };
+	t->devpath = mock_pci_add(t->m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
+	sysfs_init(&t->sysfs, &t->m->settings);
+	t->f = first_probe_watches_new(&t->sysfs, t->hold);
+	t->ticket = fake_hold_issue(t->hold, "pci", "0000:00:03.0");
+	ck_assert_int_eq(sysfs_device_new(&t->sysfs, t->devpath, "pci", &d), 0);
+	s.devpath = d->devpath;
+	s.inode = d->inode;
+	s.ticket = t->ticket;
+	s.stood_before_probe = hold_release(t->hold, t->ticket);
+	(void)strcpy(s.record.decision, "vfio-pci");
+	ck_assert_int_eq(record_write(t->m->settings.state_dir, sysfs_device_key(d), &s.record), 0);
+	ck_assert_int_eq(first_probe_watch_add(t->f, &s), 0);
+	sysfs_device_free(d);
+}
+
+static void watched_done(struct watched *t)
+{
+	first_probe_watches_free(t->f);
+	hold_free(t->hold);
+	sysfs_done(&t->sysfs);
+	mock_free(t->m);
+}
+
+START_TEST(nothing_is_claimed_before_the_hold_has_ended)
+{
+	struct first_probe_counters c;
+	struct watched t;
+	uint64_t wait;
+
+	watched_new(&t);
+	/* The first time that it is old enough, and some more. */
+	for (int i = 0; i < 3; i++) {
+		wait = first_probe_watches_settle(t.f);
+		ck_assert_uint_gt(wait, 0);
+		(void)usleep((useconds_t)wait);
+	}
+	first_probe_watches_count(t.f, &c);
+	ck_assert_uint_eq(c.guaranteed + c.won + c.lost + c.unknown, 0);
+	fake_hold_end(t.hold, t.ticket);
+	while ((wait = first_probe_watches_settle(t.f)) > 0)
+		(void)usleep((useconds_t)wait);
+	first_probe_watches_count(t.f, &c);
+	ck_assert_uint_eq(c.guaranteed, 1);
+	watched_done(&t);
+}
+END_TEST
+
+/* What the hold and the record say by then is about the successor. */
+START_TEST(nothing_is_claimed_about_a_device_that_has_gone)
+{
+	struct first_probe_counters c;
+	struct watched t;
+	uint64_t wait;
+
+	watched_new(&t);
+	fake_hold_end(t.hold, t.ticket);
+	mock_remove(t.m, t.devpath);
+	(void)mock_pci_add(t.m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
+	while ((wait = first_probe_watches_settle(t.f)) > 0)
+		(void)usleep((useconds_t)wait);
+	first_probe_watches_count(t.f, &c);
+	ck_assert_uint_eq(c.guaranteed + c.won + c.lost + c.unknown, 0);
+	watched_done(&t);
+}
+END_TEST
+
 SUITE_MAIN("first-probe", 30, first_probe_is_what_was_seen,
 	   only_what_stood_before_the_hold_ended_is_guaranteed,
 	   a_bind_that_another_thread_received_before_the_add_was_handled_counts,
-	   a_driver_that_is_still_probing_was_first)
+	   a_driver_that_is_still_probing_was_first, nothing_is_claimed_before_the_hold_has_ended,
+	   nothing_is_claimed_about_a_device_that_has_gone)

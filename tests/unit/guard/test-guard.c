@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -21,6 +22,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct fixture {
@@ -85,12 +87,18 @@ static void fixture_start(struct fixture *f)
 	ck_assert_int_eq(pthread_create(&f->thread, NULL, run_guard, f), 0);
 }
 
+static void fixture_stop(struct fixture *f)
+{
+	if (!f->thread)
+		return;
+	kernel_signals(f, SIGTERM);
+	ck_assert_int_eq(pthread_join(f->thread, NULL), 0);
+	f->thread = 0;
+}
+
 static void fixture_done(struct fixture *f)
 {
-	if (f->thread) {
-		kernel_signals(f, SIGTERM);
-		ck_assert_int_eq(pthread_join(f->thread, NULL), 0);
-	}
+	fixture_stop(f);
 	first_probe_watches_free(f->g.first_probe_watches);
 	policy_snapshot_unref(f->g.policy_snapshot);
 	hold_free(f->g.hold);
@@ -211,6 +219,25 @@ START_TEST(messages_lost_during_a_sweep_start_another_one_after_it)
 }
 END_TEST
 
+/* In a process of its own, which ends over it. */
+static void previous_guard_dies(struct fixture *f)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct intents *intents;
+
+		if (intents_open(f->m->settings.state_dir, &intents) < 0 ||
+		    !intent_begin(intents, "pci", "0000:00:05.0", "none"))
+			_exit(1);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert(intent_is_pending(f->m->settings.state_dir, "pci", "0000:00:05.0", "none"));
+}
+
 /* The sweep has decided about all devices by then, so the records say what is ours. */
 START_TEST(intents_of_a_previous_guard_end_with_the_sweep)
 {
@@ -218,13 +245,56 @@ START_TEST(intents_of_a_previous_guard_end_with_the_sweep)
 	struct fixture f;
 
 	fixture_new(&f);
+	previous_guard_dies(&f);
 	own = intent_begin(f.g.intents, "pci", "0000:00:04.0", "none");
 	kernel_signals(&f, SIGCHLD);
 	kernel_signals(&f, SIGINT);
 	ck_assert_int_eq(guard_run(&f.g), 0);
-	/* Its own are none of them. */
+	ck_assert(!intent_is_pending(f.m->settings.state_dir, "pci", "0000:00:05.0", "none"));
 	ck_assert(intent_is_pending(f.m->settings.state_dir, "pci", "0000:00:04.0", "none"));
 	intent_end(own);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(a_policy_that_is_read_again_leaves_copies_of_its_files)
+{
+	char copy[PATH_MAX];
+	const char *path;
+	struct fixture f;
+
+	fixture_start(&f);
+	path = mock_policy(f.m, MOCK_ETC, "50.conf", "[device d]\nName=x\nDriver=none\n");
+	ck_assert_int_eq(policy_copy_path(f.m->state, path, copy, sizeof(copy)), 0);
+	atomic_store(&f.g.buses_changed, true);
+	guard_wake_main(&f.g);
+	while (access(copy, F_OK) < 0)
+		(void)usleep(10000);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(expired_holds_are_logged_once)
+{
+	struct fixture f;
+	const char *log, *first;
+	int fd;
+
+	fixture_new(&f);
+	log = mock_printf(f.m, "%s/log", f.m->root);
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	ck_assert_int_ge(dup2(fd, STDERR_FILENO), 0);
+	fake_hold_set_expired(f.g.hold, 3);
+	ck_assert_int_eq(pthread_create(&f.thread, NULL, run_guard, &f), 0);
+	for (unsigned i = 1; i <= 2; i++) {
+		atomic_store(&f.g.n_synthetic, i);
+		guard_wake_main(&f.g);
+		wait_for_status(&f, mock_printf(f.m, "\nSYNTHETIC=%u\n", i));
+	}
+	fixture_stop(&f);
+	first = strstr(mock_read(f.m, log), "3 holds reached the limit");
+	ck_assert_ptr_nonnull(first);
+	ck_assert_ptr_null(strstr(first + 1, "reached the limit"));
 	fixture_done(&f);
 }
 END_TEST
@@ -295,4 +365,5 @@ SUITE_MAIN("guard", 30, status_is_written_when_the_main_thread_is_woken,
 	   lost_messages_start_a_sweep_with_the_same_folders,
 	   messages_lost_during_a_sweep_start_another_one_after_it,
 	   intents_of_a_previous_guard_end_with_the_sweep, a_hold_that_was_given_up_is_resumed_five_times,
+	   a_policy_that_is_read_again_leaves_copies_of_its_files, expired_holds_are_logged_once,
 	   a_hold_that_is_active_is_not_counted_as_resumed, a_policy_that_is_in_use_outlives_its_successor)
