@@ -97,11 +97,15 @@ START_TEST(other_members_are_decided_again)
 }
 END_TEST
 
+/* Without such a rule groups are not looked at. */
+#define OF_ANOTHER_GROUP "[device x]\nName=x\nDriver=none\nGroup=none\n"
+
 /* The directory that cannot be listed may contain the rule by which the member got its override. */
 START_TEST(member_keeps_its_override_while_a_policy_directory_cannot_be_read)
 {
 	const char *device;
-	struct mock *m = tree_new(&device, "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n");
+	struct mock *m = tree_new(
+		&device, "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n" OF_ANOTHER_GROUP);
 	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
 	const char *path = mock_policy(m, MOCK_RUN, "05-first.conf",
 				       "[device a]\nName=0000:00:03.0\nDriver=none\nGroup=none\n");
@@ -128,14 +132,16 @@ END_TEST
 START_TEST(member_with_a_rule_of_its_own_is_not_released)
 {
 	const char *device;
-	struct mock *m = tree_new(&device, "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n"
-					   "[device o]\nName=0000:00:03.1\nDriver=none\n");
+	struct mock *m =
+		tree_new(&device, "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n" OF_ANOTHER_GROUP
+				  "[device o]\nName=0000:00:03.1\nDriver=none\n");
 	const char *other = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
 
 	mock_group(m, 7, device, other, NULL);
 	ck_assert_int_eq(enforcer_event(m, other).status, 0);
 	ck_assert_str_eq(mock_override(m, other), "none");
-	mock_policy(m, MOCK_ETC, "10-a.conf", "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n");
+	mock_policy(m, MOCK_ETC, "10-a.conf",
+		    "[device b]\nName=0000:00:03.0\nDriver=none\nGroup=leave\n" OF_ANOTHER_GROUP);
 	ck_assert_int_eq(enforcer_event(m, device).status, 0);
 	ck_assert_str_eq(mock_override(m, other), "none");
 	mock_free(m);
