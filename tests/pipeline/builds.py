@@ -12,9 +12,10 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILDS = {
     # What is installed: for the guests and the benchmarks, which are to be of what users have.
     "release": ("gcc", ["--werror"]),
-    # Unit and bus tests, and what the former cover. gcc's warnings about all, the tests included.
+    # Unit and bus tests, and what the former cover. gcc's warnings about all, the tests included; but for those that the
+    # sanitizers' own code makes gcc see where there is nothing (the other build has them).
     "check": ("gcc", ["--werror", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Db_lto=false", "-Db_coverage=true",
-                      "--buildtype=debugoptimized"]),
+                      "--buildtype=debugoptimized", "-Dc_args=-Wno-stringop-overread"]),
     # clang's warnings, clang-tidy's list of commands, the fuzzers.
     "clang": ("clang", ["--werror", "-Dfuzz=true", "-Db_lto=false", "-Db_lundef=false", "--buildtype=debugoptimized"]),
 }

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
-from lab import guest
+from lab import emulator, guest
 
 from .builds import TOP, folder, run, scripts, sources, tail, targets
 from .schedule import Failed
@@ -191,23 +191,34 @@ def counted(command, out):
     return passed, failed if failed or status == 0 else 1
 
 
+def guests(args):
+    return list(guest.GUESTS) if args.guest in (None, "all") else args.guest.split(",")
+
+
+def images(args, _out):
+    """What the lab keeps in its cache: where that is empty, it mostly waits for packages, so it begins first."""
+    emulator.command()
+    for name in guests(args):
+        guest.image(name)
+    return 0, 0
+
+
 def logs():
     return os.path.join(TOP, folder("release"), "logs")
 
 
 def vm(args, out):
     """All scenarios, on all guests if none is named."""
-    return counted(["tests/vm/run-scenarios", "--build", folder("release"), "--log-dir", logs(), "--guest", args.guest or "all"], out)
+    return counted(["tests/vm/run-scenarios", "--build", folder("release"), "--log-dir", logs(), "--guest", ",".join(guests(args))], out)
 
 
 def first_probe(args, out):
     """The cells of the hold must be 100 %. What others do (udev, driverctl) takes an hour more and says nothing about
     this project: tests/bench/first-probe shows it, see docs/results. Guests side by side: here times do not count."""
-    guests = list(guest.GUESTS) if args.guest in (None, "all") else args.guest.split(",")
-    with concurrent.futures.ThreadPoolExecutor(len(guests)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(guests(args))) as pool:
         counts = list(pool.map(lambda name: counted(
             ["tests/bench/first-probe", "--guest", name, "--build", folder("release"), "-n", "5", "--method", "hold",
-             "--log-dir", logs()], out), guests))
+             "--log-dir", logs()], out), guests(args)))
     return sum(c[0] for c in counts), sum(c[1] for c in counts)
 
 
