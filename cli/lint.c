@@ -4,21 +4,19 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/macro.h"
-#include "base/path.h"
 #include "base/text.h"
 #include "cli/critical-devices.h"
 #include "policy/decide.h"
+#include "sysfs/binding.h"
 #include "sysfs/iommu.h"
 #include "sysfs/sysfs.h"
 #include "policy/vfio-driver.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <libkmod.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct context {
 	struct lint *warnings;
@@ -40,25 +38,6 @@ static void warn(struct context *c, const struct rule *rule, const char *text)
 	w->v[w->n++] = (struct policy_error){ rule->file, rule->line, text };
 }
 
-/* Whether any bus has a driver of that name right now. */
-static bool driver_is_registered(const struct sysfs *sysfs, const char *driver)
-{
-	_cleanup_(closedirp) DIR *dir = NULL;
-	char path[PATH_MAX];
-	const struct dirent *e;
-
-	if (path_printf(path, sizeof(path), "%s/bus", sysfs->root) < 0)
-		return false;
-	dir = opendir(path);
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.' &&
-		    path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", sysfs->root, e->d_name, driver) >=
-			    0 &&
-		    access(path, F_OK) == 0)
-			return true;
-	return false;
-}
-
 static bool module_exists(struct kmod_ctx *kmod, const char *name)
 {
 	struct kmod_list *list = NULL;
@@ -72,7 +51,7 @@ static void unknown_driver(struct context *c, struct kmod_ctx *kmod, const struc
 			   const char *driver)
 {
 	/* A module of another name may have it; Module= then says which, and is looked up instead. */
-	if (driver_is_registered(&c->sysfs, driver) ||
+	if (driver_is_registered_anywhere(c->sysfs.root, driver) ||
 	    module_exists(kmod, rule->module ? rule->module : driver))
 		return;
 	warn(c, rule,

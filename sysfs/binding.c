@@ -2,6 +2,7 @@
 /* A device, its override and its driver, as sysfs lets them be changed; see binding.h. */
 #include "sysfs/binding.h"
 #include "base/errno.h"
+#include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
 
@@ -25,6 +26,21 @@ bool driver_is_registered(const struct sysfs_device *d, const char *driver)
 	return path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, NULL) >=
 		       0 &&
 	       access(path, F_OK) == 0;
+}
+
+bool driver_is_registered_anywhere(const char *sysfs, const char *driver)
+{
+	_cleanup_(dir_close) struct dir_reader d = { .fd = -EBADF };
+	char path[PATH_MAX];
+	const char *bus;
+
+	if (path_join(path, sizeof(path), sysfs, "/bus", NULL) < 0 || dir_open(&d, path) < 0)
+		return false;
+	while ((bus = dir_next(&d)))
+		if (path_join(path, sizeof(path), sysfs, "/bus/", bus, "/drivers/", driver, NULL) >= 0 &&
+		    access(path, F_OK) == 0)
+			return true;
+	return false;
 }
 
 /* One write(2) of all of text to a file: sysfs takes a value in one piece or not at all. */

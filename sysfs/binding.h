@@ -15,7 +15,9 @@
 /* The name of the bound driver, "" when there is none. */
 void bound_driver(const struct sysfs_device *d, char *buf, size_t size);
 
+/* On the device's bus, and on any bus of a sysfs tree. */
 bool driver_is_registered(const struct sysfs_device *d, const char *driver);
+bool driver_is_registered_anywhere(const char *sysfs, const char *driver);
 
 /* Writes the override; "" clears it. All of these: 0 or negative errno. */
 int override_write(struct sysfs_device *d, const char *text);

@@ -3,22 +3,19 @@
  * The dry run of a change, before anything is written: the enforcer says what would come of it, with a
  * staging directory that stands before all other policy.
  */
-#include "daemon/bus/errors.h"
 #include "base/macro.h"
-#include "base/path.h"
 #include "base/text.h"
+#include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
 #include "state/device-state.h"
+#include "sysfs/binding.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
-#include <unistd.h>
 
 #define DRY_RUN_USEC (5U * UINT64_C(1000000))
 /* A name that sorts before the names people give their files. */
@@ -52,25 +49,6 @@ static void dry_run_finish(struct operation *o)
 		set_operation_write(o);
 }
 
-/* On any bus, since another group member may be on another bus than the device. */
-static bool driver_is_registered(const struct service *s, const char *driver)
-{
-	_cleanup_(closedirp) DIR *dir = NULL;
-	char path[PATH_MAX];
-	const struct dirent *e;
-
-	if (path_printf(path, sizeof(path), "%s/bus", s->settings->sysfs) < 0)
-		return false;
-	dir = opendir(path);
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.' &&
-		    path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", s->settings->sysfs, e->d_name,
-				driver) >= 0 &&
-		    access(path, F_OK) == 0)
-			return true;
-	return false;
-}
-
 /* Group= names a driver that the dry run of the device did not look for; a module may bring it. */
 static bool group_driver_is_unchecked(const struct operation *o)
 {
@@ -81,7 +59,8 @@ static bool group_driver_is_unchecked(const struct operation *o)
 	for (size_t i = 0; i < ELEMENTSOF(keywords); i++)
 		if (streq(o->options.group, keywords[i]))
 			return false;
-	return !driver_is_registered(o->service, o->options.group);
+	/* On any bus, since another member may be on another bus than the device. */
+	return !driver_is_registered_anywhere(o->service->settings->sysfs, o->options.group);
 }
 
 static void on_group_driver_checked(void *userdata, const struct rebind_result *result)
