@@ -4,7 +4,8 @@
  * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
  * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
- * "BUS/NAME silent". Each call is a line in SYSFS/../calls.
+ * "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver. Each call is a line in
+ * SYSFS/../calls.
  */
 #include "base/macro.h"
 #include "base/path.h"
@@ -96,10 +97,11 @@ static void bind_to(const struct sysfs_device *d, const char *driver)
 
 static bool driver_is_there(const struct sysfs_device *d, const char *driver)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], text[1024];
+	const char *module = fault("module", text, sizeof(text));
 
 	(void)path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver);
-	return access(path, F_OK) == 0;
+	return access(path, F_OK) == 0 || (module && streq(module, driver));
 }
 
 static void keep_record(struct sysfs_device *d, const struct decision *decision, const char *state,

@@ -282,3 +282,12 @@ void three_devices(struct harness *h)
 	mock_group(h->m, 5, card, NULL);
 	mock_group(h->m, 7, disk, NULL);
 }
+
+void drift(struct harness *h, const char *devpath, const char *override, const char *driver)
+{
+	mock_attr(h->m, devpath, "driver_override", override);
+	if (driver)
+		mock_bind(h->m, devpath, driver);
+	else
+		mock_unbind(h->m, devpath);
+}

@@ -129,5 +129,8 @@ unsigned calls(struct harness *h, const char *text);
 
 /* Three devices and their drivers: pci 0000:00:03.0 (e1000e), 0000:00:04.0 (nvme), platform foo.0. */
 void three_devices(struct harness *h);
+/* Somebody who is none of our programs writes an override and has a driver bound; NULL: unbinds it. */
+void drift(struct harness *h, const char *devpath, const char *override, const char *driver);
+#define PATH_OF(name) "/devices/pci0000:00/" name
 #define CARD "0000:00:03.0"
 #define DISK "0000:00:04.0"

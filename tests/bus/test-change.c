@@ -209,6 +209,7 @@ END_TEST
 START_TEST(a_driver_for_the_group_must_exist)
 {
 	struct harness *h = begin();
+	unsigned before;
 
 	mock_unbind(h->m, "/devices/platform/foo.0");
 	tell(h, "unbind", "platform", "foo.0");
@@ -223,6 +224,15 @@ START_TEST(a_driver_for_the_group_must_exist)
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "vfio-pci", "group", "s", "nvme", NULL), "enforced");
+	/* One that only a module has is looked for, and not twice if it is the device's driver, too. */
+	faults(h, "pci/" CARD " module new\n");
+	before = calls(h, "");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "group", "s", "new", "dry-run", "b", 1, NULL),
+			 "enforced");
+	ck_assert_uint_eq(calls(h, ""), before + 2);
+	ck_assert_str_eq(set_with(h, "pci", CARD, "new", "group", "s", "new", "dry-run", "b", 1, NULL),
+			 "enforced");
+	ck_assert_uint_eq(calls(h, ""), before + 3);
 	harness_free(h);
 }
 END_TEST

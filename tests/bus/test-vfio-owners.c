@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATH_OF(name) "/devices/pci0000:00/" name
 #define GPU "0000:00:05.0"
 #define SOUND "0000:00:05.1"
 #define OWNED "its IOMMU group 9 is in use by qemu (process 4711), and the kernel lets no other driver in"
