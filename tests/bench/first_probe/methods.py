@@ -8,7 +8,7 @@ import contextlib
 
 from lab.guest import ASIDE
 from lab.machine import CommandTimeout
-from lab.scenario import NO_SERVICE
+from lab.kind import NO_SERVICE
 
 from .kinds import CARDS, PF, SOUND, asked
 

@@ -47,7 +47,7 @@ def program(name, *libraries):
     for these libraries, which every guest has, if any are named."""
     with tempfile.TemporaryDirectory(prefix="driver-overrides-program-") as work:
         target = os.path.join(work, name)
-        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Wextra", "-Werror", "-o", target, _source(name),
+        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-s", "-Wall", "-Wextra", "-Werror", "-o", target, _source(name),
                         *([f"-l{library}" for library in libraries] or ["-static"])], check=True)
         with open(target, "rb") as stream:
             return stream.read()

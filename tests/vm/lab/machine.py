@@ -9,8 +9,8 @@ import base64
 import collections
 import contextlib
 import ctypes
-import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -22,6 +22,8 @@ import time
 import uuid
 
 from . import archive, build, emulator
+from .errors import CommandFailed, CommandTimeout, LabError, MachineDead
+from .qmp import Qmp
 
 CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
            "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check "
@@ -38,23 +40,15 @@ CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigati
 # clear by `rep movsb`) is emulated a byte at a time: without it a boot costs a sixth less, starting programs a third.
 EMULATED_CPU = "max,la57=off,-erms,-fsrm"
 
+# Memory at fixed places of the file: a page of zeros takes no room and no time, and a file stays as small as what the guest uses.
+MAPPED_RAM = {"capability": "mapped-ram", "state": True}
+
+# A disk of nothing. What is written goes to a temporary file of QEMU's.
+NULL_DRIVE = "file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"
+
+COUNT_PCI = "ls /sys/bus/pci/devices | wc -l"
+
 Result = collections.namedtuple("Result", "rc out")
-
-
-class LabError(Exception):
-    """The lab or the guest failed, as opposed to an assertion about the project."""
-
-
-class CommandFailed(LabError):
-    """A command in the guest ended with a status other than 0."""
-
-
-class CommandTimeout(LabError):
-    """A command in the guest did not end in time. It still runs there."""
-
-
-class MachineDead(LabError):
-    """QEMU ended, or the guest no longer answers."""
 
 
 def link(target):
@@ -106,69 +100,6 @@ def accelerator(kernel):
     return wanted
 
 
-class Qmp:
-    """QEMU's control socket: one command at a time; events are kept until somebody asks for them."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
-        self.socket.settimeout(60)
-        self.buffer = b""
-        self.events = []
-        self.number = 0
-        self._read()
-        self.command("qmp_capabilities")
-
-    def _read(self, timeout=60):
-        deadline = time.monotonic() + timeout
-        while b"\n" not in self.buffer:
-            self.socket.settimeout(max(0.01, deadline - time.monotonic()))
-            block = self.socket.recv(65536)
-            if not block:
-                raise MachineDead("QEMU closed its control socket")
-            self.buffer += block
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return json.loads(line)
-
-    def command(self, name, **arguments):
-        # A scenario's time limit may have cut off the wait for an earlier answer: numbers tell whose this one is.
-        self.number += 1
-        message = {"execute": name, "id": self.number}
-        if arguments:
-            message["arguments"] = arguments
-        try:
-            self.socket.sendall(json.dumps(message).encode() + b"\n")
-            while True:
-                answer = self._read()
-                if "event" in answer:
-                    self.events.append(answer)
-                elif answer.get("id") != self.number:
-                    continue
-                elif "error" in answer:
-                    raise LabError(f"QMP {name}: {answer['error']['desc']}")
-                else:
-                    return answer.get("return")
-        except OSError as error:
-            raise MachineDead(f"QMP {name}: {error}") from error
-
-    def wait_event(self, matches, timeout):
-        """The first event, seen or to come, for which matches(event) holds; it is taken out of the list."""
-        deadline = time.monotonic() + timeout
-        while True:
-            for event in self.events:
-                if matches(event):
-                    self.events.remove(event)
-                    return event
-            try:
-                answer = self._read(max(0.01, deadline - time.monotonic()))
-            except TimeoutError:
-                return None
-            except OSError as error:
-                raise MachineDead(f"QMP: {error}") from error
-            if "event" in answer:
-                self.events.append(answer)
-
-
 class Job:
     """A command that runs in the guest; wait() gives its Result."""
 
@@ -204,6 +135,7 @@ class Machine:
         self.work = tempfile.mkdtemp(prefix="driver-overrides-vm-")
         self.log_dir = log_dir or self.work
         os.makedirs(self.log_dir, exist_ok=True)
+        self.qmp_path, self.port_path = os.path.join(self.work, "qmp"), os.path.join(self.work, "port")
         self.console = os.path.join(self.log_dir, f"{name}.console")
         self.transcript = open(os.path.join(self.log_dir, f"{name}.shell"), "w", encoding="utf-8")
         self.child = self.control = self.port = None
@@ -225,43 +157,79 @@ class Machine:
         """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
         beginning. qemu: any further arguments. overlays: archives unpacked over the base. files: path in the guest
         -> content, (content, mode), link(target) or program(name)."""
-        initrd = self._initrd(overlays, files or {})
+        self._launch([*self._command(cpus, memory, cmdline, devices, qemu), "-initrd", self._initrd(overlays, files or {})])
+        with self.condition:
+            if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
+                raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
+        return self
+
+    def save(self, path, timeout=120):
+        """Writes the machine as it is now to a file, and lets it go on. QEMU cannot save an nvme device."""
+        self.qmp("stop")
+        try:
+            self.qmp("migrate-set-capabilities", capabilities=[MAPPED_RAM])
+            self.qmp("migrate", uri=f"file:{path}")
+            self._migrated(timeout)
+        finally:
+            self.qmp("cont")
+
+    def restore(self, path, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), timeout=60):
+        """Goes on where save() has left a machine that was started with the same settings, and returns when the shell in
+        the guest answers. The guest's clocks go on, too, as if no time had passed."""
+        self._launch([*self._command(cpus, memory, cmdline, devices, qemu), "-incoming", "defer"])
+        self.qmp("migrate-set-capabilities", capabilities=[MAPPED_RAM])
+        self.qmp("migrate-incoming", uri=f"file:{path}")
+        self._migrated(timeout)
+        self.qmp("cont")
+        self.hello = True  # said before it was saved
+        self.run("true", timeout)
+        return self
+
+    def _migrated(self, timeout):
+        deadline = time.monotonic() + timeout
+        while (status := self.qmp("query-migrate")).get("status") != "completed":
+            if status.get("status") == "failed" or time.monotonic() > deadline:
+                raise LabError(f"migration: {status.get('error-desc') or status.get('status')}")
+            time.sleep(0.02)
+
+    def _command(self, cpus, memory, cmdline, devices, qemu):
+        """QEMU's command line but for where the guest's system comes from."""
         accel = accelerator(self.image.kernel)
-        qmp_path, port_path = os.path.join(self.work, "qmp"), os.path.join(self.work, "port")
         command = [
             # Interrupt remapping needs the split irqchip under KVM; emulation does not mind.
             *emulator.command(), "-M", "q35,kernel-irqchip=split", "-smp", str(cpus), "-m", str(memory),
             "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi",
             "-cpu", "host" if accel == "kvm" else EMULATED_CPU,
             "-display", "none", "-nodefaults", "-no-reboot", "-no-user-config",
-            "-kernel", self.image.kernel, "-initrd", initrd, "-append", f"{CMDLINE} {cmdline}".strip(),
+            "-kernel", self.image.kernel, "-append", f"{CMDLINE} {cmdline}".strip(),
             "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
-            "-chardev", f"socket,id=qmp,path={qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"socket,id=qmp,path={self.qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
             "-device", "intel-iommu,intremap=on",
             "-audiodev", "none,id=silence",  # for sound cards, which QEMU does not make without one
             "-device", "virtio-serial-pci,id=labserial,bus=pcie.0,addr=1e.0",
-            "-chardev", f"socket,id=port,path={port_path},server=on,wait=off",
+            "-chardev", f"socket,id=port,path={self.port_path},server=on,wait=off",
             "-device", "virtserialport,bus=labserial.0,nr=1,chardev=port,name=lab",
+            # Of QEMU's own, not to be seen in the guest: an NVMe device that makes virtual functions belongs to one, and
+            # it cannot be plugged.
+            "-device", "nvme-subsys,id=sub0",
         ]
-        for number in range(4):  # for hot-plug: rp0 to rp3, 0000:00:10.0 to 0000:00:13.0
+        for number in range(5):  # for hot-plug: rp0 to rp4, 0000:00:10.0 to 0000:00:14.0
             command += ["-device", f"pcie-root-port,id=rp{number},bus=pcie.0,addr={0x10 + number:x}.0,"
                                    f"chassis={number + 1},slot={number + 1}"]
         for device in devices:
             command += ["-device", device]
-        command += list(qemu)
+        return command + list(qemu)
+
+    def _launch(self, command):
+        """Starts QEMU, and connects its control socket and the port to the guest."""
         self.note("# " + " ".join(command))
         self.started = time.monotonic()
-        errors = open(os.path.join(self.log_dir, f"{self.name}.qemu"), "wb")
-        with errors:
+        with open(os.path.join(self.log_dir, f"{self.name}.qemu"), "wb") as errors:
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                                           cwd=self.work, preexec_fn=_die_with_parent)
-        self.control = self._connect(qmp_path, Qmp)
-        self.port = self._connect(port_path, self._open_port)
+        self.control = self._connect(self.qmp_path, Qmp)
+        self.port = self._connect(self.port_path, self._open_port)
         threading.Thread(target=self._listen, daemon=True).start()
-        with self.condition:
-            if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
-                raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
-        return self
 
     @staticmethod
     def _open_port(path):
@@ -406,6 +374,20 @@ class Machine:
             written = f"printf %s {shlex.quote(data.decode('utf-8', 'surrogateescape'))} >'{path}'"
         self.run(f"[ -d {folder} ] || mkdir -p {folder}\n{written}\nchmod {mode:o} '{path}'")
 
+    def place(self, path, what):
+        """Puts into the running guest what start(files={path: what}) puts into one that boots: whole, or not yet."""
+        if isinstance(what, tuple) and what[0] == "link":
+            self.run(f"ln -sf {shlex.quote(what[1])} {shlex.quote(path)}")
+            return
+        content, mode = what, 0o644
+        if isinstance(what, tuple):
+            content, mode = (build.program(*what[1:]), 0o755) if what[0] == "program" else what
+        # Beside its folder: who watches the folder sees one file come, with all that is in it.
+        folder = os.path.dirname(path)
+        new = os.path.join(os.path.dirname(folder), ".lab-new")
+        self.write(new, content, mode)
+        self.run(f"mkdir -p {shlex.quote(folder)}; mv {shlex.quote(new)} {shlex.quote(path)}")
+
     def boot_settled(self, timeout=240):
         """Waits until udev's queue is empty and systemd has no job left; systemd's word for it ("running" if no unit
         failed, "degraded")."""
@@ -422,6 +404,27 @@ class Machine:
     def device_add(self, driver, **properties):
         """device_add("e1000e", id="n0", bus="rp0"). Properties with a dash: **{"x-y": ...}."""
         self.qmp("device_add", driver=driver, **{k: v for k, v in properties.items() if v is not None})
+
+    def monitor(self, command):
+        """A command of QEMU's monitor for people, where what is wanted is written as on QEMU's command line."""
+        answer = self.qmp("human-monitor-command", **{"command-line": command}).strip()
+        if answer not in ("", "OK"):
+            raise LabError(f"{command}: {answer}")
+
+    def plug_in(self, devices, drives=()):
+        """Plugs QEMU -device strings, one when udev has dealt with the one before; drives: ids for disks of nothing. Of a
+        slot's functions the one that is no function 0 comes first: with function 0 the kernel looks at the slot."""
+        for ident in drives:
+            self.monitor(f"drive_add 0 if=none,id={ident},{NULL_DRIVE}")
+        there = int(self.out(COUNT_PCI))
+        for device in devices:
+            self.monitor(f"device_add {device}")
+            if device.startswith("nvme-ns,"):
+                continue
+            there += 1
+            if not re.search(r"\baddr=0\.[1-7]", device):
+                self.wait_for(f"[ $({COUNT_PCI}) -ge {there} ]", interval=0.05)
+                self.run("udevadm settle --timeout=60", 70)
 
     def device_del(self, ident, timeout=60):
         """Asks the guest to give a device up, and waits until it has and the id is free. A request that comes while

@@ -5,12 +5,12 @@ every CPU busy."""
 import contextlib
 
 from lab.device import empty_ports, plug, probed, record, rule, traced, unplug
-from lab.guarding import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
+from lab.guard_unit import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
 from lab.trace import first_driver
 
 CARD = "0000:01:00.0"
-COMMON = dict(guard=True, files={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
+COMMON = dict(guard=True, lasts=60, written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
                                  + rule("sound", Bus="platform", Name="snd_dummy.*", Driver="none")})
 MACHINES = dict(one=dict(cpus=1, **COMMON), four=dict(cpus=4, **COMMON))
 

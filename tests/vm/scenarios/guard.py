@@ -4,7 +4,7 @@ answer."""
 import re
 
 from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
-from lab.guarding import CONF, first_probe, full, status, write_policy
+from lab.guard_unit import CONF, first_probe, full, status, write_policy
 from lab.scenario import scenario
 from lab.trace import INSTANCE
 
@@ -20,7 +20,7 @@ Bus=platform
 Name=snd_dummy.*
 Driver=none
 """
-MACHINE = dict(guard=True, files={CONF: POLICY})
+MACHINE = dict(guard=True, lasts=120, written={CONF: POLICY})
 
 
 @scenario("the guard runs before udev and holds")

@@ -4,7 +4,7 @@
 import re
 
 from lab.device import empty_ports, override, path, plug, probed, record, rule, settle, traced, unplug
-from lab.guarding import CONF, GUARD, first_probe, full, lives, pid, plug_guaranteed, pull
+from lab.guard_unit import CONF, GUARD, first_probe, full, lives, pid, plug_guaranteed, pull
 from lab.scenario import scenario
 from lab.trace import first_driver
 
@@ -12,7 +12,7 @@ CARD = "0000:01:00.0"
 LIMIT = 1.0  # of a hold, in seconds: the guard's own default
 # What an emulated machine on a busy host may need beside. A hold without an end would last for ten seconds and more.
 SLACK = 2.0
-MACHINE = dict(guard=True, files={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")})
+MACHINE = dict(guard=True, lasts=60, written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")})
 
 # Lives of the card: it comes, and meanwhile the guard is killed, at a moment that differs from life to life. Told about
 # each, once the guard is back: its driver, its override, and what the record claims.

@@ -3,7 +3,7 @@
 happened."""
 
 from lab.device import empty_ports, path, plug, probed, record, traced, unplug
-from lab.guarding import first_probe
+from lab.guard_unit import first_probe
 from lab.scenario import scenario
 from lab.trace import CLAIMS, first_driver
 
@@ -12,8 +12,8 @@ FILES = {"/etc/driver-overrides.d/50-guard.conf": f"[device card]\nName={CARD}\n
 GUARD = "driver-override-guard.service"
 
 MACHINES = {
-    "locked-down": dict(guard=True, files=FILES, cmdline="lockdown=confidentiality"),
-    "open": dict(guard=True, files=FILES),
+    "locked-down": dict(guard=True, written=FILES),
+    "open": dict(guard=True, written=FILES),
 }
 
 
@@ -44,6 +44,8 @@ def race(vm):
 
 @scenario("a kernel that is locked down: that is said, the override is written all the same", machine="locked-down")
 def locked_down(vm):
+    # As by lockdown= on the kernel command line; nobody can take it back.
+    vm.run(f"echo confidentiality >/sys/kernel/security/lockdown; systemctl restart {GUARD}")
     assert "[confidentiality]" in vm.out("cat /sys/kernel/security/lockdown")
     assert hold_text(vm) == "the kernel is locked down (confidentiality)", hold_text(vm)
     assert "locked down" in vm.out(f"systemctl show -P StatusText {GUARD}")

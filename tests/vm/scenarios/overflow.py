@@ -2,11 +2,11 @@
 """More events than the guard's buffer holds: it says so and sweeps."""
 
 from lab.device import empty_ports, override, path, probed, record, rule, traced
-from lab.guarding import CONF, GUARD, pid, plug_guaranteed
+from lab.guard_unit import CONF, GUARD, pid, plug_guaranteed
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0"}
-MACHINE = dict(guard=True, files={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
+MACHINE = dict(guard=True, written={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
 
 # Big ones, so that it takes fewer: a uevent has room for two kilobytes. Ends when the guard's socket has lost some.
 FLOOD = r"""

@@ -5,10 +5,10 @@ e1000e is loaded throughout, so that it is there to be kept off."""
 import contextlib
 import json
 
-from lab import uses
+from lab import device_users
 from lab.bus import MANAGER, busctl, call, obj, prop, wait_prop
 from lab.device import exists, loaded, override, path, plug, probed, proper_order, record, rule, settle, traced, unplug
-from lab.guarding import CONF, first_probe, full, status, wait_status, write_policy
+from lab.guard_unit import CONF, first_probe, full, status, wait_status, write_policy
 from lab.machine import program
 from lab.scenario import scenario
 
@@ -20,8 +20,8 @@ ALIASES = "/lib/modules/$(uname -r)/modules.alias"
 HOLDER = {"/usr/local/bin/hold-vfio": program("hold-vfio")}
 COMMON = dict(guard=True, service=True)
 MACHINES = dict(
-    pair=dict(devices=["e1000e,bus=rp3,addr=0.0,multifunction=on", "e1000e,bus=rp3,addr=0.1,multifunction=on"],
-              files={CONF: rule("first", Name=FIRST, Driver="vfio"), **HOLDER}, **COMMON),
+    pair=dict(plugged=["e1000e,bus=rp3,addr=0.1,multifunction=on", "e1000e,bus=rp3,addr=0.0,multifunction=on"],
+              written={**HOLDER, CONF: rule("first", Name=FIRST, Driver="vfio")}, lasts=150, **COMMON),
     chipset=dict(files={CONF: rule("smbus", Name=SMBUS, Driver="vfio")}, **COMMON),
     bare=dict(cmdline="intel_iommu=off", devices=["e1000e,bus=rp1"],
               files={CONF: rule("card", Name="0000:02:00.0", Driver="vfio")}, **COMMON))
@@ -97,7 +97,7 @@ def viable(vm):
     assert sorted(group_property(vm, FIRST, "Members")) == sorted([obj(FIRST), obj(SECOND)])
     vm.wait_for("grep -F PropertiesChanged /run/lab/signals | grep -F Viable | grep -qF '\"data\":true'")
     vm.run("kill $(cat /run/lab/monitor)")
-    with uses.vfio(vm, FIRST):
+    with device_users.vfio(vm, FIRST):
         assert vm.out("cat /run/held") == "open 8086:10d3"
 
 
@@ -105,7 +105,7 @@ def viable(vm):
           machine="pair", timeout=1800)
 def owned(vm):
     guaranteed(vm, "hold", "none", 1)
-    with uses.vfio(vm, FIRST):
+    with device_users.vfio(vm, FIRST):
         owner = f"hold-vfio (process {vm.out('cat /run/holder')})"
         with_every_group(vm, full(30, 1))
         write_policy(vm, first_rule("leave"))
@@ -124,7 +124,7 @@ def owned(vm):
 def refused(vm):
     for driver in ("e1000e", "default"):
         guaranteed(vm, "hold", "none", 1)
-        with uses.vfio(vm, FIRST):
+        with device_users.vfio(vm, FIRST):
             write_policy(vm, first_rule("leave", rule("second", Name=SECOND, Driver=driver)))
             second_again(vm)
             wait_prop(vm, SECOND, "State", "held")

@@ -13,7 +13,7 @@ NIC, OTHER = "0000:01:00.0", "0000:03:00.0"  # in rp0 and rp2
 CONF = "/etc/driver-overrides.d/50-nic.conf"
 TIMES = 10 if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else 5
 
-MACHINE = dict(files={CONF: rule("nic", Name=NIC, Driver="vfio-pci")})
+MACHINE = dict(lasts=60, written={CONF: rule("nic", Name=NIC, Driver="vfio-pci")})
 
 
 def present(vm, driver="vfio-pci"):

@@ -3,7 +3,7 @@
 
 import contextlib
 
-from lab import uses
+from lab import device_users
 from lab.device import ENFORCER, loaded, override, path, record, rule, settle, traced, unload, uptime
 from lab.machine import program
 from lab.scenario import scenario
@@ -15,11 +15,12 @@ KEYS = ["STATE", "REASON", "ERROR", "DRIVER", "OVERRIDE", "DECISION", "CHANGED"]
 
 
 MACHINE = dict(
+    lasts=120,
     # The second disk belongs to an NVMe subsystem, so the kernel makes a multipath head for it.
     devices=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0",
-             "nvme-subsys,id=subsystem,nqn=lab", "nvme,id=shared,subsys=subsystem,bus=rp3,serial=two",
+             "nvme,id=shared,subsys=sub0,bus=rp3,serial=two",
              "nvme-ns,bus=shared,drive=d1", "bochs-display,bus=pcie.0,addr=6.0"],
-    qemu=uses.drive("d0") + uses.drive("d1"),
+    qemu=device_users.drive("d0") + device_users.drive("d1"),
     files={"/usr/local/bin/hold-vfio": program("hold-vfio")},
     # Disks that are taken away while they are in use, on purpose.
     kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"])
@@ -158,7 +159,7 @@ def bridge(vm):
 @scenario("a disk nobody uses is given to vfio-pci, and given back")
 def unused_disk(vm):
     for device in (DISK, SHARED):
-        uses.disk_of(vm, device)
+        device_users.disk_of(vm, device)
         vm.write(CONF, rule("disk", Name=device, Driver="vfio-pci"))
         done(vm, device, "enforced", "vfio-pci", "vfio-pci")
         give_back(vm, device, "nvme")
@@ -166,14 +167,14 @@ def unused_disk(vm):
 
 @scenario("a disk with a mounted file system is refused, by force it is done", timeout=600)
 def mounted(vm):
-    name = uses.disk_of(vm, DISK)
-    with uses.mounted(vm, name, "/mnt/a b") as reason:
+    name = device_users.disk_of(vm, DISK)
+    with device_users.mounted(vm, name, "/mnt/a b") as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one with a mounted partition", timeout=600)
 def mounted_partition(vm):
-    name = uses.disk_of(vm, DISK)
+    name = device_users.disk_of(vm, DISK)
     # One partition, of type Linux, 2048 sectors from the start and 65536 long.
     vm.run(f"printf '\\0\\0\\0\\0\\x83\\0\\0\\0\\0\\x8\\0\\0\\0\\0\\1\\0\\x55\\xaa' >/run/lab/table\n"
            f"dd if=/run/lab/table of=/dev/{name} bs=1 seek=446 count=16 conv=notrunc status=none\n"
@@ -181,39 +182,39 @@ def mounted_partition(vm):
            f"blockdev --rereadpt /dev/{name}; udevadm settle; mkfs.ext4 -q /dev/{name}p1; mount -t ext4 /dev/{name}p1 /mnt", 120)
     in_use_until_forced(vm, DISK, f"/dev/{name}p1 is mounted on /mnt", "nvme")
     vm.run("umount -l /mnt")
-    name = uses.disk_of(vm, DISK)
+    name = device_users.disk_of(vm, DISK)
     vm.run(f"dd if=/dev/zero of=/dev/{name} bs=512 count=1 conv=notrunc status=none; blockdev --rereadpt /dev/{name}")
 
 
 @scenario("so is one whose multipath head is mounted", timeout=600)
 def mounted_head(vm):
-    name = uses.disk_of(vm, SHARED)
+    name = device_users.disk_of(vm, SHARED)
     assert not vm.run(f"test -e {path(SHARED)}/nvme/nvme*/{name}", check=False).rc == 0, "no multipath head"
-    with uses.mounted(vm, name) as reason:
+    with device_users.mounted(vm, name) as reason:
         in_use_until_forced(vm, SHARED, reason, "nvme")
 
 
 @scenario("so is one with swap", timeout=600)
 def swap(vm):
-    with uses.swap(vm, uses.disk_of(vm, DISK)) as reason:
+    with device_users.swap(vm, device_users.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one under device mapper", timeout=600)
 def device_mapper(vm):
-    with uses.device_mapper(vm, uses.disk_of(vm, DISK)) as reason:
+    with device_users.device_mapper(vm, device_users.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one that is mounted in another mount namespace only", timeout=600)
 def mount_namespace(vm):
-    with uses.mount_namespace(vm, uses.disk_of(vm, DISK)) as reason:
+    with device_users.mount_namespace(vm, device_users.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("so is one in a mount namespace that has no process", timeout=600)
 def mount_namespace_without_process(vm):
-    name = uses.disk_of(vm, DISK)
+    name = device_users.disk_of(vm, DISK)
     vm.run(f"mkfs.ext4 -q -F /dev/{name}", 120)
     vm.run("mkdir -p /run/ns; mount --bind /run/ns /run/ns; mount --make-private /run/ns; touch /run/ns/m\n"
            f"unshare --mount=/run/ns/m --propagation private mount -t ext4 /dev/{name} /mnt\n"
@@ -225,7 +226,7 @@ def mount_namespace_without_process(vm):
 
 @scenario("an interface that has none but link-local addresses is free")
 def link_local(vm):
-    name = uses.interface_of(vm, NIC)
+    name = device_users.interface_of(vm, NIC)
     vm.run(f"ip link set {name} up; ip address add 169.254.3.4/16 dev {name}; ip address add fe80::1234/64 dev {name}")
     vm.write(CONF, rule("nic", Name=NIC, Driver="none"))
     done(vm, NIC, "enforced", "", "none")
@@ -234,10 +235,10 @@ def link_local(vm):
 
 @scenario("an interface with an address is refused, by force it is done")
 def address(vm):
-    name = uses.interface_of(vm, NIC)
+    name = device_users.interface_of(vm, NIC)
     vm.run(f"ip address add 2001:db8::7/64 dev {name}")
     in_use(vm, NIC, f"{name} has the address 2001:db8::7", "e1000e")
-    with uses.address(vm, name) as reason:
+    with device_users.address(vm, name) as reason:
         # Who only asks is told the same.
         assert rebind(vm, NIC, "--dry-run")["REASON"] == f"in use: {reason}"
         in_use_until_forced(vm, NIC, reason, "e1000e")
@@ -245,7 +246,7 @@ def address(vm):
 
 @scenario("so is one with a route and no address, in whichever table")
 def route(vm):
-    name = uses.interface_of(vm, NIC)
+    name = device_users.interface_of(vm, NIC)
     vm.run(f"ip link set {name} up")
     for text, reason in ((f"default dev {name} table 100", "the default route"),
                          (f"2001:db8:1::/48 dev {name}", "a route to 2001:db8:1::/48"),
@@ -259,20 +260,20 @@ def route(vm):
 
 @scenario("so is a port of a bridge")
 def bridged(vm):
-    with uses.bridge(vm, uses.interface_of(vm, NIC)) as reason:
+    with device_users.bridge(vm, device_users.interface_of(vm, NIC)) as reason:
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one that was moved to a network namespace with a name")
 def named_namespace(vm):
-    with uses.network_namespace(vm, uses.interface_of(vm, NIC)) as reason:
+    with device_users.network_namespace(vm, device_users.interface_of(vm, NIC)) as reason:
         assert vm.out(f"ls {path(NIC)}/net") == "", "it still shows, so nothing is shown here"
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
 @scenario("so is one that was moved to the network namespace of a process")
 def process_namespace(vm):
-    name = uses.interface_of(vm, NIC)
+    name = device_users.interface_of(vm, NIC)
     vm.run("unshare -n sleep 10000 >/dev/null 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
     vm.wait_for(f"grep -q sleep /proc/{pid}/comm")
@@ -297,7 +298,7 @@ def held(vm):
     """The card at vfio-pci and a process that has it; why it is in use. Its rule is to give it back."""
     vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
     done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")
-    with uses.vfio(vm, NIC) as reason:
+    with device_users.vfio(vm, NIC) as reason:
         vm.write(CONF, rule("nic", Name=NIC, Driver="default"))
         yield reason
 

@@ -4,7 +4,7 @@ import json
 
 from lab.bus import MANAGER, NOBODY, UNIT, busctl, call, obj, policy_files, prop, refused, wait_prop
 from lab.device import empty_ports, override, path, plug, unplug
-from lab.guarding import full
+from lab.guard_unit import full
 from lab.scenario import scenario
 
 CARD = "0000:01:00.0"
@@ -19,7 +19,7 @@ polkit.addRule(function(action, subject) {
         return polkit.Result.YES;
 });
 """
-MACHINE = dict(service=True, files={"/etc/driver-overrides.d/50-boot.conf": POLICY})
+MACHINE = dict(service=True, lasts=120, files={"/etc/driver-overrides.d/50-boot.conf": POLICY})
 
 
 

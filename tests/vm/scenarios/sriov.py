@@ -9,10 +9,9 @@ FUNCTIONS = ("0000:02:00.1", "0000:02:00.2", "0000:02:00.3")
 CONF = "/etc/driver-overrides.d/50-vf.conf"
 
 MACHINE = dict(
-    devices=["nvme-subsys,id=sub0",
-             "nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=3,"
+    plugged=["nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=3,"
              "sriov_vq_flexible=9,sriov_vi_flexible=6"],
-    files={CONF: rule("place", Path="pci0000:00/11.0/00.0/vf1", Driver="vfio-pci")
+    written={CONF: rule("place", Path="pci0000:00/11.0/00.0/vf1", Driver="vfio-pci")
            + rule("function", PhysFn=PF, Driver="none")})
 
 

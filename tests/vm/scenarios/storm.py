@@ -5,12 +5,12 @@ until the guard has decided, and the guard does not grow."""
 import re
 
 from lab.device import properties, rule, traced
-from lab.guarding import CONF, full, pid, plug_guaranteed, prefer_lab, pull, start_load, status
+from lab.guard_unit import CONF, full, pid, plug_guaranteed, prefer_lab, pull, start_load, status
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0", 2: "0000:03:00.0"}
 MACHINE = dict(guard=True, alone=True,
-               files={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
+               written={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
 
 # Three coldplugs of all devices, one after the other; network namespaces, made and deleted; and "add" written into
 # uevent files, at least so often, and on until somebody says that it is enough.

@@ -6,13 +6,13 @@ What is stuck is a virtio disk whose backend does not answer: virtio_blk reads t
 is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
 
 from lab.device import journal, path, plug, properties, record, rule, unplug, uptime
-from lab.guarding import CONF, GUARD, first_probe, full, pid, plug_guaranteed, pull, status, wait_status
+from lab.guard_unit import CONF, GUARD, first_probe, full, pid, plug_guaranteed, pull, status, wait_status
 from lab.scenario import scenario
 
 CARD, DISK = "0000:01:00.0", "0000:02:00.0"
 MACHINE = dict(
-    guard=True,
-    files={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
+    guard=True, lasts=60,
+    written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
            + rule("disk", Bus="pci", Name=DISK, Driver="virtio-pci"),
            # udev shall not load it while the disk is plugged, but we, later.
            "/etc/modprobe.d/lab.conf": "blacklist virtio_blk\n"})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the service says and does where a device is in use, where its policy cannot be written, and over a suspend."""
 
-from lab import uses
+from lab import device_users
 from lab.bus import MANAGER, UNIT, call, obj, policy_files, prop, refused, wait_prop
 from lab.device import override, path, settle, traced, uptime
 from lab.machine import program
@@ -9,10 +9,11 @@ from lab.scenario import scenario
 
 NIC, DISK = "0000:02:00.0", "0000:03:00.0"
 RULES = "/etc/driver-overrides.d"
-COMMON = dict(service=True, guard=True, devices=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0"], qemu=uses.drive("d0"))
+COMMON = dict(service=True, guard=True, plugged=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0"], drives=["d0"])
 MACHINES = dict(
     awake=dict(
-        files={"/usr/local/bin/hold-vfio": program("hold-vfio"), "/usr/local/bin/bus-latency": program("bus-latency", "systemd")},
+        lasts=120,
+        written={"/usr/local/bin/hold-vfio": program("hold-vfio"), "/usr/local/bin/bus-latency": program("bus-latency", "systemd")},
         # A disk that is taken away while it is in use, on purpose.
         kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"], **COMMON),
     # QEMU 10 often ends by an assertion (iotlb_to_section) where two emulated CPUs go through this.
@@ -44,16 +45,16 @@ def in_use_until_forced(vm, device, reason, driver):
 @scenario("a disk that is mounted, swap, under device mapper, mounted elsewhere: refused with the user, done by force",
           machine="awake", timeout=900)
 def disks(vm):
-    for use in uses.DISK_USES:
-        with use(vm, uses.disk_of(vm, DISK)) as reason:
+    for use in device_users.DISK_USES:
+        with use(vm, device_users.disk_of(vm, DISK)) as reason:
             in_use_until_forced(vm, DISK, reason, "nvme")
 
 
 @scenario("a card with an address, in a bridge, in another network namespace: refused with the user, done by force",
           machine="awake", timeout=900)
 def cards(vm):
-    for use in uses.INTERFACE_USES:
-        with use(vm, uses.interface_of(vm, NIC)) as reason:
+    for use in device_users.INTERFACE_USES:
+        with use(vm, device_users.interface_of(vm, NIC)) as reason:
             in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
@@ -67,7 +68,7 @@ def latency(vm):
 def held(vm):
     assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
     usual = latency(vm)
-    with uses.vfio(vm, NIC) as reason:
+    with device_users.vfio(vm, NIC) as reason:
         refused(vm, reason, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
         assert vm.driver(NIC) == "vfio-pci" and override(vm, NIC) == "vfio-pci"
         begun = uptime(vm)

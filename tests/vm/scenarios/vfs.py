@@ -3,7 +3,7 @@
 (sriov_drivers_autoprobe stays 1), and those that the kernel itself has given away stay so."""
 
 from lab.device import override, path, probed, properties, record, rule, settle, traced
-from lab.guarding import CONF, first_probe, full, lives, status, write_policy
+from lab.guard_unit import CONF, first_probe, full, lives, status, write_policy
 from lab.scenario import scenario
 
 PF = "0000:02:00.0"
@@ -11,11 +11,10 @@ FIRST, SECOND, THIRD = FUNCTIONS = ("0000:02:00.1", "0000:02:00.2", "0000:02:00.
 PLACE = "pci0000:00/11.0/00.0/vf"
 
 MACHINE = dict(
-    guard=True,
-    devices=["nvme-subsys,id=sub0",
-             "nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=3,"
+    guard=True, lasts=60,
+    plugged=["nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=3,"
              "sriov_vq_flexible=9,sriov_vi_flexible=6"],
-    files={CONF: rule("nobody", Name="no-such-device", Driver="none")})
+    written={CONF: rule("nobody", Name="no-such-device", Driver="none")})
 
 
 def create(vm):

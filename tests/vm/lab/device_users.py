@@ -6,11 +6,12 @@ import contextlib
 import re
 
 from .device import path, settle
+from .machine import NULL_DRIVE
 
 
 def drive(ident):
     """QEMU's arguments for a disk of nothing. What is written goes to a temporary file of QEMU's."""
-    return ["-drive", f"if=none,id={ident},file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"]
+    return ["-drive", f"if=none,id={ident},{NULL_DRIVE}"]
 
 
 def disk_of(vm, device):

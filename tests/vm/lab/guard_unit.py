@@ -32,12 +32,19 @@ def pid(vm):
     return int(vm.out(f"systemctl show -P MainPID {GUARD}"))
 
 
+@contextlib.contextmanager
+def policy_read(vm):
+    """Ends when the guard has read the policy that was written meanwhile."""
+    before = int(status(vm)["POLICY_LOADED"])
+    yield
+    wait_status(vm, "POLICY_LOADED", before + 1)
+
+
 def write_policy(vm, text):
     """Writes the policy, and waits until the guard has read it: the file is there already, so it is heard of when it
     is complete."""
-    before = int(status(vm)["POLICY_LOADED"])
-    vm.write(CONF, text)
-    wait_status(vm, "POLICY_LOADED", before + 1)
+    with policy_read(vm):
+        vm.write(CONF, text)
 
 
 def first_probe(vm, device, bus="pci"):
