@@ -1,28 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
 
-from lab.boot_trace import CMDLINE, BootTrace
-from lab.device import (ENFORCER, SWEEP, drivers, journal, override, path, properties, record, rule, traced, trigger,
-                        unload)
+from lab.boot_machine import (BARRED, BOOT_MACHINE, FIRST, FW_CFG, GIVEN, NICS, PLATFORM, SECOND, SPEAKER, WATCHDOG)
+from lab.boot_trace import BootTrace
+from lab.device import (ENFORCER, SWEEP, drivers, journal, override, path, properties, record, traced, trigger, unload)
 from lab.scenario import scenario
 
-BARRED, GIVEN, FIRST, SECOND = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0", "0000:04:00.1"
-SPEAKER, WATCHDOG, FW_CFG = "pcspkr", "iTCO_wdt.1.auto", "QEMU0002:00"
-
-MACHINE = dict(
-    devices=["e1000e,bus=rp1", "e1000e,bus=rp2",
-             # Two functions of one slot are one IOMMU group. The second has no rule, and shows that e1000e was there.
-             "e1000e,bus=rp3,addr=0.0,multifunction=on", "e1000e,bus=rp3,addr=0.1,multifunction=on"],
-    cmdline=CMDLINE,
-    files={
-        "/etc/driver-overrides.d/50-nics.conf":
-            rule("barred", Name=BARRED, Driver="none") + rule("given", Name=GIVEN, Driver="vfio-pci")
-            + rule("first", Name=FIRST, Driver="vfio-pci"),
-        "/usr/lib/driver-overrides.d/60-platform.conf":
-            rule("speaker", Bus="platform", Name=SPEAKER, Driver="none")
-            + rule("watchdog", Bus="platform", Name="iTCO_wdt.*", Driver="none")
-            + rule("fw-cfg", Bus="platform", Name=FW_CFG, Driver="none"),
-    })
+MACHINE = dict(lasts=60, **BOOT_MACHINE)
 
 
 @scenario("no driver is ever asked about the card that may have none, while e1000e takes its neighbour")
@@ -91,14 +75,14 @@ def in_time(vm, device, state="enforced"):
 @scenario("udev's database has the decision, its rule, its source, its state and the module")
 def in_database(vm):
     assert properties(vm, GIVEN) == {
-        "": "vfio-pci", "_RULE": "given", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:4",
+        "": "vfio-pci", "_RULE": "given", "_SOURCE": f"{NICS}:4",
         "_STATE": "pending", "_MODALIAS": "vfio-pci"}  # pending: udev itself loads the module after that event
     assert properties(vm, BARRED) == {
-        "": "none", "_RULE": "barred", "_SOURCE": "/etc/driver-overrides.d/50-nics.conf:1",
+        "": "none", "_RULE": "barred", "_SOURCE": f"{NICS}:1",
         "_STATE": in_time(vm, BARRED)}
     assert properties(vm, SPEAKER, "platform") == {
         "": "none", "_RULE": "speaker", "_STATE": in_time(vm, SPEAKER),
-        "_SOURCE": "/usr/lib/driver-overrides.d/60-platform.conf:1"}
+        "_SOURCE": f"{PLATFORM}:1"}
     assert vm.out(f"udevadm info -q property -p {path(GIVEN)} | grep ^DRIVER=") == "DRIVER=vfio-pci"
     late = in_time(vm, SECOND, "")
     assert properties(vm, SECOND) == ({"_STATE": late} if late else {})

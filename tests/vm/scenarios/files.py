@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Policy files: which of them counts, and what happens when one of them is broken."""
 
+from lab.boot_machine import BARRED, BOOT_MACHINE, BROKEN, ETC, FIRST, LIB, RUN, UNRULED, WRITABLE
 from lab.device import SWEEP, journal, override, probed, properties, remove, rescan, rule, traced, trigger, unload
 from lab.scenario import scenario
 
-ETC, RUN, LIB = (f"{folder}/driver-overrides.d" for folder in ("/etc", "/run", "/usr/lib"))
-ONE, TWO, THREE = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"
-BROKEN = f"{ETC}/20-broken.conf"
-WRITABLE = f"{ETC}/40-writable.conf"
+ONE, TWO, THREE = BARRED, UNRULED, FIRST
 
-MACHINE = dict(
-    devices=["e1000e,bus=rp1", "e1000e,bus=rp2", "e1000e,bus=rp3"],
-    files={
-        f"{ETC}/10-first.conf": rule("one", Name=ONE, Driver="none"),
-        BROKEN: "# a comment\n" + rule("two", Name=TWO, Driver="none") + rule("wrong", Name=ONE, Drvier="vfio-pci"),
-        f"{LIB}/30-third.conf": rule("three", Name=THREE, Driver="vfio-pci"),
-        WRITABLE: (rule("writable", Name=TWO, Driver="none"), 0o666),
-    })
+MACHINE = dict(lasts=60, **BOOT_MACHINE)
 
 
 def again(vm, device):

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Two functions of one slot are one IOMMU group. A rule for the first decides, by Group=, about the second."""
 
-from lab.boot_trace import CMDLINE, BootTrace
+from lab.boot_machine import BOOT_MACHINE, FIRST, SECOND
+from lab.boot_trace import BootTrace
 from lab.device import (ENFORCER, SWEEP, exists, loaded, override, path, probed, proper_order, properties, record,
                         remove, rescan, rule, traced, trigger, unload)
 from lab.scenario import scenario
 
-FIRST, SECOND = "0000:04:00.0", "0000:04:00.1"  # in rp3
-# Both functions have multifunction=on: without it the kernel puts a function that it finds later into its own group.
-CONF = "/etc/driver-overrides.d/50-group.conf"
+# Comes before the rule for the first function that is there at boot, and says the same, but for Group=.
+CONF = "/etc/driver-overrides.d/25-group.conf"
 
-MACHINE = dict(
-    devices=["e1000e,bus=rp3,addr=0.0,multifunction=on", "e1000e,bus=rp3,addr=0.1,multifunction=on"],
-    cmdline=CMDLINE,
-    files={CONF: rule("first", Name=FIRST, Driver="vfio-pci")})
+MACHINE = BOOT_MACHINE
 
 
 def members(vm):
