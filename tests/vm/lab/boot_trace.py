@@ -4,7 +4,7 @@
 At boot nothing in user space can start a trace before the first driver is probed; the kernel itself can.
 """
 
-from .trace import PROBES, chosen, parse
+from .trace import PROBES, events_chosen, parse
 
 # Uevents would fill the buffer: every read of a "uevent" file counts as one.
 KINDS = ("override", "probe", "bound")
@@ -36,7 +36,7 @@ class BootTrace:
     def read(self, kind=None, device=None):
         """As Trace.read()."""
         raw = self.vm.out("grep -v -e '^#' -e ': module_load: ' /sys/kernel/tracing/trace || true")
-        return chosen(parse(raw), kind, device)
+        return events_chosen(parse(raw), kind, device)
 
     def modules(self):
         """Modules in the order in which they were loaded."""

@@ -12,7 +12,7 @@ def busctl(vm, what, user="", check=True, timeout=120):
     return vm.run(f"{user}busctl --timeout=60 {what}", timeout=timeout, check=check)
 
 
-def call(vm, member, args="", user="", check=True):
+def manager_call(vm, member, args="", user="", check=True):
     """A method of the manager. Its output."""
     result = busctl(vm, f"call {MANAGER} {member} {args}", user, check=False)
     if check:
@@ -20,26 +20,26 @@ def call(vm, member, args="", user="", check=True):
     return result.out.strip()
 
 
-def refused(vm, text, member, args="", user=""):
+def manager_refuses(vm, text, member, args="", user=""):
     result = busctl(vm, f"call {MANAGER} {member} {args}", user, check=False)
     assert result.rc != 0 and text in result.out, (member, args, result)
     return result.out
 
 
-def obj(device, bus="pci"):
+def object_path(device, bus="pci"):
     """The object path of a device."""
     name = "".join(c if c.isalnum() and not (i == 0 and c.isdigit()) else f"_{ord(c):02x}" for i, c in enumerate(device))
     return f"/org/driveroverrides1/device/{bus}/{name}"
 
 
-def prop(vm, device, name, bus="pci", user=""):
-    out = busctl(vm, f"--json=short get-property org.driveroverrides1 {obj(device, bus)} org.driveroverrides1.Device {name}",
+def device_property(vm, device, name, bus="pci", user=""):
+    out = busctl(vm, f"--json=short get-property org.driveroverrides1 {object_path(device, bus)} org.driveroverrides1.Device {name}",
                  user).out
     return json.loads(out)["data"]
 
 
-def wait_prop(vm, device, name, value, bus="pci"):
-    vm.wait_for(f"busctl get-property org.driveroverrides1 {obj(device, bus)} org.driveroverrides1.Device {name} "
+def wait_device_property(vm, device, name, value, bus="pci"):
+    vm.wait_for(f"busctl get-property org.driveroverrides1 {object_path(device, bus)} org.driveroverrides1.Device {name} "
                 f"| grep -qx 's \"{value}\"'", timeout=90)
 
 

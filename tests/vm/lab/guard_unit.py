@@ -11,12 +11,12 @@ RECORD = "/run/driver-overrides/guard"
 CONF = "/etc/driver-overrides.d/50-guard.conf"
 
 
-def full(often, seldom):
+def repetitions(often, seldom):
     """How many times: the full count on request, a few in CI."""
     return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
 
 
-def status(vm):
+def guard_status(vm):
     """What the guard tells of itself; its counters are those of when it last had something to tell."""
     lines = vm.out(f"cat {RECORD}").splitlines()
     return dict(line.split("=", 1) for line in lines)
@@ -25,17 +25,17 @@ def status(vm):
 def wait_status(vm, key, least, timeout=30):
     """The guard's status once this counter has come to that number."""
     vm.wait_for(f"[ $(sed -n s/^{key}=//p {RECORD}) -ge {least} ]", timeout)
-    return status(vm)
+    return guard_status(vm)
 
 
-def pid(vm):
+def guard_pid(vm):
     return int(vm.out(f"systemctl show -P MainPID {GUARD}"))
 
 
 @contextlib.contextmanager
 def policy_read(vm):
     """Ends when the guard has read the policy that was written meanwhile."""
-    before = int(status(vm)["POLICY_LOADED"])
+    before = int(guard_status(vm)["POLICY_LOADED"])
     yield
     wait_status(vm, "POLICY_LOADED", before + 1)
 
@@ -76,13 +76,13 @@ def plug_guaranteed(vm, port, device, driver="vfio-pci"):
     return events
 
 
-def pull(vm, port, device):
+def unplug_unsettled(vm, port, device):
     """As unplug(), without waiting for udev."""
     vm.device_del(f"plug{port}")
     vm.wait_for(f"! test -e {path(device)}")
 
 
-def lives(events):
+def device_lives(events):
     """The events of one device that came and went under its name: a list of lists, each from a real `add` to the
     next."""
     found = []
@@ -95,7 +95,7 @@ def lives(events):
 
 
 @contextlib.contextmanager
-def busy(vm):
+def cpus_busy(vm):
     """Loops that keep every CPU of the guest busy meanwhile."""
     flag = "/run/lab/busy"
     prefer_lab(vm)

@@ -9,6 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+
+UNUSED = 24 * 3600  # seconds
 
 
 def cache_dir():
@@ -72,7 +75,14 @@ def kept(name, recipe, make):
                 with contextlib.suppress(OSError), open(log_path, encoding="utf-8", errors="replace") as log:
                     sys.stderr.write("".join(log.readlines()[-20:]))
                 raise
-            for other in os.listdir(cache):  # what older recipes made
-                if other.startswith(name + "-") and os.path.join(cache, other) != final:
-                    shutil.rmtree(os.path.join(cache, other), ignore_errors=True)
+            _forget_older(cache, name, final)
+        os.utime(final)
     return final
+
+
+def _forget_older(cache, name, final):
+    """Deletes what older recipes made, if nobody has asked for it for a day: another run may still use it."""
+    for other in os.listdir(cache):
+        path = os.path.join(cache, other)
+        if other.startswith(name + "-") and path != final and os.path.getmtime(path) < time.time() - UNUSED:
+            shutil.rmtree(path, ignore_errors=True)

@@ -51,7 +51,7 @@ class Event:
     synthetic: bool = False
 
 
-def chosen(events, kind, device):
+def events_chosen(events, kind, device):
     """Those of one kind or device, or of both; None: any."""
     return [e for e in events if (kind is None or e.kind == kind) and (device is None or e.device == device)]
 
@@ -139,7 +139,7 @@ class Trace:
         """All events so far in the order of time, or those of one kind or device. Does not take them away."""
         # Of a storm of events most stays in the guest. A written text may have its newline in it.
         wanted = f"-A1 --no-group-separator -F 'dev=\"{device}\"'" if device else "-v '^#'"
-        return chosen(parse(self.vm.out(f"grep {wanted} {INSTANCE}/trace || true", 120)), kind, device)
+        return events_chosen(parse(self.vm.out(f"grep {wanted} {INSTANCE}/trace || true", 120)), kind, device)
 
     def wait(self, kind, device, timeout=30):
         """As read(), once there is something."""

@@ -9,7 +9,7 @@ from lab.scenario import scenario
 MACHINE = dict(lasts=60, **BOOT_MACHINE)
 
 
-@scenario("no driver is ever asked about the card that may have none, while e1000e takes its neighbour")
+@scenario("at boot no driver is ever asked about a card with Driver=none, while e1000e takes the card beside it")
 def barred(vm):
     trace = BootTrace(vm)
     assert trace.read("probe", SECOND)[0].text == "e1000e", "the driver was not there to be kept off"
@@ -19,7 +19,7 @@ def barred(vm):
     assert f"e1000e {BARRED}" not in vm.kernel_log()
 
 
-@scenario("vfio-pci is loaded for the card that is to have it, and is the only driver that ever probes it")
+@scenario("at boot vfio-pci is loaded for a card with Driver=vfio-pci and is the only driver that ever probes it")
 def given(vm):
     trace = BootTrace(vm)
     for device in (GIVEN, FIRST):
@@ -32,7 +32,7 @@ def given(vm):
     assert {"vfio_pci", "e1000e"} <= set(trace.modules()), trace.modules()
 
 
-@scenario("the overrides of all devices present stood before any of the drivers was there")
+@scenario("the boot's sweep writes the overrides of all devices that are present before any of their drivers is loaded")
 def stood_first(vm):
     trace = BootTrace(vm)
     written = {e.device: e for e in trace.read("override")}
@@ -47,7 +47,7 @@ def stood_first(vm):
     assert last < first, f"last override at {last}, first probe at {first}"
 
 
-@scenario("the boot unit ran before anything loads modules, and is active")
+@scenario("driver-overrides-sweep.service ends before any unit that loads modules begins, and stays active")
 def unit_order(vm):
     def times(unit):
         text = vm.out(f"systemctl show {unit} -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic "
@@ -72,7 +72,7 @@ def in_time(vm, device, state="enforced"):
     return "pending" if late else state
 
 
-@scenario("udev's database has the decision, its rule, its source, its state and the module")
+@scenario("after the boot udev's database has each device's decision, rule, source, state and module")
 def in_database(vm):
     assert properties(vm, GIVEN) == {
         "": "vfio-pci", "_RULE": "given", "_SOURCE": f"{NICS}:4",
@@ -88,14 +88,14 @@ def in_database(vm):
     assert properties(vm, SECOND) == ({"_STATE": late} if late else {})
 
 
-@scenario("a companion that was there at boot keeps its driver")
+@scenario("a group member without a rule that was present at boot keeps its driver")
 def companion(vm):
     assert vm.out(f"ls {path(FIRST)}/iommu_group/devices").split() == [FIRST, SECOND]
     assert (vm.driver(SECOND), override(vm, SECOND)) == ("e1000e", "")
     assert not BootTrace(vm).read("override", SECOND)
 
 
-@scenario("platform devices are kept from their drivers: one that was there, one that came during the boot")
+@scenario("Driver=none keeps platform devices from their drivers, whether present from the start or added during the boot")
 def platform(vm):
     trace = BootTrace(vm)
     for device, module in ((SPEAKER, "pcspkr"), (WATCHDOG, "iTCO_wdt")):
@@ -105,7 +105,7 @@ def platform(vm):
         assert (vm.driver(device, "platform"), override(vm, device, "platform")) == ("", "none")
 
 
-@scenario("nor do they get their drivers when those are loaded later")
+@scenario("a platform device with Driver=none stays without a driver when that driver's module is loaded again")
 def platform_later(vm):
     for device, module in ((SPEAKER, "pcspkr"), (WATCHDOG, "iTCO_wdt")):
         unload(vm, module)
@@ -115,7 +115,7 @@ def platform_later(vm):
         assert not BootTrace(vm).read("probe", device)
 
 
-@scenario("what was bound before the sweep could run stays bound, and that is said")
+@scenario("a device that was bound before the boot's sweep could run stays bound and is reported as pending")
 def too_early(vm):
     # systemd itself loads qemu_fw_cfg, for its credentials, before it starts any unit.
     trace = BootTrace(vm)
@@ -124,7 +124,7 @@ def too_early(vm):
     assert properties(vm, FW_CFG, "platform")["_STATE"] == "pending"
 
 
-@scenario("every device's add event once more, twice: nothing is written, no driver changes")
+@scenario("repeating every device's add event, twice, writes no override and changes no driver")
 def trigger_again(vm):
     trace = traced(vm)
     before = drivers(vm)
@@ -140,7 +140,7 @@ def trigger_again(vm):
     assert vm.out(records) == after_one, "the second round rewrote records"
 
 
-@scenario("a later event keeps the properties")
+@scenario("change and bind events keep a device's properties in udev's database")
 def later_events(vm):
     before = properties(vm, GIVEN)
     assert before["_RULE"] == "given", before
@@ -149,7 +149,7 @@ def later_events(vm):
         assert properties(vm, GIVEN) == before, action
 
 
-@scenario("a second sweep writes nothing, and still knows what was there at boot")
+@scenario("a second sweep writes no override and keeps the list of devices that were present at boot")
 def sweep_again(vm):
     trace = traced(vm)
     present = vm.out("cat /run/driver-overrides/present")
@@ -158,7 +158,7 @@ def sweep_again(vm):
     assert vm.out("cat /run/driver-overrides/present") == present
 
 
-@scenario("released, each of them goes to the driver from which it was kept")
+@scenario("after the release of all overrides each device gets the driver from which it was kept")
 def released(vm):
     # The other half of the proof: without us they would have been bound at once.
     unload(vm, "vfio-pci")

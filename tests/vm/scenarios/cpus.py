@@ -5,7 +5,7 @@ every CPU busy."""
 import contextlib
 
 from lab.device import empty_ports, plug, probed, record, rule, traced, unplug
-from lab.guard_unit import CONF, GUARD, busy, first_probe, full, plug_guaranteed, pull, status, wait_status
+from lab.guard_unit import CONF, GUARD, cpus_busy, first_probe, repetitions, plug_guaranteed, unplug_unsettled, guard_status, wait_status
 from lab.scenario import scenario
 from lab.trace import first_driver
 
@@ -22,38 +22,39 @@ def plugs(vm, load):
     """Cards, and platform devices: with these the kernel comes from the uevent to the probe without a pause."""
     empty_ports(vm)
     vm.run("modprobe e1000e; modprobe vfio-pci")
-    before = status(vm)
+    before = guard_status(vm)
     with load(vm):
-        for _ in range(full(30, 3)):
+        for _ in range(repetitions(30, 3)):
             plug_guaranteed(vm, 0, CARD)
-            pull(vm, 0, CARD)
-        for _ in range(full(30, 5)):
+            unplug_unsettled(vm, 0, CARD)
+        for _ in range(repetitions(30, 5)):
             trace = traced(vm)
             # The module makes its device, finds that nothing binds it, and takes itself out again.
             assert vm.run("modprobe snd-dummy", check=False).rc != 0
             assert not trace.read("probe", "snd_dummy.0"), trace.read(device="snd_dummy.0")
         plug_guaranteed(vm, 0, CARD)
-        pull(vm, 0, CARD)
-    after = status(vm)
+        unplug_unsettled(vm, 0, CARD)
+    after = guard_status(vm)
     assert after["EXPIRED"] == before["EXPIRED"] and after["HOLD"] == "active", (before, after)
 
 
-@scenario("one CPU, idle: every first probe is guaranteed", machine="one", timeout=900)
+@scenario("with one CPU, idle, every first probe is guaranteed", machine="one", timeout=900)
 def one_idle(vm):
     assert vm.out("nproc") == "1"
     plugs(vm, contextlib.nullcontext)
 
 
-@scenario("one CPU, busy: every first probe is guaranteed", machine="one", timeout=900)
+@scenario("with one CPU, kept busy, every first probe is guaranteed", machine="one", timeout=900)
 def one_busy(vm):
-    plugs(vm, busy)
+    plugs(vm, cpus_busy)
 
 
-@scenario("one CPU, the guard stopped: three holds end at the limit, then there are none; nothing is claimed",
+@scenario("with one CPU and a stopped guard, three holds end at the limit, no more follow, and no first probe is "
+          "claimed as guaranteed",
           machine="one", timeout=600)
 def one_stopped(vm):
     empty_ports(vm)
-    before = status(vm)
+    before = guard_status(vm)
     vm.run(f"systemctl kill -s STOP {GUARD}")
     for i in range(5):
         plug(vm, 0, CARD)
@@ -63,12 +64,13 @@ def one_stopped(vm):
     vm.run(f"systemctl kill -s CONT {GUARD}")
     wait_status(vm, "EXPIRED", int(before["EXPIRED"]) + 3)
     plug_guaranteed(vm, 0, CARD)
-    pull(vm, 0, CARD)
-    assert int(status(vm)["EXPIRED"]) == int(before["EXPIRED"]) + 3, status(vm)
+    unplug_unsettled(vm, 0, CARD)
+    assert int(guard_status(vm)["EXPIRED"]) == int(before["EXPIRED"]) + 3, guard_status(vm)
 
 
-@scenario("one CPU, the kernel preempts as little as it can: where nobody can answer while it waits, each hold ends at "
-          "the limit and nothing is claimed", machine="one", timeout=900)
+@scenario("with one CPU and as little kernel preemption as possible, a hold that nobody can answer ends at the "
+          "limit and is not claimed as guaranteed",
+          machine="one", timeout=900)
 def one_unpreempted(vm):
     empty_ports(vm)
     modes = vm.out(f"cat {PREEMPT}")
@@ -77,9 +79,9 @@ def one_unpreempted(vm):
         assert usual == "lazy", modes
         plugs(vm, contextlib.nullcontext)
         return
-    before = status(vm)
+    before = guard_status(vm)
     vm.run(f"echo none >{PREEMPT}")
-    number = full(10, 3)
+    number = repetitions(10, 3)
     for i in range(number):
         trace = traced(vm)
         plug(vm, 0, CARD)
@@ -88,18 +90,18 @@ def one_unpreempted(vm):
         assert claimed == "lost" if first == "e1000e" else claimed != "guaranteed", (i, first, record(vm, CARD))
         unplug(vm, 0, CARD)
     expired = int(wait_status(vm, "EXPIRED", int(before["EXPIRED"]) + 1)["EXPIRED"]) - int(before["EXPIRED"])
-    assert expired <= number, status(vm)
+    assert expired <= number, guard_status(vm)
     vm.run(f"echo {usual} >{PREEMPT}")
     plug_guaranteed(vm, 0, CARD)
-    pull(vm, 0, CARD)
+    unplug_unsettled(vm, 0, CARD)
 
 
-@scenario("four CPUs, idle: every first probe is guaranteed", machine="four", timeout=900)
+@scenario("with four CPUs, idle, every first probe is guaranteed", machine="four", timeout=900)
 def four_idle(vm):
     assert vm.out("nproc") == "4"
     plugs(vm, contextlib.nullcontext)
 
 
-@scenario("four CPUs, busy: every first probe is guaranteed", machine="four", timeout=900)
+@scenario("with four CPUs, kept busy, every first probe is guaranteed", machine="four", timeout=900)
 def four_busy(vm):
-    plugs(vm, busy)
+    plugs(vm, cpus_busy)

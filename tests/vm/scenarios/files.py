@@ -19,7 +19,7 @@ def again(vm, device):
     return trace
 
 
-@scenario("of three files the broken one is out of force as a whole, the two others are in force")
+@scenario("a policy file with an error is out of force as a whole, while the other files are in force")
 def two_of_three(vm):
     assert (vm.driver(ONE), override(vm, ONE)) == ("", "none")
     assert vm.driver(THREE) == "vfio-pci", (properties(vm, THREE), override(vm, THREE))
@@ -28,7 +28,7 @@ def two_of_three(vm):
     assert not properties(vm, TWO)
 
 
-@scenario("the error is in the journal with file and line, once, although every device had its event")
+@scenario("a policy error is in the journal once, with file and line, although every device had an event")
 def once(vm):
     trigger(vm)
     lines = journal(vm, BROKEN)
@@ -47,7 +47,7 @@ def once(vm):
     assert len(lines) == 1 and lines[0].startswith(f"{BROKEN}:4: "), lines
 
 
-@scenario("a file that others may write is refused and named")
+@scenario("a policy file that everybody may write is refused, and the journal names it")
 def writable(vm):
     lines = journal(vm, WRITABLE)
     assert len(lines) == 1 and lines[0].startswith(f"{WRITABLE}: ") and "0666" in lines[0], lines
@@ -59,7 +59,7 @@ def writable(vm):
     vm.run(f"rm {WRITABLE}")
 
 
-@scenario("broken while the system runs, a file's last good rules stay in force at the next plug")
+@scenario("when a policy file is broken while the system runs, its last good rules stay in force at the next plug")
 def last_good(vm):
     vm.write(BROKEN, rule("two", Name=TWO, Driver="vfio-pci"))
     again(vm, TWO)
@@ -83,7 +83,7 @@ def last_good(vm):
     assert (vm.driver(TWO), override(vm, TWO)) == ("e1000e", ""), "a removed file's rules live on"
 
 
-@scenario("of one name the file in /etc beats that in /run, and that the one in /usr/lib", timeout=180)
+@scenario("of policy files of one name, the one in /etc beats the one in /run, which beats the one in /usr/lib", timeout=180)
 def same_name(vm):
     for folder, driver in ((LIB, "vfio-pci"), (RUN, "none"), (ETC, "pci-stub")):
         vm.write(f"{folder}/60-same.conf", rule("same", Name=TWO, Driver=driver))
@@ -98,7 +98,7 @@ def same_name(vm):
     vm.run(f"rm {LIB}/60-same.conf {RUN}/60-same.conf {ETC}/60-same.conf")
 
 
-@scenario("files of different names count in the order of their names, whatever their directory")
+@scenario("policy files of different names are read in the order of their names, whatever their directory")
 def by_name(vm):
     vm.write(f"{LIB}/61-early.conf", rule("early", Name=TWO, Driver="none"))
     vm.write(f"{ETC}/62-late.conf",

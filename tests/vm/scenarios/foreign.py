@@ -28,7 +28,7 @@ def everything(vm):
     vm.run(f"{ENFORCER} event $(realpath {path(BARE)}); {ENFORCER} event $(realpath {path(RULED)})")
 
 
-@scenario("an override set by hand, on a device without a rule, survives events, sweeps and release")
+@scenario("an override set by hand on a device without a rule survives events, sweeps and release")
 def without_rule(vm):
     by_hand(vm, BARE, "pci-stub")
     trace = traced(vm)
@@ -39,7 +39,7 @@ def without_rule(vm):
     assert not properties(vm, BARE) and not record(vm, BARE).get("SET")
 
 
-@scenario("with a rule it is not overwritten either, and its state is foreign")
+@scenario("an override set by hand on a device with a rule is not overwritten, and the device's state is foreign")
 def with_rule(vm):
     by_hand(vm, RULED, "pci-stub")
     vm.write(CONF, BOTH)
@@ -52,7 +52,7 @@ def with_rule(vm):
     assert record(vm, RULED)["STATE"] == "foreign" and not record(vm, RULED).get("SET")
 
 
-@scenario("with the very value that the rule would set, it is still not ours to clear")
+@scenario("an override set by hand to the very value of the rule is not cleared by release")
 def same_value(vm):
     by_hand(vm, RULED, "vfio-pci")
     everything(vm)
@@ -62,7 +62,7 @@ def same_value(vm):
     vm.run(f"echo >{path(RULED)}/driver_override")
 
 
-@scenario("one that we set and somebody changed is theirs from then on")
+@scenario("an override that the project set and somebody changed is foreign until somebody clears it")
 def taken_over(vm):
     assert (vm.driver(OURS), override(vm, OURS)) == ("vfio-pci", "vfio-pci")
     by_hand(vm, OURS, "pci-stub")
@@ -79,7 +79,7 @@ def taken_over(vm):
     assert (override(vm, OURS), properties(vm, OURS)["_STATE"]) == ("vfio-pci", "enforced")
 
 
-@scenario("release clears what we set and nothing else, and leaves no record behind")
+@scenario("release clears the overrides that the project set and no others, and leaves no record behind")
 def release(vm):
     by_hand(vm, BARE, "pci-stub")
     assert override(vm, OURS) == "vfio-pci" and record(vm, OURS)["SET"] == "vfio-pci"
@@ -93,7 +93,7 @@ def release(vm):
     assert vm.driver(OURS) == driver, "the driver was taken off"
 
 
-@scenario("an override that came before our event, by another udev rule, is left alone")
+@scenario("an override written by another udev rule before the project's own is left alone")
 def other_rule(vm):
     # What driverctl and others do: a rule that runs before ours.
     vm.write("/run/udev/rules.d/04-other.rules",

@@ -32,7 +32,7 @@ def second_again(vm, **keys):
     return trace
 
 
-@scenario("present at boot, the companion is left with its driver")
+@scenario("a group member that was present at boot is left with its driver, also by later events and sweeps")
 def at_boot(vm):
     trace = BootTrace(vm)
     assert members(vm) == [FIRST, SECOND]
@@ -46,14 +46,14 @@ def at_boot(vm):
     assert not later.read("override"), later.read("override")
 
 
-@scenario("added later, it is held: no driver probes it")
+@scenario("a group member that is added later is held: no driver probes it")
 def held(vm):
     proper_order(second_again(vm), SECOND, "none")
     assert (vm.driver(SECOND), override(vm, SECOND)) == ("", "none")
     assert properties(vm, SECOND) == {"": "none", "_RULE": "first", "_SOURCE": CONF + ":1", "_STATE": "held"}
 
 
-@scenario("it stays held when the first function goes, through events and a sweep")
+@scenario("a held group member stays held when the device with the rule is removed, through events and a sweep")
 def kept(vm):
     trace = traced(vm)
     remove(vm, FIRST)
@@ -67,7 +67,7 @@ def kept(vm):
     assert properties(vm, SECOND)["_STATE"] == "held"
 
 
-@scenario("released, it goes to its own driver, and is not held again")
+@scenario("a held group member that is released gets its own driver and is not held again")
 def released(vm):
     trace = traced(vm)
     vm.run(f"{ENFORCER} release {SECOND}")
@@ -85,20 +85,20 @@ def released(vm):
     assert vm.driver(FIRST) == "vfio-pci"
 
 
-@scenario("Group=vfio-pci gives it to vfio-pci, too")
+@scenario("Group=vfio-pci gives a group member that is added later to vfio-pci")
 def given(vm):
     proper_order(second_again(vm, Group="vfio-pci"), SECOND, "vfio-pci")
     assert vm.driver(SECOND) == "vfio-pci"
     assert properties(vm, SECOND)[""] == "vfio-pci"
 
 
-@scenario("Group=none bars it")
+@scenario("Group=none keeps every driver from a group member that is added later")
 def barred(vm):
     proper_order(second_again(vm, Group="none"), SECOND, "none")
     assert vm.driver(SECOND) == ""
 
 
-@scenario("Group=leave leaves it to e1000e")
+@scenario("Group=leave leaves a group member that is added later to its own driver")
 def left(vm):
     trace = second_again(vm, Group="leave")
     probed(vm, SECOND)

@@ -4,7 +4,7 @@ answer."""
 import re
 
 from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
-from lab.guard_unit import CONF, first_probe, full, status, write_policy
+from lab.guard_unit import CONF, first_probe, repetitions, guard_status, write_policy
 from lab.scenario import scenario
 from lab.trace import INSTANCE
 
@@ -23,17 +23,17 @@ Driver=none
 MACHINE = dict(guard=True, lasts=120, written={CONF: POLICY})
 
 
-@scenario("the guard runs before udev and holds")
+@scenario("at boot the guard starts before udev, and its hold is active")
 def running(vm):
     assert vm.out("systemctl is-active driver-override-guard.service") == "active", \
         vm.out("systemctl status driver-override-guard.service --no-pager || true")
-    assert status(vm)["HOLD"] == "active", status(vm)
+    assert guard_status(vm)["HOLD"] == "active", guard_status(vm)
     guard = int(vm.out("systemctl show -P ActiveEnterTimestampMonotonic driver-override-guard.service"))
     udev = int(vm.out("systemctl show -P ExecMainStartTimestampMonotonic systemd-udevd.service"))
     assert 0 < guard < udev, (guard, udev)
 
 
-@scenario("the kernel tells the guard of a device before it tells udev")
+@scenario("the kernel tells the guard of a new device before it tells udev")
 def told_first(vm):
     traced(vm)
     waking = f"{INSTANCE}/events/sched/sched_waking/enable"
@@ -45,36 +45,37 @@ def told_first(vm):
     assert both and all(names[0] == "driver-override" for names in both), events
 
 
-@scenario("e1000e is loaded: a plugged card's first probe is vfio-pci's, every time", timeout=900)
+@scenario("with e1000e loaded, the first probe of each plugged card is vfio-pci's", timeout=900)
 def hotplug(vm):
     vm.run("modprobe e1000e; modprobe vfio-pci")
-    for _ in range(full(30, 5)):
+    for _ in range(repetitions(30, 5)):
         trace = traced(vm)
         plug(vm, 0, CARD, "vfio-pci")
         proper_order(trace, CARD, "vfio-pci")
         assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
         unplug(vm, 0, CARD)
-    counted = status(vm)
+    counted = guard_status(vm)
     assert int(counted["EXPIRED"]) == 0 and int(counted["HOLDS"]) > 0, counted
 
 
-@scenario("a platform device whose driver is loaded is never probed by it", timeout=600)
+@scenario("a platform device with Driver=none is never probed by its driver, though that is loaded", timeout=600)
 def platform(vm):
-    for _ in range(full(30, 5)):
+    for _ in range(repetitions(30, 5)):
         trace = traced(vm)
         # The module makes its device, finds that nothing binds it, and takes itself out again.
         assert vm.run("modprobe snd-dummy", check=False).rc != 0
         events = trace.read(device="snd_dummy.0")
         assert [e.text for e in events if e.kind == "override"] == ["none"], events
         assert not [e for e in events if e.kind == "probe"], events
-    assert int(status(vm)["EXPIRED"]) == 0, status(vm)
+    assert int(guard_status(vm)["EXPIRED"]) == 0, guard_status(vm)
 
 
-@scenario("two functions plugged at once, e1000e loaded: either one goes to vfio-pci, the other is held", timeout=full(3600, 900))
+@scenario("of two functions plugged at once with e1000e loaded, the one with a rule gets vfio-pci and the other is held",
+          timeout=repetitions(3600, 900))
 def together(vm):
     first, second = "0000:01:00.0", "0000:01:00.1"
     vm.run("modprobe e1000e; modprobe vfio-pci")
-    for i in range(full(30, 4)):
+    for i in range(repetitions(30, 4)):
         ruled, other = (first, second) if i % 2 else (second, first)
         write_policy(vm, rule("ruled", Name=ruled, Driver="vfio-pci"))
         trace = traced(vm)
@@ -92,7 +93,7 @@ def together(vm):
     write_policy(vm, POLICY)
 
 
-@scenario("policy changed on disk is in force at the next plug")
+@scenario("policy that changes on disk is in force in the guard at the next plug")
 def changed(vm):
     write_policy(vm, POLICY.replace("Driver=vfio-pci", "Driver=none"))
     trace = traced(vm)
@@ -103,7 +104,8 @@ def changed(vm):
     write_policy(vm, POLICY)
 
 
-@scenario("a guard that is stopped: three holds end at the limit, then there are none; nothing is claimed", timeout=600)
+@scenario("with a stopped guard, three holds end at the limit, no more follow, and no first probe is claimed as guaranteed",
+          timeout=600)
 def stopped(vm):
     vm.run("kill -STOP $(systemctl show -P MainPID driver-override-guard.service)")
     for i in range(5):
@@ -123,10 +125,10 @@ def stopped(vm):
     unplug(vm, 0, CARD)
 
 
-@scenario("a guard that is killed: started again, and no device is left without what it would have had", timeout=1800)
+@scenario("a guard that is killed is started again, and each card plugged meanwhile gets a driver", timeout=1800)
 def killed(vm):
     empty_ports(vm)
-    for i in range(full(100, 5)):
+    for i in range(repetitions(100, 5)):
         pid = vm.out("systemctl show -P MainPID driver-override-guard.service")
         vm.run(f"kill -KILL {pid}")
         plug(vm, 0, CARD)
@@ -141,11 +143,11 @@ def killed(vm):
     unplug(vm, 0, CARD)
 
 
-@scenario("no wake-ups of the guard while nothing happens")
+@scenario("the guard does not wake up while nothing happens")
 def idle(vm):
     vm.run("udevadm settle; sleep 2")
     pid = vm.out("systemctl show -P MainPID driver-override-guard.service")
     switches = f"cat /proc/{pid}/task/*/status | awk '/^voluntary/ {{ n += $2 }} END {{ print n }}'"
     before = vm.out(switches)
-    vm.run(f"sleep {full(60, 10)}", timeout=120)
+    vm.run(f"sleep {repetitions(60, 10)}", timeout=120)
     assert vm.out(switches) == before

@@ -58,7 +58,7 @@ def decides(device, words, driver, number):
 
 
 for _number, (_device, _words, _driver, _keys) in enumerate(DECIDED, 1):
-    scenario(f"{_words}: {' '.join(f'{k}={v}' for k, v in _keys.items())} decides")(
+    scenario(f"at boot a rule with {' '.join(f'{k}={v}' for k, v in _keys.items())} decides about the device that matches")(
         decides(_device, _words, _driver, _number))
 
 
@@ -70,13 +70,13 @@ def exempt(vm):
     assert vm.driver(EXEMPT) == "e1000e"
 
 
-@scenario("nothing else on the machine was written to")
+@scenario("the boot writes overrides to no device but those that a rule decides about")
 def nothing_else(vm):
     written = [e.device for e in BootTrace(vm).read("override")]
     assert sorted(written) == sorted(device for device, *_ in DECIDED), written
 
 
-@scenario("a file in /usr/lib is masked by a link to /dev/null in /etc")
+@scenario("a policy file in /usr/lib is masked by a link to /dev/null in /etc")
 def masked(vm):
     assert vm.driver(MASKED) == "snd_intel8x0" and not properties(vm, MASKED)
     assert not BootTrace(vm).read("override", MASKED)
@@ -87,7 +87,7 @@ def masked(vm):
     vm.run(f"ln -s /dev/null {ETC}/20-masked.conf; /usr/lib/udev/driver-override release {MASKED}")
 
 
-@scenario("all keys of a rule must match")
+@scenario("a rule of which only one key matches decides nothing")
 def left(vm):
     assert vm.driver(LEFT) == "e1000e" and not properties(vm, LEFT)
     assert not BootTrace(vm).read("override", LEFT)

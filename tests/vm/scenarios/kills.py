@@ -4,7 +4,7 @@
 import re
 
 from lab.device import empty_ports, override, path, plug, probed, record, rule, settle, traced, unplug
-from lab.guard_unit import CONF, GUARD, first_probe, full, lives, pid, plug_guaranteed, pull
+from lab.guard_unit import CONF, GUARD, first_probe, repetitions, device_lives, guard_pid, plug_guaranteed, unplug_unsettled
 from lab.scenario import scenario
 from lab.trace import first_driver
 
@@ -59,7 +59,8 @@ def judge(number, life, told):
     return probes[0].text
 
 
-@scenario("killed while a card is added, at any moment: no hold is longer than the limit, and nothing is left undone",
+@scenario("with the guard killed at any moment while a card is added, no hold exceeds the limit and the card gets "
+          "its override",
           timeout=3600)
 def killed(vm):
     vm.run("modprobe e1000e; modprobe vfio-pci")
@@ -67,28 +68,30 @@ def killed(vm):
     settle(vm)
     vm.run(f"echo 1 >{path(CARD)}/remove")
     outcomes = []
-    for _ in range(full(10, 1)):
+    for _ in range(repetitions(10, 1)):
         trace = traced(vm)
-        out = vm.out(LIFE % (CARD, GUARD, full(10, 5)), timeout=600)
+        out = vm.out(LIFE % (CARD, GUARD, repetitions(10, 5)), timeout=600)
         told = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in out.splitlines() if line.startswith("life ")]
-        found = lives(trace.read(device=CARD))
-        assert len(found) == len(told) == full(10, 5), (len(found), len(told))
+        found = device_lives(trace.read(device=CARD))
+        assert len(found) == len(told) == repetitions(10, 5), (len(found), len(told))
         for life, words in zip(found, told):
             outcomes.append((judge(len(outcomes), life, words), words["claimed"]))
     vm.note(f"# first probe, claimed: { {o: outcomes.count(o) for o in sorted(set(outcomes))} }")
     vm.run("echo 1 >/sys/bus/pci/rescan")
     assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
-    pull(vm, 0, CARD)
+    unplug_unsettled(vm, 0, CARD)
     assert int(vm.out(f"systemctl show -P NRestarts {GUARD}")) >= len(outcomes)
 
 
-@scenario("killed while a card is plugged: as well", timeout=1800)
+@scenario("with the guard killed at any moment while a card is plugged, no hold exceeds the limit and the card gets "
+          "its override",
+          timeout=1800)
 def plugged(vm):
     vm.run("modprobe e1000e; modprobe vfio-pci")
     empty_ports(vm)
-    for number in range(full(20, 2)):
+    for number in range(repetitions(20, 2)):
         trace = traced(vm)
-        guard = pid(vm)
+        guard = guard_pid(vm)
         job = vm.spawn(f"sleep 0.{number * 37 % 400:03d}; kill -KILL {guard}")
         plug(vm, 0, CARD)
         job.wait()
@@ -96,8 +99,8 @@ def plugged(vm):
         vm.wait_for(f"[ $(systemctl show -P MainPID {GUARD}) != {guard} ] && systemctl -q is-active {GUARD}")
         settle(vm)
         vm.run("sleep 1")
-        judge(number, lives(trace.read(device=CARD))[0],
+        judge(number, device_lives(trace.read(device=CARD))[0],
               dict(driver=vm.driver(CARD), override=override(vm, CARD), claimed=record(vm, CARD).get("FIRST_PROBE")))
         unplug(vm, 0, CARD)
     plug_guaranteed(vm, 0, CARD)
-    pull(vm, 0, CARD)
+    unplug_unsettled(vm, 0, CARD)

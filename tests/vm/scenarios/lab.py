@@ -15,7 +15,7 @@ def plug(vm):
     probed(vm, NIC)
 
 
-@scenario("the guest boots without a failed unit and the shell works")
+@scenario("a guest boots without a failed unit, and the lab's commands run in it")
 def boots(vm):
     assert vm.boot_settled() == "running", vm.out("systemctl --failed --no-legend")
     assert vm.out("id -u") == "0"
@@ -24,7 +24,7 @@ def boots(vm):
     assert len(vm.run("head -c 300000 /dev/zero | tr '\\0' x").out) == 300000
 
 
-@scenario("commands run side by side, a hanging one stops no other")
+@scenario("the lab's commands run side by side, and one that takes long stops no other")
 def side_by_side(vm):
     job = vm.spawn("sleep 2; echo late")
     assert vm.out("echo early") == "early"
@@ -32,19 +32,19 @@ def side_by_side(vm):
     assert job.wait().out == "late\n"
 
 
-@scenario("udev, D-Bus and polkit are there")
+@scenario("udev, D-Bus and polkit run in a guest")
 def services(vm):
     assert vm.out("systemctl is-active systemd-udevd dbus").split() == ["active"] * 2
     vm.run("busctl call org.freedesktop.PolicyKit1 /org/freedesktop/PolicyKit1/Authority org.freedesktop.DBus.Peer Ping")
 
 
-@scenario("devices are in IOMMU groups, the chipset's three functions in one")
+@scenario("a guest's devices are in IOMMU groups, the chipset's three functions in one")
 def groups(vm):
     assert vm.out("ls $(readlink -f /sys/bus/pci/devices/0000:00:1f.0/iommu_group)/devices").split() == [
         "0000:00:1f.0", "0000:00:1f.2", "0000:00:1f.3"]
 
 
-@scenario("a hot-plugged card loads its driver, and the trace sees its probe")
+@scenario("a hot-plugged card has its driver loaded, and the lab's trace sees its probe")
 def hotplug(vm):
     trace = Trace(vm).start()
     assert vm.run("grep -q ^e1000e /proc/modules", check=False).rc == 1
@@ -68,7 +68,7 @@ def again(vm):
         plug(vm)
 
 
-@scenario("an override is written, cleared and obeyed, and the trace tells it apart")
+@scenario("the lab's trace tells apart an override that is written, cleared and obeyed")
 def override(vm):
     trace = Trace(vm)
     trace.clear()

@@ -42,7 +42,8 @@ def race(vm):
         unplug(vm, 0, CARD)
 
 
-@scenario("a kernel that is locked down: that is said, the override is written all the same", machine="locked-down")
+@scenario("on a kernel that is locked down the guard says that it cannot hold, and still writes overrides",
+          machine="locked-down")
 def locked_down(vm):
     # As by lockdown= on the kernel command line; nobody can take it back.
     vm.run(f"echo confidentiality >/sys/kernel/security/lockdown; systemctl restart {GUARD}")
@@ -58,7 +59,8 @@ def locked_down(vm):
     empty_ports(vm)
 
 
-@scenario("a kernel without BTF: that is said, and nothing is claimed that did not happen", machine="open")
+@scenario("on a kernel without BTF the guard says that it cannot hold, and claims no first probe that it did not win",
+          machine="open")
 def no_btf(vm):
     vm.run(f"systemctl stop {GUARD}; mount -t tmpfs none /sys/kernel/btf; systemctl start {GUARD}")
     assert hold_text(vm) == "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)", hold_text(vm)
@@ -67,7 +69,7 @@ def no_btf(vm):
     assert hold_text(vm) == "active", hold_text(vm)
 
 
-@scenario("--no-hold: no BPF program is loaded, and nothing is claimed that did not happen", machine="open")
+@scenario("a guard with --no-hold says so and claims no first probe that it did not win", machine="open")
 def turned_off(vm):
     vm.write(f"/run/systemd/system/{GUARD}.d/no-hold.conf",
              "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --no-hold\n")

@@ -25,13 +25,13 @@ def boot(vm):
     assert vm.run("test -e /run/driver-overrides", check=False).rc == 1
 
 
-@scenario("the sweep says so, and the unit is none the worse")
+@scenario("with driver_overrides=off the sweep says so in the journal, and its unit is active")
 def said(vm):
     assert len(journal(vm, "driver_overrides=off")) == 1, journal(vm, "")
     assert vm.out(f"systemctl show -P Result {SWEEP}; systemctl is-active {SWEEP}").split() == ["success", "active"]
 
 
-@scenario("nor does a plug or an event change anything")
+@scenario("with driver_overrides=off neither plugs nor events nor the enforcer's verbs write an override")
 def later(vm):
     trace = traced(vm)
     trigger(vm, subsystem="pci")

@@ -2,7 +2,7 @@
 """More events than the guard's buffer holds: it says so and sweeps."""
 
 from lab.device import empty_ports, override, path, probed, record, rule, traced
-from lab.guard_unit import CONF, GUARD, pid, plug_guaranteed
+from lab.guard_unit import CONF, GUARD, guard_pid, plug_guaranteed
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0"}
@@ -26,13 +26,14 @@ exit 1
 """
 
 
-@scenario("more events than the guard's buffer holds: it says so, sweeps, and the next plug is guaranteed", timeout=900)
+@scenario("a guard that lost events because its buffer was full says so and sweeps, and the next plug is guaranteed",
+          timeout=900)
 def overflow(vm):
     empty_ports(vm)
     # udev has a buffer of its own, which is not what is tested here, and would be busy for long.
     units = "systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udevd.service"
     vm.run(f"modprobe e1000e; modprobe vfio-pci; systemctl stop {units}")
-    guard = pid(vm)
+    guard = guard_pid(vm)
     vm.run(f"kill -STOP {guard}")
     vm.run(FLOOD % guard, 600)
     # Nobody will ever hear of this one.
@@ -45,6 +46,6 @@ def overflow(vm):
     vm.wait_for(f"grep -qx vfio-pci {path(CARDS[1])}/driver_override", 60)
     assert record(vm, CARDS[1]).get("FIRST_PROBE") in (None, "lost", "unknown"), record(vm, CARDS[1])
     plug_guaranteed(vm, 0, CARDS[0])
-    assert pid(vm) == guard
+    assert guard_pid(vm) == guard
     vm.run(f"systemctl start {units}")
     empty_ports(vm)

@@ -60,24 +60,25 @@ def follow(vm, title):
         vm.run("udevadm settle; sleep 1")
 
 
-@scenario("a graphics card and its sound", timeout=600)
+@scenario("docs/passthrough.md: the commands for a graphics card and its sound print what the page says", timeout=600)
 def graphics(vm):
     follow(vm, "A graphics card and its sound")
     vm.wait_for(f"[ $(basename $(readlink {path('0000:01:00.1')}/driver)) = vfio-pci ]", 120)
 
 
-@scenario("one of two equal network cards", timeout=600)
+@scenario("docs/passthrough.md: the commands for one of two equal network cards print what the page says", timeout=600)
 def twins(vm):
     follow(vm, "One of two equal network cards")
 
 
-@scenario("an NVMe disk", timeout=600)
+@scenario("docs/passthrough.md: the commands for an NVMe disk print what the page says", timeout=600)
 def disk(vm):
     follow(vm, "An NVMe disk")
     assert vm.driver("0000:04:00.0") == "vfio-pci"
 
 
-@scenario("virtual functions, each in a group of its own", timeout=600)
+@scenario("docs/passthrough.md: the commands for virtual functions print what the page says, and each is in its own group",
+          timeout=600)
 def functions(vm):
     follow(vm, "Virtual functions for DPDK")
     assert vm.driver("0000:05:00.0") == "nvme"
@@ -85,12 +86,12 @@ def functions(vm):
     assert len(groups) == 3, groups
 
 
-@scenario("whatever comes by Thunderbolt", timeout=600)
+@scenario("docs/passthrough.md: the commands for whatever comes by Thunderbolt print what the page says", timeout=600)
 def outside(vm):
     follow(vm, "Whatever comes by Thunderbolt")
 
 
-@scenario("every section with commands has been followed")
+@scenario("docs/passthrough.md: every section that has commands is followed by a scenario")
 def complete(vm):
     followed = {"A graphics card and its sound", "One of two equal network cards", "An NVMe disk",
                 "Virtual functions for DPDK", "Whatever comes by Thunderbolt"}

@@ -6,9 +6,9 @@ import contextlib
 import json
 
 from lab import device_users
-from lab.bus import MANAGER, busctl, call, obj, prop, wait_prop
+from lab.bus import MANAGER, busctl, manager_call, object_path, device_property, wait_device_property
 from lab.device import exists, loaded, override, path, plug, probed, proper_order, record, rule, settle, traced, unplug
-from lab.guard_unit import CONF, first_probe, full, status, wait_status, write_policy
+from lab.guard_unit import CONF, first_probe, repetitions, guard_status, wait_status, write_policy
 from lab.machine import program
 from lab.scenario import scenario
 
@@ -28,7 +28,7 @@ MACHINES = dict(
 
 
 def group_of(vm, device):
-    return prop(vm, device, "Group")
+    return device_property(vm, device, "Group")
 
 
 def group_property(vm, device, name):
@@ -64,80 +64,86 @@ def guaranteed(vm, group, driver, times):
 
 def with_every_group(vm, times):
     guaranteed(vm, "hold", "none", times)
-    assert prop(vm, SECOND, "State") == "held"
+    assert device_property(vm, SECOND, "State") == "held"
     guaranteed(vm, "vfio-pci", "vfio-pci", times)
 
 
-@scenario("the second function again and again: held, vfio-pci's, or left to e1000e, as Group= says", machine="pair",
+@scenario("each time it is added, the second function of a group is held, given to vfio-pci or left to e1000e, as "
+          "Group= says",
+          machine="pair",
           timeout=1800)
 def free(vm):
     probed(vm, FIRST)
     assert vm.driver(FIRST) == "vfio-pci"
-    with_every_group(vm, full(30, 2))
+    with_every_group(vm, repetitions(30, 2))
     write_policy(vm, first_rule("leave"))
-    for _ in range(full(30, 2)):
+    for _ in range(repetitions(30, 2)):
         trace = second_again(vm)
         probed(vm, SECOND, 60)
         settle(vm)
         assert vm.driver(SECOND) == "e1000e"
         assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"] and not trace.read("override", SECOND)
-    wait_prop(vm, SECOND, "State", "unmanaged")
+    wait_device_property(vm, SECOND, "State", "unmanaged")
     assert group_property(vm, FIRST, "Viable") is False
-    assert group_property(vm, FIRST, "Blockers") == [obj(SECOND)]
+    assert group_property(vm, FIRST, "Blockers") == [object_path(SECOND)]
 
 
-@scenario("a group turned viable: blockers and signals say so, and a program reads the device's config space", machine="pair")
+@scenario("when a group becomes viable, the bus's blockers and signals say so, and a program can read its device's "
+          "config space",
+          machine="pair")
 def viable(vm):
     vm.run("busctl monitor --json=short org.driveroverrides1 >/run/lab/signals 2>/dev/null & echo $! >/run/lab/monitor")
     write_policy(vm, first_rule("none"))
-    wait_prop(vm, SECOND, "Decision", "none")
-    call(vm, "Apply", f"ssa{{sv}} pci {SECOND} 1 force b true")
-    wait_prop(vm, SECOND, "State", "held")
+    wait_device_property(vm, SECOND, "Decision", "none")
+    manager_call(vm, "Apply", f"ssa{{sv}} pci {SECOND} 1 force b true")
+    wait_device_property(vm, SECOND, "State", "held")
     assert group_property(vm, FIRST, "Viable") is True and group_property(vm, FIRST, "Blockers") == []
-    assert sorted(group_property(vm, FIRST, "Members")) == sorted([obj(FIRST), obj(SECOND)])
+    assert sorted(group_property(vm, FIRST, "Members")) == sorted([object_path(FIRST), object_path(SECOND)])
     vm.wait_for("grep -F PropertiesChanged /run/lab/signals | grep -F Viable | grep -qF '\"data\":true'")
     vm.run("kill $(cat /run/lab/monitor)")
     with device_users.vfio(vm, FIRST):
         assert vm.out("cat /run/held") == "open 8086:10d3"
 
 
-@scenario("while a process has the group open: held or vfio-pci's as ever, and e1000e is kept off by the kernel",
+@scenario("while a process has a group open, a member that is added is held or vfio-pci's, and the kernel refuses e1000e",
           machine="pair", timeout=1800)
 def owned(vm):
     guaranteed(vm, "hold", "none", 1)
     with device_users.vfio(vm, FIRST):
         owner = f"hold-vfio (process {vm.out('cat /run/holder')})"
-        with_every_group(vm, full(30, 1))
+        with_every_group(vm, repetitions(30, 1))
         write_policy(vm, first_rule("leave"))
-        for _ in range(full(30, 1)):
+        for _ in range(repetitions(30, 1)):
             trace = second_again(vm)
             settle(vm)
-            wait_prop(vm, SECOND, "State", "held")
-            assert owner in prop(vm, SECOND, "Reason"), prop(vm, SECOND, "Reason")
+            wait_device_property(vm, SECOND, "State", "held")
+            assert owner in device_property(vm, SECOND, "Reason"), device_property(vm, SECOND, "Reason")
             assert vm.driver(SECOND) == "" and not trace.read("override", SECOND)
     # Nobody decides about it: it is as the kernel has left it.
-    wait_prop(vm, SECOND, "State", "unmanaged")
+    wait_device_property(vm, SECOND, "State", "unmanaged")
     assert vm.driver(SECOND) == ""
 
 
-@scenario("one that was refused its own driver gets it when the group is let go", machine="pair", timeout=600)
+@scenario("a group member that the kernel refused its driver while the group was open gets it when the group is closed",
+          machine="pair", timeout=600)
 def refused(vm):
     for driver in ("e1000e", "default"):
         guaranteed(vm, "hold", "none", 1)
         with device_users.vfio(vm, FIRST):
             write_policy(vm, first_rule("leave", rule("second", Name=SECOND, Driver=driver)))
             second_again(vm)
-            wait_prop(vm, SECOND, "State", "held")
-            assert "is in use by hold-vfio" in prop(vm, SECOND, "Reason")
+            wait_device_property(vm, SECOND, "State", "held")
+            assert "is in use by hold-vfio" in device_property(vm, SECOND, "Reason")
             vm.run("sleep 3")
-            assert vm.driver(SECOND) == "" and prop(vm, SECOND, "State") == "held"
-        wait_prop(vm, SECOND, "Driver", "e1000e")
-        wait_prop(vm, SECOND, "State", "enforced")
+            assert vm.driver(SECOND) == "" and device_property(vm, SECOND, "State") == "held"
+        wait_device_property(vm, SECOND, "Driver", "e1000e")
+        wait_device_property(vm, SECOND, "State", "enforced")
 
 
-@scenario("and afterwards as before: held, or vfio-pci's", machine="pair", timeout=900)
+@scenario("after a group was open and closed, a member that is added is held or given to vfio-pci as before",
+          machine="pair", timeout=900)
 def closed(vm):
-    with_every_group(vm, full(30, 1))
+    with_every_group(vm, repetitions(30, 1))
 
 
 @contextlib.contextmanager
@@ -149,12 +155,13 @@ def variant(vm, module):
         write_policy(vm, rule("card", Name=CARD, Driver="vfio", Group="leave"))
         yield
     finally:
-        before = int(status(vm)["POLICY_LOADED"])
+        before = int(guard_status(vm)["POLICY_LOADED"])
         vm.run(f"cp /run/lab/aliases {ALIASES}")
         wait_status(vm, "POLICY_LOADED", before + 1)  # it has heard of that
 
 
-@scenario("the driver whose alias fits the card best is the one, and its own name counts", machine="pair", timeout=600)
+@scenario("Driver=vfio chooses the VFIO driver whose alias fits the card best, and sets the driver's name, not its module's",
+          machine="pair", timeout=600)
 def best(vm):
     # That it is pci-stub lets it be seen that the driver's name is not its module's.
     vm.run("modprobe pci-stub")
@@ -162,18 +169,20 @@ def best(vm):
         trace = traced(vm)
         plug(vm, 0, CARD, "pci-stub")
         proper_order(trace, CARD, "pci-stub")
-        wait_prop(vm, CARD, "State", "enforced")
-        assert prop(vm, CARD, "Decision") == "pci-stub"
+        wait_device_property(vm, CARD, "State", "enforced")
+        assert device_property(vm, CARD, "Decision") == "pci-stub"
         unplug(vm, 0, CARD)
 
 
-@scenario("a variant whose module is missing: failed with the reason, and the card stays without a driver", machine="pair")
+@scenario("a VFIO variant driver whose module is missing makes the state failed, with the reason, and the card "
+          "stays without a driver",
+          machine="pair")
 def missing(vm):
     with variant(vm, "no_such_vfio_pci"):
         trace = traced(vm)
         plug(vm, 0, CARD)
-        wait_prop(vm, CARD, "State", "failed")
-        reason = prop(vm, CARD, "Reason")
+        wait_device_property(vm, CARD, "State", "failed")
+        reason = device_property(vm, CARD, "Reason")
         assert "there is no driver no_such_vfio_pci on bus pci" in reason, reason
         assert "Module no_such_vfio_pci not found in directory" in reason, reason
         assert vm.driver(CARD) == "" and override(vm, CARD) == "no_such_vfio_pci"
@@ -183,7 +192,8 @@ def missing(vm):
     unplug(vm, 0, CARD)
 
 
-@scenario("the chipset's group: blockers are named, the bridge is left alone, hold leaves the SATA controller", machine="chipset")
+@scenario("in the chipset's group blockers are named, and Group=hold leaves the bridge and the SATA controller alone",
+          machine="chipset")
 def chipset(vm):
     probed(vm, SMBUS, 60)
     assert vm.driver(SMBUS) == "vfio-pci"
@@ -191,24 +201,24 @@ def chipset(vm):
     assert members == [BRIDGE, SATA, SMBUS], members
     assert vm.driver(SATA) == "ahci" and override(vm, SATA) == "" and override(vm, BRIDGE) == ""
     for device in (BRIDGE, SATA):
-        assert prop(vm, device, "State") == "unmanaged" and prop(vm, device, "Decision") == "", device
+        assert device_property(vm, device, "State") == "unmanaged" and device_property(vm, device, "Decision") == "", device
     assert group_property(vm, SMBUS, "Viable") is False
-    blockers = [obj(d) for d in members if vm.driver(d) not in ("", "vfio-pci")]
-    assert obj(SATA) in blockers and group_property(vm, SMBUS, "Blockers") == blockers
+    blockers = [object_path(d) for d in members if vm.driver(d) not in ("", "vfio-pci")]
+    assert object_path(SATA) in blockers and group_property(vm, SMBUS, "Blockers") == blockers
 
 
-@scenario("no IOMMU: what that means is said in the state, in the journal and by check", machine="bare")
+@scenario("without an IOMMU, state, journal and overridectl check say that VFIO drivers refuse the card", machine="bare")
 def bare(vm):
     card = "0000:02:00.0"
     assert exists(vm, card) and not exists(vm, f"{card}/iommu_group")
     text = "it is in no IOMMU group, so VFIO drivers refuse it"
-    vm.wait_for(f"busctl get-property org.driveroverrides1 {obj(card)} org.driveroverrides1.Device Reason | grep -F '{text}'", 60)
-    assert prop(vm, card, "State") != "enforced" and prop(vm, card, "Group") == "/"
+    vm.wait_for(f"busctl get-property org.driveroverrides1 {object_path(card)} org.driveroverrides1.Device Reason | grep -F '{text}'", 60)
+    assert device_property(vm, card, "State") != "enforced" and device_property(vm, card, "Group") == "/"
     assert text in vm.out("overridectl check")
     assert text in vm.out("journalctl --sync; journalctl -b --no-pager -o cat")
 
 
-@scenario("what becomes of it is what the kernel allows: refused, or by vfio-noiommu at a price that is said", machine="bare")
+@scenario("without an IOMMU, Apply is refused, or done where the kernel allows vfio-noiommu, with a warning", machine="bare")
 def noiommu(vm):
     card = "0000:02:00.0"
     # Debian's kernels are built without it; others have it.
@@ -217,6 +227,6 @@ def noiommu(vm):
     assert answer.rc != 0 and "it is in no IOMMU group" in answer.out, answer
     assert vm.driver(card) != "vfio-pci"
     if vm.run(f"modprobe vfio; echo Y >{unsafe}", check=False).rc == 0:
-        assert call(vm, "Apply", f"ssa{{sv}} pci {card} 0") == 's "enforced"'
+        assert manager_call(vm, "Apply", f"ssa{{sv}} pci {card} 0") == 's "enforced"'
         assert vm.driver(card) == "vfio-pci"
-        assert "can read and write all of the machine's memory" in prop(vm, card, "Reason")
+        assert "can read and write all of the machine's memory" in device_property(vm, card, "Reason")

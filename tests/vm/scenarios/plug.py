@@ -23,7 +23,9 @@ def present(vm, driver="vfio-pci"):
         plug(vm, 0, NIC, driver)
 
 
-@scenario(f"plugged {TIMES} times: the override stands before the first probe, and vfio-pci alone probes", timeout=300)
+@scenario(f"each of {TIMES} times that a card is plugged, its override is written before its first probe, and only "
+          f"vfio-pci probes it",
+          timeout=300)
 def again_and_again(vm):
     for number in range(TIMES):
         assert not loaded(vm, "e1000e")
@@ -42,7 +44,7 @@ def again_and_again(vm):
                 unload(vm, "vfio-pci")
 
 
-@scenario("e1000e is loaded and nothing holds: whoever is first, no more is claimed than the trace shows")
+@scenario("with e1000e loaded and no guard, FirstProbe claims no more than the kernel's trace shows")
 def raced(vm):
     empty_ports(vm)
     vm.run("modprobe e1000e")
@@ -56,7 +58,7 @@ def raced(vm):
     unload(vm)
 
 
-@scenario("a change event keeps the properties")
+@scenario("a plugged card's change event keeps its properties in udev's database")
 def change(vm):
     present(vm)
     before = properties(vm, NIC)
@@ -65,7 +67,7 @@ def change(vm):
     assert properties(vm, NIC) == before
 
 
-@scenario("run by hand, event prints the properties and leaves the driver where it is")
+@scenario("the enforcer's event, run by hand, prints the properties and leaves the driver bound, also when policy has changed")
 def by_hand(vm):
     present(vm)
     trace = traced(vm)
@@ -86,7 +88,7 @@ def by_hand(vm):
     assert not trace.read("probe", NIC)
 
 
-@scenario("event takes a device in every form that its help text names")
+@scenario("the enforcer's event takes a device in every form that its help text names")
 def forms(vm):
     present(vm)
     where = vm.out(f"realpath {path(NIC)}")
@@ -94,7 +96,7 @@ def forms(vm):
     assert {a.rc for a in answers.values()} == {0} and len({a.out for a in answers.values()}) == 1, answers
 
 
-@scenario("the record of a card that is gone says nothing about its successor of the same name")
+@scenario("the record of a card that is gone is not applied to a new card of the same name")
 def successor(vm):
     present(vm)
     old_inode, old = inode(vm, NIC), record(vm, NIC)
@@ -152,7 +154,7 @@ def by_path(vm):
     twins(vm, rule("path", Path="pci0000:00/10.0/00.0", Driver="vfio-pci"), 0, NIC, 2, OTHER)
 
 
-@scenario("a driver that no module brings: the card waits without one, and no other takes it")
+@scenario("a plugged card with a Driver= that no module provides stays without a driver")
 def unknown_driver(vm):
     empty_ports(vm)
     vm.write(CONF, rule("nic", Name=NIC, Driver="no-such-driver"))

@@ -85,7 +85,7 @@ def in_use_until_forced(vm, device, reason, driver):
     give_back(vm, device, driver)
 
 
-@scenario("e1000e to vfio-pci, whose module is loaded for it, and back by default")
+@scenario("rebind moves a network card from e1000e to vfio-pci, loading its module, and Driver=default moves it back")
 def there_and_back(vm):
     unload(vm, "vfio-pci")
     vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
@@ -110,7 +110,7 @@ def there_and_back(vm):
     assert done(vm, NIC, "enforced", "e1000e", "")["CHANGED"] == "0"
 
 
-@scenario("its own driver's module was taken out meanwhile: it is loaded to give the device back")
+@scenario("rebind loads the device's own driver again when its module was unloaded meanwhile")
 def own_module(vm):
     vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
     done(vm, NIC, "enforced", "vfio-pci", "vfio-pci")
@@ -118,7 +118,7 @@ def own_module(vm):
     give_back(vm, NIC, "e1000e")
 
 
-@scenario("a driver that does not exist: NoSuchDriver, and the device is as before")
+@scenario("rebind to a driver that does not exist fails with NoSuchDriver, and the device is as before")
 def no_driver(vm):
     vm.write(CONF, rule("nic", Name=NIC, Driver="no-such-driver"))
     trace = traced(vm)
@@ -128,7 +128,7 @@ def no_driver(vm):
     vm.run(f"rm {CONF}")
 
 
-@scenario("a driver that refuses the device: the reason is told, and its own driver has it again")
+@scenario("rebind to a driver that refuses the device tells the reason and gives the device back to its own driver")
 def refusing_driver(vm):
     vm.write(CONF, rule("nic", Name=NIC, Driver="virtio-pci"))
     answer = rebind(vm, NIC)
@@ -138,7 +138,7 @@ def refusing_driver(vm):
     vm.run(f"rm {CONF}")
 
 
-@scenario("somebody else's override is refused, and replaced on request")
+@scenario("rebind refuses to replace a foreign override, and replaces it with --overwrite")
 def foreign(vm):
     vm.run(f"echo pci-stub >{path(NIC)}/driver_override")
     vm.write(CONF, rule("nic", Name=NIC, Driver="vfio-pci"))
@@ -149,14 +149,14 @@ def foreign(vm):
     give_back(vm, NIC, "e1000e")
 
 
-@scenario("a PCI bridge is always in use")
+@scenario("rebind treats a PCI bridge as always in use")
 def bridge(vm):
     vm.write(CONF, rule("port", Name=PORT, Driver="none"))
     refused(vm, PORT, "InUse", "in use: it is a PCI bridge")
     vm.run(f"rm {CONF}")
 
 
-@scenario("a disk nobody uses is given to vfio-pci, and given back")
+@scenario("rebind gives a disk that nobody uses to vfio-pci and back")
 def unused_disk(vm):
     for device in (DISK, SHARED):
         device_users.disk_of(vm, device)
@@ -165,14 +165,14 @@ def unused_disk(vm):
         give_back(vm, device, "nvme")
 
 
-@scenario("a disk with a mounted file system is refused, by force it is done", timeout=600)
+@scenario("rebind refuses a disk with a mounted file system, and moves it by force", timeout=600)
 def mounted(vm):
     name = device_users.disk_of(vm, DISK)
     with device_users.mounted(vm, name, "/mnt/a b") as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
-@scenario("so is one with a mounted partition", timeout=600)
+@scenario("rebind refuses a disk with a mounted partition, and moves it by force", timeout=600)
 def mounted_partition(vm):
     name = device_users.disk_of(vm, DISK)
     # One partition, of type Linux, 2048 sectors from the start and 65536 long.
@@ -186,7 +186,7 @@ def mounted_partition(vm):
     vm.run(f"dd if=/dev/zero of=/dev/{name} bs=512 count=1 conv=notrunc status=none; blockdev --rereadpt /dev/{name}")
 
 
-@scenario("so is one whose multipath head is mounted", timeout=600)
+@scenario("rebind refuses a disk whose multipath head is mounted, and moves it by force", timeout=600)
 def mounted_head(vm):
     name = device_users.disk_of(vm, SHARED)
     assert not vm.run(f"test -e {path(SHARED)}/nvme/nvme*/{name}", check=False).rc == 0, "no multipath head"
@@ -194,25 +194,25 @@ def mounted_head(vm):
         in_use_until_forced(vm, SHARED, reason, "nvme")
 
 
-@scenario("so is one with swap", timeout=600)
+@scenario("rebind refuses a disk that is swap, and moves it by force", timeout=600)
 def swap(vm):
     with device_users.swap(vm, device_users.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
-@scenario("so is one under device mapper", timeout=600)
+@scenario("rebind refuses a disk under device mapper, and moves it by force", timeout=600)
 def device_mapper(vm):
     with device_users.device_mapper(vm, device_users.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
-@scenario("so is one that is mounted in another mount namespace only", timeout=600)
+@scenario("rebind refuses a disk that is mounted in another mount namespace only, and moves it by force", timeout=600)
 def mount_namespace(vm):
     with device_users.mount_namespace(vm, device_users.disk_of(vm, DISK)) as reason:
         in_use_until_forced(vm, DISK, reason, "nvme")
 
 
-@scenario("so is one in a mount namespace that has no process", timeout=600)
+@scenario("rebind refuses a disk that is mounted in a mount namespace without a process, and moves it by force", timeout=600)
 def mount_namespace_without_process(vm):
     name = device_users.disk_of(vm, DISK)
     vm.run(f"mkfs.ext4 -q -F /dev/{name}", 120)
@@ -224,7 +224,7 @@ def mount_namespace_without_process(vm):
     vm.run("umount /run/ns/m; umount /run/ns")
 
 
-@scenario("an interface that has none but link-local addresses is free")
+@scenario("rebind moves a network card whose interface has only link-local addresses")
 def link_local(vm):
     name = device_users.interface_of(vm, NIC)
     vm.run(f"ip link set {name} up; ip address add 169.254.3.4/16 dev {name}; ip address add fe80::1234/64 dev {name}")
@@ -233,7 +233,7 @@ def link_local(vm):
     give_back(vm, NIC, "e1000e")
 
 
-@scenario("an interface with an address is refused, by force it is done")
+@scenario("rebind refuses a network card whose interface has an address, and moves it by force")
 def address(vm):
     name = device_users.interface_of(vm, NIC)
     vm.run(f"ip address add 2001:db8::7/64 dev {name}")
@@ -244,7 +244,7 @@ def address(vm):
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
-@scenario("so is one with a route and no address, in whichever table")
+@scenario("rebind refuses a network card whose interface has a route in any table, and moves it by force")
 def route(vm):
     name = device_users.interface_of(vm, NIC)
     vm.run(f"ip link set {name} up")
@@ -258,20 +258,20 @@ def route(vm):
     in_use_until_forced(vm, NIC, f"{name} has a route to 10.1.0.0/16", "e1000e")
 
 
-@scenario("so is a port of a bridge")
+@scenario("rebind refuses a network card that is a port of a bridge, and moves it by force")
 def bridged(vm):
     with device_users.bridge(vm, device_users.interface_of(vm, NIC)) as reason:
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
-@scenario("so is one that was moved to a network namespace with a name")
+@scenario("rebind refuses a network card whose interface is in a named network namespace, and moves it by force")
 def named_namespace(vm):
     with device_users.network_namespace(vm, device_users.interface_of(vm, NIC)) as reason:
         assert vm.out(f"ls {path(NIC)}/net") == "", "it still shows, so nothing is shown here"
         in_use_until_forced(vm, NIC, reason, "e1000e")
 
 
-@scenario("so is one that was moved to the network namespace of a process")
+@scenario("rebind refuses a network card whose interface is in the network namespace of a process, and moves it by force")
 def process_namespace(vm):
     name = device_users.interface_of(vm, NIC)
     vm.run("unshare -n sleep 10000 >/dev/null 2>&1 & echo $! >/run/holder")
@@ -282,7 +282,7 @@ def process_namespace(vm):
     vm.run(f"kill {pid}")
 
 
-@scenario("an open DRM device is refused, by force it is done")
+@scenario("rebind refuses a graphics card whose DRM device is open, and moves it by force")
 def drm(vm):
     node = vm.wait_for(f"ls -d {path(CARD)}/drm/card*").rsplit("/", 1)[1]
     vm.run(f"bash -c 'exec 3</dev/dri/{node}; exec sleep 10000' >/dev/null 2>&1 & echo $! >/run/holder")
@@ -303,7 +303,7 @@ def held(vm):
         yield reason
 
 
-@scenario("a VFIO device that a process holds open is refused, with the process's name")
+@scenario("rebind refuses a VFIO device that a process has open, and names the process")
 def vfio(vm):
     with held(vm) as reason:
         refused(vm, NIC, "InUse", f"in use: {reason}")
@@ -315,7 +315,9 @@ def vfio(vm):
     vm.run(f"rm {CONF}")
 
 
-@scenario("by force it is stuck within its deadline, nothing else is, and it recovers when the holder ends", timeout=600)
+@scenario("a forced rebind of an open VFIO device ends as stuck within its deadline, delays no other device, and "
+          "recovers when the process ends",
+          timeout=600)
 def stuck(vm):
     with held(vm):
         begun = uptime(vm)

@@ -32,7 +32,8 @@ def happened(trace, device):
             if e.kind == "override" or (e.kind == "uevent" and e.text == "bind" and not e.synthetic)]
 
 
-@scenario("a virtual function at the Path= goes to vfio-pci, the others of the PhysFn= get none, three times")
+@scenario("without the guard, a rule by Path= gives one virtual function to vfio-pci, and a rule by PhysFn= keeps "
+          "the others from all drivers")
 def decided(vm):
     for _ in range(3):
         trace = create(vm, 3)
@@ -50,7 +51,7 @@ def decided(vm):
         assert not properties(vm, PF) and not trace.read("override", PF)
 
 
-@scenario("without a rule a virtual function has no decision, and nobody has it probed")
+@scenario("a virtual function without a rule has no decision, and is not probed on the project's account")
 def undecided(vm):
     vm.write(CONF, rule("place", Path="pci0000:00/11.0/00.0/vf7", Driver="vfio-pci"))
     trace = create(vm, 1)

@@ -5,7 +5,7 @@ until the guard has decided, and the guard does not grow."""
 import re
 
 from lab.device import properties, rule, traced
-from lab.guard_unit import CONF, full, pid, plug_guaranteed, prefer_lab, pull, start_load, status
+from lab.guard_unit import CONF, repetitions, guard_pid, plug_guaranteed, prefer_lab, unplug_unsettled, start_load, guard_status
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0", 2: "0000:03:00.0"}
@@ -32,13 +32,13 @@ echo $written
 
 def memory(vm):
     """Of the guard: resident and data, in KiB, and its threads."""
-    text = vm.out(f"grep -E '^(VmRSS|VmData|Threads):' /proc/{pid(vm)}/status")
+    text = vm.out(f"grep -E '^(VmRSS|VmData|Threads):' /proc/{guard_pid(vm)}/status")
     return {key: int(value) for key, value in re.findall(r"(\w+):\s+(\d+)", text)}
 
 
 def storm(vm, writes, plugs):
     """Plugs cards while it storms: so many at least, and on until so many events were written. How many were."""
-    before = status(vm)
+    before = guard_status(vm)
     prefer_lab(vm)
     traced(vm)
     vm.run("rm -f /run/lab/enough /run/lab/written")
@@ -48,7 +48,7 @@ def storm(vm, writes, plugs):
     while number < plugs or int(vm.out("cat /run/lab/written") or 0) < writes:
         port = number % len(CARDS)
         plug_guaranteed(vm, port, CARDS[port])
-        pull(vm, port, CARDS[port])
+        unplug_unsettled(vm, port, CARDS[port])
         number += 1
     vm.run("touch /run/lab/enough")
     written = int(job.wait(600).out.split()[-1])
@@ -56,10 +56,10 @@ def storm(vm, writes, plugs):
     for _ in range(20):
         plug_guaranteed(vm, 0, CARDS[0])
         number += 1
-        after = status(vm)
+        after = guard_status(vm)
         if int(after["SYNTHETIC"]) >= int(before["SYNTHETIC"]) + written:
             break
-        pull(vm, 0, CARDS[0])
+        unplug_unsettled(vm, 0, CARDS[0])
         vm.run("sleep 3")
     assert int(after["SYNTHETIC"]) >= int(before["SYNTHETIC"]) + written, (before, written, after)
     assert after["EXPIRED"] == before["EXPIRED"] and after["NO_ROOM"] == before["NO_ROOM"], after
@@ -67,16 +67,18 @@ def storm(vm, writes, plugs):
     # Whatever udev has made of all this in the end, it agrees.
     vm.run("udevadm settle --timeout=900", 910)
     assert vm.driver(CARDS[0]) == "vfio-pci" and properties(vm, CARDS[0])["_STATE"] == "enforced"
-    pull(vm, 0, CARDS[0])
+    unplug_unsettled(vm, 0, CARDS[0])
     return number, written
 
 
-@scenario("coldplug storms, synthetic events by the thousand, network namespaces: every plug is guaranteed", timeout=1800)
+@scenario("during storms of coldplug, synthetic and network namespace events every plug is guaranteed, and the "
+          "guard does not grow",
+          timeout=1800)
 def stormy(vm):
     vm.run("modprobe e1000e; modprobe vfio-pci")
-    storm(vm, full(2000, 500), 1)
+    storm(vm, repetitions(2000, 500), 1)
     warm = memory(vm)
-    plugs, written = storm(vm, full(10000, 2000), full(30, 4))
+    plugs, written = storm(vm, repetitions(10000, 2000), repetitions(30, 4))
     grown = memory(vm)
     vm.note(f"# {plugs} plugs, {written} events; guard before {warm}, after {grown}")
     # A thread has a stack of 256 KiB, locked, and some room beside it.

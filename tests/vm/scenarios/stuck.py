@@ -6,7 +6,7 @@ What is stuck is a virtio disk whose backend does not answer: virtio_blk reads t
 is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
 
 from lab.device import journal, path, plug, properties, record, rule, unplug, uptime
-from lab.guard_unit import CONF, GUARD, first_probe, full, pid, plug_guaranteed, pull, status, wait_status
+from lab.guard_unit import CONF, GUARD, first_probe, repetitions, guard_pid, plug_guaranteed, unplug_unsettled, guard_status, wait_status
 from lab.scenario import scenario
 
 CARD, DISK = "0000:01:00.0", "0000:02:00.0"
@@ -20,7 +20,7 @@ MACHINE = dict(
 
 def asleep(vm):
     """How many of the guard's threads are asleep in the kernel and cannot be woken."""
-    return int(vm.out(f"cat /proc/{pid(vm)}/task/*/status | grep -c '^State:.D' || true"))
+    return int(vm.out(f"cat /proc/{guard_pid(vm)}/task/*/status | grep -c '^State:.D' || true"))
 
 
 def throttle(vm, rate):
@@ -46,7 +46,7 @@ def plug_stuck_disk(vm, node):
     return job
 
 
-@scenario("a device that hangs in its probe: other cards are guaranteed as always, and event gives up in time",
+@scenario("while a device hangs in its probe, other cards are guaranteed as always, and the enforcer's event gives up in time",
           timeout=900)
 def stuck(vm):
     vm.run("modprobe e1000e; modprobe vfio-pci")
@@ -56,13 +56,13 @@ def stuck(vm):
     sleeps, udev_sleeps = (not readers[file].done() for file in ("driver_override", "uevent"))
     vm.run(f"systemctl kill -s CONT {GUARD}")
     if sleeps:  # where a reader does, the guard's thread does, too
-        vm.wait_for(f"grep -q '^State:.D' /proc/{pid(vm)}/task/*/status")
+        vm.wait_for(f"grep -q '^State:.D' /proc/{guard_pid(vm)}/task/*/status")
 
-    for _ in range(full(30, 3)):
+    for _ in range(repetitions(30, 3)):
         plug_guaranteed(vm, 0, CARD)
-        pull(vm, 0, CARD)
+        unplug_unsettled(vm, 0, CARD)
     # The disk's own, while the guard was stopped.
-    assert wait_status(vm, "EXPIRED", 1)["EXPIRED"] == "1", status(vm)
+    assert wait_status(vm, "EXPIRED", 1)["EXPIRED"] == "1", guard_status(vm)
 
     if udev_sleeps:
         # Linux 6.1 locks the device for its uevent file, which udev reads (as does journald, when the kernel logs
@@ -83,19 +83,20 @@ def stuck(vm):
     assert not hangs.done() and (asleep(vm) > 0) == sleeps, "stuck no longer, so nothing was shown"
     throttle(vm, 0)
     assert hangs.wait().rc == 0 and all(reader.wait().rc == 0 for reader in readers.values())
-    vm.wait_for(f"! grep -q '^State:.D' /proc/{pid(vm)}/task/*/status")
+    vm.wait_for(f"! grep -q '^State:.D' /proc/{guard_pid(vm)}/task/*/status")
     assert first_probe(vm, DISK) != "guaranteed", record(vm, DISK)
     assert vm.driver(DISK) == "virtio-pci"
 
 
-@scenario("a guard that is killed while one of its threads sleeps in the kernel: nothing waits for it any more", timeout=600)
+@scenario("when the guard is killed while one of its threads sleeps in the kernel, no device waits for it any more",
+          timeout=600)
 def killed_asleep(vm):
     unplug(vm, 1, DISK)
     vm.run("modprobe -r virtio_blk")
     hangs = plug_stuck_disk(vm, "other")
     reads = reader(vm, "driver_override")
     vm.run("sleep 3")
-    sleeps, guard = not reads.done(), pid(vm)
+    sleeps, guard = not reads.done(), guard_pid(vm)
     links = f"ls -l /proc/{guard}/task/*/fd 2>/dev/null | grep -c bpf.link || true"
     assert int(vm.out(links)) > 0, "the hold's programs are not attached by links, so nothing was shown"
     vm.run(f"systemctl kill -s CONT {GUARD}")
@@ -109,4 +110,4 @@ def killed_asleep(vm):
     assert hangs.wait().rc == 0 and reads.wait().rc == 0
     vm.wait_for(f"! test -e /proc/{guard} && [ $(systemctl show -P MainPID {GUARD}) != 0 ] && systemctl is-active {GUARD}")
     plug_guaranteed(vm, 0, CARD)
-    pull(vm, 0, CARD)
+    unplug_unsettled(vm, 0, CARD)

@@ -2,7 +2,7 @@
 """What the service says and does where a device is in use, where its policy cannot be written, and over a suspend."""
 
 from lab import device_users
-from lab.bus import MANAGER, UNIT, call, obj, policy_files, prop, refused, wait_prop
+from lab.bus import MANAGER, UNIT, manager_call, object_path, policy_files, device_property, manager_refuses, wait_device_property
 from lab.device import override, path, settle, traced, uptime
 from lab.machine import program
 from lab.scenario import scenario
@@ -22,19 +22,19 @@ MACHINES = dict(
 
 def set_to(vm, device, driver, *options):
     pairs = " ".join(f"{name} b true" for name in options)
-    return call(vm, "SetOverride", f"sssa{{sv}} pci {device} {driver} {len(options)} {pairs}")
+    return manager_call(vm, "SetOverride", f"sssa{{sv}} pci {device} {driver} {len(options)} {pairs}")
 
 
 def clear(vm, device, *options):
     pairs = " ".join(f"{name} b true" for name in options)
-    return call(vm, "ClearOverride", f"ssa{{sv}} pci {device} {len(options)} {pairs}")
+    return manager_call(vm, "ClearOverride", f"ssa{{sv}} pci {device} {len(options)} {pairs}")
 
 
 def in_use_until_forced(vm, device, reason, driver):
     """By the bus: refused with the user named and nothing changed; done by force; given back."""
-    refused(vm, reason, "SetOverride", f"sssa{{sv}} pci {device} none 0")
+    manager_refuses(vm, reason, "SetOverride", f"sssa{{sv}} pci {device} none 0")
     assert (vm.driver(device), override(vm, device), policy_files(vm)) == (driver, "", []), reason
-    assert prop(vm, device, "State") == "unmanaged"
+    assert device_property(vm, device, "State") == "unmanaged"
     assert set_to(vm, device, "none", "force") == 's "enforced"'
     assert (vm.driver(device), override(vm, device)) == ("", "none")
     assert clear(vm, device, "force") == 's "unmanaged"'
@@ -42,7 +42,7 @@ def in_use_until_forced(vm, device, reason, driver):
     settle(vm)
 
 
-@scenario("a disk that is mounted, swap, under device mapper, mounted elsewhere: refused with the user, done by force",
+@scenario("SetOverride on a disk in use in any of four ways is refused, names the use, and is done with force",
           machine="awake", timeout=900)
 def disks(vm):
     for use in device_users.DISK_USES:
@@ -50,7 +50,7 @@ def disks(vm):
             in_use_until_forced(vm, DISK, reason, "nvme")
 
 
-@scenario("a card with an address, in a bridge, in another network namespace: refused with the user, done by force",
+@scenario("SetOverride on a network card in use in any of three ways is refused, names the use, and is done with force",
           machine="awake", timeout=900)
 def cards(vm):
     for use in device_users.INTERFACE_USES:
@@ -64,12 +64,14 @@ def latency(vm):
     return int(median), int(most)
 
 
-@scenario("a VFIO device that is held open: refused; forced it is stuck, the bus answers, and it recovers", machine="awake", timeout=600)
+@scenario("SetOverride on an open VFIO device is refused; with force it gets stuck while the bus still answers, and "
+          "it recovers",
+          machine="awake", timeout=600)
 def held(vm):
     assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
     usual = latency(vm)
     with device_users.vfio(vm, NIC) as reason:
-        refused(vm, reason, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
+        manager_refuses(vm, reason, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
         assert vm.driver(NIC) == "vfio-pci" and override(vm, NIC) == "vfio-pci"
         begun = uptime(vm)
         caller = vm.spawn(f"busctl --timeout=60 call {MANAGER} SetOverride sssa{{sv}} pci {NIC} none 1 force b true")
@@ -80,23 +82,24 @@ def held(vm):
         took = uptime(vm) - begun
         assert answer.rc != 0 and "did not come back" in answer.out, answer
         assert took < 40, took  # 20 of the service; the rest is the machine's
-        wait_prop(vm, NIC, "State", "stuck")
+        wait_device_property(vm, NIC, "State", "stuck")
         stuck = latency(vm)
         # Another device is moved as ever.
         assert set_to(vm, DISK, "none") == 's "enforced"'
         assert clear(vm, DISK) == 's "unmanaged"'
-        assert prop(vm, NIC, "State") == "stuck"
+        assert device_property(vm, NIC, "State") == "stuck"
     vm.note(f"# answers, usually {usual}, meanwhile {meanwhile}, when stuck {stuck} microseconds (median, longest)")
     assert meanwhile[0] <= 5 * usual[0] and stuck[0] <= 5 * usual[0], (usual, meanwhile, stuck)
     # The holder has ended, and nobody has to say so. What could not be acknowledged is not policy: it is as before.
-    wait_prop(vm, NIC, "State", "enforced")
+    wait_device_property(vm, NIC, "State", "enforced")
     assert vm.driver(NIC) == "vfio-pci" and override(vm, NIC) == "vfio-pci"
     assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
     assert clear(vm, NIC) == 's "unmanaged"'
     assert vm.driver(NIC) == "e1000e" and policy_files(vm) == []
 
 
-@scenario("a file system that is full, or read-only: an error, and policy and device are as before", machine="awake", timeout=600)
+@scenario("SetOverride on a full or read-only file system fails and leaves policy and device as before",
+          machine="awake", timeout=600)
 def unwritable(vm):
     assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
     for options, error in (("size=64k", "No space left"), ("ro", "Read-only file system")):
@@ -105,22 +108,23 @@ def unwritable(vm):
                f"dd if=/dev/zero of={RULES}/filler bs=1k 2>/dev/null || true\n"
                f"mount -o remount,{options} {RULES}; systemctl restart {UNIT}")
         before = vm.out(f"cd {RULES}; ls -A; cat *.conf")
-        out = refused(vm, error, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
+        out = manager_refuses(vm, error, "SetOverride", f"sssa{{sv}} pci {NIC} none 0")
         assert RULES in out, out
-        refused(vm, error, "SetOverride", f"sssa{{sv}} pci {DISK} none 0")
+        manager_refuses(vm, error, "SetOverride", f"sssa{{sv}} pci {DISK} none 0")
         if options == "ro":
-            refused(vm, error, "ClearOverride", f"ssa{{sv}} pci {NIC} 0")
+            manager_refuses(vm, error, "ClearOverride", f"ssa{{sv}} pci {NIC} 0")
         assert vm.out(f"cd {RULES}; ls -A; cat *.conf") == before
-        assert (vm.driver(NIC), override(vm, NIC), prop(vm, NIC, "State")) == ("vfio-pci", "vfio-pci", "enforced")
-        assert (vm.driver(DISK), override(vm, DISK), prop(vm, DISK, "State")) == ("nvme", "", "unmanaged")
+        assert (vm.driver(NIC), override(vm, NIC), device_property(vm, NIC, "State")) == ("vfio-pci", "vfio-pci", "enforced")
+        assert (vm.driver(DISK), override(vm, DISK), device_property(vm, DISK, "State")) == ("nvme", "", "unmanaged")
         # What is not written there is as ever.
-        assert call(vm, "SetOverride", f"sssa{{sv}} pci {DISK} none 1 runtime b true") == 's "enforced"'
-        assert call(vm, "ClearOverride", f"ssa{{sv}} pci {DISK} 1 runtime b true") == 's "unmanaged"'
+        assert manager_call(vm, "SetOverride", f"sssa{{sv}} pci {DISK} none 1 runtime b true") == 's "enforced"'
+        assert manager_call(vm, "ClearOverride", f"ssa{{sv}} pci {DISK} 1 runtime b true") == 's "unmanaged"'
         vm.run(f"systemctl stop {UNIT}; umount {RULES}; systemctl start {UNIT}")
     assert clear(vm, NIC) == 's "unmanaged"'
 
 
-@scenario("over a suspend nothing is written, moved or signalled", machine="asleep", timeout=600)
+@scenario("across a suspend the project writes no override, moves no device and sends no signal",
+          machine="asleep", timeout=600)
 def suspend(vm):
     assert set_to(vm, NIC, "vfio-pci") == 's "enforced"'
     settle(vm)
@@ -136,7 +140,7 @@ def suspend(vm):
     signals.wait()
     probed = [e for device in (NIC, DISK) for e in trace.read("probe", device)]
     assert not trace.read("override") and not probed, trace.read()
-    assert prop(vm, NIC, "State") == "enforced" and prop(vm, DISK, "State") == "unmanaged"
-    about = vm.out(f"grep -c -e {obj(NIC)} -e {obj(DISK)} /run/lab/signals || true")
+    assert device_property(vm, NIC, "State") == "enforced" and device_property(vm, DISK, "State") == "unmanaged"
+    about = vm.out(f"grep -c -e {object_path(NIC)} -e {object_path(DISK)} /run/lab/signals || true")
     assert about == "0", vm.out("cat /run/lab/signals")
     clear(vm, NIC)

@@ -3,7 +3,7 @@
 (sriov_drivers_autoprobe stays 1), and those that the kernel itself has given away stay so."""
 
 from lab.device import override, path, probed, properties, record, rule, settle, traced
-from lab.guard_unit import CONF, first_probe, full, lives, status, write_policy
+from lab.guard_unit import CONF, first_probe, repetitions, device_lives, guard_status, write_policy
 from lab.scenario import scenario
 
 PF = "0000:02:00.0"
@@ -30,8 +30,8 @@ def decides(vm, policy, wanted):
     vm.run("modprobe vfio-pci")
     assert vm.driver(PF) == "nvme" and vm.out(f"cat {path(PF)}/sriov_drivers_autoprobe") == "1"
     write_policy(vm, policy)
-    before = status(vm)
-    for _ in range(full(10, 2)):
+    before = guard_status(vm)
+    for _ in range(repetitions(10, 2)):
         trace = create(vm)
         for device, driver in zip(FUNCTIONS, wanted):
             if driver == "vfio-pci":
@@ -41,38 +41,41 @@ def decides(vm, policy, wanted):
             else:
                 trace.wait("probe", device)  # nvme's comes from another thread
             events = trace.read(device=device)
-            assert len(lives(events)) == 1, events
+            assert len(device_lives(events)) == 1, events
             probes = [e.text for e in events if e.kind == "probe"]
             written = [e.text for e in events if e.kind == "override"]
             assert probes[:1] == {"none": [], None: ["nvme"]}.get(driver, [driver]), events
             assert written == ([driver] if driver else []), events
     settle(vm)
-    assert status(vm)["EXPIRED"] == before["EXPIRED"], status(vm)
+    assert guard_status(vm)["EXPIRED"] == before["EXPIRED"], guard_status(vm)
     for device, driver in zip(FUNCTIONS, wanted):
         # Nobody has brought them online, so nvme's probe is in vain; but it comes first where it is not kept off.
         assert vm.driver(device) == {"none": "", None: ""}.get(driver, driver)
 
 
-@scenario("Path=.../vf1 goes to vfio-pci, one by its own Name= and vendor to nobody, the third to nvme", timeout=600)
+@scenario("with the guard, a rule by Path= gives one virtual function to vfio-pci, one by Name= and vendor keeps "
+          "another from all drivers, and a third goes to nvme",
+          timeout=600)
 def own(vm):
     decides(vm, rule("place", Path=PLACE + "1", Driver="vfio-pci")
             + rule("itself", Name=THIRD, **{"Attr.vendor": "0x1b36"}, Driver="none"), (None, "vfio-pci", "none"))
 
 
-@scenario("PhysFn= decides about all that no rule before it does", timeout=600)
+@scenario("with the guard, a rule by PhysFn= decides about all virtual functions that no earlier rule names", timeout=600)
 def physical(vm):
     decides(vm, rule("place", Path=PLACE + "0", Driver="none") + rule("function", PhysFn=PF, Driver="vfio-pci"),
             ("none", "vfio-pci", "vfio-pci"))
 
 
-@scenario("virtual functions of a physical function at vfio-pci keep the override that the kernel gave them", timeout=600)
+@scenario("virtual functions of a physical function at vfio-pci keep the override that the kernel itself gave them",
+          timeout=600)
 def kernels_own(vm):
     vm.run(f"echo 0 >{path(PF)}/sriov_numvfs; echo 1 >/sys/module/vfio_pci/parameters/enable_sriov")
     write_policy(vm, rule("function", PhysFn=PF, Driver="none"))
     vm.run(f"echo vfio-pci >{path(PF)}/driver_override; echo {PF} >{path(PF)}/driver/unbind\n"
            f"echo {PF} >/sys/bus/pci/drivers_probe")
     assert vm.driver(PF) == "vfio-pci"
-    for _ in range(full(10, 2)):
+    for _ in range(repetitions(10, 2)):
         trace = create(vm)
         for device in FUNCTIONS:
             probed(vm, device)
