@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
 
-from lab.boot_machine import (BARRED, BOOT_MACHINE, FIRST, FW_CFG, GIVEN, NICS, PLATFORM, SECOND, SPEAKER, WATCHDOG)
+from lab.boot_machine import BARRED, BOOT_MACHINE, FIRST, FW_CFG, GIVEN, NICS, PLATFORM, SECOND, SPEAKER, WATCHDOG
 from lab.boot_trace import BootTrace
-from lab.device import (ENFORCER, SWEEP, drivers, journal, override, path, properties, record, traced, trigger, unload)
+from lab.device import ENFORCER, SWEEP, drivers, journal, override, path, properties, record, traced, trigger, unload
 from lab.scenario import scenario
 
 MACHINE = dict(lasts=60, **BOOT_MACHINE)

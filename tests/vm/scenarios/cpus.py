@@ -5,7 +5,8 @@ every CPU busy."""
 import contextlib
 
 from lab.device import empty_ports, plug, probed, record, rule, traced, unplug
-from lab.guard_unit import CONF, GUARD, cpus_busy, first_probe, repetitions, plug_guaranteed, unplug_unsettled, guard_status, wait_status
+from lab.guard_unit import (CONF, GUARD, cpus_busy, first_probe, guard_status, plug_guaranteed, repetitions,
+                            unplug_unsettled, wait_status)
 from lab.scenario import scenario
 from lab.trace import first_driver
 

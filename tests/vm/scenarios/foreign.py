@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is not ours stays as it is: overrides that somebody else wrote, with a rule for their device and without."""
 
-from lab.device import (ENFORCER, SWEEP, override, path, plug, properties, record, rule, traced, trigger,
-                        unload, unplug)
+from lab.device import ENFORCER, SWEEP, override, path, plug, properties, record, rule, traced, trigger, unload, unplug
 from lab.scenario import scenario
 
 BARE, RULED, OURS = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"

@@ -4,7 +4,7 @@ answer."""
 import re
 
 from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
-from lab.guard_unit import CONF, first_probe, repetitions, guard_status, write_policy
+from lab.guard_unit import CONF, first_probe, guard_status, repetitions, write_policy
 from lab.scenario import scenario
 from lab.trace import INSTANCE
 

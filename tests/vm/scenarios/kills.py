@@ -4,7 +4,8 @@
 import re
 
 from lab.device import empty_ports, override, path, plug, probed, record, rule, settle, traced, unplug
-from lab.guard_unit import CONF, GUARD, first_probe, repetitions, device_lives, guard_pid, plug_guaranteed, unplug_unsettled
+from lab.guard_unit import (CONF, GUARD, device_lives, first_probe, guard_pid, plug_guaranteed, repetitions,
+                            unplug_unsettled)
 from lab.scenario import scenario
 from lab.trace import first_driver
 

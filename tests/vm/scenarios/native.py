@@ -2,7 +2,7 @@
 """PCIe's own hot-plug (pciehp, in a kernel thread of the port's interrupt), where the other scenarios have ACPI's."""
 
 from lab.device import rule
-from lab.guard_unit import CONF, repetitions, plug_guaranteed, unplug_unsettled, guard_status
+from lab.guard_unit import CONF, guard_status, plug_guaranteed, repetitions, unplug_unsettled
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 2: "0000:03:00.0"}

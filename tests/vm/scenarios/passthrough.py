@@ -6,9 +6,9 @@ import contextlib
 import json
 
 from lab import device_users
-from lab.bus import MANAGER, busctl, manager_call, object_path, device_property, wait_device_property
+from lab.bus import MANAGER, busctl, device_property, manager_call, object_path, wait_device_property
 from lab.device import exists, loaded, override, path, plug, probed, proper_order, record, rule, settle, traced, unplug
-from lab.guard_unit import CONF, first_probe, repetitions, guard_status, wait_status, write_policy
+from lab.guard_unit import CONF, first_probe, guard_status, repetitions, wait_status, write_policy
 from lab.machine import program
 from lab.scenario import scenario
 

@@ -2,7 +2,8 @@
 """The D-Bus service with the real bus and the real polkitd: as root and as an ordinary user."""
 import json
 
-from lab.bus import MANAGER, NOBODY, UNIT, busctl, manager_call, object_path, policy_files, device_property, manager_refuses, wait_device_property
+from lab.bus import (MANAGER, NOBODY, UNIT, busctl, device_property, manager_call, manager_refuses, object_path,
+                     policy_files, wait_device_property)
 from lab.device import empty_ports, override, path, plug, unplug
 from lab.guard_unit import repetitions
 from lab.scenario import scenario

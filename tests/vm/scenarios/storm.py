@@ -5,7 +5,8 @@ until the guard has decided, and the guard does not grow."""
 import re
 
 from lab.device import properties, rule, traced
-from lab.guard_unit import CONF, repetitions, guard_pid, plug_guaranteed, prefer_lab, unplug_unsettled, start_load, guard_status
+from lab.guard_unit import (CONF, guard_pid, guard_status, plug_guaranteed, prefer_lab, repetitions, start_load,
+                            unplug_unsettled)
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0", 2: "0000:03:00.0"}

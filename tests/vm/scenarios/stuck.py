@@ -6,7 +6,8 @@ What is stuck is a virtio disk whose backend does not answer: virtio_blk reads t
 is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
 
 from lab.device import journal, path, plug, properties, record, rule, unplug, uptime
-from lab.guard_unit import CONF, GUARD, first_probe, repetitions, guard_pid, plug_guaranteed, unplug_unsettled, guard_status, wait_status
+from lab.guard_unit import (CONF, GUARD, first_probe, guard_pid, guard_status, plug_guaranteed, repetitions,
+                            unplug_unsettled, wait_status)
 from lab.scenario import scenario
 
 CARD, DISK = "0000:01:00.0", "0000:02:00.0"

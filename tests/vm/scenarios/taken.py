@@ -2,7 +2,8 @@
 """What the service says and does where a device is in use, where its policy cannot be written, and over a suspend."""
 
 from lab import device_users
-from lab.bus import MANAGER, UNIT, manager_call, object_path, policy_files, device_property, manager_refuses, wait_device_property
+from lab.bus import (MANAGER, UNIT, device_property, manager_call, manager_refuses, object_path, policy_files,
+                     wait_device_property)
 from lab.device import override, path, settle, traced, uptime
 from lab.machine import program
 from lab.scenario import scenario

@@ -3,7 +3,7 @@
 (sriov_drivers_autoprobe stays 1), and those that the kernel itself has given away stay so."""
 
 from lab.device import override, path, probed, properties, record, rule, settle, traced
-from lab.guard_unit import CONF, first_probe, repetitions, device_lives, guard_status, write_policy
+from lab.guard_unit import CONF, device_lives, first_probe, guard_status, repetitions, write_policy
 from lab.scenario import scenario
 
 PF = "0000:02:00.0"
