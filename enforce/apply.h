@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Makes sysfs agree with a decision about one device, as far as that goes without unbinding anything, and
- * keeps a record of it. May sleep in the kernel at every step: to be called in a process that can be left
- * behind (child.h).
+ * Makes sysfs agree with a decision about one device, as far as possible without unbinding anything, and
+ * records the result. Every step may sleep in the kernel, so call it in a process that can be left behind
+ * (child.h).
  */
 #pragma once
 
@@ -21,12 +21,12 @@ struct outcome {
 };
 
 /*
- * Adds to the reason what VFIO makes of a device that no IOMMU stands behind: that concerns whoever reads the
- * state, be it good or bad.
+ * Adds to the reason what it means for VFIO that no IOMMU confines the device: whoever reads the state must
+ * know, whether it is good or bad.
  */
 void outcome_add_iommu(const struct decision *decision, struct outcome *o);
 
-/* When it is done: what can be told of the device's first probe depends on it. */
+/* When a decision is applied. What is known of the device's first probe depends on it. */
 enum occasion {
 	OCCASION_ADDED, /* the device has just been added */
 	OCCASION_BOOT,	/* at the boot's first sweep, before anything loads a driver */
@@ -34,26 +34,26 @@ enum occasion {
 };
 
 /*
- * Compares, writes once if need be, has a driverless device probed by a decided driver that is there, looks
- * at what came of it. Never overwrites an override that is not ours. The outcome says all that there is to
- * say; failures of sysfs are outcomes, not errors.
+ * Compares, writes at most once, has a device without a driver probed by the decided driver if that is
+ * registered, and looks at the result. Never overwrites an override that is not ours. The outcome is
+ * complete: failures of sysfs are outcomes, not errors.
  */
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
 /*
- * The same at any later time, replacing `override` (that stands, "": none) although it is not ours, because a
- * person wants that. Another one is still left alone.
+ * The same at any later time, replacing the override that stands, `override` ("": none), although it is not
+ * ours, because a person asked for that. Any other value is still left alone.
  */
 void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret);
 
 /*
- * The first half of apply_decision(): the override, without a probe, which may take its time. Writes nothing
- * when it stands already. apply_decision() does the rest.
+ * The first half of apply_decision(): the override without the probe, which may take long. Writes nothing
+ * if the override stands already. apply_decision() does the rest.
  */
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
 /*
- * Clears what we set, forgets the device, and has it probed by its own driver when it has none. 1: cleared;
- * 0: nothing of ours is there; negative errno, *reterr_reason says more.
+ * Clears an override of ours, deletes the record, and has the device probed by its own driver if it has no
+ * driver. 1: cleared; 0: there was no override of ours; negative errno with the reason in reterr_reason.
  */
 int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a block device is in use: the kernel knows, and says so to one who wants it exclusively (mounts in
- * any mount namespace, swap, device mapper, md, btrfs, ZFS have it so). By what it is used is then looked
- * for.
+ * Whether a block device is in use. The kernel knows, and refuses to open it exclusively (mounts in any mount
+ * namespace, swap, device mapper, md, btrfs and ZFS hold it that way). Only then is the user looked for.
  */
 #include "enforce/in-use-parts.h"
 #include "base/macro.h"
@@ -27,7 +26,7 @@ struct disk {
 	unsigned major, minor;
 };
 
-/* Whether a path of a mount's source or of a swap is this disk, under whichever name. */
+/* Whether the source of a mount, or a swap device, is this disk under any of its names. */
 static bool path_is_disk(const struct in_use *u, const struct disk *disk, const char *path)
 {
 	char full[PATH_MAX];
@@ -87,7 +86,7 @@ static bool disk_is_swap(const struct in_use *u, const struct disk *disk)
 	return false;
 }
 
-/* What is made of it: "device-mapper vg-root (dm-0)", "md0". */
+/* The device that is built on the disk: "device-mapper vg-root (dm-0)", "md0". */
 static bool disk_find_holder(const struct disk *disk, char *buf, size_t size)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
@@ -114,7 +113,7 @@ struct mount_search {
 	const struct disk *disk;
 	char where[PATH_MAX];
 	char ours[64];
-	char seen[64][64]; /* namespaces that were looked at; more are looked at again */
+	char seen[64][64]; /* namespaces that were looked at; any beyond these are looked at again */
 	size_t n;
 };
 
@@ -151,7 +150,7 @@ static int disk_find_mount_elsewhere(const struct in_use *u, const struct disk *
 	return fd_users_each_process(u->root, mount_search_process, &e);
 }
 
-/* By what it is used, as well as can be found out, but for who has it open; 0: nothing is to be seen. */
+/* Who uses the disk, as far as it can be seen; processes that have it open are not looked for. 0: nobody. */
 static int disk_find_user(struct in_use *u, const struct disk *disk)
 {
 	char text[PATH_MAX];
@@ -187,7 +186,7 @@ int in_use_disk(struct in_use *u, const struct in_use_item *item, const struct n
 		u->answer->wait_for[r == 0 ? 0 : strlen(u->answer->wait_for)] = '\0';
 		return r;
 	}
-	/* Non-blocking: no drive is to close its tray for this. */
+	/* Non-blocking, so that no drive closes its tray for this. */
 	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)
 		return 0;

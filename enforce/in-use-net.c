@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a network interface is in use: what is made of it as sysfs shows it, its addresses and routes as
- * rtnetlink tells them. One that was moved to another network namespace is no longer seen in sysfs, but still
- * counted there.
+ * Whether a network interface is in use, by its upper devices in sysfs and by its addresses and routes in
+ * rtnetlink. An interface that was moved to another network namespace is no longer visible in sysfs, but is
+ * still counted there.
  */
 #include "enforce/in-use-parts.h"
 #include "base/errno.h"
@@ -81,7 +81,8 @@ static const char *rtattr_text(const struct rtattrs *a, unsigned type)
 	return a->size[type] > 0 && s[a->size[type] - 1] == '\0' ? s : "";
 }
 
-/* The messages of one datagram. 0: go on; 1: that was the last one; negative errno; or what `each` said. */
+/* Hands the messages of one datagram to `each`. 0: more follow; 1: that was the last one; or a negative
+ * errno. */
 static int rtnetlink_parse_datagram(const char *buf, size_t n, rtnetlink_handler each, void *userdata,
 				    int *ret_said)
 {
@@ -107,7 +108,8 @@ static int rtnetlink_parse_datagram(const char *buf, size_t n, rtnetlink_handler
 	return 0;
 }
 
-/* Has the kernel list its objects, all of them; the first answer of `each` other than 0 is returned. */
+/* Has the kernel list all of its objects. Returns the first answer of `each` other than 0, or negative errno.
+ */
 static int rtnetlink_dump(uint16_t type, rtnetlink_handler each, void *userdata)
 {
 	static _Alignas(struct nlmsghdr) char buf[64U * 1024U];
@@ -136,7 +138,7 @@ static int rtnetlink_dump(uint16_t type, rtnetlink_handler each, void *userdata)
 	return r < 0 ? r : said;
 }
 
-/* fe80::/10, 169.254.0.0/16; and multicast, to which every interface of IPv6 has a route. */
+/* fe80::/10 and 169.254.0.0/16; also multicast, to which every interface with IPv6 has a route. */
 static bool is_link_local(int family, const void *address)
 {
 	const uint8_t *b = address;
@@ -168,7 +170,7 @@ static int interface_check_address(const struct nlmsghdr *h, void *userdata)
 	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_index != i->index)
 		return 0;
 	rtattr_parse(h, sizeof(*m), &a);
-	type = a.data[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS; /* of a pair, ours */
+	type = a.data[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS; /* our own one on a point-to-point link */
 	if (address_size(m->ifa_family) == 0 || a.size[type] != address_size(m->ifa_family) ||
 	    is_link_local(m->ifa_family, a.data[type]))
 		return 0;
@@ -203,7 +205,7 @@ static int interface_check_route(const struct nlmsghdr *h, void *userdata)
 	struct rtattrs a;
 	uint32_t table;
 
-	/* The kernel makes routes of its own to every address; those are in the local table. */
+	/* The kernel itself makes a route to every address; those are in the local table. */
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_UNICAST || (m->rtm_flags & RTM_F_CLONED) ||
 	    address_size(m->rtm_family) == 0)
 		return 0;
@@ -219,7 +221,7 @@ static int interface_check_route(const struct nlmsghdr *h, void *userdata)
 	return in_use_set_net_reason(i->u, "%s has a route to %s/%u", i->name, address, m->rtm_dst_len);
 }
 
-/* Bridges, bonds, teams, switches are `master` and upper; VLANs and the like are upper alone. */
+/* A bridge, bond, team or switch is linked as `master` and as upper; a VLAN and the like as upper only. */
 static int interface_check_uppers(const struct interface_check *i, const char *path)
 {
 	_cleanup_(closedirp) DIR *dir = opendir(path);
@@ -255,7 +257,7 @@ int in_use_net(const struct in_use *u, const char *path, const char *name)
 	return r != 0 ? r : rtnetlink_dump(RTM_GETROUTE, interface_check_route, &i);
 }
 
-/* An interface that is to be found in some other namespace, by the device above it. */
+/* The search for an interface in other namespaces, by its parent device. */
 struct link_search {
 	const struct in_use *u;
 	char device[128], bus[64];
@@ -279,8 +281,8 @@ static int link_search_match(const struct nlmsghdr *h, void *userdata)
 	return 1;
 }
 
-/* Goes into a namespace and looks. The process is one of its own, and comes back before it does anything
- * else. */
+/* Enters a namespace and looks. This process has one thread, and returns to its own namespace first of all.
+ */
 static bool link_search_namespace(struct link_search *s, const char *path)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -291,7 +293,7 @@ static bool link_search_namespace(struct link_search *s, const char *path)
 		return false;
 	r = rtnetlink_dump(RTM_GETLINK, link_search_match, s);
 	if (setns(s->back, CLONE_NEWNET) < 0)
-		_exit(EIO); /* in a wrong namespace nothing is to be done */
+		_exit(EIO); /* nothing must be done in a wrong namespace */
 	return r == 1;
 }
 
@@ -309,9 +311,9 @@ static int link_search_process(const char *pid, void *userdata)
 }
 
 /*
- * Where `ip netns` keeps namespaces, by name: as the system sees that folder, for a service has mounts of its
- * own, and newer ones (that of forky) cut the folder off from /run, so that what is mounted there later is
- * not to be seen from a service that is running.
+ * Opens the folder where `ip netns` keeps namespaces by name, as PID 1 sees it: a service has mounts of its
+ * own, and newer versions of ip (that of forky) detach the folder from /run, so that a running service does
+ * not see what is mounted there later.
  */
 static DIR *netns_open_folder(const struct in_use *u, char *path, size_t size)
 {
@@ -373,8 +375,8 @@ int in_use_net_elsewhere(const struct in_use *u, const char *path)
 	while ((e = readdir(dir)))
 		seen += e->d_type == DT_DIR && e->d_name[0] != '.';
 	/*
-	 * The kernel removes the folder with its last interface, and its link count is of all of them, in
-	 * whichever namespace.
+	 * The kernel removes the folder with its last interface, and the link count includes the interfaces
+	 * of all namespaces.
 	 */
 	if (seen > 0 && st.st_nlink <= seen + 2)
 		return 0;

@@ -49,8 +49,8 @@ static int in_use_add_item(struct in_use *u, enum in_use_kind kind, const struct
 }
 
 /*
- * What udev calls a node, below /dev: by the link that it makes for its number. The uevent file would say it,
- * too, but some kernels take the device's lock to read that.
+ * The name that udev gave a node below /dev, from the link that it makes for the number. The uevent file has
+ * the name as well, but some kernels take the device's lock to read it.
  */
 static void in_use_node_name(const struct in_use *u, const char *path, mode_t type, const char *number,
 			     char *buf, size_t size)
@@ -170,14 +170,15 @@ int in_use_group(struct in_use *u, const struct in_use_item *item)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd >= 0 || errno == ENOENT || errno == ENXIO || errno == ENODEV)
 		return 0;
-	/* This one asks for CAP_SYS_RAWIO, which the service has not; what can be seen was looked at. */
+	/* Opening this one needs CAP_SYS_RAWIO, which the service does not have; what can be seen was looked
+	 * at. */
 	if (errno == EPERM && startswith(item->name, "vfio/noiommu-"))
 		return 0;
 	(void)snprintf(u->answer->wait_for, sizeof(u->answer->wait_for), "/dev/%.200s", item->name);
 	if (errno == EBUSY)
 		return in_use_set_reason(u, "/dev/%s is open in a process that cannot be seen from here",
 					 item->name);
-	/* To take a device from a guest that uses it would be worse than to ask for force in vain. */
+	/* Taking a device from a guest that uses it would be worse than asking for force in vain. */
 	return in_use_set_reason(u, "/dev/%s cannot be opened, so nobody can tell whether it is in use: %s",
 				 item->name, strerror(errno));
 }

@@ -77,7 +77,7 @@ static int in_use_walk_consumer(struct in_use *u, const char *path, unsigned dep
 	return in_use_walk_part(u, "its consumer", consumer, depth);
 }
 
-/* A link in a device's folder: to something that dies with the device? */
+/* A link in a device's folder, which may lead to something that dies with the device. */
 static int in_use_walk_link(struct in_use *u, const char *path, const char *name, unsigned depth)
 {
 	char target[PATH_MAX];
@@ -130,7 +130,7 @@ static bool is_bridge_over(const char *path, const char *below)
 	       access(full, F_OK) >= 0;
 }
 
-/* A folder, after all that is below it in turn: a partition is named before its disk. */
+/* Called for a folder after everything below it, so that a partition is named before its disk. */
 static int in_use_look_at_folder(struct in_use *u, const char *path, unsigned depth)
 {
 	const char *name = strrchr(path, '/') + 1;

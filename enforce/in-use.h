@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a person would miss a device that is taken from its driver. Looked at is all that is in the
- * device's folder in sysfs, and all that dies with it: its virtual functions, the devices that depend on it
- * by device links, the group device of its ccwgroup, its mediated devices. In use is
+ * Whether a person would miss a device that is taken from its driver. Everything in the device's folder in
+ * sysfs is looked at, and everything that dies with it: its virtual functions, the devices that depend on it
+ * by device links, the group device of its ccwgroup, its mediated devices. These are in use:
  *
  *   - a PCI bridge with devices below it
  *   - a disk that cannot be opened exclusively (mounts in any namespace, swap, device mapper, md, btrfs, ZFS;
  *     NVMe multipath heads are followed)
  *   - a node (a folder with a `dev` file, whatever its class, and the nodes of NVIDIA's driver) that a
- * process has open; input, hidraw, rtc, watchdog and tpm count for nothing, a tty only while somebody is
- * logged in there
+ *     process has open; input, hidraw, rtc, watchdog and tpm do not count, a tty only while somebody is
+ *     logged in there
  *   - a VFIO group or device that is open, whatever the driver is called
  *   - a network interface with an address other than link-local, a route or an upper device, or one in
- * another network namespace
+ *     another network namespace
  *
  * What the kernel does not tell through sysfs is looked for beside the tree: in ../proc, ../dev and ../run.
  */
@@ -20,7 +20,7 @@
 
 #include "sysfs/sysfs.h"
 
-/* Who uses it, and by what one can hear that this may have ended. */
+/* Who uses the device, and which event may tell that this has ended. */
 struct in_use_answer {
 	char reason[512];   /* "/dev/sda1 is mounted on /mnt" */
 	char wait_for[256]; /* "/dev/i2c-4": a close of this node; "mount"; "net"; "": only time tells */
@@ -28,8 +28,8 @@ struct in_use_answer {
 
 /*
  * 1: in use, and *ret says by what; 0: free; negative errno: could not look. look_only: nothing is opened
- * exclusively, which might be in the way of somebody else for that moment; then free means that no user can
- * be seen. Nothing is opened while a process is seen that has it open, so that one who waits for a close does
- * not hear us. May sleep (child.h).
+ * exclusively, which could be in the way of another program for that moment; then free means only that no
+ * user can be seen. A node that a process is seen to have open is not opened, so that a program that waits
+ * for its close does not hear us. May sleep (child.h).
  */
 int in_use_check(struct sysfs_device *d, bool look_only, struct in_use_answer *ret);

@@ -52,9 +52,8 @@ static int module_run_program(const char *const *argv, int complaints)
 	return child_wait(&child, UINT64_MAX).how == CHILD_OK ? 0 : -ENOENT;
 }
 
-/* The last line of what the program had to say: "modprobe: ERROR: could not insert 'x': Key was rejected …"
- */
-static void modprobe_take_message(int fd, char why[MODULE_WHY_MAX])
+/* The program's last line, for example "modprobe: ERROR: could not insert 'x': Key was rejected …". */
+static void modprobe_take_message(int fd, char reterr_reason[MODULE_WHY_MAX])
 {
 	char text[4096], *line, *level;
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
@@ -68,26 +67,27 @@ static void modprobe_take_message(int fd, char why[MODULE_WHY_MAX])
 	if (!level)
 		level = strstr(line, "ERROR: ");
 	if (*line)
-		text_copy(why, MODULE_WHY_MAX, level ? level + strlen("ERROR: ") : line);
+		text_copy(reterr_reason, MODULE_WHY_MAX, level ? level + strlen("ERROR: ") : line);
 }
 
 int module_load(struct sysfs_device *d, enum module_by by, const char *name, bool dry_run,
-		char why[MODULE_WHY_MAX])
+		char reterr_reason[MODULE_WHY_MAX])
 {
-	/* A file, since a pipe would have to be read before the program ends. */
-	_cleanup_(closep) int complaints = why ? memfd_create("modprobe", MFD_CLOEXEC) : -EBADF;
+	/* A file, since a full pipe would have to be read while the program runs. */
+	_cleanup_(closep) int complaints = reterr_reason ? memfd_create("modprobe", MFD_CLOEXEC) : -EBADF;
 	char program[PATH_MAX], options[8] = "-", copy[PATH_MAX];
 	const char *argv[5] = { program };
 	size_t n = 1;
 	int r = modprobe_find(d->sysfs, program, sizeof(program));
 
 	if (r < 0) {
-		if (why)
-			(void)snprintf(why, MODULE_WHY_MAX, "%s",
-				       r == -ENOENT ? "the kernel is not to load modules" : strerror(-r));
+		if (reterr_reason)
+			(void)snprintf(reterr_reason, MODULE_WHY_MAX, "%s",
+				       r == -ENOENT ? "module loading is turned off in the kernel"
+						    : strerror(-r));
 		return r;
 	}
-	/* Without -q it says why it fails. */
+	/* Without -q modprobe says reterr_reason it fails. */
 	(void)strcat(options, complaints < 0 ? "q" : "");
 	if (by == MODULE_BY_ALIAS)
 		(void)strcat(options, "b");
@@ -99,10 +99,10 @@ int module_load(struct sysfs_device *d, enum module_by by, const char *name, boo
 	text_copy(copy, sizeof(copy), name);
 	sysfs_progress(d, "loading the module", "of the driver");
 	r = module_run_program(argv, complaints);
-	if (r < 0 && why) {
-		(void)snprintf(why, MODULE_WHY_MAX, "%.200s did not load it", program);
+	if (r < 0 && reterr_reason) {
+		(void)snprintf(reterr_reason, MODULE_WHY_MAX, "%.200s did not load it", program);
 		if (complaints >= 0)
-			modprobe_take_message(complaints, why);
+			modprobe_take_message(complaints, reterr_reason);
 	}
 	return r;
 }

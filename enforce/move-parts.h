@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the way there (move.c) and the way back (move-rollback.c) have in common. */
+/* What the move (move.c) and its rollback (move-rollback.c) share. */
 #pragma once
 
 #include "sysfs/binding.h"
@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* A device on its way: what it was like before anything was done, and what is wanted. */
+/* A device that is moved: what it was like before, and what is decided. */
 struct move {
 	const struct decision *decision; /* &chosen */
 	struct decision chosen;
@@ -18,15 +18,16 @@ struct move {
 	const char *driver;   /* bound before; "" if none */
 	const char *override; /* before; "" if none */
 	char driver_before[BOUND_MAX], override_before[OVERRIDE_MAX];
-	bool ours;	 /* the override was */
-	bool unrecorded; /* it was, but no record says so: the guard died over it */
-	bool foreign;	 /* it was somebody else's, and not what is wanted */
+	bool ours;	 /* the override of before is ours */
+	bool unrecorded; /* it is, but no record says so: the guard died before it could record it */
+	bool foreign;	 /* it is somebody else's, and not what is decided */
 };
 
-/* What was said is also what the record says; nothing has been done about the decision. */
+/* Records state and reason of the result where nothing was done about the decision. */
 void move_save_record(struct move *m);
 
 bool move_driver_is_wrong(const struct move *m);
 
-/* A step has failed, and the reason is said: back to the override and to the driver of before. */
+/* Restores the override and the driver of before, after a step has failed. The result has the reason already.
+ */
 void move_roll_back(struct move *m);

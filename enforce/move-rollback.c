@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A move that has failed half-way: the device goes back to where it was. */
+/* A move that has failed half-way: the override and the driver of before are restored. */
 #include "enforce/move-parts.h"
 #include "enforce/apply-record.h"
 #include "base/text.h"
@@ -12,15 +12,15 @@
 #include <string.h>
 
 /*
- * An override is written on the way back: both values are named until the old one stands again, as in
- * apply.c. It may take a probe's time, and our own end, until then.
+ * Called before an override is written on the way back. As in apply.c, the record names both values until the
+ * old one stands again. A probe may come in between, or the end of this process.
  */
 static void record_both_overrides(const struct move *m, const char *override)
 {
 	struct record record = m->record;
 
 	record.inode = m->d->inode;
-	/* Nor is what was enforced before the move to count as such when we end here. */
+	/* With this state, what was enforced before the move does not count as enforced if we end here. */
 	if (m->decision->rule)
 		record_describe(&record, m->decision);
 	record.state = STATE_FAILED;
@@ -29,7 +29,8 @@ static void record_both_overrides(const struct move *m, const char *override)
 	apply_write_record_or_log(m->d, NULL, &record);
 }
 
-/* With the override of before, which may have been another than the one by which its driver came. */
+/* Binds the driver of before. If the override of before does not admit it, its name is the override for that
+ * moment. */
 static int driver_restore(struct move *m)
 {
 	char driver[BOUND_MAX];

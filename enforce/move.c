@@ -92,10 +92,10 @@ static bool move_is_as_decided(const struct move *m)
 }
 
 /*
- * Set by the kernel to keep a virtual function of a device that belongs to a guest away from the host's
- * drivers (vfio_pci_bus_notifier(), vfio_fsl_mc_bus_notifier()), or to give a channel of rpmsg to the driver
- * that is part of the bus (rpmsg_ctrldev_register_device(), rpmsg_ns_register_device()): nobody is to
- * overwrite that.
+ * The kernel sets overrides to keep host drivers away from a virtual function of a device that belongs to a
+ * guest (vfio_pci_bus_notifier(), vfio_fsl_mc_bus_notifier()), and to give a channel of rpmsg to the driver
+ * that is part of the bus (rpmsg_ctrldev_register_device(), rpmsg_ns_register_device()). Those must never be
+ * overwritten.
  */
 static bool override_is_of_kernel(const struct move *m)
 {
@@ -111,7 +111,7 @@ static bool override_is_of_kernel(const struct move *m)
 	       sysfs_device_link(m->d, "../driver", above, sizeof(above)) >= 0 && driver_is_vfio(above);
 }
 
-/* Nothing is done, and this is why. */
+/* Nothing is done, because the override is not ours. */
 static void move_refuse_foreign(struct move *m)
 {
 	struct outcome outcome;
@@ -122,7 +122,8 @@ static void move_refuse_foreign(struct move *m)
 			m->override, override_is_of_kernel(m) ? "the kernel has set" : "was not set by us");
 }
 
-/* The driver that was decided is there, or was brought by its module. */
+/* Whether the decided driver is registered; loads its module if needed. Refuses where there is no such
+ * driver. */
 static bool move_find_driver_or_refuse(struct move *m)
 {
 	const struct decision *decision = m->decision;
@@ -137,15 +138,15 @@ static bool move_find_driver_or_refuse(struct move *m)
 		return true;
 	r = module_load(m->d, MODULE_BY_NAME, module ? module : decision->driver, dry, why);
 	if (dry && r >= 0)
-		return true; /* as far as can be told without loading it */
+		return true; /* not known without loading it, so assume it */
 	if (r >= 0 && choice->kind == DRIVER_VFIO && module && !decision->rule->module) {
-		/* Until it was loaded its driver had the module's name. */
+		/* The driver's name is known only now; until here it was assumed to be the module's. */
 		vfio_driver_of_module(m->d->sysfs->root, m->d->bus, module, m->chosen.driver);
 		text_copy(m->ret->decision, sizeof(m->ret->decision), decision_text(decision));
 	}
 	if (driver_is_registered(m->d, decision->driver))
 		return true;
-	/* The module has another name than its driver; then the device's own aliases may name it. */
+	/* The module may have another name than its driver; then the device's own alias may name it. */
 	modalias = module || dry ? NULL : device_text(&m->d->device, FACT_MODALIAS);
 	if (modalias && module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL) >= 0 &&
 	    driver_is_registered(m->d, decision->driver))
@@ -175,7 +176,7 @@ static enum rebind move_rebind_mode(const struct move *m)
 	return m->decision->cause == CAUSE_GROUP && rule->group == GROUP_HOLD ? REBIND_NO : rule->rebind;
 }
 
-/* It stays bound; the override is written all the same, for the day when somebody else unbinds the device. */
+/* The device stays bound. The override is written all the same, for when somebody else unbinds the device. */
 static void move_stay_bound(struct move *m)
 {
 	struct outcome outcome = { .state = STATE_BLOCKED };
@@ -197,7 +198,7 @@ static void move_stay_bound(struct move *m)
 				   m->ret->state, m->ret->reason);
 }
 
-/* Whether it may be taken from its driver. */
+/* Whether the device may be unbound. Refuses with Rebind=no, or where it is in use. */
 static bool move_may_unbind_or_refuse(struct move *m)
 {
 	struct in_use_answer user;
@@ -225,7 +226,7 @@ static bool move_may_unbind_or_refuse(struct move *m)
 	return false;
 }
 
-/* Takes it from its driver. 0, or negative errno with nothing changed. */
+/* Unbinds the device. 0, or negative errno with nothing changed. */
 static int move_unbind(struct move *m)
 {
 	char driver[BOUND_MAX];
@@ -234,13 +235,13 @@ static int move_unbind(struct move *m)
 	bound_driver(m->d, driver, sizeof(driver));
 	if (!streq(driver, m->driver)) {
 		m->ret->changed = true;
-		return 0; /* be it that somebody else was quicker */
+		return 0; /* somebody else may have been quicker, which is as good */
 	}
 	return r < 0 ? r : -EBUSY;
 }
 
-/* A probe has failed: whether that is the kernel's doing, for the sake of the group. The outcome says so
- * then. */
+/* After a failed probe: whether the kernel refuses the driver for the sake of the group. Then the outcome
+ * says so. */
 static bool move_is_refused_for_group(const struct move *m, struct outcome *o)
 {
 	char driver[BOUND_MAX];
@@ -253,7 +254,8 @@ static bool move_is_refused_for_group(const struct move *m, struct outcome *o)
 	return true;
 }
 
-/* No rule any more: what was ours is cleared and forgotten, and whichever driver is there for it may come. */
+/* No rule decides any more: clears an override of ours, deletes the record, and lets any driver have the
+ * device. */
 static void move_give_back(struct move *m)
 {
 	char reason[256], driver[BOUND_MAX];
@@ -268,7 +270,7 @@ static void move_give_back(struct move *m)
 	m->ret->changed = m->ret->changed || r > 0;
 	bound_driver(m->d, driver, sizeof(driver));
 	if (!driver[0] && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome)) {
-		/* It has its own driver to come, so it is not forgotten. */
+		/* The device still waits for its own driver, so it keeps a record. */
 		move_result_set(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
 		apply_record_state(m->decision, "", STATE_HELD, outcome.reason);
 		return;
@@ -276,7 +278,7 @@ static void move_give_back(struct move *m)
 	move_result_set(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
 }
 
-/* The override, and the probe. */
+/* Writes the override, and has the device probed. */
 static void move_settle(struct move *m)
 {
 	const struct decision *decision = m->decision;
@@ -291,7 +293,7 @@ static void move_settle(struct move *m)
 	    !outcome.wrote && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome))
 		apply_record_state(decision, "", outcome.state, outcome.reason);
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
-		/* drivers_probe does not say why; this does. */
+		/* drivers_probe does not say why it failed; bind does. */
 		r = device_bind(m->d, decision->driver);
 		bound_driver(m->d, driver, sizeof(driver));
 		if (driver[0])
@@ -304,8 +306,7 @@ static void move_settle(struct move *m)
 			outcome_add_iommu(decision, &outcome);
 		}
 	}
-	/* Nothing is worse than before for a device that had no driver: it gets one when its group is free.
-	 */
+	/* A device that had no driver is no worse off than before: it gets one when its group is free. */
 	if (outcome.state == state_as_decided(decision) || (outcome.state == STATE_HELD && !m->driver[0])) {
 		move_result_set(m->ret, outcome.state, MOVE_DONE, "%s", outcome.reason);
 		return;
@@ -319,7 +320,7 @@ static void move_execute(struct move *m)
 	const char *modalias;
 	int r;
 
-	/* Its own driver may never have been loaded; that it has none is fine, too. */
+	/* The device's own driver may never have been loaded. That it has none is fine, too. */
 	if (m->decision->kind == DECISION_DEFAULT || m->decision->kind == DECISION_NOTHING) {
 		modalias = device_text(&m->d->device, FACT_MODALIAS);
 		if (modalias)
@@ -367,7 +368,7 @@ static void move_describe(struct move *m)
 				: ", have it probed");
 }
 
-/* False: nothing is to be done, and that is said. */
+/* Refuses where nothing is to be done, with that as the result. */
 static bool move_is_due_or_refuse(struct move *m)
 {
 	const struct decision *decision = m->decision;

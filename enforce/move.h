@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moves a device from the driver that it has to what was decided, which may mean to unbind it: module first,
- * then whether the driver exists, whether the device is in use, unbind, override, probe, look. A step that
- * fails puts the device back to where it was. Everything here may sleep in the kernel (child.h).
+ * Moves a device from its driver to what was decided, unbinding it if needed. In this order: load the module,
+ * check that the driver exists and that the device is not in use, unbind, write the override, probe, compare.
+ * If a step fails, override and driver of before are restored. Everything here may sleep in the kernel
+ * (child.h).
  */
 #pragma once
 
@@ -29,30 +30,30 @@ enum move_error {
 const char *move_error_to_string(enum move_error error);
 
 struct move_options {
-	enum rebind rebind; /* instead of the rule's own; REBIND_UNSET: as the rule says */
-	bool overwrite;	    /* a foreign override is replaced, too, but for one that the kernel set */
-	bool dry_run;	    /* change nothing, and tell what would come of it */
-	bool look_only;	    /* and open nothing exclusively to find out: see in-use.h */
-	/* What was enforced already, since the device was added and its rule changed, is left as it is now.
+	enum rebind rebind; /* counts instead of the rule's Rebind=; REBIND_UNSET: the rule's counts */
+	bool overwrite;	    /* replace a foreign override, too, except one that the kernel has set */
+	bool dry_run;	    /* change nothing, and say what would be done */
+	bool look_only;	    /* with dry_run: open nothing exclusively, see in-use.h */
+	/* Leave a device that was as decided since it was added and its rule changed, and was changed since.
 	 */
 	bool only_if_changed;
 };
 
-/* What came of it. Without pointers: it may lie in memory that parent and child share. */
+/* The result. It has no pointers, since it may lie in memory that parent and child share. */
 struct move_result {
 	enum device_state state;
 	enum move_error error;
 	bool changed; /* sysfs was written, or would have been */
 	char reason[512];
-	char driver[BOUND_MAX]; /* as it is afterwards */
+	char driver[BOUND_MAX]; /* as it is afterwards, like the override */
 	char override[OVERRIDE_MAX];
 	char decision[DRIVER_NAME_MAX + 1];
 };
 
-/* Fills in *ret, of which the caller has set nothing. */
+/* Fills in all of *ret. */
 void move_device(const struct decision *decision, const struct move_options *options,
 		 struct move_result *ret);
 
-/* For the callers' own reasons. */
+/* Sets a state and its reason, in which control characters become spaces. For callers' own reasons, too. */
 void move_result_set(struct move_result *m, enum device_state state, enum move_error error,
 		     const char *format, ...) _printf_(4, 5);
