@@ -369,8 +369,8 @@ static int plan_stage_and_check(struct plan_worker *w)
 	r = drop_in_plan_stage(&w->plan, work->service->settings, dir);
 	if (r >= 0)
 		r = plan_check_staged(w, dir);
-	/* Nobody uses the directory if the plan is refused, or was only checked. */
-	if (!work->staging || r != 0)
+	/* Otherwise the service removes it, with the operation. */
+	if (!work->staging)
 		staging_remove(dir);
 	return r;
 }

@@ -406,6 +406,9 @@ START_TEST(invalid_arguments_change_nothing)
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "group", "s", "a\nDriver=b", NULL), "!Invalid");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", "-x", NULL), "!Invalid");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", long_name, NULL), "!Invalid");
+	/* The rest of the line would be a comment. */
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "module", "s", "x ;y", NULL), "!Invalid");
+	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "group", "s", "x ;y", NULL), "!Invalid");
 	ck_assert_str_eq(clear_with(h, "pci", CARD, "module", "s", "x", NULL), "!Invalid");
 	ck_assert_str_eq(set_with(h, "pci", CARD, "none", "force", "b", 1, "force", "b", 1, NULL),
 			 "!Invalid");
