@@ -19,7 +19,7 @@ FILES = {
 LIST = """# a sum that is a difference
 sum.c\tunit\t\\treturn a + b;\\n\t\\treturn a - b;\\n
 # a product, tested by what does not look at it
-sum.c\tother\ta + b\ta * b
+sum.c\tother,other other\ta + b\ta * b
 sum.c\tsum\ta + c\ta - c
 sum.c\tsum\ta + b\ta +
 other.c\tbus\treturn 0\treturn 1
@@ -37,7 +37,7 @@ class Mutate(unittest.TestCase):
                                stdout=subprocess.PIPE, text=True)
             lines = [line for line in r.stdout.splitlines() if line.startswith(("ok ", "FAIL "))]
             self.assertEqual(len(lines), 5, r.stdout)
-            for line, wanted in zip(lines, ("ok   list.txt:2: sum.c: a sum that is a difference: killed", "survived other",
+            for line, wanted in zip(lines, ("ok   list.txt:2: sum.c: a sum that is a difference: killed", "survived other other other",
                                             "does not apply: what it replaces is 0 times", "does not compile",
                                             "other.c: return 0: killed")):
                 self.assertIn(wanted, line)
