@@ -97,13 +97,9 @@ START_TEST(device_that_is_incomplete_waits_for_its_own_message)
 }
 END_TEST
 
-static void *write_override_later(void *userdata)
+static void other_thread_writes(struct worker_fixture *t)
 {
-	struct worker_fixture *t = userdata;
-
-	(void)usleep(20000);
 	mock_attr(t->m, t->device, "driver_override", "pci-stub");
-	return NULL;
 }
 
 /* A standby thread is handling the same device. */
@@ -112,19 +108,16 @@ START_TEST(a_worker_waits_for_another_thread_that_handles_the_same_device)
 	struct worker_fixture t;
 	struct intent *other;
 	struct record record;
-	pthread_t thread;
 
 	worker_fixture_new(&t, POLICY_BY_ID);
-	t.w->recheck_delay_usec = 500000;
 	other = intent_begin(t.g.intents, "pci", CARD, "pci-stub");
-	ck_assert_int_eq(pthread_create(&thread, NULL, write_override_later, &t), 0);
+	on_wait = other_thread_writes;
 	ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), "pci-stub");
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_ptr_null(on_wait);
 	ck_assert(mock_record(t.m, t.device, &record));
 	ck_assert_str_eq(record.owned_override, ""); /* the other thread records that */
 	mock_attr(t.m, t.device, "driver_override", "");
 	/* A thread that is stuck is not waited for without end. */
-	t.w->recheck_delay_usec = 1000;
 	ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), "pci-stub");
 	ck_assert(mock_record(t.m, t.device, &record));
 	ck_assert_str_eq(record.owned_override, "pci-stub");
