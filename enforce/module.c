@@ -87,7 +87,7 @@ int module_load(struct sysfs_device *d, enum module_by by, const char *name, boo
 						    : strerror(-r));
 		return r;
 	}
-	/* Without -q modprobe says reterr_reason it fails. */
+	/* Without -q modprobe says why it fails. */
 	(void)strcat(options, complaints < 0 ? "q" : "");
 	if (by == MODULE_BY_ALIAS)
 		(void)strcat(options, "b");
