@@ -48,7 +48,7 @@ struct child_result child_result_of(const struct child *child, const siginfo_t *
  * The result as an errno, for a caller that only passes it on: 0, the function's own, -ETIMEDOUT,
  * -ECANCELED when it was killed, -EIO when a program failed.
  */
-int child_result_errno(struct child_result result);
+_must_check_ int child_result_errno(struct child_result result);
 
 /* The reason in words, for a result that is not CHILD_OK; of a program its exit status is not in it. */
 const char *child_result_text(struct child_result result);

@@ -14,7 +14,8 @@
  *   meaning.
  * - assert() is for what only a bug of ours can get wrong, never for what a file, the kernel or a caller from
  *   outside can say.
- * - int functions of base/, policy/ and state/ whose failure the caller must handle are `_must_check_`.
+ * - int functions of base/, policy/ and state/ whose failure the caller must handle are `_must_check_`. Where
+ *   a failure does not matter after all, ignore_error() says so, and a comment beside it why.
  */
 #pragma once
 
@@ -26,4 +27,10 @@ static inline int negative_errno(void)
 	int r = -errno;
 
 	return r < 0 ? r : -EIO;
+}
+
+/* For the result of a `_must_check_` function; gcc is not content with a mere (void). */
+static inline void ignore_error(int r)
+{
+	(void)r;
 }

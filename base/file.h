@@ -21,7 +21,7 @@ struct dir_reader {
 };
 
 /* 0 or negative errno. */
-int dir_open(struct dir_reader *d, const char *path);
+_must_check_ int dir_open(struct dir_reader *d, const char *path);
 
 /* NULL: there are no more, or they cannot be read. */
 const char *dir_next(struct dir_reader *d);
@@ -35,7 +35,7 @@ static inline void dir_close(struct dir_reader *d)
  * Reads all of an open file, at most max bytes. *ret is malloc()ed with a NUL behind its *ret_size bytes.
  * -EFBIG when there is more. `guess` is how large it probably is. Loops over short reads.
  */
-int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size);
+_must_check_ int read_full(int fd, size_t guess, size_t max, char **ret, size_t *ret_size);
 
 /* Writes all n bytes, through interrupted and short writes. 0 or negative errno. */
 _must_check_ int write_full(int fd, const void *data, size_t n);
@@ -68,8 +68,8 @@ int dir_make(const char *path);
 int read_first_line(const char *path, char *buf, size_t size);
 
 /* Where a symbolic link points to, and the last name in that. 0, -ENAMETOOLONG, or another negative errno. */
-int read_link(const char *path, char *buf, size_t size);
-int read_link_name(const char *path, char *buf, size_t size);
+_must_check_ int read_link(const char *path, char *buf, size_t size);
+_must_check_ int read_link_name(const char *path, char *buf, size_t size);
 
 /* This boot's id as the kernel prints it (36 characters), from /proc; "" when it cannot be read. */
 const char *boot_id(void);

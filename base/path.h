@@ -14,10 +14,10 @@
 int path_join(char *buf, size_t size, const char *first, ...) __attribute__((sentinel));
 
 /* snprintf() into an array that fails instead of cutting: 0 or -ENAMETOOLONG. */
-int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
+_must_check_ int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
 
 /* The folder that a path with a slash lies in. 0 or -ENAMETOOLONG. */
-int path_parent(const char *path, char *buf, size_t size);
+_must_check_ int path_parent(const char *path, char *buf, size_t size);
 
 /* What is behind the last slash; all of a path without one. */
 const char *path_last(const char *path) _pure_;

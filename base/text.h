@@ -65,7 +65,7 @@ char *number_to_text(unsigned n, char buf[static 16]);
  * made from device names; a leading dot is escaped as well, so that no name is hidden, `.` or `..`.
  * Returns 0, or -ENAMETOOLONG when size does not suffice.
  */
-int name_escape(const char *name, char *buf, size_t size);
+_must_check_ int name_escape(const char *name, char *buf, size_t size);
 
 /*
  * Decodes \xHH, as name_escape() writes it, and \ooo, as the kernel writes it in mountinfo, in place. Any

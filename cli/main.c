@@ -3,9 +3,9 @@
 #include "cli/cli.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "policy/program-options.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,63 +51,53 @@ static void usage(FILE *f)
 		    f);
 }
 
-int main(int argc, char **argv)
+enum { OPTION_JSON = 1, OPTION_NO_LEGEND };
+
+static int cli_option(void *userdata, int option, const char *argument)
 {
-	enum { OPTION_JSON = 1, OPTION_NO_LEGEND };
-	static const struct option options[] = {
-		SETTINGS_LONG_OPTIONS,
-		{ "json", no_argument, NULL, OPTION_JSON },
-		{ "no-legend", no_argument, NULL, OPTION_NO_LEGEND },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{},
-	};
-	struct cli cli = {};
-	int c, r;
+	struct cli *cli = userdata;
 
-	settings_init(&cli.settings);
-	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
-		switch (c) {
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'V':
-			puts("driver-overrides " PROJECT_VERSION);
-			return 0;
-		case OPTION_JSON:
-			cli.json = true;
-			continue;
-		case OPTION_NO_LEGEND:
-			cli.no_legend = true;
-			continue;
-		default:
-			break;
-		}
-		r = settings_option(&cli.settings, c, optarg);
-		if (r <= 0) {
-			if (r < 0)
-				(void)cli_fail("%s", r == -E2BIG ? "too many --conf-dir"
-								 : "an option has an empty argument");
-			usage(stderr);
-			return 2;
-		}
-	}
-	for (size_t i = 0; optind < argc && i < ELEMENTSOF(verbs); i++) {
-		size_t n = (size_t)(argc - optind - 1);
+	(void)argument;
+	if (option == OPTION_JSON)
+		cli->json = true;
+	else if (option == OPTION_NO_LEGEND)
+		cli->no_legend = true;
+	else
+		return 0;
+	return 1;
+}
 
-		if (!streq(argv[optind], verbs[i].name))
+static int cli_run_verb(const struct cli *cli, char *const *args, size_t n)
+{
+	for (size_t i = 0; n > 0 && i < ELEMENTSOF(verbs); i++) {
+		if (!streq(args[0], verbs[i].name))
 			continue;
-		if (n < verbs[i].least || n > verbs[i].most) {
+		if (n - 1 < verbs[i].least || n - 1 > verbs[i].most) {
 			(void)cli_fail("usage: overridectl %s %s", verbs[i].name, verbs[i].arguments);
 			return 2;
 		}
-		if (settings_turned_off(&cli.settings))
+		if (settings_turned_off(&cli->settings))
 			(void)cli_fail("note: driver_overrides=off on the kernel command line, so nothing is "
 				       "enforced");
-		return verbs[i].run(&cli, argv + optind + 1, n);
+		return verbs[i].run(cli, args + 1, n - 1);
 	}
-	if (optind < argc)
-		(void)cli_fail("unknown verb %s", argv[optind]);
+	if (n > 0)
+		(void)cli_fail("unknown verb %s", args[0]);
 	usage(stderr);
 	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option table[] = {
+		PROGRAM_LONG_OPTIONS,
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "no-legend", no_argument, NULL, OPTION_NO_LEGEND },
+		{},
+	};
+	struct cli cli = {};
+	const struct program_options options = { "overridectl", table, usage, cli_option, &cli };
+	int r = program_options_read(&options, &cli.settings, argc, argv);
+
+	return r != PROGRAM_RUNS ? r : cli_run_verb(&cli, argv + optind, (size_t)(argc - optind));
 }

@@ -24,8 +24,8 @@
 #include "daemon/watch/watch-records.h"
 #include "daemon/watch/watch-udev.h"
 #include "daemon/watch/watch-vfio.h"
+#include "policy/program-options.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -277,7 +277,7 @@ static void service_stop(struct program *program)
 	policy_free(s->policy);
 }
 
-static int usage(FILE *f, int status)
+static void usage(FILE *f)
 {
 	(void)fputs("driver-overrided [OPTIONS]\n\n"
 		    "  --conf-dir DIR    policy files are here (repeat: first wins)\n"
@@ -290,51 +290,54 @@ static int usage(FILE *f, int status)
 		    "  --read-timeout MSEC  a device is stuck if its files take longer to read (4000)\n"
 		    "  --version, --help\n",
 		    f);
-	return status;
+}
+
+enum { OPTION_ENFORCER = 1, OPTION_EVENTS, OPTION_IDLE, OPTION_READ };
+
+static int program_option(void *userdata, int option, const char *argument)
+{
+	struct program *p = userdata;
+
+	if (option == OPTION_ENFORCER)
+		p->service.enforcer = argument;
+	else if (option == OPTION_EVENTS)
+		p->fifo = argument;
+	else if (option == OPTION_IDLE)
+		p->idle_usec = strtoull(argument, NULL, 10) * 1000000;
+	else if (option == OPTION_READ)
+		p->service.read_usec = strtoull(argument, NULL, 10) * 1000;
+	else
+		return 0;
+	return 1;
 }
 
 int main(int argc, char **argv)
 {
-	enum { OPTION_ENFORCER = 1, OPTION_EVENTS, OPTION_IDLE, OPTION_READ };
-	static const struct option options[] = {
-		SETTINGS_LONG_OPTIONS,
+	static const struct option table[] = {
+		PROGRAM_LONG_OPTIONS,
 		{ "enforcer", required_argument, NULL, OPTION_ENFORCER },
 		{ "events", required_argument, NULL, OPTION_EVENTS },
 		{ "idle-exit", required_argument, NULL, OPTION_IDLE },
 		{ "read-timeout", required_argument, NULL, OPTION_READ },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
 		{},
 	};
 	static struct settings settings;
 	static struct program program;
+	const struct program_options options = { "driver-overrided", table, usage, program_option, &program };
 	const char *doing = "running";
-	int c, r;
+	int r;
 
-	settings_init(&settings);
 	program.service.settings = &settings;
 	program.service.enforcer = ENFORCER_PATH;
 	program.service.read_usec = READ_USEC_DEFAULT;
 	program.idle_usec = IDLE_USEC_DEFAULT;
-	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
-		if (c == OPTION_ENFORCER)
-			program.service.enforcer = optarg;
-		else if (c == OPTION_EVENTS)
-			program.fifo = optarg;
-		else if (c == OPTION_IDLE)
-			program.idle_usec = strtoull(optarg, NULL, 10) * 1000000;
-		else if (c == OPTION_READ)
-			program.service.read_usec = strtoull(optarg, NULL, 10) * 1000;
-		else if (c == 'h')
-			return usage(stdout, 0);
-		else if (c == 'V') {
-			puts("driver-overrides " PROJECT_VERSION);
-			return 0;
-		} else if (settings_option(&settings, c, optarg) <= 0)
-			return usage(stderr, 2);
+	r = program_options_read(&options, &settings, argc, argv);
+	if (r != PROGRAM_RUNS)
+		return r;
+	if (optind < argc || program.idle_usec == 0 || program.service.read_usec == 0) {
+		usage(stderr);
+		return 2;
 	}
-	if (optind < argc || program.idle_usec == 0 || program.service.read_usec == 0)
-		return usage(stderr, 2);
 	log_init("driver-overrided", LOG_TO_STDERR);
 	if (settings_turned_off(&settings)) {
 		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");

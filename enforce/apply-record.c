@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the enforcer remembers of a device, and whose an override is by that; see apply-record.h. */
 #include "enforce/apply-record.h"
-
+#include "base/errno.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "state/intent.h"
@@ -9,6 +9,8 @@
 #include "state/record-file.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,7 +75,8 @@ void apply_record_state(const struct decision *decision, const char *override, e
 
 	if (!d->sysfs->state_dir)
 		return;
-	(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
+	/* Without a record it is a new one. */
+	ignore_error(record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record));
 	record.inode = d->inode;
 	text_copy(record.owned_override, sizeof(record.owned_override),
 		  apply_owns(d, &record, override) ? override : "");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Moves a device to the driver that was decided; see move.h. */
 #include "enforce/move-parts.h"
-#include "enforce/apply-record.h"
-#include "base/log.h"
+#include "base/errno.h"
 #include "base/text.h"
+#include "enforce/apply-record.h"
 #include "enforce/in-use.h"
 #include "enforce/module.h"
 #include "state/evaluate.h"
@@ -423,7 +423,8 @@ void move_device(const struct decision *decision, const struct move_options *opt
 	m.override = m.override_before;
 	text_copy(ret->override, sizeof(ret->override), m.override);
 	if (d->sysfs->state_dir)
-		(void)record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &m.record);
+		/* Without a record nothing is known of the device. */
+		ignore_error(record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &m.record));
 	m.ours = apply_owns(d, &m.record, m.override);
 	m.unrecorded = m.ours && !record_owns(&m.record, m.override);
 	if (m.unrecorded)

@@ -3,9 +3,9 @@
 #include "enforcer/verbs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "policy/program-options.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -47,54 +47,40 @@ struct command_line {
 	int n;
 };
 
-/* The exit status if the program has nothing more to do; -1: go on. */
+static int command_line_take(void *userdata, int option, const char *argument)
+{
+	struct command_line *c = userdata;
+	int r;
+
+	if (option == OPTION_BOOT) {
+		c->at_boot = true;
+		return 1;
+	}
+	r = rebind_option(&c->rebind, option, argument);
+	c->for_rebind = c->for_rebind || r > 0;
+	return r;
+}
+
+/* PROGRAM_RUNS, or the exit status if the program has nothing more to do. */
 static int command_line_parse(struct command_line *ret, int argc, char **argv)
 {
-	static const struct option options[] = {
-		SETTINGS_LONG_OPTIONS,
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
+	static const struct option table[] = {
+		PROGRAM_LONG_OPTIONS,
 		REBIND_LONG_OPTIONS,
 		{ "boot", no_argument, NULL, OPTION_BOOT },
 		{},
 	};
-	int c, r;
+	const struct program_options options = { "driver-override", table, usage, command_line_take, ret };
+	int r;
 
 	*ret = (struct command_line){ .rebind = REBIND_OPTIONS_INIT };
-	settings_init(&ret->settings);
-	while ((c = getopt_long(argc, argv, "hV", options, NULL)) >= 0) {
-		if (c == 'h') {
-			usage(stdout);
-			return 0;
-		}
-		if (c == 'V') {
-			puts("driver-overrides " PROJECT_VERSION);
-			return 0;
-		}
-		if (c == OPTION_BOOT) {
-			ret->at_boot = true;
-			continue;
-		}
-		r = rebind_option(&ret->rebind, c, optarg);
-		if (r > 0) {
-			ret->for_rebind = true;
-			continue;
-		}
-		if (r == 0)
-			r = settings_option(&ret->settings, c, optarg);
-		if (r <= 0) {
-			if (r < 0 && c < OPTION_REBIND)
-				(void)fprintf(stderr, "driver-override: %s\n",
-					      r == -E2BIG ? "too many --conf-dir"
-							  : "an option has an empty argument");
-			usage(stderr);
-			return 2;
-		}
-	}
+	r = program_options_read(&options, &ret->settings, argc, argv);
+	if (r != PROGRAM_RUNS)
+		return r;
 	ret->verb = optind < argc ? argv[optind] : "";
 	ret->arguments = argv + optind + 1;
 	ret->n = argc - optind - 1;
-	return -1;
+	return PROGRAM_RUNS;
 }
 
 /* Whether the verb exists, and takes these options and so many arguments. */
@@ -113,7 +99,7 @@ int main(int argc, char **argv)
 	struct command_line c;
 	int r = command_line_parse(&c, argc, argv);
 
-	if (r >= 0)
+	if (r != PROGRAM_RUNS)
 		return r;
 	/* Nobody reads the stderr of a program that udev runs. On a mock tree, a test does. */
 	log_init("driver-override",

@@ -176,7 +176,8 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	r = policy_load(settings, &policy);
 	if (r < 0)
 		return r;
-	(void)policy_build_index(policy);
+	/* Without the index each rule is tried, which takes longer. */
+	ignore_error(policy_build_index(policy));
 	s->policy = policy;
 	policy_copies_update(settings->state_dir, policy);
 	policy_copies_clean(settings->state_dir, policy);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which driver probed a device first; see first-probe.h. */
 #include "guard/first-probe.h"
-#include "base/child.h"
+#include "base/errno.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/macro.h"
@@ -271,7 +271,9 @@ static bool first_probe_settle_watch(struct first_probe_watches *f, struct first
 			 u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
 											   : "another driver",
 			 u->record.decision);
-	(void)record_set_first_probe(f->sysfs->state_dir, sysfs_device_key(&d), u->record.first_probe);
+	/* It is logged and counted in any case. */
+	ignore_error(
+		record_set_first_probe(f->sysfs->state_dir, sysfs_device_key(&d), u->record.first_probe));
 	return true;
 }
 

@@ -91,8 +91,7 @@ const char *guard_hold_text(const struct guard *g)
 
 void guard_start_sweep(struct guard *g)
 {
-	const struct settings *s = g->settings;
-	const char *argv[CONF_DIRS_MAX * 2 + 8] = { g->loop.enforcer };
+	const char *argv[SETTINGS_ARGV_MAX + 3] = { g->loop.enforcer };
 	const struct child_program program = { .argv = argv, .out = -1, .err = -1 };
 	struct child child;
 	size_t n = 1;
@@ -101,14 +100,7 @@ void guard_start_sweep(struct guard *g)
 	g->loop.sweep_again = g->loop.sweep != 0;
 	if (g->loop.sweep_again)
 		return;
-	for (size_t i = 0; s->conf_dirs_given && i < s->n_conf_dirs; i++) {
-		argv[n++] = "--conf-dir";
-		argv[n++] = s->conf_dirs[i];
-	}
-	argv[n++] = "--sysfs";
-	argv[n++] = s->sysfs;
-	argv[n++] = "--state-dir";
-	argv[n++] = s->state_dir;
+	n = settings_to_argv(g->settings, NULL, argv, n);
 	argv[n++] = "sweep";
 	r = child_start_program(&child, &program);
 	if (r < 0) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/system.h"
+#include "policy/program-options.h"
 #include "guard/uevent.h"
 #include "guard/worker.h"
 #include "policy/policy-watch.h"
@@ -16,7 +17,6 @@
 #include "state/state-file.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -164,42 +164,43 @@ static void usage(FILE *f)
 		    f);
 }
 
-/* -1: go on; else the exit status. */
+enum { OPTION_LIMIT = 1, OPTION_NO_HOLD, OPTION_ENFORCER };
+
+static int guard_option(void *userdata, int option, const char *argument)
+{
+	struct options *o = userdata;
+
+	if (option == OPTION_LIMIT)
+		o->limit_usec = strtoull(argument, NULL, 10) * 1000;
+	else if (option == OPTION_NO_HOLD)
+		o->no_hold = true;
+	else if (option == OPTION_ENFORCER)
+		o->enforcer = argument;
+	else
+		return 0;
+	return 1;
+}
+
+/* PROGRAM_RUNS, or the exit status. */
 static int options_parse(struct options *o, int argc, char **argv)
 {
-	enum { OPTION_LIMIT = 1, OPTION_NO_HOLD, OPTION_ENFORCER };
-	static const struct option long_options[] = {
-		SETTINGS_LONG_OPTIONS,
+	static const struct option table[] = {
+		PROGRAM_LONG_OPTIONS,
 		{ "hold-limit-ms", required_argument, NULL, OPTION_LIMIT },
 		{ "no-hold", no_argument, NULL, OPTION_NO_HOLD },
 		{ "enforcer", required_argument, NULL, OPTION_ENFORCER },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
 		{},
 	};
-	int c;
+	const struct program_options options = { "driver-override-guard", table, usage, guard_option, o };
+	int r = program_options_read(&options, &o->settings, argc, argv);
 
-	settings_init(&o->settings);
-	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) >= 0) {
-		if (c == OPTION_LIMIT)
-			o->limit_usec = strtoull(optarg, NULL, 10) * 1000;
-		else if (c == OPTION_NO_HOLD)
-			o->no_hold = true;
-		else if (c == OPTION_ENFORCER)
-			o->enforcer = optarg;
-		else if (c == 'V') {
-			puts("driver-overrides " PROJECT_VERSION);
-			return EXIT_SUCCESS;
-		} else if (settings_option(&o->settings, c, optarg) <= 0 || c == 'h') {
-			usage(c == 'h' ? stdout : stderr);
-			return c == 'h' ? EXIT_SUCCESS : 2;
-		}
-	}
+	if (r != PROGRAM_RUNS)
+		return r;
 	if (optind < argc || o->limit_usec == 0 || o->limit_usec > LIMIT_USEC_MAX) {
 		(void)fputs("driver-override-guard: no arguments; a hold's limit is 1 to 2000 ms\n", stderr);
 		return 2;
 	}
-	return -1;
+	return PROGRAM_RUNS;
 }
 
 int main(int argc, char **argv)
@@ -210,7 +211,7 @@ int main(int argc, char **argv)
 	int r;
 
 	r = options_parse(&options, argc, argv);
-	if (r >= 0)
+	if (r != PROGRAM_RUNS)
 		return r;
 	log_init("driver-override-guard", LOG_TO_STDERR);
 	if (settings_turned_off(&options.settings)) {
@@ -224,7 +225,8 @@ int main(int argc, char **argv)
 	if (r < 0)
 		log_line(LOG_ERR, "%s: %s, ending", what, strerror(-r));
 	if (options.settings.state_dir)
-		(void)state_remove(options.settings.state_dir, "guard");
+		/* If it stays, its PID= is that of a process that has ended. */
+		ignore_error(state_remove(options.settings.state_dir, "guard"));
 	/* systemd restarts the guard at once; one that cannot start must not keep the machine busy. */
 	if (r < 0)
 		(void)sleep(1);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/match.h"
 #include "policy/policy.h"
 
@@ -53,7 +54,7 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
  * Decides about a device and the companions in its group. 0, or -ENOMEM. Free with decision_done(); rules
  * belong to the policy, devices to whoever made them and to be kept until then.
  */
-int policy_decide(const struct policy *policy, struct device *device, struct decision *ret);
+_must_check_ int policy_decide(const struct policy *policy, struct device *device, struct decision *ret);
 
 /*
  * Decides about all members of one group at once, into n decisions; linear in members. One without a group is
@@ -72,7 +73,8 @@ struct rule_hit {
 };
 
 /* All rules that match, in order; the first with MATCH_YES is the device's own. *ret is malloc()ed. */
-int policy_explain(const struct policy *policy, struct device *device, struct rule_hit **ret, size_t *ret_n);
+_must_check_ int policy_explain(const struct policy *policy, struct device *device, struct rule_hit **ret,
+				size_t *ret_n);
 
 /* "none", "default", the driver's name, "unknown" or "": as `Decision` on the bus has it. */
 const char *decision_text(const struct decision *decision);

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "base/macro.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -112,13 +113,13 @@ static inline struct arena *device_arena(struct device *d)
 }
 
 /* For device_ops.fact: one more value, copied. 0 or -ENOMEM. */
-int device_add_value(struct device *d, struct values *values, const char *text, size_t length);
+_must_check_ int device_add_value(struct device *d, struct values *values, const char *text, size_t length);
 
 /*
  * The values of a fact, asked for once and then kept. *ret is borrowed from the device.
  * 0, or -EAGAIN when the answer is not known yet.
  */
-int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret);
+_must_check_ int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret);
 
 /* The first value of a fact that is no attribute; NULL when it has none or is not known. */
 const char *device_text(struct device *d, enum fact fact);

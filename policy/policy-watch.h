@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/settings.h"
 
 #include <stdbool.h>
@@ -13,11 +14,11 @@
 struct policy_watch;
 
 /* Watches the directories of the settings, which must outlive it. 0 or negative errno. */
-int policy_watch_new(const struct settings *settings, struct policy_watch **ret);
+_must_check_ int policy_watch_new(const struct settings *settings, struct policy_watch **ret);
 struct policy_watch *policy_watch_free(struct policy_watch *w);
 
 /* Becomes readable when something has happened. */
-int policy_watch_fd(const struct policy_watch *w);
+_must_check_ int policy_watch_fd(const struct policy_watch *w);
 
 /*
  * Takes in what has happened, without waiting. True: policy files may have changed; what is read after this

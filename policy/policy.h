@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/macro.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
 
@@ -74,12 +75,12 @@ struct policy {
  * Reads the policy directories of settings. Files with errors are no failure: see errors and files of
  * *ret. 0; -ENOMEM. Free with policy_free().
  */
-int policy_load(const struct settings *settings, struct policy **ret);
+_must_check_ int policy_load(const struct settings *settings, struct policy **ret);
 
 /*
  * Reads the named files only, in the given order, without copies: for `check FILE`.
  */
-int policy_load_files(const char *const *paths, size_t n, struct policy **ret);
+_must_check_ int policy_load_files(const char *const *paths, size_t n, struct policy **ret);
 
 struct policy *policy_free(struct policy *policy);
 
@@ -96,14 +97,14 @@ const struct rule *policy_find_rule(const struct policy *policy, uint64_t id);
 void policy_state_name(const char *path, char buf[static 256]);
 
 /* Where the last good copy of a policy file is kept: 0 or -ENAMETOOLONG. */
-int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t size);
+_must_check_ int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t size);
 
 /* One more error; text is borrowed for as long as the policy lives. */
-int policy_add_error(struct policy *policy, const char *file, unsigned line, const char *text);
+_must_check_ int policy_add_error(struct policy *policy, const char *file, unsigned line, const char *text);
 
 /*
  * Parses text and adds its rules to the policy, all of them or, when there is any error, none. `file` is
  * the path that rules and errors name; it and the text are borrowed for as long as the policy lives. 0:
  * taken; -EINVAL: errors were added; -ENOMEM.
  */
-int policy_parse(struct policy *policy, const char *file, const char *text, size_t size);
+_must_check_ int policy_parse(struct policy *policy, const char *file, const char *text, size_t size);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/policy.h"
 
 #include <stddef.h>
@@ -22,7 +23,7 @@ struct index_entry;
  * there are, if a rule asks for them: all that one needs who decides often, or in a hurry. 0, or -ENOMEM: the
  * policy is as it was.
  */
-int policy_build_index(struct policy *policy);
+_must_check_ int policy_build_index(struct policy *policy);
 
 /* The rules that may match one device, in their order. */
 struct candidates {

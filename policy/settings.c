@@ -50,6 +50,25 @@ int settings_option(struct settings *s, int option, const char *argument)
 	return 1;
 }
 
+size_t settings_to_argv(const struct settings *s, const char *first_dir, const char **argv, size_t n)
+{
+	if (first_dir) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = first_dir;
+	}
+	for (size_t i = 0; (first_dir || s->conf_dirs_given) && i < s->n_conf_dirs; i++) {
+		argv[n++] = "--conf-dir";
+		argv[n++] = s->conf_dirs[i];
+	}
+	if (s->sysfs_given) {
+		argv[n++] = "--sysfs";
+		argv[n++] = s->sysfs;
+	}
+	argv[n++] = "--state-dir";
+	argv[n++] = s->state_dir;
+	return n;
+}
+
 bool settings_is_conf_dir(const struct settings *s, const char *path)
 {
 	for (size_t i = 0; i < s->n_conf_dirs; i++)
@@ -69,7 +88,7 @@ bool cmdline_turns_off(const char *cmdline)
 
 		s += strspn(s, space);
 		n = strcspn(s, space);
-		/* What follows "--" is for init, not for the kernel and us. */
+		/* What follows "--" is for init, neither for the kernel nor for us. */
 		if (n == 2 && strncmp(s, "--", 2) == 0)
 			break;
 		value = startswith(s, "driver_overrides=");

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Where every program looks: policy directories, sysfs, state directory; and the switch on the kernel
- * command line that turns all of them off.
+ * command line that turns all programs off.
  */
 #pragma once
+
+#include "base/macro.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,13 +18,6 @@ enum settings_option {
 	OPTION_SYSFS,
 	OPTION_STATE_DIR,
 };
-
-#define SETTINGS_LONG_OPTIONS                                                                                \
-	{ "conf-dir", required_argument, NULL, OPTION_CONF_DIR },                                            \
-		{ "sysfs", required_argument, NULL, OPTION_SYSFS },                                          \
-	{                                                                                                    \
-		"state-dir", required_argument, NULL, OPTION_STATE_DIR                                       \
-	}
 
 struct settings {
 	const char *conf_dirs[CONF_DIRS_MAX]; /* first wins */
@@ -40,7 +35,17 @@ void settings_init(struct settings *s);
  * Takes in one of the options above; argument is borrowed.
  * 1: taken; 0: not one of ours; -E2BIG: more directories than CONF_DIRS_MAX; -EINVAL: empty argument.
  */
-int settings_option(struct settings *s, int option, const char *argument);
+_must_check_ int settings_option(struct settings *s, int option, const char *argument);
+
+/* How many strings settings_to_argv() appends at most. */
+#define SETTINGS_ARGV_MAX (2 * CONF_DIRS_MAX + 6)
+
+/*
+ * Appends to the n strings of argv the options that have another program look in the same places, and before
+ * all policy directories in first_dir, if that is not NULL. The strings are borrowed. Returns how many
+ * strings argv has then.
+ */
+size_t settings_to_argv(const struct settings *s, const char *first_dir, const char **argv, size_t n);
 
 /* Whether a path is one of the policy directories, as it was given. */
 bool settings_is_conf_dir(const struct settings *s, const char *path);

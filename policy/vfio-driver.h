@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/device.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
@@ -27,7 +28,7 @@ struct vfio_drivers *vfio_drivers_new(const struct settings *settings);
 struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v);
 
 /* Where they are: the folder of the running kernel's modules. 0 or negative errno. */
-int vfio_aliases_dir(const char *sysfs, char *buf, size_t size);
+_must_check_ int vfio_aliases_dir(const char *sysfs, char *buf, size_t size);
 /* Whether a file of that folder is one that they are read from. */
 bool vfio_aliases_are_in(const char *name);
 

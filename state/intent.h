@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include "base/macro.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,7 +16,7 @@ struct intents;
 struct intent;
 
 /* Maps the file for writing; what others have left there stays. 0 or negative errno. */
-int intents_open(const char *state_dir, struct intents **ret);
+_must_check_ int intents_open(const char *state_dir, struct intents **ret);
 
 /* Forgets what processes before this one have left: everything has been looked at by now. */
 void intents_forget_others(struct intents *intents);

@@ -40,7 +40,8 @@ _must_check_ int record_path(const char *state_dir, const char *bus, const char 
  * of another boot, another device under the same name, or of a version that we do not know: it counts for
  * nothing. *ret is filled on 0 only.
  */
-int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret);
+_must_check_ int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode,
+			     struct record *ret);
 
 /*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays, see
@@ -52,7 +53,8 @@ _must_check_ int record_write(const char *state_dir, struct record_key key, cons
  * Changes nothing but FirstProbe in the record of a device, as first_probe_merge() has it; without a record,
  * nothing. 0 or negative errno.
  */
-int record_set_first_probe(const char *state_dir, struct record_key key, const char *first_probe);
+_must_check_ int record_set_first_probe(const char *state_dir, struct record_key key,
+					const char *first_probe);
 
 /* Removes it; that there is none is no error. 0 or negative errno. */
 _must_check_ int record_remove(const char *state_dir, struct record_key key);

@@ -32,7 +32,7 @@ _must_check_ int state_device_path(const char *state_dir, const char *folder, co
 _must_check_ int state_write(const char *state_dir, const char *name, const char *text);
 
 /* Removes STATE_DIR/name; that there is none is no error. 0 or negative errno. */
-int state_remove(const char *state_dir, const char *name);
+_must_check_ int state_remove(const char *state_dir, const char *name);
 
 /* Removes temporary files that a killed program left behind more than a minute ago. */
 void state_dir_remove_temporary(const char *state_dir);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer at work; see rebind-queue.h. What it does to a device is in enforce/. */
+#include "daemon/bus/errors.h"
 #include "base/child.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/bus/errors.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
@@ -174,33 +174,13 @@ static void on_enforcer_done(void *userdata, struct child_result result, const c
 	rebind_job_end(r, &said);
 }
 
-/* What of the service's own settings the enforcer must know. */
-static size_t add_settings(const char **argv, size_t n, const struct settings *settings, const char *staging)
-{
-	if (staging) {
-		argv[n++] = "--conf-dir";
-		argv[n++] = staging;
-	}
-	for (size_t i = 0; (staging || settings->conf_dirs_given) && i < settings->n_conf_dirs; i++) {
-		argv[n++] = "--conf-dir";
-		argv[n++] = settings->conf_dirs[i];
-	}
-	if (settings->sysfs_given) {
-		argv[n++] = "--sysfs";
-		argv[n++] = settings->sysfs;
-	}
-	argv[n++] = "--state-dir";
-	argv[n++] = settings->state_dir;
-	return n;
-}
-
 static int rebind_job_start_enforcer(struct rebind_job *r)
 {
 	const struct service *s = r->service;
 	uint64_t now = service_now(s), left = r->deadline > now ? r->deadline - now : 0;
-	const char *argv[2 * CONF_DIRS_MAX + 32] = { s->enforcer };
+	const char *argv[SETTINGS_ARGV_MAX + 16] = { s->enforcer };
 	char device[512], timeout[16];
-	size_t n = add_settings(argv, 1, s->settings, r->staging);
+	size_t n = settings_to_argv(s->settings, r->staging, argv, 1);
 
 	argv[n++] = "rebind";
 	if (r->rebind != REBIND_UNSET) {

@@ -12,10 +12,10 @@
  * since other programs of the machine disturb single messages. Ends with 1 if memory was allocated before a
  * device was released.
  */
-#include "tests/bench/bench.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "tests/bench/bench.h"
 #include "guard/worker.h"
 #include "state/intent.h"
 #include "tests/bench/kernel-calls.h"
@@ -482,9 +482,10 @@ int main(int argc, char **argv)
 	(void)snprintf(state, sizeof(state), "%s/state", top);
 	(void)snprintf(conf, sizeof(conf), "%s/conf", top);
 	settings_init(&settings);
-	(void)settings_option(&settings, OPTION_SYSFS, sysfs);
-	(void)settings_option(&settings, OPTION_STATE_DIR, state);
-	(void)settings_option(&settings, OPTION_CONF_DIR, conf);
+	if (settings_option(&settings, OPTION_SYSFS, sysfs) < 0 ||
+	    settings_option(&settings, OPTION_STATE_DIR, state) < 0 ||
+	    settings_option(&settings, OPTION_CONF_DIR, conf) < 0)
+		die("settings");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		die("socketpair");
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));

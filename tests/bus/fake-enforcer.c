@@ -7,9 +7,11 @@
  * "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver. Each call is a line in
  * SYSFS/../calls.
  */
+#include "base/errno.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "policy/program-options.h"
 #include "enforce/apply.h"
 #include "state/device-state.h"
 #include "state/record.h"
@@ -35,7 +37,7 @@ static void note_call(void)
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX], line[1024];
 
-	(void)path_printf(path, sizeof(path), "%s/../calls", settings.sysfs);
+	ignore_error(path_printf(path, sizeof(path), "%s/../calls", settings.sysfs));
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
 		       look_only ? " look-only" : "", overwrite ? " overwrite" : "",
@@ -50,7 +52,7 @@ static const char *fault(const char *what, char *buf, size_t size)
 	_cleanup_(fclosep) FILE *f = NULL;
 	char path[PATH_MAX];
 
-	(void)path_printf(path, sizeof(path), "%s/../faults", settings.sysfs);
+	ignore_error(path_printf(path, sizeof(path), "%s/../faults", settings.sysfs));
 	f = fopen(path, "re");
 	while (f && fgets(buf, (int)size, f)) {
 		const char *rest = startswith(buf, device);
@@ -90,7 +92,8 @@ static void bind_to(const struct sysfs_device *d, const char *driver)
 
 	(void)sysfs_device_path(d, "driver", path, sizeof(path));
 	(void)unlink(path);
-	(void)path_printf(target, sizeof(target), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver);
+	ignore_error(
+		path_printf(target, sizeof(target), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver));
 	if (*driver && symlink(target, path) < 0)
 		exit(3);
 }
@@ -100,7 +103,7 @@ static bool driver_is_there(const struct sysfs_device *d, const char *driver)
 	char path[PATH_MAX], text[1024];
 	const char *module = fault("module", text, sizeof(text));
 
-	(void)path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver);
+	ignore_error(path_printf(path, sizeof(path), "%s/bus/%s/drivers/%s", d->sysfs->root, d->bus, driver));
 	return access(path, F_OK) == 0 || (module && streq(module, driver));
 }
 
@@ -114,7 +117,7 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 			exit(3);
 		return;
 	}
-	(void)record_read(settings.state_dir, d->bus, d->name, d->inode, &old);
+	ignore_error(record_read(settings.state_dir, d->bus, d->name, d->inode, &old));
 	record_describe(&record, decision);
 	record.inode = d->inode;
 	record.state = device_state_from_string(state);
@@ -225,7 +228,7 @@ int main(int argc, char **argv)
 {
 	enum { OPTION_REBIND = 1, OPTION_OVERWRITE, OPTION_DRY_RUN, OPTION_LOOK_ONLY, OPTION_TIMEOUT };
 	static const struct option options[] = {
-		SETTINGS_LONG_OPTIONS,
+		PROGRAM_LONG_OPTIONS,
 		{ "rebind", required_argument, NULL, OPTION_REBIND },
 		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
