@@ -17,7 +17,7 @@ from .schedule import Failed
 
 # Of these the unit tests must reach so many lines.
 LIBRARIES = ["base", "policy", "state", "sysfs", "enforce", "enforcer"]
-COVERED_PERCENT = 90
+COVERED_PERCENT = 93
 
 
 def compiled(_args, _out):
