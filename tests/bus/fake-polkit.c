@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Stands for polkitd on a private bus. It answers CheckAuthorization by the file argv[1], with lines of
- * "ACTION yes", "ACTION no", "ACTION challenge", "ACTION error" or "ACTION wait" (never answers), and writes
+ * "ACTION yes", "ACTION no", "ACTION challenge", "ACTION error", "ACTION wait" (never
+ * answers) or "ACTION late" (yes, after 14 s), and writes
  * each question to argv[2]: "ACTION bus=pci name=… driver=… interactive=0".
  */
 #include "base/macro.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 static const char *rules, *log_path;
 
@@ -67,9 +69,12 @@ static int check(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	find_rule(action, answer, sizeof(answer));
 	if (streq(answer, "wait"))
 		return 1;
+	if (streq(answer, "late"))
+		(void)sleep(14);
 	if (streq(answer, "error"))
 		return sd_bus_error_set(error, "org.freedesktop.PolicyKit1.Error.Failed", "out of order");
-	return sd_bus_reply_method_return(m, "(bba{ss})", (int)streq(answer, "yes"),
+	return sd_bus_reply_method_return(m, "(bba{ss})",
+					  (int)(streq(answer, "yes") || streq(answer, "late")),
 					  (int)streq(answer, "challenge"), 1, "polkit.result", "told");
 }
 

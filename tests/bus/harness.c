@@ -133,6 +133,9 @@ void harness_free(struct harness *h)
 	if (h->service > 0)
 		service_stop(h);
 	(void)sd_bus_flush_close_unref(h->bus);
+	if (h->polkit > 0)
+		(void)kill(h->polkit, SIGKILL);
+	(void)reap(&h->polkit);
 	(void)kill(h->daemon, SIGTERM);
 	(void)reap(&h->daemon);
 	sd_bus_error_free(&h->error);
@@ -208,6 +211,31 @@ void service_kill(struct harness *h)
 {
 	ck_assert_int_eq(kill(h->service, SIGKILL), 0);
 	(void)reap(&h->service);
+}
+
+void polkit_answers(struct harness *h, const char *answers)
+{
+	make_file(mock_printf(h->m, "%s/answers", h->m->root), answers, strlen(answers));
+	(void)unlink(mock_printf(h->m, "%s/questions", h->m->root));
+}
+
+const char *polkit_questions(struct harness *h)
+{
+	const char *path = mock_printf(h->m, "%s/questions", h->m->root);
+
+	return access(path, F_OK) == 0 ? mock_read(h->m, path) : "";
+}
+
+void polkit_start(struct harness *h, const char *answers)
+{
+	const char *argv[] = { getenv("FAKE_POLKIT"), mock_printf(h->m, "%s/answers", h->m->root),
+			       mock_printf(h->m, "%s/questions", h->m->root), NULL };
+
+	ck_assert_ptr_nonnull(argv[0]);
+	polkit_answers(h, answers);
+	h->polkit = program_start(argv, -1, NULL);
+	WAIT_UNTIL(sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
+				      "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") >= 0);
 }
 
 void tell(struct harness *h, const char *action, const char *bus, const char *name)

@@ -24,7 +24,7 @@ struct harness {
 	struct mock *m;
 	const char *address; /* of the bus */
 	const char *fifo;    /* events of devices go in here */
-	pid_t daemon, service;
+	pid_t daemon, service, polkit;
 	sd_bus *bus;	    /* our own connection */
 	sd_bus_error error; /* of the last call */
 	const char *idle_exit;
@@ -54,6 +54,15 @@ bool has_name(struct harness *h);
 void service_stop(struct harness *h);
 /* Ends it by SIGKILL, at once. */
 void service_kill(struct harness *h);
+
+/*
+ * A polkit that gives these answers (see fake-polkit.c); it is killed with the harness. It notes each
+ * question.
+ */
+void polkit_start(struct harness *h, const char *answers);
+/* Other answers from now on, and no questions yet. */
+void polkit_answers(struct harness *h, const char *answers);
+const char *polkit_questions(struct harness *h);
 
 /* Another connection, as a user of one's own choice: 0 is oneself. Only root can be another. */
 sd_bus *connect_as(struct harness *h, uid_t uid);
@@ -126,6 +135,9 @@ unsigned staging_dirs(struct harness *h);
 void faults(struct harness *h, const char *text);
 /* How often it was called, in all, with this in its line. */
 unsigned calls(struct harness *h, const char *text);
+
+/* The user nobody: any user other than root whom the bus knows. */
+#define SOMEBODY 65534U
 
 /* Three devices and their drivers: pci 0000:00:03.0 (e1000e), 0000:00:04.0 (nvme), platform foo.0. */
 void three_devices(struct harness *h);

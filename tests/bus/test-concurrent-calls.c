@@ -98,6 +98,25 @@ static void client_wait(struct client *c, unsigned n)
 	}
 }
 
+/* 32 calls, so that no connection takes all places. */
+START_TEST(calls_of_one_connection_leave_room_for_another)
+{
+	struct harness *h = begin();
+	struct client c = { .bus = connect_as(h, 0) };
+
+	faults(h, "pci/" CARD " wait\n");
+	for (unsigned i = 0; i < 33; i++)
+		client_send(&c, "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 0);
+	client_wait(&c, 1);
+	ck_assert_str_eq(c.error, SD_BUS_ERROR_LIMITS_EXCEEDED);
+	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
+	ck_assert_uint_eq(c.done, 1);
+	faults(h, "");
+	(void)sd_bus_flush_close_unref(c.bus);
+	harness_free(h);
+}
+END_TEST
+
 static void client_ask_for_none(struct harness *h, struct client *c, unsigned i)
 {
 	client_send(c, "SetOverride", "sssa{sv}", "platform", mock_printf(h->m, "dev.%u", i % 20), "none", 0);
@@ -313,6 +332,35 @@ static unsigned kill_count(void)
 	return getenv("DRIVER_OVERRIDES_LAB_FULL") ? 1000 : 40;
 }
 
+/* A rule by id is one file for both devices. */
+START_TEST(one_file_has_one_order_whichever_device_it_is_for)
+{
+	struct harness *h = begin();
+	struct client c[2] = { { .bus = connect_as(h, 0) }, { .bus = connect_as(h, 0) } };
+
+	(void)mock_pci_add(h->m, "0000:00:05.0", NULL, 0x8086, 0x10d3, 0x020000);
+	tell(h, "add", "pci", "0000:00:05.0");
+	wait_property(h, "pci", "0000:00:05.0", "State", "unmanaged");
+	faults(h, "pci/0000:00:05.0 wait\n");
+	client_send(&c[0], "SetOverride", "sssa{sv}", "pci", "0000:00:05.0", "vfio-pci", 2, "by", "s", "id",
+		    "force", "b", 1);
+	WAIT_UNTIL(calls(h, "pci/0000:00:05.0") >= 2);
+	client_send(&c[1], "SetOverride", "sssa{sv}", "pci", CARD, "none", 2, "by", "s", "id", "force", "b",
+		    1);
+	ck_assert_str_eq(set(h, "platform", "foo.0", "none"), "enforced");
+	ck_assert_uint_eq(calls(h, "pci/" CARD " dry-run"), 0);
+	faults(h, "");
+	client_wait(&c[0], 1);
+	client_wait(&c[1], 1);
+	ck_assert_str_eq(c[0].error, "");
+	ck_assert_str_eq(c[1].error, "");
+	wait_property(h, "pci", "0000:00:05.0", "Decision", "none");
+	for (unsigned i = 0; i < ELEMENTSOF(c); i++)
+		(void)sd_bus_flush_close_unref(c[i].bus);
+	harness_free(h);
+}
+END_TEST
+
 /*
  * A writer dies with the service, but may be in the middle of a system call. It has the lock until it has
  * ended, see drop-in-plan.c.
@@ -369,7 +417,8 @@ START_TEST(killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
 END_TEST
 
 SUITE_MAIN("bus-concurrent-calls", 570, a_slow_device_holds_up_no_other,
-	   a_hundred_clients_at_once_lose_no_update, dry_runs_hold_up_no_change,
-	   dry_runs_of_all_devices_hold_up_nobody, calls_without_a_pause_hold_up_no_change,
-	   two_callers_have_one_order, one_device_has_one_order_however_it_is_named,
+	   calls_of_one_connection_leave_room_for_another, a_hundred_clients_at_once_lose_no_update,
+	   dry_runs_hold_up_no_change, dry_runs_of_all_devices_hold_up_nobody,
+	   calls_without_a_pause_hold_up_no_change, two_callers_have_one_order,
+	   one_device_has_one_order_however_it_is_named, one_file_has_one_order_whichever_device_it_is_for,
 	   killed_at_any_moment_it_leaves_whole_files_and_the_last_word)
