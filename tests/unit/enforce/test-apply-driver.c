@@ -200,7 +200,51 @@ START_TEST(first_probe_is_not_known_where_somebody_else_has_written)
 }
 END_TEST
 
-SUITE_MAIN("apply-driver", 20, driver_that_came_by_our_override_is_to_be_given_up,
+/* The kernel refused it while its group was in use; the group may be free now. */
+START_TEST(device_that_was_refused_its_own_driver_is_probed_again)
+{
+	struct apply_fixture f = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=default\n");
+
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(apply_fixture_probed(&f), "");
+	mock_group(f.m, 7, f.device, NULL);
+	mock_group_open(f.m, 7);
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_HELD);
+	mock_group_close(f.m);
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(apply_fixture_probed(&f), "0000:00:03.0");
+	ck_assert_int_eq(f.outcome.state, STATE_ENFORCED);
+	apply_fixture_done(&f);
+}
+END_TEST
+
+/* The override is the same, but the rule was changed: that the old one was enforced says nothing. */
+START_TEST(enforced_belongs_to_one_rule)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	mock_bind(f.m, f.device, "vfio-pci");
+	apply_fixture_apply(&f);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_uint_ne(f.record.enforced, 0);
+	mock_bind(f.m, f.device, "nvme");
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_uint_ne(f.record.enforced, 0);
+	apply_fixture_set_policy(&f, VFIO "Rebind=force\n");
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_uint_eq(f.record.enforced, 0);
+	apply_fixture_done(&f);
+}
+END_TEST
+
+SUITE_MAIN("apply-driver", 20, enforced_belongs_to_one_rule,
+	   device_that_was_refused_its_own_driver_is_probed_again,
+	   driver_that_came_by_our_override_is_to_be_given_up,
 	   driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,
 	   none_without_driver_is_enforced, other_driver_is_pending, other_driver_with_rebind_no_is_blocked,
 	   driver_that_is_not_loaded_is_pending, driverless_device_is_probed_by_a_driver_that_is_there,

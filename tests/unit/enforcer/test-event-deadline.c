@@ -235,7 +235,27 @@ START_TEST(member_that_is_slow_is_not_stuck)
 }
 END_TEST
 
-SUITE_MAIN_AT_ONCE("event-deadline", 60, override_that_hangs, modalias_that_hangs, probe_that_hangs,
+/* It has no rule of its own, and whether it is a bridge is not known, so nothing can be decided about it. */
+START_TEST(device_that_hangs_is_pending_where_the_group_decides)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device gpu]\nName=0000:00:03.1\nDriver=none\nGroup=none\n");
+	const char *gpu = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	struct enforcer_result r;
+
+	mock_group(m, 7, device, gpu, NULL);
+	mock_attr_remove(m, device, "modalias");
+	mock_attr_hangs(m, device, "class");
+	r = enforcer_event(m, device);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_uint_lt(r.usec, LIMIT_USEC);
+	ck_assert_str_eq(r.out, "DRIVER_OVERRIDE_STATE=pending\n");
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN_AT_ONCE("event-deadline", 60, device_that_hangs_is_pending_where_the_group_decides,
+		   override_that_hangs, modalias_that_hangs, probe_that_hangs,
 		   member_that_hangs_does_not_delay_the_device, override_of_the_first_other_member_hangs,
 		   override_of_the_second_other_member_hangs, override_of_the_third_other_member_hangs,
 		   class_of_the_first_other_member_hangs, class_of_the_second_other_member_hangs,

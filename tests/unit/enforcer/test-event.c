@@ -271,10 +271,30 @@ START_TEST(label_with_quotation_marks_survives_udev)
 }
 END_TEST
 
-SUITE_MAIN("event", 60, prints_the_properties_and_nothing_else, none_and_default_name_no_module,
-	   module_of_the_rule_is_printed, device_without_a_decision_prints_nothing,
-	   device_without_driver_override_is_left_alone, device_that_has_gone_is_no_failure,
-	   device_by_its_path_in_sysfs, sysfs_option_may_end_with_a_slash,
+/* Somebody wrote to `uevent`: the device is not new, so nobody saw its first probe. */
+START_TEST(event_that_was_asked_for_shows_no_first_probe)
+{
+	static const char *const expected[] = { "won", "" };
+
+	for (size_t i = 0; i < ELEMENTSOF(expected); i++) {
+		const char *device;
+		struct mock *m = tree_new(&device, VFIO);
+		const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=pci", "ACTION=add",
+				      i == 0 ? NULL : "SYNTH_UUID=0", NULL };
+		struct record record;
+
+		ck_assert_int_eq(enforcer_event_env(m, env).status, 0);
+		ck_assert(mock_record(m, device, &record));
+		ck_assert_str_eq(record.first_probe, expected[i]);
+		mock_free(m);
+	}
+}
+END_TEST
+
+SUITE_MAIN("event", 60, event_that_was_asked_for_shows_no_first_probe, prints_the_properties_and_nothing_else,
+	   none_and_default_name_no_module, module_of_the_rule_is_printed,
+	   device_without_a_decision_prints_nothing, device_without_driver_override_is_left_alone,
+	   device_that_has_gone_is_no_failure, device_by_its_path_in_sysfs, sysfs_option_may_end_with_a_slash,
 	   device_may_be_named_in_each_documented_form, device_from_the_environment,
 	   every_modalias_of_a_device_counts, call_without_a_device_fails, paths_out_of_the_tree_are_refused,
 	   failed_device_is_reported_and_the_program_succeeds, label_with_quotation_marks_survives_udev)

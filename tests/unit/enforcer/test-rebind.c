@@ -238,7 +238,28 @@ START_TEST(group_member_may_be_named)
 }
 END_TEST
 
-SUITE_MAIN("rebind", 60, usage, answer_for_a_device_that_is_moved, devices_that_do_not_exist,
-	   incomplete_policy_is_refused, last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
+/* It is unplugged while its module is loaded: no step has failed then. */
+START_TEST(device_that_goes_while_it_is_moved)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, RULE("vfio-pci"));
+	const char *program = mock_printf(m, "%s/modprobe", m->root);
+	const char *text = mock_printf(m, "#!/bin/sh\nmkdir %s/bus/pci/drivers/vfio-pci\nexec rm -r %s%s\n",
+				       m->sysfs, m->sysfs, device);
+	struct enforcer_result r;
+
+	make_file(program, text, strlen(text));
+	ck_assert_int_eq(chmod(program, 0755), 0);
+	make_dirs(mock_printf(m, "%s/proc/sys/kernel", m->root));
+	make_file(mock_printf(m, "%s/proc/sys/kernel/modprobe", m->root), program, strlen(program));
+	r = enforcer_run(m, "rebind", NAME, NULL);
+	assert_answer(&r, "failed\n", "NoSuchDevice\n", "DRIVER=\nOVERRIDE=\nDECISION=vfio-pci\nCHANGED=0\n");
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN("rebind", 60, device_that_goes_while_it_is_moved, usage, answer_for_a_device_that_is_moved,
+	   devices_that_do_not_exist, incomplete_policy_is_refused,
+	   last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
 	   second_rebind_waits_for_the_first, state_directory_that_cannot_be_written,
 	   other_members_are_decided_again_and_not_unbound, group_member_may_be_named)
