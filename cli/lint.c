@@ -153,8 +153,7 @@ static bool is_taken_away(const struct sysfs_device *d, const struct decision *d
 
 	if (decision->kind != DECISION_NONE && decision->kind != DECISION_DRIVER)
 		return false;
-	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
-		return true;
+	bound_driver(d, driver, sizeof(driver));
 	return !streq(driver, decision->driver);
 }
 

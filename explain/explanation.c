@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "sysfs/binding.h"
 
 #include <json-c/json.h>
 #include <stddef.h>
@@ -61,8 +62,7 @@ int explanation_make(struct explanation *e, const struct policy *policy, struct 
 	}
 	why(e);
 	(void)sysfs_device_override(d, e->override);
-	if (sysfs_device_link(d, "driver", e->driver, sizeof(e->driver)) < 0)
-		e->driver[0] = '\0';
+	bound_driver(d, e->driver, sizeof(e->driver));
 	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) >= 0)
 		d->group_id = arena_strdup(&d->device.arena, group);
 	e->has_record = record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &e->record) >= 0;

@@ -15,6 +15,7 @@
 #include "state/intent.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "sysfs/binding.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,8 +149,7 @@ static void addition_watch_first_probe(struct worker *w, const struct addition *
 	};
 	char driver[256];
 
-	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
-		driver[0] = '\0';
+	bound_driver(d, driver, sizeof(driver));
 	seen.had_other_driver = driver[0] && !streq(driver, a->decision.driver);
 	seen.had_driver = driver[0];
 	if (first_probe_watch_add(w->guard->first_probe_watches, &seen) >= 0 &&

@@ -10,6 +10,7 @@
 #include "guard/thread.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "sysfs/binding.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -258,9 +259,8 @@ static bool first_probe_settle_watch(struct first_probe_watches *f, struct first
 	if (sysfs_device_stat(&d) < 0 || d.inode != u->inode)
 		return true; /* it has gone, and what the hold says by now is about another device */
 	/* The link is made at the beginning of a probe, the event is sent at its end. */
-	if (!u->first_driver[0] &&
-	    sysfs_device_link(&d, "driver", u->first_driver, sizeof(u->first_driver)) < 0)
-		u->first_driver[0] = '\0';
+	if (!u->first_driver[0])
+		bound_driver(&d, u->first_driver, sizeof(u->first_driver));
 	outcome = hold_outcome(f->hold, u->bus, u->ticket);
 	if (outcome == -EAGAIN && now_usec() - u->begun_usec < AWAIT_HOLD_USEC)
 		return false;

@@ -15,8 +15,8 @@
 #include <string.h>
 
 /* The first rule in order that matches or may match; NULL: none. */
-static const struct rule *first_match(const struct policy *policy, struct device *device, enum match *ret,
-				      enum fact *ret_missing)
+static const struct rule *policy_first_match(const struct policy *policy, struct device *device,
+					     enum match *ret, enum fact *reterr_missing)
 {
 	struct candidates c;
 	size_t i = 0;
@@ -30,7 +30,7 @@ static const struct rule *first_match(const struct policy *policy, struct device
 
 		if (!rule)
 			return NULL;
-		*ret = rule_match(rule, device, ret_missing);
+		*ret = rule_match(rule, device, reterr_missing);
 		if (*ret != MATCH_NO)
 			return rule;
 	}
@@ -38,25 +38,25 @@ static const struct rule *first_match(const struct policy *policy, struct device
 
 /*
  * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
- * *ret_missing is what must be known to tell. Kept in the device, for groups ask it of every member.
+ * *reterr_missing is what must be known to tell. Kept in the device, for groups ask it of every member.
  */
-static int own_rule(const struct policy *policy, struct device *device, const struct rule **ret,
-		    enum fact *ret_missing)
+static int device_own_rule(const struct policy *policy, struct device *device, const struct rule **ret,
+			   enum fact *reterr_missing)
 {
 	enum match match;
 
 	if (device->own_policy != policy || device->own_serial != policy->serial) {
 		device->own_policy = policy;
 		device->own_serial = policy->serial;
-		device->own = first_match(policy, device, &match, &device->own_unknown);
+		device->own = policy_first_match(policy, device, &match, &device->own_unknown);
 		device->own_rule_result = device->own && match == MATCH_UNKNOWN ? -EAGAIN : 0;
 	}
 	*ret = device->own;
-	*ret_missing = device->own_unknown;
+	*reterr_missing = device->own_unknown;
 	return device->own_rule_result;
 }
 
-static bool is_bridge(struct device *device)
+static bool device_may_be_bridge(struct device *device)
 {
 	struct values values;
 
@@ -65,7 +65,8 @@ static bool is_bridge(struct device *device)
 	return values.n > 0 && startswith(values.v[0].text, "06");
 }
 
-static void choose(const struct policy *policy, struct decision *d, const struct driver_choice *choice)
+static void decision_choose_driver(const struct policy *policy, struct decision *d,
+				   const struct driver_choice *choice)
 {
 	switch (choice->kind) {
 	case DRIVER_NONE:
@@ -89,7 +90,7 @@ static void choose(const struct policy *policy, struct decision *d, const struct
 }
 
 /* What the group's rule means for a companion, that is, a member without a rule of its own. */
-static void decide_companion(const struct policy *policy, struct decision *d, const struct rule *rule)
+static void decision_set_from_group(const struct policy *policy, struct decision *d, const struct rule *rule)
 {
 	static const struct driver_choice none = { .kind = DRIVER_NONE };
 
@@ -107,10 +108,10 @@ static void decide_companion(const struct policy *policy, struct decision *d, co
 		if (d->device->ops->was_present(d->device) != 0)
 			d->left_at_boot = true;
 		else
-			choose(policy, d, &none);
+			decision_choose_driver(policy, d, &none);
 		break;
 	case GROUP_GIVE:
-		choose(policy, d, &rule->group_driver);
+		decision_choose_driver(policy, d, &rule->group_driver);
 		break;
 	}
 }
@@ -124,7 +125,7 @@ static const struct rule *group_rule(const struct policy *policy, struct device 
 		const struct rule *own;
 		enum fact missing;
 
-		if (own_rule(policy, members[i], &own, &missing) == 0 && own &&
+		if (device_own_rule(policy, members[i], &own, &missing) == 0 && own &&
 		    (!first || own->order < first->order))
 			first = own;
 	}
@@ -135,14 +136,14 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 {
 	const struct rule *own;
 	enum fact missing;
-	int r = own_rule(policy, device, &own, &missing);
+	int r = device_own_rule(policy, device, &own, &missing);
 
 	*ret = (struct decision){ .device = device, .rule = own, .missing = FACT_COUNT };
 	if (r < 0) {
 		ret->kind = DECISION_UNKNOWN;
 		ret->missing = missing;
 	} else if (own) {
-		choose(policy, ret, &own->driver);
+		decision_choose_driver(policy, ret, &own->driver);
 		if (own->module)
 			ret->module = own->module;
 	}
@@ -168,11 +169,11 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		if (kept && (!rule || kept->order < rule->order))
 			rule = kept;
 		/* Whether it is a bridge is asked last: it means reading a file of the device. */
-		if (rule && !is_bridge(members[i]))
-			decide_companion(policy, d, rule);
+		if (rule && !device_may_be_bridge(members[i]))
+			decision_set_from_group(policy, d, rule);
 		else if (!rule && n == 1)
-			d->group_unknown =
-				members[i]->ops->group_may_come(members[i]) && !is_bridge(members[i]);
+			d->group_unknown = members[i]->ops->group_may_come(members[i]) &&
+					   !device_may_be_bridge(members[i]);
 	}
 }
 

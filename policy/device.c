@@ -39,14 +39,14 @@ int device_add_value(struct device *d, struct values *values, const char *text, 
 	return 0;
 }
 
-static int ask(struct device *d, enum fact fact, const char *attr, struct values *values)
+static int device_ask_fact(struct device *d, enum fact fact, const char *attr, struct values *values)
 {
 	int r = d->ops->fact(d, fact, attr, values);
 
 	return r < 0 ? -EAGAIN : 0;
 }
 
-static int attr_fact(struct device *d, const char *attr, struct values *ret)
+static int device_attr_fact(struct device *d, const char *attr, struct values *ret)
 {
 	struct attr_answer *a;
 
@@ -60,7 +60,7 @@ static int attr_fact(struct device *d, const char *attr, struct values *ret)
 		a->name = arena_strdup(device_arena(d), attr);
 		if (!a->name)
 			return -EAGAIN;
-		a->r = ask(d, FACT_ATTR, attr, &a->values);
+		a->r = device_ask_fact(d, FACT_ATTR, attr, &a->values);
 		a->next = d->attrs;
 		d->attrs = a;
 	}
@@ -71,9 +71,9 @@ static int attr_fact(struct device *d, const char *attr, struct values *ret)
 int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret)
 {
 	if (attr)
-		return attr_fact(d, attr, ret);
+		return device_attr_fact(d, attr, ret);
 	if (!d->facts[fact].asked) {
-		d->facts[fact].r = ask(d, fact, NULL, &d->facts[fact].values);
+		d->facts[fact].r = device_ask_fact(d, fact, NULL, &d->facts[fact].values);
 		d->facts[fact].asked = true;
 	}
 	*ret = d->facts[fact].values;

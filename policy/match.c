@@ -33,7 +33,7 @@ static bool pattern_matches(const struct pattern *p, enum fact fact, const char 
 }
 
 /* `vendor:device` also matches an id with a subsystem behind it. */
-static bool id_matches(const struct pattern *p, const struct value *v)
+static bool pattern_matches_id(const struct pattern *p, const struct value *v)
 {
 	char two[10];
 	unsigned colons = 0;
@@ -48,7 +48,7 @@ static bool id_matches(const struct pattern *p, const struct value *v)
 }
 
 /* Two or four digits are a prefix; a glob may stand for two, four or all six. */
-static bool class_matches(const struct pattern *p, const struct value *v)
+static bool pattern_matches_class(const struct pattern *p, const struct value *v)
 {
 	if (p->plain == p->length)
 		return p->length <= v->length && strncasecmp(p->text, v->text, p->length) == 0;
@@ -63,15 +63,15 @@ static bool class_matches(const struct pattern *p, const struct value *v)
 	return false;
 }
 
-static bool condition_holds(const struct condition *c, const struct values *values)
+static bool condition_is_met(const struct condition *c, const struct values *values)
 {
 	for (size_t i = 0; i < values->n; i++) {
 		const struct value *v = &values->v[i];
 
 		for (const struct pattern *p = c->any; p; p = p->next) {
-			if (c->fact == FACT_ID ? id_matches(p, v)
+			if (c->fact == FACT_ID ? pattern_matches_id(p, v)
 			    : c->fact == FACT_CLASS
-				    ? class_matches(p, v)
+				    ? pattern_matches_class(p, v)
 				    : pattern_matches(p, c->fact, v->text, v->length, v->hash))
 				return true;
 		}
@@ -89,7 +89,7 @@ enum match rule_match(const struct rule *rule, struct device *device, enum fact 
 		if (device_fact(device, c->fact, c->attr, &values) < 0) {
 			if (missing == FACT_COUNT)
 				missing = c->fact;
-		} else if (!condition_holds(c, &values))
+		} else if (!condition_is_met(c, &values))
 			return MATCH_NO; /* whatever the missing one turns out to be */
 	}
 	if (missing == FACT_COUNT)

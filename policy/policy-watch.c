@@ -31,7 +31,7 @@ struct policy_watch {
 };
 
 /* Adding a watch that is there already changes nothing. */
-static void watch_all(struct policy_watch *w)
+static void policy_watch_add_all(struct policy_watch *w)
 {
 	char modules[PATH_MAX];
 
@@ -68,7 +68,7 @@ int policy_watch_new(const struct settings *settings, struct policy_watch **ret)
 		free(w);
 		return r;
 	}
-	watch_all(w);
+	policy_watch_add_all(w);
 	*ret = w;
 	return 0;
 }
@@ -87,7 +87,7 @@ int policy_watch_fd(const struct policy_watch *w)
 	return w->fd;
 }
 
-static bool is_policy_file(const char *name)
+static bool name_is_policy_file(const char *name)
 {
 	const size_t n = strlen(name);
 
@@ -95,7 +95,8 @@ static bool is_policy_file(const char *name)
 }
 
 /* Whether an event concerns the policy; *ret_rewatch: a directory has come or gone. */
-static bool concerns_policy(const struct policy_watch *w, const struct inotify_event *e, bool *ret_rewatch)
+static bool event_concerns_policy(const struct policy_watch *w, const struct inotify_event *e,
+				  bool *ret_rewatch)
 {
 	const char *name = e->len > 0 ? e->name : "";
 
@@ -110,7 +111,7 @@ static bool concerns_policy(const struct policy_watch *w, const struct inotify_e
 			/* An event without a name is about the directory itself. */
 			if (*name == '\0')
 				*ret_rewatch = true;
-			if (*name == '\0' || is_policy_file(name))
+			if (*name == '\0' || name_is_policy_file(name))
 				return true;
 		}
 		if (e->wd == w->at[i].parent && streq(name, w->at[i].name)) {
@@ -131,10 +132,10 @@ bool policy_watch_changed(struct policy_watch *w)
 		for (char *at = buf; at < buf + n;) {
 			const struct inotify_event *e = (const struct inotify_event *)(void *)at;
 
-			changed = concerns_policy(w, e, &rewatch) || changed;
+			changed = event_concerns_policy(w, e, &rewatch) || changed;
 			at += sizeof(*e) + e->len;
 		}
 	if (rewatch)
-		watch_all(w);
+		policy_watch_add_all(w);
 	return changed;
 }

@@ -41,7 +41,7 @@ int policy_add_error(struct policy *policy, const char *file, unsigned line, con
 	return 0;
 }
 
-static struct policy_file *add_file(struct policy *policy, const char *path, const char *name)
+static struct policy_file *policy_add_file(struct policy *policy, const char *path, const char *name)
 {
 	if (array_reserve(policy->files, policy->files_allocated, policy->n_files) < 0)
 		return NULL;
@@ -50,11 +50,11 @@ static struct policy_file *add_file(struct policy *policy, const char *path, con
 }
 
 /*
- * Opens a file and reads it if we may trust it. 0; 1: it is /dev/null; -EINVAL: *ret_error says why not;
+ * Opens a file and reads it if we may trust it. 0; 1: it is /dev/null; -EINVAL: *reterr_error says why not;
  * -ENOMEM.
  */
-static int read_file(struct policy *policy, const char *path, struct policy_file *file,
-		     const char **ret_error)
+static int policy_file_read(struct policy *policy, const char *path, struct policy_file *file,
+			    const char **reterr_error)
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us up before we have seen that it is none. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -62,35 +62,35 @@ static int read_file(struct policy *policy, const char *path, struct policy_file
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		*ret_error = arena_printf(&policy->arena, "cannot be opened: %m");
-		return *ret_error ? -EINVAL : -ENOMEM;
+		*reterr_error = arena_printf(&policy->arena, "cannot be opened: %m");
+		return *reterr_error ? -EINVAL : -ENOMEM;
 	}
 	file->version = (struct file_version){ st.st_ino, st.st_size, st.st_mtim, st.st_ctim, st.st_mode };
 
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
 		return 1;
 	if (!S_ISREG(st.st_mode)) {
-		*ret_error = "is not a regular file";
+		*reterr_error = "is not a regular file";
 		return -EINVAL;
 	}
 	/* Who can write here decides about drivers, that is, over the machine. */
 	if (st.st_uid != 0 && st.st_uid != geteuid()) {
-		*ret_error = arena_printf(&policy->arena,
-					  "belongs to user %ju; only root's files are read (chown root)",
-					  (uintmax_t)st.st_uid);
-		return *ret_error ? -EINVAL : -ENOMEM;
+		*reterr_error = arena_printf(&policy->arena,
+					     "belongs to user %ju; only root's files are read (chown root)",
+					     (uintmax_t)st.st_uid);
+		return *reterr_error ? -EINVAL : -ENOMEM;
 	}
 	if (st.st_mode & 022) {
-		*ret_error = arena_printf(&policy->arena,
-					  "can be written by its group or by others (mode %04o); chmod go-w",
-					  (unsigned)(st.st_mode & 07777));
-		return *ret_error ? -EINVAL : -ENOMEM;
+		*reterr_error = arena_printf(
+			&policy->arena, "can be written by its group or by others (mode %04o); chmod go-w",
+			(unsigned)(st.st_mode & 07777));
+		return *reterr_error ? -EINVAL : -ENOMEM;
 	}
 	r = read_full(fd, (size_t)st.st_size, POLICY_FILE_MAX, &file->text, &file->size);
 	if (r == -EFBIG)
-		*ret_error = "is larger than 8 MiB";
+		*reterr_error = "is larger than 8 MiB";
 	else if (r < 0 && r != -ENOMEM)
-		*ret_error = arena_printf(&policy->arena, "cannot be read: %s", strerror(-r));
+		*reterr_error = arena_printf(&policy->arena, "cannot be read: %s", strerror(-r));
 	return r < 0 && r != -ENOMEM ? -EINVAL : r;
 }
 
@@ -108,7 +108,7 @@ int policy_copy_path(const char *state_dir, const char *path, char *buf, size_t 
 	return path_join(buf, size, state_dir, "/policy/", name, NULL);
 }
 
-static int load_copy(struct policy *policy, const char *state_dir, struct policy_file *file)
+static int policy_load_copy(struct policy *policy, const char *state_dir, struct policy_file *file)
 {
 	struct policy_file copy = {};
 	size_t errors = policy->n_errors;
@@ -118,7 +118,7 @@ static int load_copy(struct policy *policy, const char *state_dir, struct policy
 
 	if (!state_dir || policy_copy_path(state_dir, file->path, path, sizeof(path)) < 0)
 		return -ENOENT;
-	r = read_file(policy, path, &copy, &error);
+	r = policy_file_read(policy, path, &copy, &error);
 	if (r == 0)
 		r = policy_parse(policy, file->path, copy.text, copy.size);
 	else if (r == 1)
@@ -130,16 +130,16 @@ static int load_copy(struct policy *policy, const char *state_dir, struct policy
 	return r;
 }
 
-static int load_file(struct policy *policy, const char *state_dir, const char *path, const char *name)
+static int policy_load_file(struct policy *policy, const char *state_dir, const char *path, const char *name)
 {
-	struct policy_file *file = add_file(policy, path, name);
+	struct policy_file *file = policy_add_file(policy, path, name);
 	const char *error;
 	int r;
 
 	if (!file)
 		return -ENOMEM;
 
-	r = read_file(policy, path, file, &error);
+	r = policy_file_read(policy, path, file, &error);
 	if (r == 1) {
 		file->status = POLICY_FILE_MASKED;
 		return 0;
@@ -156,12 +156,12 @@ static int load_file(struct policy *policy, const char *state_dir, const char *p
 	if (r == -ENOMEM)
 		return r;
 
-	r = load_copy(policy, state_dir, file);
+	r = policy_load_copy(policy, state_dir, file);
 	file->status = r == 0 ? POLICY_FILE_COPY : POLICY_FILE_BAD;
 	return r == -ENOMEM ? r : 0;
 }
 
-static int compare_candidates(const void *a, const void *b)
+static int candidate_files_compare(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
 	int r = strcmp(x->name, y->name);
@@ -169,8 +169,8 @@ static int compare_candidates(const void *a, const void *b)
 	return r ? r : (x->dir > y->dir) - (x->dir < y->dir);
 }
 
-static int list_dir(struct policy *policy, const char *dir, size_t number, struct candidate **v, size_t *n,
-		    size_t *allocated)
+static int conf_dir_list(struct policy *policy, const char *dir, size_t number, struct candidate **v,
+			 size_t *n, size_t *allocated)
 {
 	_cleanup_(closedirp) DIR *d = opendir(dir);
 	const struct dirent *e;
@@ -221,7 +221,7 @@ static int list_dir(struct policy *policy, const char *dir, size_t number, struc
 	return 0;
 }
 
-static struct policy *new_policy(void)
+static struct policy *policy_new(void)
 {
 	static atomic_ulong serial;
 	struct policy *policy = calloc(1, sizeof(*policy));
@@ -233,7 +233,7 @@ static struct policy *new_policy(void)
 
 int policy_load(const struct settings *settings, struct policy **ret)
 {
-	_cleanup_(policy_freep) struct policy *policy = new_policy();
+	_cleanup_(policy_freep) struct policy *policy = policy_new();
 	_cleanup_(freep) struct candidate *v = NULL;
 	size_t n = 0, allocated = 0;
 	int r;
@@ -244,16 +244,16 @@ int policy_load(const struct settings *settings, struct policy **ret)
 	if (!policy->vfio)
 		return -ENOMEM;
 	for (size_t i = 0; i < settings->n_conf_dirs; i++) {
-		r = list_dir(policy, settings->conf_dirs[i], i, &v, &n, &allocated);
+		r = conf_dir_list(policy, settings->conf_dirs[i], i, &v, &n, &allocated);
 		if (r < 0)
 			return r;
 	}
 	if (n > 0)
-		qsort(v, n, sizeof(*v), compare_candidates);
+		qsort(v, n, sizeof(*v), candidate_files_compare);
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0 && streq(v[i].name, v[i - 1].name))
 			continue;
-		r = load_file(policy, settings->state_dir, v[i].path, v[i].name);
+		r = policy_load_file(policy, settings->state_dir, v[i].path, v[i].name);
 		if (r < 0)
 			return r;
 	}
@@ -263,7 +263,7 @@ int policy_load(const struct settings *settings, struct policy **ret)
 
 int policy_load_files(const char *const *paths, size_t n, struct policy **ret)
 {
-	_cleanup_(policy_freep) struct policy *policy = new_policy();
+	_cleanup_(policy_freep) struct policy *policy = policy_new();
 	int r;
 
 	if (!policy)
@@ -274,7 +274,7 @@ int policy_load_files(const char *const *paths, size_t n, struct policy **ret)
 		if (!path)
 			return -ENOMEM;
 		slash = strrchr(path, '/');
-		r = load_file(policy, NULL, path, slash ? slash + 1 : path);
+		r = policy_load_file(policy, NULL, path, slash ? slash + 1 : path);
 		if (r < 0)
 			return r;
 	}

@@ -64,7 +64,7 @@ static const struct {
 	[KIND_CLASS] = { FACT_CLASS, '\0' },
 };
 
-static void add_key(struct keys *keys, enum kind kind, uint32_t hash)
+static void keys_add(struct keys *keys, enum kind kind, uint32_t hash)
 {
 	if (keys->n == KEYS_MAX)
 		keys->overflow = true;
@@ -85,34 +85,34 @@ static size_t head_length(const char *s, size_t n, char separator)
  * Only the folder of both ("pci0000:00/1c.0/") is known of a device without looking for the physical
  * function, so that is what leads from such a head to rules.
  */
-static void add_virtual_key(struct keys *keys, const char *path, size_t folder)
+static void keys_add_virtual(struct keys *keys, const char *path, size_t folder)
 {
 	if (folder > 0)
-		add_key(keys, KIND_PATH, ~value_hash(path, folder));
+		keys_add(keys, KIND_PATH, ~value_hash(path, folder));
 }
 
-static bool is_virtual_path(const char *path, size_t n)
+static bool path_is_virtual_function(const char *path, size_t n)
 {
 	size_t head = head_length(path, n, '/');
 
 	return head > 0 && n - head > 2 && strncasecmp(path + head, "vf", 2) == 0;
 }
 
-static void add_pattern_keys(struct keys *keys, enum kind kind, const struct pattern *p)
+static void keys_add_pattern(struct keys *keys, enum kind kind, const struct pattern *p)
 {
 	const char separator = kinds[kind].separator;
 	const size_t head = head_length(p->text, p->plain, separator);
 	const bool literal = p->plain == p->length;
 
-	if (kind == KIND_PATH && (!literal || is_virtual_path(p->text, p->length)))
-		add_virtual_key(keys, p->text, head_length(p->text, head ? head - 1 : 0, separator));
+	if (kind == KIND_PATH && (!literal || path_is_virtual_function(p->text, p->length)))
+		keys_add_virtual(keys, p->text, head_length(p->text, head ? head - 1 : 0, separator));
 	if (literal)
-		add_key(keys, kind, p->hash);
+		keys_add(keys, kind, p->hash);
 	else
-		add_key(keys, kind, value_hash(p->text, head));
+		keys_add(keys, kind, value_hash(p->text, head));
 }
 
-static bool is_indexable(const struct condition *c, enum kind kind, bool heads)
+static bool condition_is_indexable(const struct condition *c, enum kind kind, bool heads)
 {
 	for (const struct pattern *p = c->any; p; p = p->next)
 		if (p->plain != p->length &&
@@ -122,12 +122,12 @@ static bool is_indexable(const struct condition *c, enum kind kind, bool heads)
 }
 
 /* Literal values tell more than heads. */
-static enum kind kind_of(const struct rule *rule, const struct condition **ret)
+static enum kind rule_index_kind(const struct rule *rule, const struct condition **ret)
 {
 	for (int heads = 0; heads <= 1; heads++)
 		for (const struct condition *c = rule->conditions; c; c = c->next)
 			for (enum kind kind = 0; kind < KIND_OTHER; kind++)
-				if (kinds[kind].fact == c->fact && is_indexable(c, kind, heads)) {
+				if (kinds[kind].fact == c->fact && condition_is_indexable(c, kind, heads)) {
 					*ret = c;
 					return kind;
 				}
@@ -135,7 +135,7 @@ static enum kind kind_of(const struct rule *rule, const struct condition **ret)
 }
 
 /* All that a pattern may name a value by: the whole, its heads, and the parts that rules may stop after. */
-static void add_value_keys(struct keys *keys, enum kind kind, bool heads, const char *s, size_t n)
+static void keys_add_value(struct keys *keys, enum kind kind, bool heads, const char *s, size_t n)
 {
 	uint32_t hash = FNV32_BASIS;
 
@@ -143,12 +143,12 @@ static void add_value_keys(struct keys *keys, enum kind kind, bool heads, const 
 		hash = value_hash_add(hash, s[i]);
 		if (i + 1 == n || (heads && s[i] == kinds[kind].separator) ||
 		    (kind == KIND_ID && i + 1 == 9) || (kind == KIND_CLASS && i % 2 == 1))
-			add_key(keys, kind, hash);
+			keys_add(keys, kind, hash);
 	}
 }
 
 /* 0; or negative: not known, so that any rule of that kind may match. */
-static int keys_of_device(struct device *device, enum kind kind, bool heads, struct keys *keys)
+static int device_index_keys(struct device *device, enum kind kind, bool heads, struct keys *keys)
 {
 	struct values values;
 	char place[4096];
@@ -157,19 +157,19 @@ static int keys_of_device(struct device *device, enum kind kind, bool heads, str
 	    device->ops->place(device, place, sizeof(place)) >= 0) {
 		size_t n = strlen(place);
 
-		add_value_keys(keys, kind, heads, place, n);
-		add_virtual_key(keys, place, head_length(place, n, '/'));
+		keys_add_value(keys, kind, heads, place, n);
+		keys_add_virtual(keys, place, head_length(place, n, '/'));
 		return keys->overflow ? -E2BIG : 0;
 	}
 	if (device_fact(device, kinds[kind].fact, NULL, &values) < 0)
 		return -EAGAIN;
 	for (size_t i = 0; i < values.n; i++)
-		add_value_keys(keys, kind, heads, values.v[i].text, values.v[i].length);
+		keys_add_value(keys, kind, heads, values.v[i].text, values.v[i].length);
 	return keys->overflow ? -E2BIG : 0;
 }
 
 /* Rules by kind, each list in order. */
-static int list_kinds(struct policy *policy, struct policy_index *index)
+static int index_list_kinds(struct policy *policy, struct policy_index *index)
 {
 	struct index_entry *at[KIND_COUNT], *v = arena_alloc(&policy->arena, policy->n_rules * sizeof(*v));
 	const struct condition *c;
@@ -177,10 +177,10 @@ static int list_kinds(struct policy *policy, struct policy_index *index)
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < policy->n_rules; i++) {
-		enum kind kind = kind_of(policy->rules[i], &c);
+		enum kind kind = rule_index_kind(policy->rules[i], &c);
 
 		index->kinds[kind].n++;
-		if (kind != KIND_OTHER && !is_indexable(c, kind, false))
+		if (kind != KIND_OTHER && !condition_is_indexable(c, kind, false))
 			index->kinds[kind].heads = true;
 	}
 	for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
@@ -188,7 +188,7 @@ static int list_kinds(struct policy *policy, struct policy_index *index)
 		v += index->kinds[kind].n;
 	}
 	for (size_t i = 0; i < policy->n_rules; i++)
-		(at[kind_of(policy->rules[i], &c)]++)->rule = (uint32_t)i;
+		(at[rule_index_kind(policy->rules[i], &c)]++)->rule = (uint32_t)i;
 	for (enum kind kind = 0; kind < KIND_COUNT; kind++)
 		if (index->kinds[kind].n > 0)
 			index->kinds[kind].first = index->kinds[kind].v[0].rule;
@@ -196,16 +196,16 @@ static int list_kinds(struct policy *policy, struct policy_index *index)
 }
 
 /* Puts a rule in front of its buckets; without entries it only counts them in `begin`. */
-static void add_rule(const struct policy *policy, size_t i, uint32_t *begin, uint32_t mask,
-		     struct index_entry *entries)
+static void index_add_rule(const struct policy *policy, size_t i, uint32_t *begin, uint32_t mask,
+			   struct index_entry *entries)
 {
 	const struct condition *c;
-	enum kind kind = kind_of(policy->rules[i], &c);
+	enum kind kind = rule_index_kind(policy->rules[i], &c);
 
 	for (const struct pattern *p = kind == KIND_OTHER ? NULL : c->any; p; p = p->next) {
 		struct keys keys = {};
 
-		add_pattern_keys(&keys, kind, p);
+		keys_add_pattern(&keys, kind, p);
 		for (size_t k = 0; k < keys.n; k++) {
 			uint32_t *b = &begin[keys.v[k] & mask];
 
@@ -217,7 +217,7 @@ static void add_rule(const struct policy *policy, size_t i, uint32_t *begin, uin
 	}
 }
 
-static int fill_buckets(struct policy *policy, struct policy_index *index)
+static int index_fill_buckets(struct policy *policy, struct policy_index *index)
 {
 	struct index_entry *entries;
 	size_t buckets = 16, n = 0;
@@ -230,7 +230,7 @@ static int fill_buckets(struct policy *policy, struct policy_index *index)
 		return -ENOMEM;
 	index->mask = (uint32_t)buckets - 1;
 	for (size_t i = 0; i < policy->n_rules; i++)
-		add_rule(policy, i, begin, index->mask, NULL);
+		index_add_rule(policy, i, begin, index->mask, NULL);
 	/* Now each says where its bucket ends, and is moved to the front as that is filled. */
 	for (size_t i = 0; i <= buckets; i++)
 		begin[i] = (uint32_t)(n += begin[i]);
@@ -238,7 +238,7 @@ static int fill_buckets(struct policy *policy, struct policy_index *index)
 	if (!entries)
 		return -ENOMEM;
 	for (size_t i = policy->n_rules; i-- > 0;)
-		add_rule(policy, i, begin, index->mask, entries);
+		index_add_rule(policy, i, begin, index->mask, entries);
 	index->begin = begin;
 	index->entries = entries;
 	return 0;
@@ -249,7 +249,7 @@ int policy_build_index(struct policy *policy)
 	struct policy_index *index = arena_alloc(&policy->arena, sizeof(*index));
 	uint64_t *ids = arena_alloc(&policy->arena, policy->n_rules * sizeof(*ids));
 
-	if (!index || !ids || list_kinds(policy, index) < 0 || fill_buckets(policy, index) < 0)
+	if (!index || !ids || index_list_kinds(policy, index) < 0 || index_fill_buckets(policy, index) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < policy->n_rules; i++)
 		ids[i] = rule_id(policy->rules[i]);
@@ -262,7 +262,7 @@ int policy_build_index(struct policy *policy)
 	return 0;
 }
 
-static void advance(struct candidate_list *list, uint32_t next)
+static void candidate_list_advance(struct candidate_list *list, uint32_t next)
 {
 	while (list->at < list->end && (list->at->rule < next || list->at->key != list->key))
 		list->at++;
@@ -288,7 +288,7 @@ void candidates_start(struct candidates *c, const struct policy *policy, struct 
 }
 
 /* In place of all rules of a kind come those that the device's keys lead to. */
-static void ask(struct candidates *c, struct candidate_list *list)
+static void candidates_ask_device(struct candidates *c, struct candidate_list *list)
 {
 	const struct policy_index *index = c->policy->index;
 	const enum kind kind = (enum kind)list->unasked;
@@ -297,7 +297,7 @@ static void ask(struct candidates *c, struct candidate_list *list)
 	keys.n = 0;
 	keys.overflow = false;
 	list->unasked = -1;
-	if (keys_of_device(c->device, kind, index->kinds[kind].heads, &keys) < 0 ||
+	if (device_index_keys(c->device, kind, index->kinds[kind].heads, &keys) < 0 ||
 	    c->n_lists + keys.n > CANDIDATE_LISTS)
 		return;
 	list->rule = UINT32_MAX;
@@ -310,7 +310,7 @@ static void ask(struct candidates *c, struct candidate_list *list)
 						  .at = index->entries + begin[0],
 						  .end = index->entries + begin[1],
 						  .unasked = -1 };
-		advance(found, c->next);
+		candidate_list_advance(found, c->next);
 		c->n_lists += found->rule != UINT32_MAX;
 	}
 }
@@ -322,7 +322,7 @@ const struct rule *candidates_next(struct candidates *c)
 
 		for (size_t i = 0; i < c->n_lists; i++) {
 			if (c->lists[i].rule < c->next)
-				advance(&c->lists[i], c->next);
+				candidate_list_advance(&c->lists[i], c->next);
 			if (c->lists[i].rule < first->rule)
 				first = &c->lists[i];
 		}
@@ -332,6 +332,6 @@ const struct rule *candidates_next(struct candidates *c)
 			c->next = first->rule + 1;
 			return c->policy->rules[first->rule];
 		}
-		ask(c, first);
+		candidates_ask_device(c, first);
 	}
 }

@@ -36,7 +36,7 @@ struct parser {
 	int r;	      /* -ENOMEM once it happened */
 };
 
-static void fail(struct parser *p, unsigned line, const char *text)
+static void parser_add_error(struct parser *p, unsigned line, const char *text)
 {
 	if (!text ||
 	    (p->errors < POLICY_FILE_ERRORS_MAX && policy_add_error(p->policy, p->file, line, text) < 0))
@@ -62,7 +62,7 @@ static bool is_space(char c)
 }
 
 /* `end` is where its text ends. */
-static void end_section(struct parser *p, const char *end)
+static void parser_end_section(struct parser *p, const char *end)
 {
 	const char *error;
 	int r;
@@ -75,50 +75,20 @@ static void end_section(struct parser *p, const char *end)
 	}
 	r = rule_finish(p->rule, &p->policy->arena, &error);
 	if (r == -EINVAL)
-		fail(p, p->rule->line, error);
+		parser_add_error(p, p->rule->line, error);
 	else if (r < 0)
 		p->r = r;
 	p->rule = NULL;
 }
 
-static void begin_section(struct parser *p, const char *line, size_t n)
+/* The rule of a section whose line is fine; its text begins with that line, n bytes long. */
+static void parser_add_rule(struct parser *p, const char *line, size_t n, const char *label, size_t label_n)
 {
 	struct policy *policy = p->policy;
-	const char *end = memchr(line, ']', n), *label = line + 1;
-	struct rule *rule;
+	struct rule *rule = arena_alloc(&policy->arena, sizeof(*rule));
 
-	end_section(p, p->significant);
-	p->in_section = true;
-	p->refused = false;
-
-	if (!end) {
-		fail(p, p->line, "the section's name has no closing ]");
-		return;
-	}
-	if (end + 1 != line + n) {
-		fail(p, p->line, "there is text after the section's ]");
-		return;
-	}
-	if (end - label < 7 || strncmp(label, "device", 6) != 0 || (label[6] != ' ' && label[6] != '\t')) {
-		fail(p, p->line,
-		     arena_printf(&policy->arena, "unknown section %s; sections are called [device LABEL]",
-				  quoted(&policy->arena, arena_strndup(&policy->arena, line, n))));
-		return;
-	}
-	for (label += 6; label < end && (*label == ' ' || *label == '\t'); label++)
-		;
-	while (end > label && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-	if (!label_is_valid(label, (size_t)(end - label)) || *label == '"' || *label == '\'') {
-		fail(p, p->line,
-		     "the section's label is empty or has a control character, a quotation mark in front, "
-		     "or is not UTF-8");
-		return;
-	}
-
-	rule = arena_alloc(&policy->arena, sizeof(*rule));
 	if (rule)
-		rule->label = arena_strndup(&policy->arena, label, (size_t)(end - label));
+		rule->label = arena_strndup(&policy->arena, label, label_n);
 	if (!rule || !rule->label) {
 		p->r = -ENOMEM;
 		return;
@@ -135,23 +105,62 @@ static void begin_section(struct parser *p, const char *line, size_t n)
 	p->significant = line + n;
 }
 
+static void parser_begin_section(struct parser *p, const char *line, size_t n)
+{
+	struct policy *policy = p->policy;
+	const char *end = memchr(line, ']', n), *label = line + 1;
+
+	parser_end_section(p, p->significant);
+	p->in_section = true;
+	p->refused = false;
+
+	if (!end) {
+		parser_add_error(p, p->line, "the section's name has no closing ]");
+		return;
+	}
+	if (end + 1 != line + n) {
+		parser_add_error(p, p->line, "there is text after the section's ]");
+		return;
+	}
+	if (end - label < 7 || strncmp(label, "device", 6) != 0 || (label[6] != ' ' && label[6] != '\t')) {
+		parser_add_error(
+			p, p->line,
+			arena_printf(&policy->arena, "unknown section %s; sections are called [device LABEL]",
+				     quoted(&policy->arena, arena_strndup(&policy->arena, line, n))));
+		return;
+	}
+	for (label += 6; label < end && (*label == ' ' || *label == '\t'); label++)
+		;
+	while (end > label && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	if (!label_is_valid(label, (size_t)(end - label)) || *label == '"' || *label == '\'') {
+		parser_add_error(
+			p, p->line,
+			"the section's label is empty or has a control character, a quotation mark in front, "
+			"or is not UTF-8");
+		return;
+	}
+	parser_add_rule(p, line, n, label, (size_t)(end - label));
+}
+
 /* Whether inih may see this line: n bytes without trailing white space, of `full` without the newline. */
-static bool check_line(struct parser *p, const char *line, size_t n, size_t full)
+static bool parser_check_line(struct parser *p, const char *line, size_t n, size_t full)
 {
 	struct arena *arena = &p->policy->arena;
 	size_t blank = 0, i = 0;
 
 	if (full > POLICY_LINE_MAX) {
-		fail(p, p->line,
-		     arena_printf(
-			     arena,
-			     "the line is %zu bytes long, more than %d; give a key again on a line of its "
-			     "own instead",
-			     full, POLICY_LINE_MAX));
+		parser_add_error(
+			p, p->line,
+			arena_printf(
+				arena,
+				"the line is %zu bytes long, more than %d; give a key again on a line of its "
+				"own instead",
+				full, POLICY_LINE_MAX));
 		return false;
 	}
 	if (p->has_nul && memchr(line, '\0', full)) {
-		fail(p, p->line, "the line has a NUL byte");
+		parser_add_error(p, p->line, "the line has a NUL byte");
 		return false;
 	}
 	while (blank < n && is_space(line[blank]))
@@ -159,18 +168,19 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
 	if (blank == n || line[blank] == '#' || line[blank] == ';')
 		return false;
 	if (blank > 0) {
-		fail(p, p->line, "the line is indented; keys and sections start in the first column");
+		parser_add_error(p, p->line,
+				 "the line is indented; keys and sections start in the first column");
 		return false;
 	}
 	if (line[0] == '[') {
-		begin_section(p, line, n);
+		parser_begin_section(p, line, n);
 		return false;
 	}
 	while (i < n && line[i] != '=' && line[i] != ':' &&
 	       !(line[i] == ';' && i > 0 && is_space(line[i - 1])))
 		i++;
 	if (i == n || line[i] != '=') {
-		fail(p, p->line, "no KEY=VALUE, no [device LABEL] and no comment");
+		parser_add_error(p, p->line, "no KEY=VALUE, no [device LABEL] and no comment");
 		return false;
 	}
 	return true;
@@ -180,7 +190,7 @@ static bool check_line(struct parser *p, const char *line, size_t n, size_t full
  * fgets() for inih over our buffer: only the `key=value` lines that are what they seem. Lines are counted
  * here, so inih need not see the others.
  */
-static char *read_line(char *buf, int size, void *stream)
+static char *parser_read_line(char *buf, int size, void *stream)
 {
 	struct parser *p = stream;
 
@@ -198,10 +208,10 @@ static char *read_line(char *buf, int size, void *stream)
 		}
 		for (n = full; n > 0 && is_space(line[n - 1]); n--)
 			;
-		if (!check_line(p, line, n, full))
+		if (!parser_check_line(p, line, n, full))
 			continue;
 		if (n + 2 > (size_t)size) { /* an inih that was built with less room than its default */
-			fail(p, p->line, "the line is longer than this system's inih can read");
+			parser_add_error(p, p->line, "the line is longer than this system's inih can read");
 			continue;
 		}
 		p->significant = line + n;
@@ -213,7 +223,7 @@ static char *read_line(char *buf, int size, void *stream)
 	return NULL;
 }
 
-static int take_key(void *userdata, const char *section, const char *key, const char *value)
+static int parser_take_key(void *userdata, const char *section, const char *key, const char *value)
 {
 	struct parser *p = userdata;
 	const char *error;
@@ -222,9 +232,9 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 	(void)section; /* we keep our own: inih cuts long ones */
 
 	if (!p->in_section) {
-		fail(p, p->line,
-		     arena_printf(&p->policy->arena, "%s stands before the first [device LABEL]",
-				  quoted(&p->policy->arena, key)));
+		parser_add_error(p, p->line,
+				 arena_printf(&p->policy->arena, "%s stands before the first [device LABEL]",
+					      quoted(&p->policy->arena, key)));
 		return 1;
 	}
 	if (!p->rule)
@@ -232,15 +242,16 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 
 	/* "Name=eth # the old one" would be four values; nobody means that. */
 	if (strstr(value, " #") || strstr(value, "\t#")) {
-		fail(p, p->line,
-		     "# does not begin a comment here; comments have a line of their own, or follow \" "
-		     ";\"");
+		parser_add_error(
+			p, p->line,
+			"# does not begin a comment here; comments have a line of their own, or follow \" "
+			";\"");
 		p->refused = true;
 		return 1;
 	}
 	r = rule_set(p->rule, &p->policy->arena, key, value, &error);
 	if (r == -EINVAL) {
-		fail(p, p->line, error);
+		parser_add_error(p, p->line, error);
 		p->refused = true;
 	} else if (r < 0)
 		p->r = r;
@@ -248,7 +259,7 @@ static int take_key(void *userdata, const char *section, const char *key, const 
 }
 
 /* Labels name rules in messages and properties: a second one of the same name would be ambiguous. */
-static void refuse_duplicates(struct parser *p)
+static void parser_refuse_duplicates(struct parser *p)
 {
 	struct policy *policy = p->policy;
 	size_t n = policy->n_rules - p->first, size = 4;
@@ -268,9 +279,10 @@ static void refuse_duplicates(struct parser *p)
 		while (seen[at] && !streq(seen[at]->label, rule->label))
 			at = (at + 1) & (size - 1);
 		if (seen[at])
-			fail(p, rule->line,
-			     arena_printf(&policy->arena, "the label %s was used in line %u already",
-					  quoted(&policy->arena, rule->label), seen[at]->line));
+			parser_add_error(p, rule->line,
+					 arena_printf(&policy->arena,
+						      "the label %s was used in line %u already",
+						      quoted(&policy->arena, rule->label), seen[at]->line));
 		else
 			seen[at] = rule;
 	}
@@ -290,13 +302,13 @@ int policy_parse(struct policy *policy, const char *file, const char *text, size
 
 	/* What rules take of the arena, as seen: three to five times their text. */
 	arena_reserve(&policy->arena, 3 * size);
-	r = ini_parse_stream(read_line, &p, take_key, &p);
-	end_section(&p, p.significant);
+	r = ini_parse_stream(parser_read_line, &p, parser_take_key, &p);
+	parser_end_section(&p, p.significant);
 	if (r > 0 && p.errors == 0)
-		fail(&p, 0, "no KEY=VALUE, no [device LABEL] and no comment");
+		parser_add_error(&p, 0, "no KEY=VALUE, no [device LABEL] and no comment");
 	else if (r < 0)
 		p.r = -ENOMEM;
-	refuse_duplicates(&p);
+	parser_refuse_duplicates(&p);
 
 	if (p.errors > POLICY_FILE_ERRORS_MAX &&
 	    policy_add_error(policy, file, 0,

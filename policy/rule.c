@@ -14,15 +14,15 @@
 #include <stdint.h>
 #include <string.h>
 
-static bool is_glob(char c)
+static bool is_glob_character(char c)
 {
 	return c == '*' || c == '?' || c == '[';
 }
 
-static bool has_glob(const char *s, size_t n)
+static bool text_has_glob(const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (is_glob(s[i]))
+		if (is_glob_character(s[i]))
 			return true;
 	return false;
 }
@@ -32,23 +32,23 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static bool is_hex(char c)
+static bool is_hex_digit(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* Hex digits, and where the text is a glob its other characters, too. */
-static bool is_hex_or_glob(const char *s, size_t n, bool glob)
+static bool text_is_hex_or_glob(const char *s, size_t n, bool glob)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!is_hex(s[i]) && !(glob && strchr("*?[]!^-", s[i])))
+		if (!is_hex_digit(s[i]) && !(glob && strchr("*?[]!^-", s[i])))
 			return false;
 	return true;
 }
 
-static int refuse(const char **ret_error, const char *text)
+static int rule_refuse(const char **reterr_error, const char *text)
 {
-	*ret_error = text;
+	*reterr_error = text;
 	return text ? -EINVAL : -ENOMEM;
 }
 
@@ -91,8 +91,8 @@ static bool id_is_valid(const char *s)
 
 		while (s[n] && s[n] != ':')
 			n++;
-		glob = has_glob(s, n);
-		if (n == 0 || (!glob && n != 4) || !is_hex_or_glob(s, n, glob))
+		glob = text_has_glob(s, n);
+		if (n == 0 || (!glob && n != 4) || !text_is_hex_or_glob(s, n, glob))
 			return false;
 		parts++;
 		if (!s[n])
@@ -104,9 +104,9 @@ static bool id_is_valid(const char *s)
 
 static bool class_is_valid(const char *s, size_t n)
 {
-	bool glob = has_glob(s, n);
+	bool glob = text_has_glob(s, n);
 
-	return (glob || n == 2 || n == 4 || n == 6) && is_hex_or_glob(s, n, glob);
+	return (glob || n == 2 || n == 4 || n == 6) && text_is_hex_or_glob(s, n, glob);
 }
 
 /* A PCI address or a glob for some: hexadecimal, hence compared without case. */
@@ -118,15 +118,15 @@ static bool looks_like_pci_address(const char *s)
 	for (s += strncasecmp(s, "pci", 3) == 0 ? 3 : 0; *s; s++) {
 		if (*s == ':')
 			colon = true;
-		else if (!is_hex(*s) && !strchr(".*?[]!^-", *s))
+		else if (!is_hex_digit(*s) && !strchr(".*?[]!^-", *s))
 			return false;
 	}
 	return colon;
 }
 
 /* Rules hold their conditions in the order of enum fact, which is the order of what a fact costs. */
-static struct condition *get_condition(struct rule *rule, struct arena *arena, enum fact fact,
-				       const char *attr)
+static struct condition *rule_get_condition(struct rule *rule, struct arena *arena, enum fact fact,
+					    const char *attr)
 {
 	struct condition **at = &rule->conditions, *c;
 
@@ -149,7 +149,7 @@ static struct condition *get_condition(struct rule *rule, struct arena *arena, e
 }
 
 /* The value that begins at s and ends at a blank; its length in *ret_n. */
-static int add_pattern(struct condition *c, struct arena *arena, const char *s, size_t *ret_n)
+static int condition_add_pattern(struct condition *c, struct arena *arena, const char *s, size_t *ret_n)
 {
 	struct pattern *p = arena_alloc(arena, sizeof(*p)), **end;
 	uint32_t hash = FNV32_BASIS;
@@ -159,7 +159,7 @@ static int add_pattern(struct condition *c, struct arena *arena, const char *s, 
 	/* One pass: this runs for each value of a thousand rules at each device event. */
 	for (; s[n] && !is_blank(s[n]); n++) {
 		hash = value_hash_add(hash, s[n]);
-		if (plain == SIZE_MAX && is_glob(s[n]))
+		if (plain == SIZE_MAX && is_glob_character(s[n]))
 			plain = n;
 	}
 	*ret_n = n;
@@ -213,8 +213,8 @@ static bool attr_name_is_valid(const char *s)
 	return true;
 }
 
-static int set_match(struct rule *rule, struct arena *arena, enum fact fact, const char *attr,
-		     const char *value, const char **ret_error)
+static int rule_set_match(struct rule *rule, struct arena *arena, enum fact fact, const char *attr,
+			  const char *value, const char **reterr_error)
 {
 	struct condition *c;
 	int r;
@@ -222,26 +222,26 @@ static int set_match(struct rule *rule, struct arena *arena, enum fact fact, con
 	while (is_blank(*value))
 		value++;
 	if (!*value)
-		return refuse(ret_error,
-			      arena_printf(arena, "%s%s needs a value", fact_key(fact), attr ? attr : ""));
+		return rule_refuse(reterr_error, arena_printf(arena, "%s%s needs a value", fact_key(fact),
+							      attr ? attr : ""));
 
-	c = get_condition(rule, arena, fact, attr);
+	c = rule_get_condition(rule, arena, fact, attr);
 	if (!c)
 		return -ENOMEM;
 
 	while (*value) {
 		size_t n;
 
-		r = add_pattern(c, arena, value, &n);
+		r = condition_add_pattern(c, arena, value, &n);
 		if (r == -EINVAL)
-			return refuse(ret_error,
-				      arena_printf(arena, "%s takes %s, not %s", fact_key(fact),
-						   fact == FACT_ID
-							   ? "vendor:device or "
-							     "vendor:device:subvendor:subdevice, four hex "
-							     "digits each as lspci -nn prints them"
-							   : "two, four or six hex digits",
-						   quoted(arena, arena_strndup(arena, value, n))));
+			return rule_refuse(
+				reterr_error,
+				arena_printf(arena, "%s takes %s, not %s", fact_key(fact),
+					     fact == FACT_ID ? "vendor:device or "
+							       "vendor:device:subvendor:subdevice, four hex "
+							       "digits each as lspci -nn prints them"
+							     : "two, four or six hex digits",
+					     quoted(arena, arena_strndup(arena, value, n))));
 		if (r < 0)
 			return r;
 		for (value += n; is_blank(*value); value++)
@@ -250,10 +250,11 @@ static int set_match(struct rule *rule, struct arena *arena, enum fact fact, con
 	return 0;
 }
 
-static int set_driver(struct rule *rule, struct arena *arena, const char *value, const char **ret_error)
+static int rule_set_driver(struct rule *rule, struct arena *arena, const char *value,
+			   const char **reterr_error)
 {
 	if (rule->driver.kind != DRIVER_UNSET)
-		return refuse(ret_error, "Driver= is given twice in this section");
+		return rule_refuse(reterr_error, "Driver= is given twice in this section");
 
 	if (streq(value, "none"))
 		rule->driver.kind = DRIVER_NONE;
@@ -267,26 +268,27 @@ static int set_driver(struct rule *rule, struct arena *arena, const char *value,
 		if (!rule->driver.name)
 			return -ENOMEM;
 	} else
-		return refuse(
-			ret_error,
+		return rule_refuse(
+			reterr_error,
 			arena_printf(arena,
 				     "Driver= takes the name of a driver, none, default or vfio, not %s",
 				     quoted(arena, value)));
 	return 0;
 }
 
-static int set_group(struct rule *rule, struct arena *arena, const char *value, const char **ret_error)
+static int rule_set_group(struct rule *rule, struct arena *arena, const char *value,
+			  const char **reterr_error)
 {
 	if (rule->group != GROUP_UNSET)
-		return refuse(ret_error, "Group= is given twice in this section");
+		return rule_refuse(reterr_error, "Group= is given twice in this section");
 
 	if (streq(value, "leave"))
 		rule->group = GROUP_LEAVE;
 	else if (streq(value, "hold"))
 		rule->group = GROUP_HOLD;
 	else if (streq(value, "default") || !driver_name_is_valid(value))
-		return refuse(
-			ret_error,
+		return rule_refuse(
+			reterr_error,
 			arena_printf(arena,
 				     "Group= takes leave, hold, none, vfio or the name of a driver, not %s",
 				     quoted(arena, value)));
@@ -306,33 +308,36 @@ static int set_group(struct rule *rule, struct arena *arena, const char *value, 
 	return 0;
 }
 
-static int set_rebind(struct rule *rule, struct arena *arena, const char *value, const char **ret_error)
+static int rule_set_rebind(struct rule *rule, struct arena *arena, const char *value,
+			   const char **reterr_error)
 {
 	if (rule->rebind != REBIND_UNSET)
-		return refuse(ret_error, "Rebind= is given twice in this section");
+		return rule_refuse(reterr_error, "Rebind= is given twice in this section");
 
 	for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
 		if (streq(value, rebind_to_string(i))) {
 			rule->rebind = i;
 			return 0;
 		}
-	return refuse(ret_error,
-		      arena_printf(arena, "Rebind= takes no, safe or force, not %s", quoted(arena, value)));
+	return rule_refuse(reterr_error, arena_printf(arena, "Rebind= takes no, safe or force, not %s",
+						      quoted(arena, value)));
 }
 
-static int set_module(struct rule *rule, struct arena *arena, const char *value, const char **ret_error)
+static int rule_set_module(struct rule *rule, struct arena *arena, const char *value,
+			   const char **reterr_error)
 {
 	size_t n = strlen(value);
 
 	if (rule->module)
-		return refuse(ret_error, "Module= is given twice in this section");
+		return rule_refuse(reterr_error, "Module= is given twice in this section");
 
 	/* It becomes a word of udev's `kmod load`, so nothing that udev or kmod would take for more. */
 	if (n == 0 || n > DRIVER_NAME_MAX ||
 	    value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.")] ||
 	    value[0] == '-' || value[0] == '.')
-		return refuse(ret_error, arena_printf(arena, "Module= takes the name of a module, not %s",
-						      quoted(arena, value)));
+		return rule_refuse(reterr_error,
+				   arena_printf(arena, "Module= takes the name of a module, not %s",
+						quoted(arena, value)));
 	rule->module = arena_strdup(arena, value);
 	return rule->module ? 0 : -ENOMEM;
 }
@@ -360,34 +365,34 @@ static enum fact fact_of_key(const char *key)
 }
 
 int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
-	     const char **ret_error)
+	     const char **reterr_error)
 {
 	enum fact fact = fact_of_key(key);
 	const char *attr;
 
 	if (fact != FACT_COUNT)
-		return set_match(rule, arena, fact, NULL, value, ret_error);
+		return rule_set_match(rule, arena, fact, NULL, value, reterr_error);
 	if (streq(key, "Driver"))
-		return set_driver(rule, arena, value, ret_error);
+		return rule_set_driver(rule, arena, value, reterr_error);
 	if (streq(key, "Group"))
-		return set_group(rule, arena, value, ret_error);
+		return rule_set_group(rule, arena, value, reterr_error);
 	if (streq(key, "Rebind"))
-		return set_rebind(rule, arena, value, ret_error);
+		return rule_set_rebind(rule, arena, value, reterr_error);
 	if (streq(key, "Module"))
-		return set_module(rule, arena, value, ret_error);
+		return rule_set_module(rule, arena, value, reterr_error);
 
 	attr = startswith(key, "Attr.");
 	if (attr) {
 		if (!attr_name_is_valid(attr))
-			return refuse(ret_error,
-				      arena_printf(arena,
-						   "%s cannot be matched: no attribute to compare with",
-						   quoted(arena, key)));
-		return set_match(rule, arena, FACT_ATTR, attr, value, ret_error);
+			return rule_refuse(reterr_error,
+					   arena_printf(arena,
+							"%s cannot be matched: no attribute to compare with",
+							quoted(arena, key)));
+		return rule_set_match(rule, arena, FACT_ATTR, attr, value, reterr_error);
 	}
 
-	return refuse(ret_error,
-		      arena_printf(arena, "unknown key %s; see driver-overrides.d(5)", quoted(arena, key)));
+	return rule_refuse(reterr_error, arena_printf(arena, "unknown key %s; see driver-overrides.d(5)",
+						      quoted(arena, key)));
 }
 
 uint64_t rule_id(const struct rule *rule)
@@ -398,20 +403,20 @@ uint64_t rule_id(const struct rule *rule)
 	return id ? id : 1;
 }
 
-int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error)
+int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error)
 {
 	if (rule->driver.kind == DRIVER_UNSET)
-		return refuse(ret_error,
-			      arena_printf(arena,
-					   "[device %s] has no Driver=; Driver=none keeps all drivers away",
-					   rule->label));
+		return rule_refuse(
+			reterr_error,
+			arena_printf(arena, "[device %s] has no Driver=; Driver=none keeps all drivers away",
+				     rule->label));
 	if (!rule->conditions)
-		return refuse(ret_error,
-			      arena_printf(arena,
-					   "[device %s] has no match key (Name=, Path=, Id=, …) and "
-					   "would match every device; "
-					   "Bus=* says so on purpose",
-					   rule->label));
+		return rule_refuse(reterr_error,
+				   arena_printf(arena,
+						"[device %s] has no match key (Name=, Path=, Id=, …) and "
+						"would match every device; "
+						"Bus=* says so on purpose",
+						rule->label));
 
 	if (rule->group == GROUP_UNSET) {
 		bool vfio = rule->driver.kind == DRIVER_VFIO ||

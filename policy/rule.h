@@ -76,15 +76,15 @@ struct rule {
 
 /*
  * Takes in one `key=value` line of a rule. Memory comes from the arena.
- * 0: taken; -EINVAL: *ret_error says what is wrong with it, from the arena; -ENOMEM.
+ * 0: taken; -EINVAL: *reterr_error says what is wrong with it, from the arena; -ENOMEM.
  */
 _must_check_ int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
-			  const char **ret_error);
+			  const char **reterr_error);
 
 /*
  * A rule whose section has ended: what is still missing is an error (as rule_set()), defaults are filled in.
  */
-_must_check_ int rule_finish(struct rule *rule, struct arena *arena, const char **ret_error);
+_must_check_ int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error);
 
 /* Of all that the rule says and where: the same rule has the same id in every program; never 0. */
 uint64_t rule_id(const struct rule *rule);

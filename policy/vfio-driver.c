@@ -53,14 +53,14 @@ bool driver_leaves_dma(const char *driver)
 }
 
 /* Names that differ in `-` and `_` only are the same to the kernel's module loader. */
-static void underscores(char *s)
+static void module_name_normalize(char *s)
 {
 	for (; *s; s++)
 		if (*s == '-')
 			*s = '_';
 }
 
-static void plain_driver(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
+static void vfio_driver_by_pattern(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
 {
 	/* The s390 buses have theirs under other names; all others follow the pattern. */
 	if (streq(bus, "ap"))
@@ -71,7 +71,8 @@ static void plain_driver(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
 		(void)snprintf(buf, DRIVER_NAME_MAX + 1, "vfio-%s", bus);
 }
 
-static void add(struct vfio_drivers *v, const char *pattern, size_t pattern_n, const char *module, size_t n)
+static void vfio_drivers_add_alias(struct vfio_drivers *v, const char *pattern, size_t pattern_n,
+				   const char *module, size_t n)
 {
 	struct alias *a;
 
@@ -91,7 +92,7 @@ static void add(struct vfio_drivers *v, const char *pattern, size_t pattern_n, c
 }
 
 /* modules.alias(5): "alias PATTERN MODULE", a line each. */
-static void take_aliases(struct vfio_drivers *v, const char *text, size_t size)
+static void vfio_drivers_read_aliases(struct vfio_drivers *v, const char *text, size_t size)
 {
 	static const char begin[] = "\nalias vfio_";
 	const char *end = text + size, *line = text;
@@ -105,13 +106,13 @@ static void take_aliases(struct vfio_drivers *v, const char *text, size_t size)
 		line = newline;
 		module = memchr(pattern, ' ', (size_t)(newline - pattern));
 		if (module)
-			add(v, pattern, (size_t)(module - pattern), module + 1,
-			    (size_t)(newline - module - 1));
+			vfio_drivers_add_alias(v, pattern, (size_t)(module - pattern), module + 1,
+					       (size_t)(newline - module - 1));
 	}
 }
 
 /* modules.builtin.modinfo: "MODULE.alias=PATTERN", each with a NUL behind it. */
-static void take_builtin(struct vfio_drivers *v, const char *text, size_t size)
+static void vfio_drivers_read_builtin(struct vfio_drivers *v, const char *text, size_t size)
 {
 	static const char begin[] = ".alias=vfio_";
 
@@ -123,8 +124,9 @@ static void take_builtin(struct vfio_drivers *v, const char *text, size_t size)
 			return;
 		dot = strstr(at, begin);
 		if (dot)
-			add(v, dot + strlen(".alias="), (size_t)(next - dot) - strlen(".alias="), at,
-			    (size_t)(dot - at));
+			vfio_drivers_add_alias(v, dot + strlen(".alias="),
+					       (size_t)(next - dot) - strlen(".alias="), at,
+					       (size_t)(dot - at));
 	}
 }
 
@@ -139,10 +141,10 @@ int vfio_aliases_dir(const char *sysfs, char *buf, size_t size)
 
 static const struct {
 	const char *name;
-	void (*take)(struct vfio_drivers *v, const char *text, size_t size);
+	void (*read)(struct vfio_drivers *v, const char *text, size_t size);
 } files[] = {
-	{ "modules.alias", take_aliases },
-	{ "modules.builtin.modinfo", take_builtin },
+	{ "modules.alias", vfio_drivers_read_aliases },
+	{ "modules.builtin.modinfo", vfio_drivers_read_builtin },
 };
 
 bool vfio_aliases_are_in(const char *name)
@@ -171,7 +173,7 @@ uint64_t vfio_aliases_version(const char *sysfs)
 	return h;
 }
 
-static int compare(const void *a, const void *b)
+static int vfio_alias_compare(const void *a, const void *b)
 {
 	const struct alias *x = a, *y = b;
 	int r = (x->wildcards > y->wildcards) - (x->wildcards < y->wildcards);
@@ -219,20 +221,21 @@ void vfio_drivers_load(struct vfio_drivers *v)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0 && fstat(fd, &st) >= 0 &&
 		    read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
-			files[i].take(v, text, size);
+			files[i].read(v, text, size);
 	}
 	if (v->n > 0)
-		qsort(v->v, v->n, sizeof(*v->v), compare);
+		qsort(v->v, v->n, sizeof(*v->v), vfio_alias_compare);
 }
 
-static const struct alias *find_alias(const struct vfio_drivers *v, const char *bus, const char *modalias)
+static const struct alias *vfio_drivers_find_alias(const struct vfio_drivers *v, const char *bus,
+						   const char *modalias)
 {
 	const char *rest = strchr(modalias, ':');
 	char prefix[64], name[1024];
 
 	if (!rest || path_join(prefix, sizeof(prefix), "vfio_", bus, NULL) < 0)
 		return NULL;
-	underscores(prefix);
+	module_name_normalize(prefix);
 	if (path_join(name, sizeof(name), prefix, rest, NULL) < 0)
 		return NULL;
 	for (size_t i = 0; i < v->n; i++)
@@ -245,7 +248,7 @@ static const struct alias *find_alias(const struct vfio_drivers *v, const char *
  * The one name in a folder that begins so and is a VFIO driver's; false: none, or several. A driver's name is
  * its module's (KBUILD_MODNAME) by custom only; once it is registered it is known.
  */
-static bool only_driver(const char *folder, const char *begin, char buf[static DRIVER_NAME_MAX + 1])
+static bool folder_has_one_driver(const char *folder, const char *begin, char buf[static DRIVER_NAME_MAX + 1])
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	const char *entry;
@@ -269,15 +272,15 @@ void vfio_driver_of_module(const char *sysfs, const char *bus, const char *modul
 {
 	char path[PATH_MAX], begin[64], plain[DRIVER_NAME_MAX + 1], name[DRIVER_NAME_MAX + 1];
 
-	plain_driver(bus, plain);
+	vfio_driver_by_pattern(bus, plain);
 	text_copy(buf, DRIVER_NAME_MAX + 1, plain);
-	underscores(plain);
+	module_name_normalize(plain);
 	text_copy(name, sizeof(name), module);
-	underscores(name);
+	module_name_normalize(name);
 	if (streq(name, plain))
 		return; /* what all of them know, and mostly what is wanted: no look is needed */
 	if (path_join(path, sizeof(path), sysfs, "/module/", name, "/drivers", NULL) < 0 ||
-	    path_join(begin, sizeof(begin), bus, ":", NULL) < 0 || !only_driver(path, begin, buf))
+	    path_join(begin, sizeof(begin), bus, ":", NULL) < 0 || !folder_has_one_driver(path, begin, buf))
 		text_copy(buf, DRIVER_NAME_MAX + 1, name);
 }
 
@@ -289,12 +292,12 @@ void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf
 	char path[PATH_MAX], only[DRIVER_NAME_MAX + 1];
 
 	*ret_module = NULL;
-	plain_driver(bus ? bus : "", buf);
+	vfio_driver_by_pattern(bus ? bus : "", buf);
 	if (!v || !bus)
 		return;
 	vfio_drivers_load(v);
 	modalias = v->n > 0 ? device_text(device, FACT_MODALIAS) : NULL;
-	alias = modalias ? find_alias(v, bus, modalias) : NULL;
+	alias = modalias ? vfio_drivers_find_alias(v, bus, modalias) : NULL;
 	if (alias) {
 		vfio_driver_of_module(v->sysfs, bus, alias->module, buf);
 		*ret_module = alias->module;
@@ -303,6 +306,6 @@ void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf
 	/* Mostly it is PCI, with aliases; where these are missing its plain driver is no guess. */
 	if (!streq(bus, "pci") &&
 	    path_join(path, sizeof(path), v->sysfs, "/bus/", bus, "/drivers", NULL) >= 0 &&
-	    only_driver(path, "", only))
+	    folder_has_one_driver(path, "", only))
 		text_copy(buf, DRIVER_NAME_MAX + 1, only);
 }

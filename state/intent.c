@@ -37,7 +37,7 @@ static pid_t own_pid;
 /* Of this process: not ended; kept. */
 static atomic_uint own_intents, kept_intents;
 
-static int map(const char *state_dir, int flags, struct intents **ret)
+static int intents_map(const char *state_dir, int flags, struct intents **ret)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	const bool writes = flags != O_RDONLY;
@@ -79,7 +79,7 @@ int intents_open(const char *state_dir, struct intents **ret)
 	if (mkdir(state_dir, 0755) < 0 && errno != EEXIST)
 		return negative_errno();
 	own_pid = getpid();
-	return map(state_dir, O_RDWR | O_CREAT, ret);
+	return intents_map(state_dir, O_RDWR | O_CREAT, ret);
 }
 
 void intents_forget_others(struct intents *intents)
@@ -116,7 +116,7 @@ struct intent *intent_begin(struct intents *intents, const char *bus, const char
 	return NULL;
 }
 
-static bool is_for(const struct intent *slot, const char *bus, const char *name)
+static bool intent_is_for(const struct intent *slot, const char *bus, const char *name)
 {
 	return strncmp(slot->name, name, sizeof(slot->name)) == 0 &&
 	       strncmp(slot->bus, bus, sizeof(slot->bus)) == 0;
@@ -130,7 +130,7 @@ bool intent_is_shared(struct intents *intents, const struct intent *own)
 		const struct intent *slot = &intents->slots[i];
 
 		if (slot != own && atomic_load(&slot->owner) == own_pid && !slot->kept &&
-		    is_for(slot, own->bus, own->name))
+		    intent_is_for(slot, own->bus, own->name))
 			return true;
 	}
 	return false;
@@ -160,7 +160,7 @@ void intents_forget(struct intents *intents, const char *bus, const char *name)
 	for (size_t i = 0; i < SLOTS; i++) {
 		struct intent *slot = &intents->slots[i];
 
-		if (atomic_load(&slot->owner) == own_pid && slot->kept && is_for(slot, bus, name)) {
+		if (atomic_load(&slot->owner) == own_pid && slot->kept && intent_is_for(slot, bus, name)) {
 			atomic_store(&slot->owner, 0);
 			atomic_fetch_sub(&kept_intents, 1);
 		}
@@ -172,13 +172,13 @@ bool intent_is_pending(const char *state_dir, const char *bus, const char *name,
 	struct intents *intents;
 	bool found = false;
 
-	if (map(state_dir, O_RDONLY, &intents) < 0)
+	if (intents_map(state_dir, O_RDONLY, &intents) < 0)
 		return false;
 	for (size_t i = 0; i < SLOTS && !found; i++) {
 		const struct intent *slot = &intents->slots[i];
 
 		/* A slot that is being filled right now is not set yet, and its override not written. */
-		found = atomic_load(&slot->owner) > 0 && is_for(slot, bus, name) &&
+		found = atomic_load(&slot->owner) > 0 && intent_is_for(slot, bus, name) &&
 			strncmp(slot->value, value, sizeof(slot->value)) == 0;
 	}
 	(void)munmap(intents, sizeof(*intents));

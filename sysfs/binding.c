@@ -19,26 +19,29 @@ void bound_driver(const struct sysfs_device *d, char *buf, size_t size)
 		buf[0] = '\0';
 }
 
-bool driver_is_registered(const struct sysfs_device *d, const char *driver)
+static bool driver_is_on_bus(const char *sysfs_root, const char *bus, const char *driver)
 {
 	char path[PATH_MAX];
 
-	return path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, NULL) >=
-		       0 &&
+	return path_join(path, sizeof(path), sysfs_root, "/bus/", bus, "/drivers/", driver, NULL) >= 0 &&
 	       access(path, F_OK) == 0;
+}
+
+bool driver_is_registered(const struct sysfs_device *d, const char *driver)
+{
+	return driver_is_on_bus(d->sysfs->root, d->bus, driver);
 }
 
 bool driver_is_registered_anywhere(const char *sysfs, const char *driver)
 {
-	_cleanup_(dir_close) struct dir_reader d = { .fd = -EBADF };
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char path[PATH_MAX];
 	const char *bus;
 
-	if (path_join(path, sizeof(path), sysfs, "/bus", NULL) < 0 || dir_open(&d, path) < 0)
+	if (path_join(path, sizeof(path), sysfs, "/bus", NULL) < 0 || dir_open(&dir, path) < 0)
 		return false;
-	while ((bus = dir_next(&d)))
-		if (path_join(path, sizeof(path), sysfs, "/bus/", bus, "/drivers/", driver, NULL) >= 0 &&
-		    access(path, F_OK) == 0)
+	while ((bus = dir_next(&dir)))
+		if (driver_is_on_bus(sysfs, bus, driver))
 			return true;
 	return false;
 }

@@ -21,13 +21,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int add(struct sysfs_device *d, struct values *values, const char *text)
+static int fact_add_text(struct sysfs_device *d, struct values *values, const char *text)
 {
 	return device_add_value(&d->device, values, text, strlen(text));
 }
 
 /* A device may lack an attribute; whatever else goes wrong leaves the fact unknown. */
-static int absent(int r)
+static int absence_is_no_error(int r)
 {
 	switch (r) {
 	case -ENOENT:
@@ -41,16 +41,16 @@ static int absent(int r)
 	}
 }
 
-static int add_attr(struct sysfs_device *d, struct values *values, const char *attr)
+static int fact_add_attr(struct sysfs_device *d, struct values *values, const char *attr)
 {
 	char text[4096];
 	int r = sysfs_device_read(d, attr, text, sizeof(text));
 
-	return r < 0 ? absent(r) : add(d, values, text);
+	return r < 0 ? absence_is_no_error(r) : fact_add_text(d, values, text);
 }
 
 /* Of a file that has several values, a line each: a device of the ACPI tree may have two modaliases. */
-static int add_lines(struct sysfs_device *d, struct values *values, const char *attr)
+static int fact_add_lines(struct sysfs_device *d, struct values *values, const char *attr)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX], text[4096];
@@ -62,10 +62,10 @@ static int add_lines(struct sysfs_device *d, struct values *values, const char *
 	sysfs_progress(d, "reading", attr);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return absent(negative_errno());
+		return absence_is_no_error(negative_errno());
 	size = read(fd, text, sizeof(text) - 1);
 	if (size < 0)
-		return absent(negative_errno());
+		return absence_is_no_error(negative_errno());
 	text[size] = '\0';
 	for (const char *s = text; r >= 0 && *s; s += *s == '\n') {
 		size_t n = strcspn(s, "\n");
@@ -77,15 +77,16 @@ static int add_lines(struct sysfs_device *d, struct values *values, const char *
 	return r;
 }
 
-static int add_modalias(struct sysfs_device *d, struct values *values)
+static int fact_add_modalias(struct sysfs_device *d, struct values *values)
 {
 	if (d->announced)
-		return add(d, values, d->announced);
-	return streq(d->bus, "pci") ? add_attr(d, values, "modalias") : add_lines(d, values, "modalias");
+		return fact_add_text(d, values, d->announced);
+	return streq(d->bus, "pci") ? fact_add_attr(d, values, "modalias")
+				    : fact_add_lines(d, values, "modalias");
 }
 
 /* All folders above the device, nearest last: "/devices/pci0000:00/0000:00:1c.0/0000:03:00.0". */
-static int add_ancestors(struct sysfs_device *d, struct values *values)
+static int fact_add_ancestors(struct sysfs_device *d, struct values *values)
 {
 	const char *s = d->devpath + strlen("/devices/");
 	int r = 0;
@@ -99,7 +100,7 @@ static int add_ancestors(struct sysfs_device *d, struct values *values)
 	return r;
 }
 
-static int add_path(struct sysfs_device *d, struct values *values)
+static int fact_add_path(struct sysfs_device *d, struct values *values)
 {
 	char path[PATH_MAX], devpath[PATH_MAX], pf[64], text[PATH_MAX + 16];
 	unsigned number;
@@ -110,19 +111,19 @@ static int add_path(struct sysfs_device *d, struct values *values)
 	r = pci_physfn(d, pf, sizeof(pf), &number);
 	if (r < 0) {
 		r = pci_topology(d->devpath, path, sizeof(path));
-		return r < 0 ? absent(r) : add(d, values, path);
+		return r < 0 ? absence_is_no_error(r) : fact_add_text(d, values, path);
 	}
 	r = path_printf(devpath, sizeof(devpath), "%.*s%s", (int)(d->name - d->devpath), d->devpath, pf);
 	if (r >= 0)
 		r = pci_topology(devpath, path, sizeof(path));
 	if (r < 0)
-		return absent(r);
+		return absence_is_no_error(r);
 	(void)snprintf(text, sizeof(text), "%s/vf%u", path, number);
-	return add(d, values, text);
+	return fact_add_text(d, values, text);
 }
 
 /* "sv00008086" of a modalias: the digits behind a mark, in lower case; *s is moved on. */
-static bool take_digits(const char **s, const char *mark, size_t digits, char *to)
+static bool modalias_take_digits(const char **s, const char *mark, size_t digits, char *to)
 {
 	for (; *mark; mark++, (*s)++)
 		if (**s != *mark)
@@ -137,7 +138,7 @@ static bool take_digits(const char **s, const char *mark, size_t digits, char *t
 }
 
 /* "0x8086" to the digits behind, in lower case. */
-static int read_hex(struct sysfs_device *d, const char *attr, size_t digits, char *to)
+static int attr_read_hex(struct sysfs_device *d, const char *attr, size_t digits, char *to)
 {
 	char text[32];
 	const char *s = text;
@@ -145,34 +146,34 @@ static int read_hex(struct sysfs_device *d, const char *attr, size_t digits, cha
 
 	if (r < 0)
 		return r;
-	return take_digits(&s, "0x", digits, to) ? 0 : -ENODATA;
+	return modalias_take_digits(&s, "0x", digits, to) ? 0 : -ENODATA;
 }
 
 /* Identity and class the long way, for a PCI device that shows no modalias. */
-static int add_pci_id_from_attrs(struct sysfs_device *d, struct values *values, enum fact fact)
+static int fact_add_pci_id_from_attrs(struct sysfs_device *d, struct values *values, enum fact fact)
 {
 	char v[5], dev[5], sv[5], sd[5], class[7], text[32];
 	int r;
 
 	if (fact == FACT_CLASS) {
-		r = read_hex(d, "class", 6, class);
-		return r < 0 ? absent(r) : add(d, values, class);
+		r = attr_read_hex(d, "class", 6, class);
+		return r < 0 ? absence_is_no_error(r) : fact_add_text(d, values, class);
 	}
-	r = read_hex(d, "vendor", 4, v);
+	r = attr_read_hex(d, "vendor", 4, v);
 	if (r >= 0)
-		r = read_hex(d, "device", 4, dev);
+		r = attr_read_hex(d, "device", 4, dev);
 	if (r >= 0)
-		r = read_hex(d, "subsystem_vendor", 4, sv);
+		r = attr_read_hex(d, "subsystem_vendor", 4, sv);
 	if (r >= 0)
-		r = read_hex(d, "subsystem_device", 4, sd);
+		r = attr_read_hex(d, "subsystem_device", 4, sd);
 	if (r < 0)
-		return absent(r);
+		return absence_is_no_error(r);
 	(void)snprintf(text, sizeof(text), "%s:%s:%s:%s", v, dev, sv, sd);
-	return add(d, values, text);
+	return fact_add_text(d, values, text);
 }
 
 /* Has the modalias been asked for or announced; NULL: there is none, or it is not known. */
-static const char *modalias(struct sysfs_device *d)
+static const char *device_modalias(struct sysfs_device *d)
 {
 	return !d->device.facts[FACT_MODALIAS].asked && d->announced ? d->announced
 								     : device_text(&d->device, FACT_MODALIAS);
@@ -182,7 +183,7 @@ static const char *modalias(struct sysfs_device *d)
  * The PCI modalias has identity and class in one read, and udev or the uevent bring it along. Whoever asks
  * for one gets both, and without printf(), which takes longer than all else here: the kernel may be waiting.
  */
-static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact fact)
+static int fact_add_pci_id(struct sysfs_device *d, struct values *values, enum fact fact)
 {
 	const enum fact other = fact == FACT_ID ? FACT_CLASS : FACT_ID;
 	char v[9], dev[9], sv[9], sd[9], class[7], id[20], *at;
@@ -191,15 +192,15 @@ static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact f
 
 	if (!streq(d->bus, "pci"))
 		return 0;
-	m = modalias(d);
+	m = device_modalias(d);
 	if (!m)
 		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN
-							    : add_pci_id_from_attrs(d, values, fact);
-	if (!take_digits(&m, "pci:v", 8, v) || !take_digits(&m, "d", 8, dev) ||
-	    !take_digits(&m, "sv", 8, sv) || !take_digits(&m, "sd", 8, sd) ||
-	    !take_digits(&m, "bc", 2, class) || !take_digits(&m, "sc", 2, class + 2) ||
-	    !take_digits(&m, "i", 2, class + 4))
-		return add_pci_id_from_attrs(d, values, fact);
+							    : fact_add_pci_id_from_attrs(d, values, fact);
+	if (!modalias_take_digits(&m, "pci:v", 8, v) || !modalias_take_digits(&m, "d", 8, dev) ||
+	    !modalias_take_digits(&m, "sv", 8, sv) || !modalias_take_digits(&m, "sd", 8, sd) ||
+	    !modalias_take_digits(&m, "bc", 2, class) || !modalias_take_digits(&m, "sc", 2, class + 2) ||
+	    !modalias_take_digits(&m, "i", 2, class + 4))
+		return fact_add_pci_id_from_attrs(d, values, fact);
 	at = mempcpy(id, v + 4, 4);
 	*at++ = ':';
 	at = mempcpy(at, dev + 4, 4);
@@ -207,23 +208,23 @@ static int add_pci_id(struct sysfs_device *d, struct values *values, enum fact f
 	at = mempcpy(at, sv + 4, 4);
 	*at++ = ':';
 	(void)mempcpy(at, sd + 4, 5);
-	r = add(d, values, fact == FACT_ID ? id : class);
+	r = fact_add_text(d, values, fact == FACT_ID ? id : class);
 	if (r >= 0 && !d->device.facts[other].asked)
 		r = sysfs_device_tell(d, other, other == FACT_ID ? id : class);
 	return r;
 }
 
-static int add_physfn(struct sysfs_device *d, struct values *values)
+static int fact_add_physfn(struct sysfs_device *d, struct values *values)
 {
 	char pf[64];
 	unsigned number;
 	int r = pci_physfn(d, pf, sizeof(pf), &number);
 
-	return r < 0 ? absent(r) : add(d, values, pf);
+	return r < 0 ? absence_is_no_error(r) : fact_add_text(d, values, pf);
 }
 
 /* The device-tree node as its path: the link goes to /sys/firmware/devicetree/base/soc/…. */
-static int add_of_node(struct sysfs_device *d, struct values *values)
+static int fact_add_of_node(struct sysfs_device *d, struct values *values)
 {
 	static const char base[] = "devicetree/base";
 	char path[PATH_MAX], target[PATH_MAX];
@@ -240,11 +241,11 @@ static int add_of_node(struct sysfs_device *d, struct values *values)
 	if (!node)
 		return 0;
 	node += strlen(base);
-	return add(d, values, *node ? node : "/");
+	return fact_add_text(d, values, *node ? node : "/");
 }
 
 /* NUL-separated strings. */
-static int add_compatible(struct sysfs_device *d, struct values *values)
+static int fact_add_compatible(struct sysfs_device *d, struct values *values)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX], text[4096];
@@ -257,17 +258,17 @@ static int add_compatible(struct sysfs_device *d, struct values *values)
 	sysfs_progress(d, "reading", "of_node/compatible");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return absent(negative_errno());
+		return absence_is_no_error(negative_errno());
 	n = read(fd, text, sizeof(text) - 1);
 	if (n < 0)
 		return negative_errno();
 	text[n] = '\0';
 	for (const char *s = text; r >= 0 && s < text + n; s += strlen(s) + 1)
-		r = add(d, values, s);
+		r = fact_add_text(d, values, s);
 	return r;
 }
 
-static int fact(struct device *device, enum fact fact, const char *attr, struct values *values)
+static int sysfs_fact(struct device *device, enum fact fact, const char *attr, struct values *values)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 	int r;
@@ -276,34 +277,34 @@ static int fact(struct device *device, enum fact fact, const char *attr, struct 
 		return -EAGAIN;
 	switch (fact) {
 	case FACT_BUS:
-		return add(d, values, d->bus);
+		return fact_add_text(d, values, d->bus);
 	case FACT_NAME:
-		return add(d, values, d->name);
+		return fact_add_text(d, values, d->name);
 	case FACT_ANCESTOR:
-		return add_ancestors(d, values);
+		return fact_add_ancestors(d, values);
 	case FACT_PATH:
-		return add_path(d, values);
+		return fact_add_path(d, values);
 	case FACT_MODALIAS:
-		return add_modalias(d, values);
+		return fact_add_modalias(d, values);
 	case FACT_ID:
 	case FACT_CLASS:
-		return add_pci_id(d, values, fact);
+		return fact_add_pci_id(d, values, fact);
 	case FACT_PHYSFN:
-		return add_physfn(d, values);
+		return fact_add_physfn(d, values);
 	case FACT_FIRMWARE:
-		r = add_attr(d, values, "firmware_node/path");
-		return r < 0 ? r : add_of_node(d, values);
+		r = fact_add_attr(d, values, "firmware_node/path");
+		return r < 0 ? r : fact_add_of_node(d, values);
 	case FACT_COMPATIBLE:
-		return add_compatible(d, values);
+		return fact_add_compatible(d, values);
 	case FACT_ATTR:
-		return add_attr(d, values, attr);
+		return fact_add_attr(d, values, attr);
 	case FACT_COUNT:
 		break;
 	}
 	return -EINVAL;
 }
 
-static int place(struct device *device, char *buf, size_t size)
+static int sysfs_place(struct device *device, char *buf, size_t size)
 {
 	const struct sysfs_device *d = to_sysfs_device(device);
 	int r;
@@ -318,7 +319,7 @@ static int place(struct device *device, char *buf, size_t size)
 	return r;
 }
 
-static int group(struct device *device, struct device ***ret_members, size_t *ret_n)
+static int sysfs_group(struct device *device, struct device ***ret_members, size_t *ret_n)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 
@@ -336,42 +337,42 @@ static int group(struct device *device, struct device ***ret_members, size_t *re
 	return 0;
 }
 
-static bool group_may_come(struct device *device)
+static bool sysfs_group_may_come(struct device *device)
 {
 	return sysfs_device_iommu(to_sysfs_device(device)) == IOMMU_LATER;
 }
 
 /* Of its folder, which sysfs_device_init() did not look at. */
-static bool know_inode(struct sysfs_device *d)
+static bool sysfs_device_know_inode(struct sysfs_device *d)
 {
 	return d->inode != 0 || sysfs_device_stat(d) >= 0;
 }
 
-static int was_present(struct device *device)
+static int sysfs_was_present(struct device *device)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 
-	return d->sysfs->state_dir && know_inode(d)
+	return d->sysfs->state_dir && sysfs_device_know_inode(d)
 		       ? boot_devices_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
 		       : -ENODATA;
 }
 
-static uint64_t kept_rule(struct device *device)
+static uint64_t sysfs_kept_rule(struct device *device)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 	struct record record;
 
-	if (!d->sysfs->state_dir || !know_inode(d) ||
+	if (!d->sysfs->state_dir || !sysfs_device_know_inode(d) ||
 	    record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
 		return 0;
 	return streq(record.cause, "group") ? record.rule_id : 0;
 }
 
 const struct device_ops sysfs_device_ops = {
-	.fact = fact,
-	.place = place,
-	.group = group,
-	.group_may_come = group_may_come,
-	.was_present = was_present,
-	.kept_rule = kept_rule,
+	.fact = sysfs_fact,
+	.place = sysfs_place,
+	.group = sysfs_group,
+	.group_may_come = sysfs_group_may_come,
+	.was_present = sysfs_was_present,
+	.kept_rule = sysfs_kept_rule,
 };

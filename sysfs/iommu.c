@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool has_entries(const char *folder)
+static bool folder_has_entries(const char *folder)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 
@@ -24,7 +24,7 @@ static bool has_entries(const char *folder)
 }
 
 /* Whether firmware has an IOMMU for it; the kernel looks that up when a driver is about to be bound. */
-static bool firmware_knows_one(const struct sysfs_device *d)
+static bool firmware_has_iommu(const struct sysfs_device *d)
 {
 	static const char *const properties[] = { "of_node/iommus", "of_node/iommu-map" };
 	char path[PATH_MAX], *slash;
@@ -64,8 +64,8 @@ enum iommu sysfs_device_iommu(const struct sysfs_device *d)
 			       : IOMMU_GROUP;
 	/* One that a driver has, or has had, would have its group by now. */
 	if (sysfs_device_link(d, "driver", text, sizeof(text)) < 0 &&
-	    path_join(path, sizeof(path), d->sysfs->root, "/class/iommu", NULL) >= 0 && has_entries(path) &&
-	    firmware_knows_one(d))
+	    path_join(path, sizeof(path), d->sysfs->root, "/class/iommu", NULL) >= 0 &&
+	    folder_has_entries(path) && firmware_has_iommu(d))
 		return IOMMU_LATER;
 	return IOMMU_NONE;
 }
@@ -95,7 +95,7 @@ struct nodes {
 };
 
 /* The node that a folder in sysfs stands for. */
-static void add_node(struct nodes *nodes, const char *folder)
+static void nodes_add(struct nodes *nodes, const char *folder)
 {
 	char path[PATH_MAX], dev[32];
 	unsigned major, minor;
@@ -106,7 +106,7 @@ static void add_node(struct nodes *nodes, const char *folder)
 }
 
 /* A device's own, by which iommufd takes it: DEVICE/vfio-dev/vfioN. */
-static void add_own_nodes(struct nodes *nodes, const char *device)
+static void nodes_add_own(struct nodes *nodes, const char *device)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char folder[PATH_MAX], path[PATH_MAX];
@@ -116,10 +116,10 @@ static void add_own_nodes(struct nodes *nodes, const char *device)
 		return;
 	while ((name = dir_next(&dir)))
 		if (path_join(path, sizeof(path), folder, "/", name, NULL) >= 0)
-			add_node(nodes, path);
+			nodes_add(nodes, path);
 }
 
-static bool has_vfio_driver(const char *device)
+static bool device_has_vfio_driver(const char *device)
 {
 	char link[PATH_MAX], driver[256];
 
@@ -127,7 +127,7 @@ static bool has_vfio_driver(const char *device)
 	       read_link_name(link, driver, sizeof(driver)) >= 0 && driver_is_vfio(driver);
 }
 
-static void find_nodes(const struct sysfs_device *d, const char *group, struct nodes *nodes)
+static void nodes_find_of_group(const struct sysfs_device *d, const char *group, struct nodes *nodes)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char folder[PATH_MAX], path[PATH_MAX];
@@ -137,17 +137,18 @@ static void find_nodes(const struct sysfs_device *d, const char *group, struct n
 	    dir_open(&dir, folder) < 0)
 		return;
 	while ((name = dir_next(&dir))) {
-		if (path_join(path, sizeof(path), folder, "/", name, NULL) < 0 || !has_vfio_driver(path))
+		if (path_join(path, sizeof(path), folder, "/", name, NULL) < 0 ||
+		    !device_has_vfio_driver(path))
 			continue;
 		nodes->vfio = true;
-		add_own_nodes(nodes, path);
+		nodes_add_own(nodes, path);
 	}
 	if (nodes->vfio && path_join(path, sizeof(path), d->sysfs->root, "/class/vfio/", group, NULL) >= 0)
-		add_node(nodes, path);
+		nodes_add(nodes, path);
 }
 
 /* Whether the group is owned; refused: known already, where nobody can be seen who owns it, too. */
-static bool look_for_owner(const struct sysfs_device *d, char *why, size_t size, bool refused)
+static bool group_find_owner(const struct sysfs_device *d, char *why, size_t size, bool refused)
 {
 	struct nodes nodes = {};
 	char group[64], owner[128] = "";
@@ -155,7 +156,7 @@ static bool look_for_owner(const struct sysfs_device *d, char *why, size_t size,
 	why[0] = '\0';
 	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
 		return false;
-	find_nodes(d, group, &nodes);
+	nodes_find_of_group(d, group, &nodes);
 	if (nodes.n > 0)
 		fd_users_find_opener(d->sysfs->root, nodes.v, nodes.n, owner, sizeof(owner), NULL);
 	if (!owner[0] && !(refused && nodes.vfio))
@@ -168,10 +169,10 @@ static bool look_for_owner(const struct sysfs_device *d, char *why, size_t size,
 
 bool iommu_group_is_owned(const struct sysfs_device *d, char *why, size_t size)
 {
-	return look_for_owner(d, why, size, false);
+	return group_find_owner(d, why, size, false);
 }
 
 bool iommu_group_refuses(const struct sysfs_device *d, char *why, size_t size)
 {
-	return look_for_owner(d, why, size, true);
+	return group_find_owner(d, why, size, true);
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int from_path(struct sysfs *sysfs, const char *path, struct sysfs_device **ret)
+static int lookup_path(struct sysfs *sysfs, const char *path, struct sysfs_device **ret)
 {
 	_cleanup_(freep) char *real = NULL, *root = NULL;
 	char full[PATH_MAX];
@@ -39,7 +39,7 @@ static int from_path(struct sysfs *sysfs, const char *path, struct sysfs_device 
 }
 
 /* On whichever bus has a device of that name with a driver_override file. */
-static int from_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
+static int lookup_on_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
 {
 	_cleanup_(sysfs_device_freep) struct sysfs_device *found = NULL;
 	_cleanup_(closedirp) DIR *dir = NULL;
@@ -66,7 +66,7 @@ static int from_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_devi
 }
 
 /* The nearest device that has an override, on the way up from a path below the root, which is cut there. */
-static int nearest(struct sysfs *sysfs, char *devpath, struct sysfs_device **ret)
+static int nearest_supported_device(struct sysfs *sysfs, char *devpath, struct sysfs_device **ret)
 {
 	char *slash;
 
@@ -87,7 +87,8 @@ static int nearest(struct sysfs *sysfs, char *devpath, struct sysfs_device **ret
  * where there is a link to each of the controllers that lead to it. Of several none is meant more than
  * another.
  */
-static int from_nvme_head(struct sysfs *sysfs, const char *root, const char *real, struct sysfs_device **ret)
+static int lookup_nvme_head(struct sysfs *sysfs, const char *root, const char *real,
+			    struct sysfs_device **ret)
 {
 	static const char mark[] = "/devices/virtual/nvme-subsystem/";
 	_cleanup_(sysfs_device_freep) struct sysfs_device *found = NULL;
@@ -115,7 +116,7 @@ static int from_nvme_head(struct sysfs *sysfs, const char *root, const char *rea
 		if (!controller || !startswith(controller, root))
 			continue;
 		/* One that is no device of ours, over a network, is another way to it all the same. */
-		if (nearest(sysfs, controller + strlen(root), &d) < 0)
+		if (nearest_supported_device(sysfs, controller + strlen(root), &d) < 0)
 			elsewhere = true;
 		else if (!found)
 			found = TAKE_PTR(d);
@@ -134,7 +135,8 @@ static int from_nvme_head(struct sysfs *sysfs, const char *root, const char *rea
  * A network interface or a block device stands for the nearest device above it that has an override: an
  * NVMe namespace for its controller, a virtio interface for the PCI function, a partition for its disk's.
  */
-static int from_class(struct sysfs *sysfs, const char *class, const char *name, struct sysfs_device **ret)
+static int lookup_in_class(struct sysfs *sysfs, const char *class, const char *name,
+			   struct sysfs_device **ret)
 {
 	_cleanup_(freep) char *real = NULL, *root = realpath(sysfs->root, NULL);
 	char path[PATH_MAX];
@@ -146,8 +148,8 @@ static int from_class(struct sysfs *sysfs, const char *class, const char *name, 
 	real = realpath(path, NULL);
 	if (!real || !root || !startswith(real, root))
 		return -ENODEV;
-	r = from_nvme_head(sysfs, root, real, ret);
-	return r == -ENODEV ? nearest(sysfs, real + strlen(root), ret) : r;
+	r = lookup_nvme_head(sysfs, root, real, ret);
+	return r == -ENODEV ? nearest_supported_device(sysfs, real + strlen(root), ret) : r;
 }
 
 int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
@@ -163,8 +165,8 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 	if (name[0] == '/') {
 		/* /dev/sda; what is in a folder below /dev is a link or none of a disk. */
 		if (strncmp(name, "/dev/", 5) == 0 && strrchr(name, '/') == name + 4)
-			return from_class(sysfs, "block", name + 5, ret);
-		return from_path(sysfs, name, ret);
+			return lookup_in_class(sysfs, "block", name + 5, ret);
+		return lookup_path(sysfs, name, ret);
 	}
 	if (slash) {
 		char bus[256];
@@ -177,7 +179,7 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 		return r == -EINVAL ? -ENODEV : r;
 	}
 
-	r = from_any_bus(sysfs, name, ret);
+	r = lookup_on_any_bus(sysfs, name, ret);
 	if (r != -ENODEV)
 		return r;
 	/* As lspci prints it where there is one domain. */
@@ -188,7 +190,7 @@ int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devi
 			return r;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(classes) && !streq(name, ".") && !streq(name, ".."); i++) {
-		r = from_class(sysfs, classes[i], name, ret);
+		r = lookup_in_class(sysfs, classes[i], name, ret);
 		if (r != -ENODEV)
 			return r;
 	}

@@ -191,7 +191,7 @@ static const char *devpath_of_link(const char *target)
 }
 
 /* Where a link to a device leads, in buf: 0; -ENODEV: nowhere, or to no device. */
-static int follow(const char *path, char *buf, size_t size, const char **ret_devpath)
+static int read_device_link(const char *path, char *buf, size_t size, const char **ret_devpath)
 {
 	const char *devpath;
 	int r = read_link(path, buf, size);
@@ -209,7 +209,7 @@ static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus
 {
 	char target[PATH_MAX];
 	const char *devpath;
-	int r = follow(path, target, sizeof(target), &devpath);
+	int r = read_device_link(path, target, sizeof(target), &devpath);
 
 	return r < 0 ? r : device_new(sysfs, NULL, devpath, bus, ret);
 }
@@ -303,7 +303,8 @@ int sysfs_device_find_members(struct sysfs_device *d)
 		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
 
 		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0 ||
-		    follow(member, target, sizeof(target), &devpath) < 0 || streq(devpath, d->devpath))
+		    read_device_link(member, target, sizeof(target), &devpath) < 0 ||
+		    streq(devpath, d->devpath))
 			continue;
 		r = device_new(d->sysfs, d->device.scratch, devpath, NULL, &other);
 		if (r == -ENOMEM)

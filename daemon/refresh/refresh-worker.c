@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "policy/vfio-driver.h"
 #include "state/evaluate.h"
+#include "sysfs/binding.h"
 #include "sysfs/iommu.h"
 
 #include <errno.h>
@@ -101,8 +102,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 
 	worker_note(s, d);
 	path = device_text(&d->device, FACT_PATH);
-	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0)
-		driver[0] = '\0';
+	bound_driver(d, driver, sizeof(driver));
 	if (d->group_id)
 		text_copy(group, sizeof(group), d->group_id);
 	else if ((d->group_asked && d->n_members == 0) ||
