@@ -207,7 +207,8 @@ void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, 
 
 void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath)
 {
-	_cleanup_(first_probe_watch_freep) struct first_probe_watch *u = NULL;
+	_cleanup_(first_probe_watch_freep) struct first_probe_watch *gone = NULL;
+	const struct first_probe_watch *u;
 	struct sysfs_device d;
 	bool is_there;
 
@@ -216,10 +217,8 @@ void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath
 	is_there = sysfs_device_stat(&d) >= 0;
 	(void)pthread_mutex_lock(&f->lock);
 	u = *first_probe_find_watch(f, devpath);
-	if (u && is_there && u->inode == d.inode)
-		u = NULL;
-	else
-		u = first_probe_take_watch(f, devpath);
+	if (u && !(is_there && u->inode == d.inode))
+		gone = first_probe_take_watch(f, devpath);
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
