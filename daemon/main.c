@@ -23,6 +23,7 @@
 #include "daemon/watch/watch-policy.h"
 #include "daemon/watch/watch-records.h"
 #include "daemon/watch/watch-udev.h"
+#include "daemon/watch/watch-use.h"
 #include "daemon/watch/watch-vfio.h"
 #include "policy/program-options.h"
 
@@ -46,13 +47,8 @@
 /* Called in this order with what looks have found; see refresh-observer.h. */
 static const struct refresh_observer *const observers[] = {
 	&group_table_observer, /* before the signals, whose receivers ask for groups */
-	&bus_signals_observer,
-	&recovery_observer,
-	&watch_vfio_observer,
-	&watch_override_observer,
-	&reconcile_observer,
-	&service_status_observer,
-	NULL,
+	&bus_signals_observer,	  &recovery_observer,  &watch_vfio_observer,	 &watch_use_observer,
+	&watch_override_observer, &reconcile_observer, &service_status_observer, NULL,
 };
 
 struct program {
@@ -187,7 +183,8 @@ static int service_watch_signals(sd_event *event)
 static int service_make_parts(struct service *s)
 {
 	int (*const make[])(struct service * s) = { groups_new,	    refreshes_new,  rebind_queue_new,
-						    reconciler_new, watch_vfio_new, operations_new };
+						    reconciler_new, watch_vfio_new, watch_use_new,
+						    operations_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -260,6 +257,7 @@ static void service_stop(struct program *program)
 	bus_explain_stop();
 	if (s->operations)
 		operations_free(s);
+	watch_use_free(s);
 	watch_vfio_free(s);
 	reconciler_free(s);
 	rebind_queue_free(s);

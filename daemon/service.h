@@ -31,6 +31,7 @@ struct groups;
 struct operations;
 struct refresh_observer;
 struct watch_override;
+struct watch_use;
 struct watch_vfio;
 struct reconciler;
 struct rebind_queue;
@@ -56,6 +57,7 @@ struct service {
 	struct watch_records *watch_records;
 	struct watch_override *watch_override;
 	struct watch_vfio *watch_vfio;
+	struct watch_use *watch_use;
 	struct rebind_queue *rebind_queue;
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */

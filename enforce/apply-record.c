@@ -68,7 +68,7 @@ int apply_take_over(struct sysfs_device *d, const char *override)
 }
 
 void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
-			const char *reason)
+			const char *reason, const char *wait_for)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	struct record record = {};
@@ -85,6 +85,7 @@ void apply_record_state(const struct decision *decision, const char *override, e
 		record_describe(&record, decision);
 	record.state = state;
 	text_copy(record.reason, sizeof(record.reason), reason);
+	text_copy(record.wait_for, sizeof(record.wait_for), wait_for);
 	apply_write_record_or_log(d, NULL, &record);
 }
 

@@ -35,7 +35,7 @@ int apply_take_over(struct sysfs_device *d, const char *override);
  * ours or not as it was before.
  */
 void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
-			const char *reason);
+			const char *reason, const char *wait_for);
 
 /* Records that a child did not come back from the kernel while `doing` something with the device. */
 void apply_record_stuck(struct sysfs_device *d, const char *doing);

@@ -181,11 +181,8 @@ int in_use_disk(struct in_use *u, const struct in_use_item *item, const struct n
 	if (stat(node, &st) < 0 || major(st.st_rdev) != disk.major || minor(st.st_rdev) != disk.minor)
 		return in_use_set_reason(u, "/dev/%s is not there, so nobody can tell whether it is in use",
 					 disk.node);
-	if (u->look_only) {
-		r = disk_find_user(u, &disk);
-		u->answer->wait_for[r == 0 ? 0 : strlen(u->answer->wait_for)] = '\0';
-		return r;
-	}
+	if (u->look_only)
+		return disk_find_user(u, &disk);
 	/* Non-blocking, so that no drive closes its tray for this. */
 	fd = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0 || errno == ENXIO || errno == ENODEV || errno == ENOMEDIUM)

@@ -116,7 +116,7 @@ int in_use_check(struct sysfs_device *d, bool look_only, struct in_use_answer *r
 	struct in_use u = { .root = d->sysfs->root, .answer = ret, .look_only = look_only, .part = "" };
 	int r;
 
-	*ret = (struct in_use_answer){};
+	*ret = (struct in_use_answer){ .wait_for = "time" };
 	sysfs_progress(d, "looking for", "users");
 	r = in_use_check_all(&u, d);
 	strings_done(&u.visited);

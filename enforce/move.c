@@ -65,7 +65,7 @@ void move_result_set(struct move_result *m, enum device_state state, enum move_e
 void move_save_record(struct move *m)
 {
 	if (!m->options->dry_run)
-		apply_record_state(m->decision, m->override, m->ret->state, m->ret->reason);
+		apply_record_state(m->decision, m->override, m->ret->state, m->ret->reason, m->ret->wait_for);
 }
 
 static struct device_observation move_observation(const struct move *m)
@@ -195,7 +195,7 @@ static void move_stay_bound(struct move *m)
 				: "Group=hold unbinds nothing");
 	if (!m->options->dry_run)
 		apply_record_state(m->decision, outcome.wrote ? m->decision->driver : m->override,
-				   m->ret->state, m->ret->reason);
+				   m->ret->state, m->ret->reason, "");
 }
 
 /* Whether the device may be unbound. Refuses with Rebind=no, or where it is in use. */
@@ -217,9 +217,10 @@ static bool move_may_unbind_or_refuse(struct move *m)
 	r = in_use_check(m->d, m->options->dry_run && m->options->look_only, &user);
 	if (r == 0)
 		return true;
-	if (r > 0)
+	if (r > 0) {
 		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %.480s", user.reason);
-	else
+		(void)strcpy(m->ret->wait_for, user.wait_for);
+	} else
 		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "looking for what uses it: %s",
 				strerror(-r));
 	move_save_record(m);
@@ -272,7 +273,7 @@ static void move_give_back(struct move *m)
 	if (!driver[0] && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome)) {
 		/* The device still waits for its own driver, so it keeps a record. */
 		move_result_set(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
-		apply_record_state(m->decision, "", STATE_HELD, outcome.reason);
+		apply_record_state(m->decision, "", STATE_HELD, outcome.reason, "");
 		return;
 	}
 	move_result_set(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
@@ -291,7 +292,7 @@ static void move_settle(struct move *m)
 	bound_driver(m->d, driver, sizeof(driver));
 	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
 	    !outcome.wrote && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome))
-		apply_record_state(decision, "", outcome.state, outcome.reason);
+		apply_record_state(decision, "", outcome.state, outcome.reason, "");
 	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
 		/* drivers_probe does not say why it failed; bind does. */
 		r = device_bind(m->d, decision->driver);
@@ -299,7 +300,7 @@ static void move_settle(struct move *m)
 		if (driver[0])
 			apply_decision(decision, OCCASION_LATER, &outcome);
 		else if (r == -EBUSY && move_is_refused_for_group(m, &outcome))
-			apply_record_state(decision, decision->driver, outcome.state, outcome.reason);
+			apply_record_state(decision, decision->driver, outcome.state, outcome.reason, "");
 		else if (r < 0 && r != -ENOENT) {
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
 				       decision->driver, strerror(-r));

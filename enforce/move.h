@@ -45,6 +45,7 @@ struct move_result {
 	enum move_error error;
 	bool changed; /* sysfs was written, or would have been */
 	char reason[512];
+	char wait_for[256];	/* with MOVE_IN_USE: see in-use.h */
 	char driver[BOUND_MAX]; /* as it is afterwards, like the override */
 	char override[OVERRIDE_MAX];
 	char decision[DRIVER_NAME_MAX + 1];

@@ -93,6 +93,7 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		record_take_value(line, n, "STATE=", record.unknown_state, sizeof(record.unknown_state));
 		record_take_value(line, n, "FIRST_PROBE=", record.first_probe, sizeof(record.first_probe));
 		record_take_value(line, n, "REASON=", record.reason, sizeof(record.reason));
+		record_take_value(line, n, "WAIT_FOR=", record.wait_for, sizeof(record.wait_for));
 		line += n + (line[n] == '\n');
 	}
 	record.state = device_state_from_string(record.unknown_state);
@@ -134,6 +135,8 @@ static int record_file_replace(const char *state_dir, const struct record_key *k
 	(void)fprintf(f, "DECISION=%s\nCAUSE=%s\nRULE=%s\nRULE_ID=%016jx\nSOURCE=%s\nSTATE=%s\nREASON=%s\n",
 		      record->decision, record->cause, record->rule, (uintmax_t)record->rule_id,
 		      record->source, record_state_text(record), record->reason);
+	if (record->wait_for[0] && record->state == STATE_BLOCKED)
+		(void)fprintf(f, "WAIT_FOR=%s\n", record->wait_for);
 	if (record->enforced)
 		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
 	if (record->first_probe[0])

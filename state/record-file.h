@@ -12,6 +12,7 @@
  *     KEPT=…         driver_before_override
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
  *     ENFORCED=hex   enforced
+ *     WAIT_FOR=…     with STATE=blocked, see wait_for in record.h
  *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
  */
 #pragma once

@@ -35,6 +35,9 @@ struct record {
 	char unknown_state[16]; /* the word that was read, with STATE_UNKNOWN */
 	char first_probe[16];
 	char reason[512];
+	/* While it is blocked because it is in use: what tells that this may have ended. A node
+	 * ("/dev/i2c-4"): its close; "mount", "net": a change of these; "time": nothing does. */
+	char wait_for[256];
 };
 
 bool record_equal(const struct record *a, const struct record *b);

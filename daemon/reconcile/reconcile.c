@@ -50,9 +50,13 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 	struct service *s = m->service;
 
 	if (result->error[0]) {
+		const struct device_entry *e = devices_find(&s->devices, m->bus, m->name);
+
+		/* A device in use is tried again and again: what is known already is not said again. */
 		s->reconciler->failed++;
-		log_line(LOG_WARNING, "%s %s: %s%s%s", m->bus, m->name, result->state,
-			 result->state[0] ? ": " : "", result->reason);
+		log_line(e && streq(e->field[FIELD_REASON], result->reason) ? LOG_DEBUG : LOG_WARNING,
+			 "%s %s: %s%s%s", m->bus, m->name, result->state, result->state[0] ? ": " : "",
+			 result->reason);
 		if (device_state_is(result->state, STATE_STUCK))
 			recovery_await(s, m->bus, m->name);
 	} else {

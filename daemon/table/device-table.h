@@ -35,6 +35,7 @@ enum field {
 	FIELD_RULE_ID,
 	FIELD_ADVICE,
 	FIELD_INODE,
+	FIELD_WAIT_FOR, /* of a blocked device: see WAIT_FOR= in state/record.h; "": nothing is waited for */
 	FIELD_COUNT,
 };
 

@@ -111,6 +111,7 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 			const char *reason)
 {
 	struct record record = {}, old = {};
+	char text[1024];
 
 	if (decision->kind == DECISION_NOTHING) {
 		if (record_remove(settings.state_dir, sysfs_device_key(d)) < 0)
@@ -122,6 +123,8 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	record.inode = d->inode;
 	record.state = device_state_from_string(state);
 	text_copy(record.reason, sizeof(record.reason), reason);
+	if (fault("use-ends", text, sizeof(text)))
+		text_copy(record.wait_for, sizeof(record.wait_for), fault("use-ends", text, sizeof(text)));
 	text_copy(record.owned_override, sizeof(record.owned_override),
 		  streq(state, "enforced") || streq(state, "held") ? decision->driver : old.owned_override);
 	if (streq(state, "enforced") || (streq(state, "held") && decision->kind == DECISION_NONE))

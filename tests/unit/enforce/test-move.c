@@ -280,8 +280,10 @@ START_TEST(device_in_use_is_moved_by_force_only)
 		ck_assert_str_eq(f.moved.reason, "in use: eth0 is a port of br0");
 		ck_assert_str_eq(kernel_writes(f.m), "");
 		ck_assert_int_eq(record_of(&f)->state, STATE_BLOCKED);
+		ck_assert_str_eq(record_of(&f)->wait_for, "net");
 		move_fixture_move_with(&f, (struct move_options){ .rebind = REBIND_FORCE });
 		assert_moved(&f, "enforced", "", i == 0 ? "vfio-pci" : "", drivers[i], true);
+		ck_assert_str_eq(record_of(&f)->wait_for, "");
 		move_fixture_done(&f);
 	}
 }
