@@ -119,6 +119,8 @@ int in_use_check(struct sysfs_device *d, bool look_only, struct in_use_answer *r
 	*ret = (struct in_use_answer){ .wait_for = "time" };
 	sysfs_progress(d, "looking for", "users");
 	r = in_use_check_all(&u, d);
+	if (r <= 0)
+		*ret = (struct in_use_answer){};
 	strings_done(&u.visited);
 	arena_done(&u.arena);
 	free(u.items);
