@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *status_text(enum policy_file_status status)
+static const char *file_status_text(enum policy_file_status status)
 {
 	switch (status) {
 	case POLICY_FILE_GOOD:
@@ -25,7 +25,7 @@ static const char *status_text(enum policy_file_status status)
 	return "";
 }
 
-static struct json_object *json_messages(const struct policy_error *v, size_t n)
+static struct json_object *check_json_messages(const struct policy_error *v, size_t n)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -40,7 +40,7 @@ static struct json_object *json_messages(const struct policy_error *v, size_t n)
 	return list;
 }
 
-static void print_json(const struct policy *policy, const struct lint *warnings)
+static void check_print_json(const struct policy *policy, const struct lint *warnings)
 {
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array();
 
@@ -48,19 +48,19 @@ static void print_json(const struct policy *policy, const struct lint *warnings)
 		struct json_object *f = json_object_new_object();
 
 		(void)json_object_object_add(f, "file", json_object_new_string(policy->files[i].path));
-		(void)json_object_object_add(f, "status",
-					     json_object_new_string(status_text(policy->files[i].status)));
+		(void)json_object_object_add(
+			f, "status", json_object_new_string(file_status_text(policy->files[i].status)));
 		(void)json_object_array_add(files, f);
 	}
 	(void)json_object_object_add(o, "files", files);
 	(void)json_object_object_add(o, "rules", json_object_new_int64((int64_t)policy->n_rules));
-	(void)json_object_object_add(o, "errors", json_messages(policy->errors, policy->n_errors));
-	(void)json_object_object_add(o, "warnings", json_messages(warnings->v, warnings->n));
+	(void)json_object_object_add(o, "errors", check_json_messages(policy->errors, policy->n_errors));
+	(void)json_object_object_add(o, "warnings", check_json_messages(warnings->v, warnings->n));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 
-static void print_message(const struct policy_error *e, const char *kind)
+static void check_print_message(const struct policy_error *e, const char *kind)
 {
 	if (e->line > 0)
 		printf("%s:%u: %s: %s\n", e->file, e->line, kind, e->text);
@@ -68,17 +68,17 @@ static void print_message(const struct policy_error *e, const char *kind)
 		printf("%s: %s: %s\n", e->file, kind, e->text);
 }
 
-static void print_text(const struct cli *cli, const struct policy *policy, const struct lint *warnings)
+static void check_print_text(const struct cli *cli, const struct policy *policy, const struct lint *warnings)
 {
 	for (size_t i = 0; i < policy->n_errors; i++)
-		print_message(&policy->errors[i], "error");
+		check_print_message(&policy->errors[i], "error");
 	for (size_t i = 0; i < warnings->n; i++)
-		print_message(&warnings->v[i], "warning");
+		check_print_message(&warnings->v[i], "warning");
 	if (cli->no_legend)
 		return;
 	for (size_t i = 0; i < policy->n_files; i++)
 		if (policy->files[i].status != POLICY_FILE_GOOD)
-			printf("%s: %s\n", policy->files[i].path, status_text(policy->files[i].status));
+			printf("%s: %s\n", policy->files[i].path, file_status_text(policy->files[i].status));
 	printf("%zu files, %zu rules, %zu errors, %zu warnings\n", policy->n_files, policy->n_rules,
 	       policy->n_errors, warnings->n);
 }
@@ -98,9 +98,9 @@ int verb_check(const struct cli *cli, char *const *args, size_t n)
 		return cli_fail("reading the policy: %s", strerror(-r));
 	}
 	if (cli->json)
-		print_json(policy, &warnings);
+		check_print_json(policy, &warnings);
 	else
-		print_text(cli, policy, &warnings);
+		check_print_text(cli, policy, &warnings);
 	lint_done(&warnings);
 	return policy->n_errors > 0 ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The verbs of overridectl and what they share. Each returns the exit status: 0, 1 refused or failed, 2
- * usage. */
+/*
+ * The verbs of overridectl, and what they share. Each returns the exit status: 0; 1, failed; 2, wrong usage.
+ */
 #pragma once
 
 #include "base/macro.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Finds what a machine cannot do without; see critical-devices.h. */
+/* Finds the devices that a machine cannot lose; see critical-devices.h. */
 #include "cli/critical-devices.h"
 #include "base/arena.h"
 #include "base/array.h"
@@ -21,7 +21,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static int add_devpath(struct critical_devices *p, struct strings *list, const char *root, const char *path)
+static int critical_devices_add_path(struct critical_devices *p, struct strings *list, const char *root,
+				     const char *path)
 {
 	_cleanup_(freep) char *real = realpath(path, NULL);
 	const char *devpath = real ? startswith(real, root) : NULL;
@@ -33,9 +34,8 @@ static int add_devpath(struct critical_devices *p, struct strings *list, const c
 	return copy ? strings_add(list, copy) : -ENOMEM;
 }
 
-/* The head of a multipath NVMe disk is below no controller; its subsystem's folder has links to all of them.
- */
-static int add_nvme_controllers(struct critical_devices *p, const char *root, const char *path)
+/* A multipath NVMe disk lies below no controller; the folder of its subsystem has links to all of them. */
+static int critical_devices_add_nvme(struct critical_devices *p, const char *root, const char *path)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char subsystem[PATH_MAX], controller[PATH_MAX];
@@ -48,32 +48,33 @@ static int add_nvme_controllers(struct critical_devices *p, const char *root, co
 	while (r >= 0 && dir && (e = readdir(dir)))
 		if (startswith(e->d_name, "nvme") && e->d_type == DT_LNK &&
 		    path_join(controller, sizeof(controller), subsystem, "/", e->d_name, NULL) >= 0)
-			r = add_devpath(p, &p->disks, root, controller);
+			r = critical_devices_add_path(p, &p->disks, root, controller);
 	return r;
 }
 
-/* A block device and, where it is made of others (dm, md), those, all the way down. */
-static int add_disk(struct critical_devices *p, const char *root, const char *path, unsigned depth)
+/* Adds a disk and, if it is made of others (dm, md), all of these, down to the hardware. */
+static int critical_devices_add_disk(struct critical_devices *p, const char *root, const char *path,
+				     unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char below[PATH_MAX];
 	const struct dirent *e;
-	int r = add_devpath(p, &p->disks, root, path);
+	int r = critical_devices_add_path(p, &p->disks, root, path);
 
 	if (r >= 0 && strstr(path, "/nvme-subsystem/"))
-		r = add_nvme_controllers(p, root, path);
+		r = critical_devices_add_nvme(p, root, path);
 	if (r < 0 || depth > 16 || path_printf(below, sizeof(below), "%s/slaves", path) < 0)
 		return r;
 	dir = opendir(below);
 	while (r >= 0 && dir && (e = readdir(dir)))
 		if (e->d_name[0] != '.' &&
 		    path_printf(below, sizeof(below), "%s/slaves/%s", path, e->d_name) >= 0)
-			r = add_disk(p, root, below, depth + 1);
+			r = critical_devices_add_disk(p, root, below, depth + 1);
 	return r;
 }
 
-/* btrfs and others show a device number of their own: then the mount's source says which it is. */
-static dev_t root_device(void)
+/* btrfs and others show a device number of their own; then the source of the mount names the disk. */
+static dev_t root_file_system_dev(void)
 {
 	FILE *f = setmntent("/proc/self/mounts", "re");
 	const struct mntent *m;
@@ -98,7 +99,7 @@ int critical_devices_find(struct critical_devices *p, const struct settings *set
 	_cleanup_(closedirp) DIR *dir = NULL;
 	char path[PATH_MAX];
 	const struct dirent *e;
-	dev_t dev = settings->sysfs_given ? 0 : root_device();
+	dev_t dev = settings->sysfs_given ? 0 : root_file_system_dev();
 	int r = 0;
 
 	if (!root)
@@ -106,17 +107,17 @@ int critical_devices_find(struct critical_devices *p, const struct settings *set
 	if (dev && path_printf(path, sizeof(path), "%s/dev/block/%u:%u", root, major(dev), minor(dev)) >= 0) {
 		_cleanup_(freep) char *real = realpath(path, NULL);
 
-		r = real ? add_disk(p, root, real, 0) : 0;
+		r = real ? critical_devices_add_disk(p, root, real, 0) : 0;
 	}
 	if (path_printf(path, sizeof(path), "%s/class/net", root) < 0)
 		return -ENAMETOOLONG;
 	dir = opendir(path);
 	while (r >= 0 && dir && (e = readdir(dir))) {
-		/* Those without a device (lo, bridges, tunnels) need no driver of a bus. */
+		/* An interface without a device (lo, bridges, tunnels) needs no driver of a bus. */
 		if (e->d_name[0] != '.' &&
 		    path_printf(path, sizeof(path), "%s/class/net/%s/device", root, e->d_name) >= 0 &&
 		    access(path, F_OK) == 0)
-			r = add_devpath(p, &p->cards, root, path);
+			r = critical_devices_add_path(p, &p->cards, root, path);
 	}
 	return r;
 }
@@ -128,7 +129,7 @@ void critical_devices_done(struct critical_devices *p)
 	arena_done(&p->arena);
 }
 
-static bool is_above_one(const struct strings *list, const char *devpath)
+static bool devpath_is_above_any(const struct strings *list, const char *devpath)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		const char *rest = startswith(list->v[i], devpath);
@@ -141,12 +142,12 @@ static bool is_above_one(const struct strings *list, const char *devpath)
 
 bool critical_devices_has_root_disk(const struct critical_devices *p, const char *devpath)
 {
-	return is_above_one(&p->disks, devpath);
+	return devpath_is_above_any(&p->disks, devpath);
 }
 
 bool critical_devices_has_network(const struct critical_devices *p, const char *devpath)
 {
-	/* The device of the interface itself: a bridge above ten of them is not the only card. */
+	/* Only the device of the interface itself counts: a PCI bridge above ten cards is none. */
 	for (size_t i = 0; i < p->cards.n; i++) {
 		const char *rest = startswith(p->cards.v[i], devpath);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Devices that a machine cannot do without: below which its root file system lies, and its network cards. */
+/* The devices that a machine cannot lose: those that its root file system lies on, and its network cards. */
 #pragma once
 
 #include "base/arena.h"

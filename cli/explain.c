@@ -2,6 +2,8 @@
 /* overridectl explain DEVICE: every rule that matches, which one decides, and why. Needs no service. */
 #include "cli/cli.h"
 #include "base/macro.h"
+#include "base/text.h"
+#include "cli/udev-device.h"
 #include "explain/explanation.h"
 
 #include <errno.h>
@@ -10,13 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_text(const struct explanation *e)
+static void explain_print_text(const struct explanation *e, const char *model)
 {
 	const struct sysfs_device *d = e->device;
 	const char *decision = decision_text(&e->decision);
 	const char *path = device_text(&e->device->device, FACT_PATH);
 
 	printf("%s %s\n", d->bus, d->name);
+	if (*model)
+		printf("  Model     %s\n", model);
 	if (path)
 		printf("  Path      %s\n", path);
 	if (d->group_id)
@@ -46,18 +50,30 @@ static void print_text(const struct explanation *e)
 		const struct sysfs_device *companion = to_sysfs_device(m->device);
 
 		if (i == 0)
-			puts("  Companions in its group:");
+			puts("  Other members of its group:");
 		printf("    %s %s: %s\n", companion->bus, companion->name,
 		       m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
 	}
 }
 
-static void print_json(const struct explanation *e)
+static void explain_print_json(const struct explanation *e, const char *model)
 {
 	struct json_object *o = explanation_json(e);
+	_cleanup_(freep) char *text = utf8_from_bytes(model, strlen(model));
 
+	if (*model)
+		(void)json_object_object_add(o, "model", json_object_new_string(text ? text : ""));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
+}
+
+/* udev knows more names of a device than sysfs does, but only those of this machine. */
+static int explain_lookup(const struct cli *cli, struct sysfs *sysfs, const char *name,
+			  struct sysfs_device **ret)
+{
+	int r = cli->settings.sysfs_given ? -ENODEV : udev_device_lookup(sysfs, name, ret);
+
+	return r == -ENODEV ? sysfs_device_lookup(sysfs, name, ret) : r;
 }
 
 int verb_explain(const struct cli *cli, char *const *args, size_t n)
@@ -65,12 +81,13 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	_cleanup_(policy_freep) struct policy *policy = NULL;
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 	static struct explanation e; /* as large as a page of sysfs and more */
+	char model[512] = "";
 	struct sysfs sysfs;
 	int r;
 
 	(void)n;
 	sysfs_init(&sysfs, &cli->settings);
-	r = sysfs_device_lookup(&sysfs, args[0], &d);
+	r = explain_lookup(cli, &sysfs, args[0], &d);
 	if (r < 0)
 		return cli_fail("%s: %s", args[0],
 				r == -ENODEV ? "no such device (try `ls /sys/bus/*/devices`)"
@@ -88,10 +105,12 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	r = explanation_make(&e, policy, d);
 	if (r < 0)
 		return cli_fail("%s", strerror(-r));
+	if (!cli->settings.sysfs_given)
+		udev_device_model(d, model, sizeof(model));
 	if (cli->json)
-		print_json(&e);
+		explain_print_json(&e, model);
 	else
-		print_text(&e);
+		explain_print_text(&e, model);
 	explanation_done(&e);
 	sysfs_done(&sysfs);
 	return 0;

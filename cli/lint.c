@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is no error in a policy, but probably not meant; see lint.h. */
+/* Valid policy that is probably wrong on this machine; see lint.h. */
 #include "cli/lint.h"
 #include "base/arena.h"
 #include "base/array.h"
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-struct context {
+struct lint_run {
 	struct lint *warnings;
 	const struct policy *policy;
 	struct sysfs sysfs;
@@ -27,7 +27,7 @@ struct context {
 	int r;
 };
 
-static void warn(struct context *c, const struct rule *rule, const char *text)
+static void lint_add(struct lint_run *c, const struct rule *rule, const char *text)
 {
 	struct lint *w = c->warnings;
 
@@ -47,20 +47,22 @@ static bool module_exists(struct kmod_ctx *kmod, const char *name)
 	return found;
 }
 
-static void unknown_driver(struct context *c, struct kmod_ctx *kmod, const struct rule *rule, const char *key,
-			   const char *driver)
+static void lint_unknown_driver(struct lint_run *c, struct kmod_ctx *kmod, const struct rule *rule,
+				const char *key, const char *driver)
 {
-	/* A module of another name may have it; Module= then says which, and is looked up instead. */
+	/* A module of another name may have the driver: then Module= names it, and it is looked up instead.
+	 */
 	if (driver_is_registered_anywhere(c->sysfs.root, driver) ||
 	    module_exists(kmod, rule->module ? rule->module : driver))
 		return;
-	warn(c, rule,
-	     arena_printf(&c->warnings->arena,
-			  "%s=%s: no such driver is registered, and no module of the name %s is installed",
-			  key, driver, rule->module ? rule->module : driver));
+	lint_add(
+		c, rule,
+		arena_printf(&c->warnings->arena,
+			     "%s=%s: no such driver is registered, and no module of the name %s is installed",
+			     key, driver, rule->module ? rule->module : driver));
 }
 
-static void unknown_drivers(struct context *c)
+static void lint_unknown_drivers(struct lint_run *c)
 {
 	struct kmod_ctx *kmod = kmod_new(NULL, NULL);
 
@@ -70,19 +72,19 @@ static void unknown_drivers(struct context *c)
 		const struct rule *rule = c->policy->rules[i];
 
 		if (rule->driver.kind == DRIVER_NAMED)
-			unknown_driver(c, kmod, rule, "Driver", rule->driver.name);
+			lint_unknown_driver(c, kmod, rule, "Driver", rule->driver.name);
 		if (rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED)
-			unknown_driver(c, kmod, rule, "Group", rule->group_driver.name);
+			lint_unknown_driver(c, kmod, rule, "Group", rule->group_driver.name);
 	}
 	kmod_unref(kmod);
 }
 
-static bool same_text(const char *a, const char *b)
+static bool texts_are_equal(const char *a, const char *b)
 {
 	return a == b || (a && b && streq(a, b));
 }
 
-static bool has_pattern(const struct condition *c, const struct pattern *wanted)
+static bool condition_has_pattern(const struct condition *c, const struct pattern *wanted)
 {
 	for (const struct pattern *p = c->any; p; p = p->next)
 		if (streq(p->text, wanted->text) || streq(p->text, "*"))
@@ -90,19 +92,18 @@ static bool has_pattern(const struct condition *c, const struct pattern *wanted)
 	return false;
 }
 
-/* Whether whatever `later` matches was matched by `earlier`: each condition of that one is at least as wide.
- */
-static bool covers(const struct rule *earlier, const struct rule *later)
+/* Whether `earlier` matches all that `later` matches: each of its conditions is at least as wide. */
+static bool rule_covers(const struct rule *earlier, const struct rule *later)
 {
 	for (const struct condition *wide = earlier->conditions; wide; wide = wide->next) {
 		bool found = false;
 
 		for (const struct condition *c = later->conditions; c && !found; c = c->next) {
-			if (c->fact != wide->fact || !same_text(c->attr, wide->attr))
+			if (c->fact != wide->fact || !texts_are_equal(c->attr, wide->attr))
 				continue;
 			found = true;
 			for (const struct pattern *p = c->any; p && found; p = p->next)
-				found = has_pattern(wide, p);
+				found = condition_has_pattern(wide, p);
 		}
 		if (!found)
 			return false;
@@ -110,8 +111,8 @@ static bool covers(const struct rule *earlier, const struct rule *later)
 	return true;
 }
 
-/* The rule that decides for the devices that `rule` matches, when it itself decides for none of them. */
-static const struct rule *beaten_on_this_machine(const struct context *c, const struct rule *rule)
+/* The rule that decides about the devices that `rule` matches; NULL: it decides about one of them itself. */
+static const struct rule *lint_winner_on_this_machine(const struct lint_run *c, const struct rule *rule)
 {
 	const struct rule *winner = NULL;
 
@@ -128,26 +129,26 @@ static const struct rule *beaten_on_this_machine(const struct context *c, const 
 	return winner;
 }
 
-static void never_reached(struct context *c)
+static void lint_unreached_rules(struct lint_run *c)
 {
 	for (size_t i = 0; i < c->policy->n_rules; i++) {
 		const struct rule *rule = c->policy->rules[i], *earlier = NULL;
 
 		for (size_t k = 0; k < i && !earlier; k++)
-			if (covers(c->policy->rules[k], rule))
+			if (rule_covers(c->policy->rules[k], rule))
 				earlier = c->policy->rules[k];
 		if (!earlier)
-			earlier = beaten_on_this_machine(c, rule);
+			earlier = lint_winner_on_this_machine(c, rule);
 		if (earlier)
-			warn(c, rule,
-			     arena_printf(&c->warnings->arena,
-					  "[device %s] is never reached: %s:%u [device %s] decides first",
-					  rule->label, earlier->file, earlier->line, earlier->label));
+			lint_add(c, rule,
+				 arena_printf(&c->warnings->arena,
+					      "[device %s] is never reached: %s:%u [device %s] decides first",
+					      rule->label, earlier->file, earlier->line, earlier->label));
 	}
 }
 
 /* Whether the device would lose the driver that it works with now. */
-static bool is_taken_away(const struct sysfs_device *d, const struct decision *decision)
+static bool device_is_taken_away(const struct sysfs_device *d, const struct decision *decision)
 {
 	char driver[256];
 
@@ -157,14 +158,14 @@ static bool is_taken_away(const struct sysfs_device *d, const struct decision *d
 	return !streq(driver, decision->driver);
 }
 
-static void precious_devices(struct context *c, const struct settings *settings)
+static void lint_critical_devices(struct lint_run *c, const struct settings *settings)
 {
 	_cleanup_(critical_devices_done) struct critical_devices critical_devices = {};
 	size_t cards = 0, caught = 0;
 	const struct rule *last = NULL;
 
 	if (critical_devices_find(&critical_devices, settings) < 0)
-		return; /* a machine without a root disk or a network, a mock tree: nothing to lose */
+		return; /* nothing critical was found: a mock tree, for example */
 
 	for (size_t i = 0; i < c->n_devices; i++) {
 		struct sysfs_device *d = c->devices[i];
@@ -175,14 +176,15 @@ static void precious_devices(struct context *c, const struct settings *settings)
 			c->r = -ENOMEM;
 			return;
 		}
-		taken = is_taken_away(d, &decision);
+		taken = device_is_taken_away(d, &decision);
 		decision_done(&decision);
 		if (taken && critical_devices_has_root_disk(&critical_devices, d->devpath))
-			warn(c, decision.rule,
-			     arena_printf(&c->warnings->arena,
-					  "[device %s] takes %s %s away from its driver, and the root file "
-					  "system is on it",
-					  decision.rule->label, d->bus, d->name));
+			lint_add(c, decision.rule,
+				 arena_printf(
+					 &c->warnings->arena,
+					 "[device %s] takes %s %s away from its driver, and the root file "
+					 "system is on it",
+					 decision.rule->label, d->bus, d->name));
 		if (critical_devices_has_network(&critical_devices, d->devpath)) {
 			cards++;
 			caught += taken;
@@ -190,14 +192,15 @@ static void precious_devices(struct context *c, const struct settings *settings)
 		}
 	}
 	if (cards > 0 && caught == cards)
-		warn(c, last,
-		     arena_printf(&c->warnings->arena,
-				  "[device %s] leaves the machine without a network card: %s", last->label,
-				  cards == 1 ? "it takes the only one" : "it takes the last one"));
+		lint_add(c, last,
+			 arena_printf(&c->warnings->arena,
+				      "[device %s] leaves the machine without a network card: %s",
+				      last->label,
+				      cards == 1 ? "it takes the only one" : "it takes the last one"));
 }
 
-/* Once for each rule: of its devices the first that VFIO would not have, or not safely. */
-static void without_iommu(struct context *c)
+/* For each rule, names the first of its devices that VFIO would refuse or could not isolate. */
+static void lint_missing_iommu(struct lint_run *c)
 {
 	_cleanup_(freep) bool *warned = calloc(c->policy->n_rules + 1, sizeof(*warned));
 
@@ -213,31 +216,31 @@ static void without_iommu(struct context *c)
 		if (decision.kind != DECISION_DRIVER || !driver_is_vfio(decision.driver) ||
 		    warned[decision.rule->order])
 			continue;
-		/* That its group is made later is as it should be. */
+		/* A group that is made later is no fault. */
 		iommu = sysfs_device_iommu(d);
 		text = iommu_consequence(iommu);
 		if (!text || iommu == IOMMU_LATER)
 			continue;
 		warned[decision.rule->order] = true;
-		warn(c, decision.rule,
-		     arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
-				  decision.rule->label, d->bus, d->name, decision.driver, text));
+		lint_add(c, decision.rule,
+			 arena_printf(&c->warnings->arena, "[device %s] gives %s %s to %s, but %s",
+				      decision.rule->label, d->bus, d->name, decision.driver, text));
 	}
 }
 
 int lint_find(struct lint *warnings, const struct settings *settings, const struct policy *policy)
 {
-	struct context c = { .warnings = warnings, .policy = policy };
+	struct lint_run c = { .warnings = warnings, .policy = policy };
 
 	sysfs_init(&c.sysfs, settings);
 	c.sysfs.settled = true;
 	if (sysfs_enumerate(&c.sysfs, &c.devices, &c.n_devices) == -ENOMEM)
 		return -ENOMEM;
 	if (!settings->sysfs_given)
-		unknown_drivers(&c);
-	never_reached(&c);
-	precious_devices(&c, settings);
-	without_iommu(&c);
+		lint_unknown_drivers(&c);
+	lint_unreached_rules(&c);
+	lint_critical_devices(&c, settings);
+	lint_missing_iommu(&c);
 	sysfs_devices_free(c.devices, c.n_devices);
 	sysfs_done(&c.sysfs);
 	return c.r;

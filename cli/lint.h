@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is no error in a policy, but probably not meant: seen by comparing it with this machine. */
+/* Lint: valid policy that is probably wrong on this machine. */
 #pragma once
 
 #include "base/arena.h"
@@ -15,8 +15,9 @@ struct lint {
 };
 
 /*
- * Drivers that neither the kernel nor a module has, rules that no device reaches because earlier ones match
- * all of theirs, rules that take the root disk or the only network card away. 0 or -ENOMEM.
+ * Finds drivers that neither the kernel nor a module has, rules that decide about no device because earlier
+ * rules match all of theirs, rules that take the root disk or the last network card away, and VFIO drivers
+ * for devices without an IOMMU. 0 or -ENOMEM.
  */
 int lint_find(struct lint *warnings, const struct settings *settings, const struct policy *policy);
 void lint_done(struct lint *warnings);

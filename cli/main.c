@@ -20,7 +20,8 @@ static const struct verb {
 	int (*run)(const struct cli *cli, char *const *args, size_t n);
 } verbs[] = {
 	{ "check", "[FILE…]", "errors and warnings of the policy", 0, SIZE_MAX, verb_check },
-	{ "explain", "DEVICE", "which rules match a device, which one decides and why", 1, 1, verb_explain },
+	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1,
+	  verb_explain },
 };
 
 int cli_fail(const char *format, ...)
@@ -41,7 +42,7 @@ static void usage(FILE *f)
 	for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
 		(void)fprintf(f, "  %-8s %-10s  %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
 	(void)fputs("\nDEVICE: 0000:03:00.0, 03:00.0, pci/0000:03:00.0, a path in sysfs, a network "
-		    "interface, a block device\n\n"
+		    "interface, a disk, a node below /dev\n\n"
 		    "  --json            one JSON document instead of text\n"
 		    "  --no-legend       no headings and no summary\n"
 		    "  --conf-dir DIR    policy files are here (repeat: first wins)\n"

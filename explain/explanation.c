@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is decided for one device, and why; see explanation.h. */
+/* The decision about one device, and why; see explanation.h. */
 #include "explain/explanation.h"
 #include "base/arena.h"
 #include "base/macro.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void why(struct explanation *e)
+static void explanation_set_why(struct explanation *e)
 {
 	const struct decision *d = &e->decision;
 	const struct rule *r = d->rule;
@@ -60,7 +60,7 @@ int explanation_make(struct explanation *e, const struct policy *policy, struct 
 		free(TAKE_PTR(e->hits));
 		return r;
 	}
-	why(e);
+	explanation_set_why(e);
 	(void)sysfs_device_override(d, e->override);
 	bound_driver(d, e->driver, sizeof(e->driver));
 	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) >= 0)
@@ -75,9 +75,9 @@ void explanation_done(struct explanation *e)
 	free(TAKE_PTR(e->hits));
 }
 
-static void add_string(struct json_object *o, const char *key, const char *value)
+static void json_add_string(struct json_object *o, const char *key, const char *value)
 {
-	/* Files and processes may be named in any bytes. */
+	/* The name of a file or a process may have any bytes. */
 	_cleanup_(freep) char *text = utf8_from_bytes(value, strlen(value));
 
 	(void)json_object_object_add(o, key, json_object_new_string(text ? text : ""));
@@ -87,9 +87,9 @@ static struct json_object *json_rule(const struct rule *rule)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_string(o, "file", rule->file);
+	json_add_string(o, "file", rule->file);
 	(void)json_object_object_add(o, "line", json_object_new_int64(rule->line));
-	add_string(o, "label", rule->label);
+	json_add_string(o, "label", rule->label);
 	return o;
 }
 
@@ -100,26 +100,27 @@ struct json_object *explanation_json(const struct explanation *e)
 			   *companions = json_object_new_array();
 	const char *path = device_text(&e->device->device, FACT_PATH);
 
-	add_string(o, "bus", d->bus);
-	add_string(o, "name", d->name);
-	add_string(o, "syspath", d->devpath);
-	add_string(o, "path", path ? path : "");
-	add_string(o, "group", d->group_id ? d->group_id : "");
-	add_string(o, "driver", e->driver);
-	add_string(o, "override", e->override);
-	add_string(o, "decision", decision_text(&e->decision));
-	add_string(o, "cause", e->decision.rule ? e->decision.cause == CAUSE_GROUP ? "group" : "rule" : "");
-	add_string(o, "because", e->why);
+	json_add_string(o, "bus", d->bus);
+	json_add_string(o, "name", d->name);
+	json_add_string(o, "syspath", d->devpath);
+	json_add_string(o, "path", path ? path : "");
+	json_add_string(o, "group", d->group_id ? d->group_id : "");
+	json_add_string(o, "driver", e->driver);
+	json_add_string(o, "override", e->override);
+	json_add_string(o, "decision", decision_text(&e->decision));
+	json_add_string(o, "cause",
+			e->decision.rule ? e->decision.cause == CAUSE_GROUP ? "group" : "rule" : "");
+	json_add_string(o, "because", e->why);
 	if (e->decision.rule)
 		(void)json_object_object_add(o, "rule", json_rule(e->decision.rule));
 	if (e->has_record) {
-		add_string(o, "state", record_state_text(&e->record));
-		add_string(o, "reason", e->record.reason);
+		json_add_string(o, "state", record_state_text(&e->record));
+		json_add_string(o, "reason", e->record.reason);
 	}
 	for (size_t i = 0; i < e->n_hits; i++) {
 		struct json_object *rule = json_rule(e->hits[i].rule);
 
-		add_string(rule, "match", e->hits[i].match == MATCH_YES ? "yes" : "unknown");
+		json_add_string(rule, "match", e->hits[i].match == MATCH_YES ? "yes" : "unknown");
 		(void)json_object_object_add(rule, "decides",
 					     json_object_new_boolean(e->decision.cause == CAUSE_RULE &&
 								     e->hits[i].match == MATCH_YES &&
@@ -131,9 +132,9 @@ struct json_object *explanation_json(const struct explanation *e)
 		const struct decision *m = &e->decision.members[i];
 		struct json_object *companion = json_object_new_object();
 
-		add_string(companion, "bus", to_sysfs_device(m->device)->bus);
-		add_string(companion, "name", to_sysfs_device(m->device)->name);
-		add_string(companion, "decision", decision_text(m));
+		json_add_string(companion, "bus", to_sysfs_device(m->device)->bus);
+		json_add_string(companion, "name", to_sysfs_device(m->device)->name);
+		json_add_string(companion, "decision", decision_text(m));
 		(void)json_object_object_add(companion, "left", json_object_new_boolean(m->left_at_boot));
 		(void)json_object_array_add(companions, companion);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* All there is to say about what is decided for one device, and why; as JSON, the same from every program. */
+/* Everything about the decision for one device, and its reason; every program makes the same JSON of it. */
 #pragma once
 
 #include "policy/decide.h"
@@ -24,9 +24,12 @@ struct explanation {
 	bool has_record;
 };
 
-/* Fills in all of it; reads the device's files, which may sleep. 0 or -ENOMEM. Borrows device and policy. */
+/*
+ * Fills in all fields, borrowing policy and device. It reads the device's files, which may sleep. 0 or
+ * -ENOMEM.
+ */
 int explanation_make(struct explanation *e, const struct policy *policy, struct sysfs_device *device);
 void explanation_done(struct explanation *e);
 
-/* The caller's, by json_object_put(). */
+/* The caller gives it back with json_object_put(). */
 struct json_object *explanation_json(const struct explanation *e);
