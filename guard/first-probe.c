@@ -207,7 +207,7 @@ void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, 
 
 void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath)
 {
-	_cleanup_(first_probe_watch_freep) struct first_probe_watch *gone = NULL;
+	struct first_probe_watch *gone = NULL;
 	const struct first_probe_watch *u;
 	struct sysfs_device d;
 	bool is_there;
@@ -220,6 +220,7 @@ void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath
 	if (u && !(is_there && u->inode == d.inode))
 		gone = first_probe_take_watch(f, devpath);
 	(void)pthread_mutex_unlock(&f->lock);
+	first_probe_watch_free(gone);
 }
 
 /*
