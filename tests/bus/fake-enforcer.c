@@ -164,8 +164,10 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 	}
 	if (dry_run)
 		return log_service(state, "", "", decision);
-	if (fault("half-way", text, sizeof(text)))
+	if (fault("half-way", text, sizeof(text))) {
 		write_override(d, "");
+		keep_record(d, decision, state, "half-way"); /* last, so that it is what is heard of */
+	}
 	while (fault("half-way", text, sizeof(text)))
 		(void)usleep(10000);
 	if (decision->kind == DECISION_NOTHING || decision->kind == DECISION_DEFAULT) {
