@@ -25,7 +25,7 @@ struct refresh {
 	bool all;
 	enum refresh_purpose purpose; /* with all */
 	struct refresh_item *items;
-	unsigned hangs;
+	unsigned hangs, slow;
 	bool blind;		  /* there were too many: nothing is read any more */
 	struct task_note without; /* the device that it was last begun anew without */
 	struct task *task;

@@ -24,6 +24,8 @@
 /* Devices that hang one after the other. If there are more, something else is wrong: what has been read by
  * then is kept, and no other device is read. */
 #define HANGS_MAX 32U
+/* How often a child that is only slow is started again, with all of its time: the machine may be busy. */
+#define SLOW_MAX 4U
 /* Events come in bunches. */
 #define SOON_USEC 5000U
 /* A policy that is being changed file by file must not mean a look at all devices for each file. */
@@ -87,15 +89,15 @@ static bool go_on_without(struct refresh *look, const struct task_note *note)
 	struct service *s = look->service;
 	struct device_entry *e;
 
-	if (!note->name[0])
-		return false;
+	/* A child that does not read, or not this device any more, is only slow. */
+	if (!note->name[0] || (streq(look->without.name, note->name) && streq(look->without.bus, note->bus)))
+		return ++look->slow <= SLOW_MAX && refresh_start_worker(look) >= 0;
 	log_line(LOG_WARNING, "%s %s: reading its files in sysfs timed out, going on without it", note->bus,
 		 note->name);
 	e = devices_find(&s->devices, note->bus, note->name);
 	if (!e)
 		e = devices_add(&s->devices, note->bus, note->name);
-	/* Another look may have marked it meanwhile, too late for this one. */
-	if (!e || (streq(look->without.name, note->name) && streq(look->without.bus, note->bus)))
+	if (!e)
 		return false;
 	look->without = *note;
 	e->hangs = true;
@@ -139,8 +141,9 @@ static int refresh_start_worker(struct refresh *look)
 	uint64_t usec = look->service->read_usec;
 
 	/* It waits for nothing else. Once a device has not answered, the others are given less time. */
-	return task_fork(look->service->event, refresh_work, look, look->hangs > 0 ? usec / 4 : usec,
-			 on_refresh_done, look, &look->task);
+	return task_fork(look->service->event, refresh_work, look,
+			 look->hangs > 0 && !look->slow ? usec / 4 : usec, on_refresh_done, look,
+			 &look->task);
 }
 
 /* Takes the items. */

@@ -286,7 +286,7 @@ START_TEST(a_new_device_that_hangs_is_signalled_as_a_new_one)
 	struct signals added, removed;
 	const char *devpath;
 
-	h->read_timeout = "400";
+	h->read_timeout = "1000";
 	three_devices(h);
 	service_start(h);
 	listen_for(h, &added, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded");
@@ -418,7 +418,7 @@ START_TEST(a_read_that_hangs_makes_one_device_stuck_and_no_call_wait)
 	const char *fifo, *aside;
 	int fd;
 
-	h->read_timeout = "400";
+	h->read_timeout = "1000";
 	three_devices(h);
 	mock_attr_hangs(h->m, "/devices/pci0000:00/" CARD, "driver_override");
 	service_start(h);
