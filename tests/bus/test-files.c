@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define CARD_FILE "10-set-pci-" CARD ".conf"
@@ -158,7 +159,42 @@ START_TEST(a_link_under_a_name_of_sets_is_named)
 }
 END_TEST
 
+START_TEST(a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before)
+{
+	struct harness *h = begin();
+	const char *etc = h->m->conf[MOCK_ETC];
+
+	/* Permissions do not stop root, but a file in the place of the directory does. */
+	ck_assert_int_eq(rename(etc, mock_printf(h->m, "%s.away", etc)), 0);
+	make_file(etc, "", 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci")[0] == '!' ? "!" : "done", "!");
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	ck_assert_uint_eq(calls(h, ""), calls(h, "dry-run"));
+	ck_assert_int_eq(unlink(etc), 0);
+	ck_assert_int_eq(rename(mock_printf(h->m, "%s.away", etc), etc), 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	harness_free(h);
+}
+END_TEST
+
+/* With a limit on the size of files, a write fails as on a full disk. */
+START_TEST(a_full_disk_is_an_error_and_all_is_as_before)
+{
+	struct harness *h = harness_new();
+
+	three_devices(h);
+	h->under = "prlimit --fsize=60";
+	service_start(h);
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci")[0] == '!' ? "!" : "done", "!");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	harness_free(h);
+}
+END_TEST
+
 SUITE_MAIN("bus-files", 570, set_by_id_replaces_what_set_has_written_in_all_other_ways,
 	   what_set_wrote_itself_is_replaced_or_named_with_the_way_out, a_file_that_is_hidden_is_not_written,
 	   clear_minds_what_its_file_has_hidden, a_persons_file_under_a_name_of_sets_is_left_alone,
-	   a_link_under_a_name_of_sets_is_named)
+	   a_link_under_a_name_of_sets_is_named,
+	   a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
+	   a_full_disk_is_an_error_and_all_is_as_before)
