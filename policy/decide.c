@@ -38,7 +38,8 @@ static const struct rule *policy_first_match(const struct policy *policy, struct
 
 /*
  * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
- * *reterr_missing is what must be known to tell. Kept in the device, for groups ask it of every member.
+ * *reterr_missing is the fact that must be known to tell. The device keeps the answer, since a group asks for
+ * that of every member.
  */
 static int device_own_rule(const struct policy *policy, struct device *device, const struct rule **ret,
 			   enum fact *reterr_missing)
@@ -103,7 +104,9 @@ static void decision_set_from_group(const struct policy *policy, struct decision
 	case GROUP_UNSET:
 		break;
 	case GROUP_HOLD:
-		/* Who cannot tell leaves alone: taking a running disk away is worse than a group not viable.
+		/*
+		 * If presence at boot is unknown, leave the device alone: a non-viable group does less harm
+		 * than unbinding a disk in use.
 		 */
 		if (d->device->ops->was_present(d->device) != 0)
 			d->left_at_boot = true;
@@ -162,8 +165,7 @@ void policy_decide_group(const struct policy *policy, struct device *const *memb
 		policy_decide_own(policy, members[i], d);
 		if (d->rule || !policy->has_groups)
 			continue;
-		/* What the device was given for the sake of a member that has gone stays until policy
-		 * changes. */
+		/* What a member that has gone brought the device stays until policy changes. */
 		kept_id = members[i]->ops->kept_rule(members[i]);
 		kept = kept_id ? policy_find_rule(policy, kept_id) : NULL;
 		if (kept && (!rule || kept->order < rule->order))

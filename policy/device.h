@@ -2,7 +2,7 @@
 /*
  * A device as the policy sees it: facts, asked for one at a time and only when a rule needs them.
  *
- * Whoever knows devices (a sysfs path, a raw uevent, the service, a test) embeds struct device in its own
+ * Code that knows devices (a sysfs path, a raw uevent, the service, a test) embeds struct device in its own
  * object and fills in the operations. Answers are kept here, so that the thousandth rule that asks for a
  * name costs a comparison and not a read.
  */

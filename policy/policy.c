@@ -73,7 +73,7 @@ static int policy_file_read(struct policy *policy, const char *path, struct poli
 		*reterr_error = "is not a regular file";
 		return -EINVAL;
 	}
-	/* Who can write here decides about drivers, that is, over the machine. */
+	/* A user that can write here decides about drivers, which means to control the machine. */
 	if (st.st_uid != 0 && st.st_uid != geteuid()) {
 		*reterr_error = arena_printf(&policy->arena,
 					     "belongs to user %ju; only root's files are read (chown root)",

@@ -86,7 +86,7 @@ _must_check_ int rule_set(struct rule *rule, struct arena *arena, const char *ke
  */
 _must_check_ int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error);
 
-/* Of all that the rule says and where: the same rule has the same id in every program; never 0. */
+/* The id of a rule, from all that it says and where: the same in every program; never 0. */
 uint64_t rule_id(const struct rule *rule);
 
 /* "file:line" of a rule; "" without one, or where it does not fit. */

@@ -32,9 +32,9 @@ struct intents {
 	struct intent slots[SLOTS];
 };
 
-/* Of the process that writes; asking the kernel each time is what the path of a hold can do without. */
+/* The id of this process. A hold must not cost a system call for it each time. */
 static pid_t own_pid;
-/* Of this process: not ended; kept. */
+/* How many intents this process has begun and not ended, and how many it keeps. */
 static atomic_uint own_intents, kept_intents;
 
 static int intents_map(const char *state_dir, int flags, struct intents **ret)

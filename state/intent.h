@@ -2,8 +2,8 @@
 /*
  * Overrides that the guard is about to write, or has written and not yet recorded. The kernel waits for it,
  * so there is no time for a record before the write; a store into memory that outlives the process is there:
- * STATE_DIR/writing, a file on a tmpfs that the guard has mapped. Whoever finds an override that no record
- * explains looks here whether it is ours after all.
+ * STATE_DIR/writing, a file on a tmpfs that the guard has mapped. A program that finds an override
+ * which no record explains looks here whether it is ours after all.
  */
 #pragma once
 
@@ -28,9 +28,9 @@ void intents_forget_others(struct intents *intents);
 struct intent *intent_begin(struct intents *intents, const char *bus, const char *name, const char *value);
 
 /*
- * Whether another thread of this process has said so, too, of the same device, and has not ended it. Of two
- * who begin before they ask, one at least hears of the other. Costs nothing while there is no other intent at
- * all.
+ * Whether another thread of this process has begun an intent for the same device and has not ended it. When
+ * two threads begin before they ask, at least one of them hears of the other. Costs nothing while there is no
+ * other intent at all.
  */
 bool intent_is_shared(struct intents *intents, const struct intent *own);
 

@@ -49,9 +49,9 @@ const char *record_state_text(const struct record *record);
 bool record_is_refused(const struct record *record);
 
 /*
- * Of two claims about a first probe, the earlier and the later, the one that counts; either may be "". What
- * is claimed is refined and never raised: whoever saw it lost is right, only a hold guarantees, and else
- * whoever looked first knows best.
+ * Which of two claims about a first probe counts, the earlier or the later one; either may be "". A claim is
+ * refined and never raised: "lost" was seen and is right, only a hold can guarantee, and else the first to
+ * look knows best.
  */
 const char *first_probe_merge(const char *old, const char *new);
 
@@ -64,7 +64,8 @@ bool record_gave(const struct record *record, const char *driver);
 /* DECISION=, CAUSE=, RULE=, RULE_ID= and SOURCE= of a decision that has a rule. */
 void record_describe(struct record *record, const struct decision *decision);
 
-/* Of what was decided by which rule, as the record has it: another decision has another id; never 0. */
+/* The id of what was decided by which rule, as the record has it: another decision has another id; never 0.
+ */
 uint64_t record_decision_id(const struct record *record);
 
 /* Whether this very decision was seen enforced since the device was added, whatever others did since. */

@@ -49,7 +49,7 @@ static int fact_add_attr(struct sysfs_device *d, struct values *values, const ch
 	return r < 0 ? absence_is_no_error(r) : fact_add_text(d, values, text);
 }
 
-/* Of a file that has several values, a line each: a device of the ACPI tree may have two modaliases. */
+/* Adds the values of a file, one a line: a device of the ACPI tree may have two modaliases. */
 static int fact_add_lines(struct sysfs_device *d, struct values *values, const char *attr)
 {
 	_cleanup_(closep) int fd = -EBADF;
@@ -180,8 +180,9 @@ static const char *device_modalias(struct sysfs_device *d)
 }
 
 /*
- * The PCI modalias has identity and class in one read, and udev or the uevent bring it along. Whoever asks
- * for one gets both, and without printf(), which takes longer than all else here: the kernel may be waiting.
+ * The PCI modalias has identity and class in one read, and udev or the uevent bring it along. A question
+ * for one answers both, and without printf(), which takes longer than all else here: the kernel may be
+ * waiting.
  */
 static int fact_add_pci_id(struct sysfs_device *d, struct values *values, enum fact fact)
 {
@@ -342,7 +343,7 @@ static bool sysfs_group_may_come(struct device *device)
 	return sysfs_device_iommu(to_sysfs_device(device)) == IOMMU_LATER;
 }
 
-/* Of its folder, which sysfs_device_init() did not look at. */
+/* The inode of the device's folder, which sysfs_device_init() did not look at. */
 static bool sysfs_device_know_inode(struct sysfs_device *d)
 {
 	return d->inode != 0 || sysfs_device_stat(d) >= 0;

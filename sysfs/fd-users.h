@@ -19,8 +19,8 @@ void fd_users_process_name(const char *sysfs, const char *pid, char *buf, size_t
 struct node {
 	mode_t type; /* S_IFBLK or S_IFCHR */
 	unsigned major, minor;
-	/* Of a terminal: only a process counts that has it as its controlling terminal and is no getty, which
-	 * waits for somebody to log in. */
+	/* For a terminal, only a process counts that has it as its controlling terminal and is no getty,
+	 * which waits for somebody to log in. */
 	bool needs_login;
 };
 

@@ -84,8 +84,8 @@ static int nearest_supported_device(struct sysfs *sysfs, char *devpath, struct s
 
 /*
  * The head of an NVMe namespace that may have several paths: it lies in the virtual folder of its subsystem,
- * where there is a link to each of the controllers that lead to it. Of several none is meant more than
- * another.
+ * where there is a link to each of the controllers that lead to it. None of several controllers is meant more
+ * than another.
  */
 static int lookup_nvme_head(struct sysfs *sysfs, const char *root, const char *real,
 			    struct sysfs_device **ret)

@@ -262,7 +262,7 @@ bool sysfs_device_announced(struct sysfs_device *d, const char *modalias, uint64
 
 	text[n > 0 ? n : 0] = '\0';
 	is_latest = seqnum != 0 && text_to_number(text) == seqnum;
-	/* Of a PCI device the uevent has the very text; on other buses it may have several. */
+	/* A PCI device has the very text in its uevent; on other buses a device may have several. */
 	d->announced = is_latest && streq(d->bus, "pci") ? modalias : NULL;
 	return is_latest;
 }
