@@ -75,6 +75,27 @@ START_TEST(first_of_several_unknown_facts_is_named)
 }
 END_TEST
 
+START_TEST(own_rule_alone_asks_for_no_group)
+{
+	struct policy *policy = rules_of(GPU_RULE "Group=none\n");
+	struct fake gpu, sound, *group[] = { &gpu, &sound };
+	struct decision d;
+
+	fake_pci(&gpu, "0000:01:00.0", "10de:1b80:1043:85aa", "030000");
+	fake_pci(&sound, "0000:01:00.1", "10de:10f0:1043:85aa", "040300");
+	fake_group(group, 2);
+	policy_decide_own(policy, &gpu.device, &d);
+	ck_assert_str_eq(decision_text(&d), "vfio-pci");
+	policy_decide_own(policy, &sound.device, &d);
+	ck_assert_int_eq(d.kind, DECISION_NOTHING);
+	ck_assert_ptr_null(d.rule);
+	ck_assert_uint_eq(gpu.group_asked + sound.group_asked, 0);
+	fake_done(&gpu);
+	fake_done(&sound);
+}
+END_TEST
+
 SUITE_MAIN("decide-again", 20, bridges_of_every_kind_are_left_alone,
 	   member_of_a_group_that_is_left_has_no_rule,
-	   answer_of_an_older_policy_at_the_same_address_is_not_used, first_of_several_unknown_facts_is_named)
+	   answer_of_an_older_policy_at_the_same_address_is_not_used, first_of_several_unknown_facts_is_named,
+	   own_rule_alone_asks_for_no_group)

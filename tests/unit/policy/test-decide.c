@@ -482,22 +482,6 @@ START_TEST(large_group_asks_each_member_once)
 }
 END_TEST
 
-START_TEST(own_rule_alone_asks_for_no_group)
-{
-	struct policy *p = rules_of("[device gpu]\nName=0000:01:00.0\nDriver=vfio\nGroup=none\n");
-	struct decision d;
-
-	make_devices();
-	policy_decide_own(p, &v[GPU].device, &d);
-	ck_assert_str_eq(decision_text(&d), "vfio-pci");
-	policy_decide_own(p, &v[SOUND].device, &d);
-	ck_assert_int_eq(d.kind, DECISION_NOTHING);
-	ck_assert_ptr_null(d.rule);
-	ck_assert_uint_eq(v[GPU].group_asked + v[SOUND].group_asked, 0);
-	done_devices();
-}
-END_TEST
-
 SUITE_MAIN("decide", 20, no_policy_decides_nothing, kinds_of_drivers, vfio_means_the_driver_of_the_bus,
 	   first_rule_that_matches_decides_over_files, default_exempts_from_later_rules,
 	   unknown_fact_of_an_earlier_rule_leaves_open, a_decision_names_its_rule_and_cause, group_leave,
@@ -507,4 +491,4 @@ SUITE_MAIN("decide", 20, no_policy_decides_nothing, kinds_of_drivers, vfio_means
 	   earliest_rule_of_the_group_counts, kept_when_the_member_has_gone, changed_rule_voids_what_was_kept,
 	   kept_rule_and_one_of_a_present_member, unknown_group_leaves_open,
 	   companions_come_with_the_decision, order_of_members_makes_no_difference,
-	   large_group_asks_each_member_once, own_rule_alone_asks_for_no_group)
+	   large_group_asks_each_member_once)
