@@ -466,6 +466,23 @@ START_TEST(odd_names_make_rules_for_that_device_alone)
 }
 END_TEST
 
+/* Even if it leads to a file that SetOverride wrote. */
+START_TEST(a_link_under_the_name_of_the_file_is_left_alone)
+{
+	struct harness *h = begin();
+	const char *file = mock_printf(h->m, "%s/" CARD_FILE, h->m->conf[MOCK_ETC]);
+	const char *away = mock_printf(h->m, "%s/away", h->m->root);
+
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
+	ck_assert_int_eq(rename(file, away), 0);
+	ck_assert_int_eq(symlink(away, file), 0);
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "!PolicyInvalid");
+	ck_assert_str_eq(clear(h, "pci", CARD), "!PolicyInvalid");
+	ck_assert_ptr_nonnull(strstr(policy_text(h, MOCK_ETC, CARD_FILE), "\nDriver=vfio-pci\n"));
+	harness_free(h);
+}
+END_TEST
+
 SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear_gives_the_device_back,
 	   options_are_written_to_the_file, devices_are_named_by_path_and_id_as_well,
 	   a_persons_earlier_rule_is_named_and_nothing_is_written, a_dry_run_changes_nothing,
@@ -475,4 +492,4 @@ SUITE_MAIN("bus-change", 570, set_writes_one_file_and_the_device_is_moved, clear
 	   a_reason_that_is_not_utf8_is_escaped, rebind_no_is_policy_without_a_move,
 	   a_foreign_override_is_replaced_by_force_only, apply_all_answers_for_each_device,
 	   invalid_arguments_change_nothing, device_objects_have_the_methods_too,
-	   odd_names_make_rules_for_that_device_alone)
+	   odd_names_make_rules_for_that_device_alone, a_link_under_the_name_of_the_file_is_left_alone)
