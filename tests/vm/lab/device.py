@@ -90,7 +90,7 @@ def rescan(vm, *devices):
     settle(vm)
 
 
-def probed(vm, device, timeout=30):
+def probed(vm, device, timeout=60):
     """Waits until a device has a driver and its probe has ended. The link to the driver is there from the beginning of
     the probe; whoever writes to power/control, be it what it says already, waits for the device's lock."""
     control = f"{path(device)}/power/control"

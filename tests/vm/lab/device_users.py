@@ -6,12 +6,6 @@ import contextlib
 import re
 
 from .device import path, settle
-from .machine import NULL_DRIVE
-
-
-def drive(ident):
-    """QEMU's arguments for a disk of nothing. What is written goes to a temporary file of QEMU's."""
-    return ["-drive", f"if=none,id={ident},{NULL_DRIVE}"]
 
 
 def disk_of(vm, device):

@@ -22,7 +22,7 @@ def guard_status(vm):
     return dict(line.split("=", 1) for line in lines)
 
 
-def wait_status(vm, key, least, timeout=30):
+def wait_status(vm, key, least, timeout=60):
     """The guard's status once this counter has come to that number."""
     vm.wait_for(f"[ $(sed -n s/^{key}=//p {RECORD}) -ge {least} ]", timeout)
     return guard_status(vm)
@@ -50,7 +50,7 @@ def write_policy(vm, text):
 def first_probe(vm, device, bus="pci"):
     """FirstProbe of the device that is there now, once the guard has settled it."""
     file = f"/run/driver-overrides/devices/{bus}:{device}"
-    vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=30)
+    vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=60)
     return record(vm, device, bus)["FIRST_PROBE"]
 
 

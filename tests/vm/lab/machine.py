@@ -215,7 +215,9 @@ class Machine:
         ]
         for number in range(5):  # for hot-plug: rp0 to rp4, 0000:00:10.0 to 0000:00:14.0
             command += ["-device", f"pcie-root-port,id=rp{number},bus=pcie.0,addr={0x10 + number:x}.0,"
-                                   f"chassis={number + 1},slot={number + 1}"]
+                                   f"chassis={number + 1},slot={number + 1}"
+                                   # Room for a graphics card's memory, which the firmware would only give to one at boot.
+                                   + (",pref64-reserve=64M" if number == 0 else "")]
         for device in devices:
             command += ["-device", device]
         return command + list(qemu)
@@ -348,7 +350,7 @@ class Machine:
         """The output of a command that must succeed, without surrounding blanks."""
         return self.run(command, timeout).out.strip()
 
-    def wait_for(self, command, timeout=30, interval=0.2):
+    def wait_for(self, command, timeout=60, interval=0.2):
         """Repeats a command until it succeeds; its output. Raises CommandTimeout with the last output."""
         deadline = time.monotonic() + timeout
         while True:

@@ -17,7 +17,7 @@ import time
 import xml.etree.ElementTree as ET
 
 from . import build, guest, kind, machine
-from .scenario import KERNEL_LOG, Boot, File
+from .scenario import KERNEL_LOG, Boot, File, print_line
 
 
 def run_in_worker(boot, image, overlays, saved, log_dir, pipe):
@@ -43,10 +43,10 @@ class Runner:
         self.results.append((boot, words, reason, seconds))
         if reason is None:
             self.passed += 1
-            print(f"ok {boot.guest} {boot.title}: {words} ({seconds:.1f} s)", flush=True)
+            print_line(f"ok {boot.guest} {boot.title}: {words} ({seconds:.1f} s)")
         else:
             self.failed += 1
-            print(f"FAIL {boot.guest} {boot.title}: {words}: {reason}", flush=True)
+            print_line(f"FAIL {boot.guest} {boot.title}: {words}: {reason}")
 
     def run(self, boots):
         for boot in boots:

@@ -126,7 +126,7 @@ class Boot:
             except lost.LabFault as fault:
                 self.anew += 1
                 saved = None  # whatever is wrong may have been saved with it
-                print(f"# {self.guest} {self.title}: the lab's fault, once more from its boot: {fault}", flush=True)
+                print_line(f"# {self.guest} {self.title}: the lab's fault, once more from its boot: {fault}")
                 self.log_name = f"{self.name}-again{self.anew}"
 
     def _attempt(self, image, overlays, saved, log_dir, report, tell):
@@ -153,8 +153,8 @@ class Boot:
                 if trouble:
                     self._examine(vm)
                 report(KERNEL_LOG, trouble, time.monotonic() - begun)
-                print(f"# {self.guest} {self.title}: {vm.cpu_seconds():.0f} s of CPU time in "
-                      f"{time.monotonic() - vm.started:.0f} s", flush=True)
+                print_line(f"# {self.guest} {self.title}: {vm.cpu_seconds():.0f} s of CPU time in "
+                      f"{time.monotonic() - vm.started:.0f} s")
         except lost.LabFault:
             raise
         except Exception as error:  # pylint: disable=broad-except
@@ -190,10 +190,10 @@ class Boot:
             try:
                 self.kind.restore(vm, saved.path)
             except machine.LabError as error:
-                print(f"# {self.guest} {self.title}: NOT RESTORED, booted instead: {first_line(error)}", flush=True)
+                print_line(f"# {self.guest} {self.title}: NOT RESTORED, booted instead: {first_line(error)}")
                 return None
             stack.push(attempt.pop_all())
-        print(f"# {self.guest} {self.title}: restored in {time.monotonic() - begun:.1f} s", flush=True)
+        print_line(f"# {self.guest} {self.title}: restored in {time.monotonic() - begun:.1f} s")
         return vm
 
     def _save(self, vm, saved):
@@ -205,8 +205,7 @@ class Boot:
                 vm.save(saved.path)
         except machine.LabError as error:
             fault = first_line(error)
-        print(f"# {self.guest} {self.title}: " + (f"NOT SAVED: {fault}" if fault else f"saved in {time.monotonic() - begun:.1f} s"),
-              flush=True)
+        print_line(f"# {self.guest} {self.title}: " + (f"NOT SAVED: {fault}" if fault else f"saved in {time.monotonic() - begun:.1f} s"))
         return not fault
 
     def _dress(self, vm):
@@ -234,8 +233,8 @@ class Boot:
                 except machine.LabError as error:
                     if tries == BOOT_TRIES:
                         raise
-                    print(f"# {self.guest} {self.title}: did not come up, once more: {first_line(error)}: "
-                          f"{lost.why_deaf(vm) or console_trouble(log_dir, self.log_name)}", flush=True)
+                    print_line(f"# {self.guest} {self.title}: did not come up, once more: {first_line(error)}: "
+                          f"{lost.why_deaf(vm) or console_trouble(log_dir, self.log_name)}")
                     continue
                 try:
                     vm.boot_settled()
@@ -243,8 +242,8 @@ class Boot:
                     self._examine(vm)
                     raise
                 stack.push(attempt.pop_all())
-            print(f"# {self.guest} {self.title}: booted in {time.monotonic() - begun:.0f} s "
-                  f"({machine.accelerator(image.kernel)})", flush=True)
+            print_line(f"# {self.guest} {self.title}: booted in {time.monotonic() - begun:.0f} s "
+                  f"({machine.accelerator(image.kernel)})")
             return vm
         raise AssertionError("unreachable")
 
@@ -286,7 +285,7 @@ class Boot:
         except lost.LabFault as fault:
             if self.anew < ANEW:
                 raise
-            print(f"# {self.guest} {self.title}: the lab's fault again: {fault}", flush=True)
+            print_line(f"# {self.guest} {self.title}: the lab's fault again: {fault}")
             return True
 
     def _logs(self, vm, log_dir):
@@ -301,6 +300,11 @@ class Boot:
         found = [line for line in vm.kernel_log().splitlines()
                  if TROUBLE.search(line) and not any(re.search(pattern, line) for pattern in allowed)]
         return f"{len(found)} line(s), first: {found[0].strip()}" if found else None
+
+
+def print_line(text):
+    """In one piece, whatever other processes print meanwhile."""
+    print(text + "\n", end="", flush=True)
 
 
 def first_line(error):

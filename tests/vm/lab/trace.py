@@ -141,7 +141,7 @@ class Trace:
         wanted = f"-A1 --no-group-separator -F 'dev=\"{device}\"'" if device else "-v '^#'"
         return events_chosen(parse(self.vm.out(f"grep {wanted} {INSTANCE}/trace || true", 120)), kind, device)
 
-    def wait(self, kind, device, timeout=30):
+    def wait(self, kind, device, timeout=60):
         """As read(), once there is something."""
         deadline = time.monotonic() + timeout
         while not (found := self.read(kind, device)):

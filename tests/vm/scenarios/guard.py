@@ -118,7 +118,7 @@ def stopped(vm):
     driver = vm.driver(CARD)
     vm.run("kill -CONT $(systemctl show -P MainPID driver-override-guard.service)")
     assert first_probe(vm, CARD) == ("won" if driver == "vfio-pci" else "lost"), (driver, record(vm, CARD))
-    vm.wait_for("grep -qx EXPIRED=3 /run/driver-overrides/guard", timeout=10)
+    vm.wait_for("grep -qx EXPIRED=3 /run/driver-overrides/guard")
     unplug(vm, 0, CARD)
     plug(vm, 0, CARD, "vfio-pci")
     assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
@@ -136,7 +136,7 @@ def killed(vm):
         assert vm.driver(CARD) in ("e1000e", "vfio-pci"), i
         # A busy systemd calls it active for seconds after its end.
         vm.wait_for(f"[ $(systemctl show -P MainPID driver-override-guard.service) != {pid} ] &&"
-                    "systemctl -q is-active driver-override-guard.service", timeout=30)
+                    "systemctl -q is-active driver-override-guard.service", timeout=120)
         unplug(vm, 0, CARD)
     plug(vm, 0, CARD, "vfio-pci")
     assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
@@ -148,6 +148,9 @@ def idle(vm):
     vm.run("udevadm settle; sleep 2")
     pid = vm.out("systemctl show -P MainPID driver-override-guard.service")
     switches = f"cat /proc/{pid}/task/*/status | awk '/^voluntary/ {{ n += $2 }} END {{ print n }}'"
-    before = vm.out(switches)
-    vm.run(f"sleep {repetitions(60, 10)}", timeout=120)
-    assert vm.out(switches) == before
+    for _ in range(5):  # on a busy host what happened before may still go on in the first seconds
+        before = vm.out(switches)
+        vm.run(f"sleep {repetitions(60, 10)}", timeout=120)
+        if (after := vm.out(switches)) == before:
+            return
+    raise AssertionError(f"{before} wake-ups, then {after}")

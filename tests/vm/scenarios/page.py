@@ -6,6 +6,7 @@ import re
 
 from lab.bus import MANAGER
 from lab.device import path, settle
+from lab.machine import NULL_DRIVE
 from lab.scenario import scenario
 
 PAGE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "..", "docs", "passthrough.md")
@@ -13,12 +14,13 @@ PAGE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "..
 # Where the page says they are: a card of two functions, two equal network cards, a disk, and virtual functions.
 MACHINE = dict(
     guard=True, service=True, lasts=120,
+    # There at boot, for what becomes of the sound depends on that.
     devices=["bochs-display,bus=rp0,addr=0.0,multifunction=on", "intel-hda,bus=rp0,addr=0.1",
              "e1000e,bus=rp1", "e1000e,bus=rp2",
              "nvme,bus=rp3,serial=disk,drive=d0",
              "nvme,bus=rp4,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=3,"
              "sriov_vq_flexible=9,sriov_vi_flexible=6"],
-    qemu=["-drive", "if=none,id=d0,file.driver=null-co,file.size=67108864,file.read-zeroes=on,snapshot=on"])
+    qemu=["-drive", f"if=none,id=d0,{NULL_DRIVE}"])
 
 
 def sections():

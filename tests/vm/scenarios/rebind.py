@@ -9,7 +9,7 @@ from lab.machine import program
 from lab.scenario import scenario
 
 NIC, DISK, SHARED = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"
-CARD, PORT = "0000:00:06.0", "0000:00:10.0"
+CARD, PORT = "0000:01:00.0", "0000:00:14.0"
 CONF = "/etc/driver-overrides.d/50-rebind.conf"
 KEYS = ["STATE", "REASON", "ERROR", "DRIVER", "OVERRIDE", "DECISION", "CHANGED"]
 
@@ -17,11 +17,11 @@ KEYS = ["STATE", "REASON", "ERROR", "DRIVER", "OVERRIDE", "DECISION", "CHANGED"]
 MACHINE = dict(
     lasts=120,
     # The second disk belongs to an NVMe subsystem, so the kernel makes a multipath head for it.
-    devices=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0",
+    plugged=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0",
              "nvme,id=shared,subsys=sub0,bus=rp3,serial=two",
-             "nvme-ns,bus=shared,drive=d1", "bochs-display,bus=pcie.0,addr=6.0"],
-    qemu=device_users.drive("d0") + device_users.drive("d1"),
-    files={"/usr/local/bin/hold-vfio": program("hold-vfio")},
+             "nvme-ns,bus=shared,drive=d1", "bochs-display,bus=rp0"],
+    drives=["d0", "d1"],
+    written={"/usr/local/bin/hold-vfio": program("hold-vfio")},
     # Disks that are taken away while they are in use, on purpose.
     kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"])
 
