@@ -9,7 +9,7 @@ from lab.machine import program
 from lab.scenario import scenario
 
 NIC, DISK, SHARED = "0000:02:00.0", "0000:03:00.0", "0000:04:00.0"
-CARD, PORT = "0000:01:00.0", "0000:00:14.0"
+CARD, PORT = "0000:01:00.0", "0000:00:10.0"  # the one below the other
 CONF = "/etc/driver-overrides.d/50-rebind.conf"
 KEYS = ["STATE", "REASON", "ERROR", "DRIVER", "OVERRIDE", "DECISION", "CHANGED"]
 
@@ -149,10 +149,10 @@ def foreign(vm):
     give_back(vm, NIC, "e1000e")
 
 
-@scenario("rebind treats a PCI bridge as always in use")
+@scenario("rebind refuses a PCI bridge that has a device below it")
 def bridge(vm):
     vm.write(CONF, rule("port", Name=PORT, Driver="none"))
-    refused(vm, PORT, "InUse", "in use: it is a PCI bridge")
+    refused(vm, PORT, "InUse", f"in use: it is a PCI bridge, with {CARD} below it")
     vm.run(f"rm {CONF}")
 
 
