@@ -204,10 +204,13 @@ END_TEST
 START_TEST(device_that_was_refused_its_own_driver_is_probed_again)
 {
 	struct apply_fixture f = apply_fixture_new("[device gpu]\nName=0000:00:03.0\nDriver=default\n");
+	const char *other;
 
 	apply_fixture_apply(&f);
 	ck_assert_str_eq(apply_fixture_probed(&f), "");
-	mock_group(f.m, 7, f.device, NULL);
+	other = mock_pci_add(f.m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	mock_bind(f.m, other, "vfio-pci");
+	mock_group(f.m, 7, f.device, other, NULL);
 	mock_group_open(f.m, 7);
 	apply_fixture_apply(&f);
 	ck_assert_int_eq(f.outcome.state, STATE_HELD);
