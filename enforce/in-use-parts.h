@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/macro.h"
-#include "enforce/in-use.h"
+#include "enforce/in-use-answer.h"
 #include "sysfs/fd-users.h"
 
 #include <limits.h>

@@ -18,13 +18,8 @@
  */
 #pragma once
 
+#include "enforce/in-use-answer.h"
 #include "sysfs/sysfs.h"
-
-/* Who uses the device, and which event may tell that this has ended. */
-struct in_use_answer {
-	char reason[512];   /* "/dev/sda1 is mounted on /mnt" */
-	char wait_for[256]; /* "/dev/i2c-4": a close of this node; "mount"; "net"; "time": nothing tells */
-};
 
 /*
  * 1: in use, and *ret says by what; 0: free; negative errno: could not look. look_only: nothing is opened

@@ -71,7 +71,7 @@ static struct used_device *used_device_find(struct watch_use *w, const char *bus
 }
 
 /* When the earliest is due. */
-static void timer_arm(struct watch_use *w)
+static void use_timer_arm(struct watch_use *w)
 {
 	uint64_t due = w->devices ? w->next_minute : UINT64_MAX;
 
@@ -89,7 +89,7 @@ static void used_device_wake(struct used_device *u)
 	u->tries = 0;
 	if (u->due == UINT64_MAX)
 		u->due = service_now(u->watch->service) + try_delays[0];
-	timer_arm(u->watch);
+	use_timer_arm(u->watch);
 }
 
 static int on_use_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -111,7 +111,7 @@ static int on_use_timer(sd_event_source *source, uint64_t usec, void *userdata)
 									   : UINT64_MAX;
 		refresh_request(w->service, u->bus, u->name, REFRESH_AND_RETRY);
 	}
-	timer_arm(w);
+	use_timer_arm(w);
 	return 0;
 }
 
@@ -234,7 +234,7 @@ static void used_device_remove(struct watch_use *w, struct used_device *u)
 {
 	(void)list_remove(w->devices, u);
 	used_device_free(u);
-	timer_arm(w);
+	use_timer_arm(w);
 }
 
 static void used_device_add(struct watch_use *w, const struct device_entry *e)
