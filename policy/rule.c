@@ -151,7 +151,7 @@ static struct condition *rule_get_condition(struct rule *rule, struct arena *are
 /* The value that begins at s and ends at a blank; its length in *ret_n. */
 static int condition_add_pattern(struct condition *c, struct arena *arena, const char *s, size_t *ret_n)
 {
-	struct pattern *p = arena_alloc(arena, sizeof(*p)), **end;
+	struct pattern *p = arena_alloc(arena, sizeof(*p));
 	uint32_t hash = FNV32_BASIS;
 	size_t n = 0, plain = SIZE_MAX;
 	const char *text;
@@ -195,9 +195,8 @@ static int condition_add_pattern(struct condition *c, struct arena *arena, const
 		break;
 	}
 
-	for (end = &c->any; *end; end = &(*end)->next)
-		;
-	*end = p;
+	*(c->last ? &c->last->next : &c->any) = p;
+	c->last = p;
 	return 0;
 }
 

@@ -55,8 +55,8 @@ struct pattern {
 struct condition {
 	struct condition *next;
 	enum fact fact;
-	const char *attr; /* the attribute's name, with FACT_ATTR */
-	struct pattern *any;
+	const char *attr;	    /* the attribute's name, with FACT_ATTR */
+	struct pattern *any, *last; /* the first value and the last: appending costs the same for each */
 };
 
 struct rule {
