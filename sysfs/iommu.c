@@ -119,12 +119,23 @@ static void nodes_add_own(struct nodes *nodes, const char *device)
 			nodes_add(nodes, path);
 }
 
-static bool device_has_vfio_driver(const char *device)
+/* By its driver's name, or by the folder that the kernel makes for whatever serves VFIO (6.1 and later). */
+static bool device_serves_vfio(const char *device)
 {
-	char link[PATH_MAX], driver[256];
+	char path[PATH_MAX], driver[256];
 
-	return path_join(link, sizeof(link), device, "/driver", NULL) >= 0 &&
-	       read_link_name(link, driver, sizeof(driver)) >= 0 && driver_is_vfio(driver);
+	if (path_join(path, sizeof(path), device, "/driver", NULL) >= 0 &&
+	    read_link_name(path, driver, sizeof(driver)) >= 0 && driver_is_vfio(driver))
+		return true;
+	return path_join(path, sizeof(path), device, "/vfio-dev", NULL) >= 0 && access(path, F_OK) >= 0;
+}
+
+bool sysfs_device_serves_vfio(const struct sysfs_device *d)
+{
+	char path[PATH_MAX];
+
+	return path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL) >= 0 &&
+	       device_serves_vfio(path);
 }
 
 static void nodes_find_of_group(const struct sysfs_device *d, const char *group, struct nodes *nodes)
@@ -137,8 +148,7 @@ static void nodes_find_of_group(const struct sysfs_device *d, const char *group,
 	    dir_open(&dir, folder) < 0)
 		return;
 	while ((name = dir_next(&dir))) {
-		if (path_join(path, sizeof(path), folder, "/", name, NULL) < 0 ||
-		    !device_has_vfio_driver(path))
+		if (path_join(path, sizeof(path), folder, "/", name, NULL) < 0 || !device_serves_vfio(path))
 			continue;
 		nodes->vfio = true;
 		nodes_add_own(nodes, path);

@@ -15,6 +15,12 @@ enum iommu {
 	IOMMU_FAKE,  /* VFIO's own, without an IOMMU (enable_unsafe_noiommu_mode) */
 };
 
+/*
+ * Whether the device is open to VFIO's users now: by its driver's name, or because the kernel has made a
+ * vfio-dev folder for it, as for a virtual function of a graphics card whose own driver serves VFIO.
+ */
+bool sysfs_device_serves_vfio(const struct sysfs_device *d);
+
 enum iommu sysfs_device_iommu(const struct sysfs_device *d);
 
 /* What that means for a device that is for a VFIO driver, in a sentence; NULL: nothing needs to be said. */

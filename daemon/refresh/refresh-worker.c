@@ -144,6 +144,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	worker_put_number(s, rule ? rule_id(rule) : 0);
 	worker_put_number(s, evaluation.action);
 	worker_put_number(s, d->inode);
+	worker_put_number(s, sysfs_device_serves_vfio(d));
 	worker_put(s, recorded && evaluation.state == STATE_BLOCKED ? record.wait_for : "");
 }
 

@@ -102,13 +102,14 @@ const struct group *groups_at(struct service *s, size_t i)
 
 bool group_is_blocked_by(const struct device_entry *e)
 {
-	return e->field[FIELD_DRIVER][0] && !driver_leaves_dma(e->field[FIELD_DRIVER]);
+	return e->field[FIELD_DRIVER][0] && !driver_leaves_dma(e->field[FIELD_DRIVER]) &&
+	       !streq(e->field[FIELD_VFIO], "1");
 }
 
 bool group_has_vfio(const struct group *g)
 {
 	for (size_t i = 0; i < g->n; i++)
-		if (driver_is_vfio(g->members[i]->field[FIELD_DRIVER]))
+		if (streq(g->members[i]->field[FIELD_VFIO], "1"))
 			return true;
 	return false;
 }

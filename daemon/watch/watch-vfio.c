@@ -104,7 +104,7 @@ static void vfio_on_device_found(struct service *s, const struct refresh_finding
 {
 	static const char *const names[] = { "vfio", "vfio/devices" };
 
-	if (!driver_is_vfio(found->entry->field[FIELD_DRIVER]))
+	if (!streq(found->entry->field[FIELD_VFIO], "1"))
 		return;
 	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
 		char path[PATH_MAX];

@@ -385,6 +385,17 @@ START_TEST(a_group_names_its_blockers)
 						     &viable),
 			 0);
 	ck_assert_int_eq(viable, 1);
+
+	/* A virtual function of a graphics card whose own driver serves VFIO. */
+	mock_bind(h->m, "/devices/pci0000:00/" DISK, "nvidia");
+	make_dirs(mock_path(h->m, "/devices/pci0000:00/" DISK, "vfio-dev"));
+	tell(h, "bind", "pci", DISK);
+	wait_property(h, "pci", DISK, "Driver", "nvidia");
+	ck_assert_int_ge(sd_bus_get_property_trivial(h->bus, "org.driveroverrides1", group,
+						     "org.driveroverrides1.Group", "Viable", NULL, 'b',
+						     &viable),
+			 0);
+	ck_assert_int_eq(viable, 1);
 	harness_free(h);
 }
 END_TEST
