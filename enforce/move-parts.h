@@ -3,6 +3,7 @@
 #pragma once
 
 #include "sysfs/binding.h"
+#include "enforce/in-use-answer.h"
 #include "enforce/move.h"
 
 #include <stdbool.h>
@@ -31,3 +32,9 @@ bool move_driver_is_wrong(const struct move *m);
 /* Restores the override and the driver of before, after a step has failed. The result has the reason already.
  */
 void move_roll_back(struct move *m);
+
+/*
+ * Under Rebind=safe: whether a function that shares the device's slot, and that the same rule is to take from
+ * its driver, is in use. 1: *ret says which, and by what; 0: none is; negative errno: could not look.
+ */
+int move_check_slot(const struct move *m, struct in_use_answer *ret);

@@ -216,6 +216,8 @@ static bool move_may_unbind_or_refuse(struct move *m)
 	}
 	r = in_use_check(m->d, m->options->dry_run && m->options->look_only, &user);
 	if (r == 0)
+		r = move_check_slot(m, &user);
+	if (r == 0)
 		return true;
 	if (r > 0) {
 		move_result_set(m->ret, STATE_BLOCKED, MOVE_IN_USE, "in use: %.480s", user.reason);

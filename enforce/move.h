@@ -37,6 +37,8 @@ struct move_options {
 	/* Leave a device that was as decided since it was added and its rule changed, and was changed since.
 	 */
 	bool only_if_changed;
+	/* To decide about the functions that share the device's slot; NULL: they are not looked at. */
+	const struct policy *policy;
 };
 
 /* The result. It has no pointers, since it may lie in memory that parent and child share. */

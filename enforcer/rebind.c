@@ -78,6 +78,7 @@ static int rebind_child_run(void *userdata)
 	const struct rebind_run *w = userdata;
 	struct sysfs_device *d = w->device;
 	struct move_result *moved = &w->report->moved;
+	struct move_options options = *w->options;
 	struct policy *policy;
 	struct decision decision;
 	int r;
@@ -100,7 +101,8 @@ static int rebind_child_run(void *userdata)
 		if (r < 0)
 			return r;
 	}
-	move_device(&decision, w->options, moved);
+	options.policy = policy;
+	move_device(&decision, &options, moved);
 	rebind_check_device_gone(d, moved);
 	atomic_store(&w->report->has_groups, policy->has_groups);
 	atomic_store(&w->report->done, true);

@@ -258,8 +258,29 @@ START_TEST(device_that_goes_while_it_is_moved)
 }
 END_TEST
 
+START_TEST(functions_of_a_card_move_together_or_not_at_all)
+{
+	const char *device, *other;
+	struct mock *m = tree_new(&device, "[device card]\nName=0000:00:03.*\nDriver=none\n");
+	struct enforcer_result r;
+
+	other = mock_pci_add(m, "0000:00:03.1", NULL, 0x8086, 0x10d3, 0x020000);
+	mock_group(m, 1, device, other, NULL);
+	mock_bind(m, device, "nvme");
+	mock_bind(m, other, "e1000e");
+	mock_class_add(m, "net", other, "eth0");
+	mock_attr_link(m, mock_printf(m, "%s/net/eth0", other), "master", "../../virtual/net/br0");
+	r = enforcer_run(m, "rebind", "--dry-run", NAME, NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_str_eq(printed_property(m, &r, "REASON"),
+			 "in use: 0000:00:03.1, which shares its slot: eth0 is a port of br0");
+	mock_free(m);
+}
+END_TEST
+
 SUITE_MAIN("rebind", 60, device_that_goes_while_it_is_moved, usage, answer_for_a_device_that_is_moved,
 	   devices_that_do_not_exist, incomplete_policy_is_refused,
 	   last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
 	   second_rebind_waits_for_the_first, state_directory_that_cannot_be_written,
-	   other_members_are_decided_again_and_not_unbound, group_member_may_be_named)
+	   other_members_are_decided_again_and_not_unbound, group_member_may_be_named,
+	   functions_of_a_card_move_together_or_not_at_all)
