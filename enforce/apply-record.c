@@ -23,13 +23,14 @@ int apply_write_record(struct sysfs_device *d, const struct record *old, const s
 	return record_write(state_dir, sysfs_device_key(d), record);
 }
 
-void apply_write_record_or_log(struct sysfs_device *d, const struct record *old, const struct record *record)
+bool apply_write_record_or_log(struct sysfs_device *d, const struct record *old, const struct record *record)
 {
 	int r = apply_write_record(d, old, record);
 
 	if (r < 0)
 		log_line(LOG_WARNING, "%s %s: cannot write the record under %s: %s, going on without it",
 			 d->bus, d->name, d->sysfs->state_dir, strerror(-r));
+	return r >= 0;
 }
 
 bool apply_is_being_written(const struct sysfs_device *d, const char *override)
@@ -86,7 +87,7 @@ void apply_record_state(const struct decision *decision, const char *override, e
 	record.state = state;
 	text_copy(record.reason, sizeof(record.reason), reason);
 	text_copy(record.wait_for, sizeof(record.wait_for), wait_for);
-	apply_write_record_or_log(d, NULL, &record);
+	(void)apply_write_record_or_log(d, NULL, &record);
 }
 
 void apply_record_stuck(struct sysfs_device *d, const char *doing)
@@ -99,5 +100,5 @@ void apply_record_stuck(struct sysfs_device *d, const char *doing)
 		record.inode = d->inode;
 	record.state = STATE_STUCK;
 	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
-	apply_write_record_or_log(d, NULL, &record);
+	(void)apply_write_record_or_log(d, NULL, &record);
 }

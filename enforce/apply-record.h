@@ -13,8 +13,8 @@
  */
 int apply_write_record(struct sysfs_device *d, const struct record *old, const struct record *record);
 
-/* The same where the caller goes on without the record: a failure is logged. */
-void apply_write_record_or_log(struct sysfs_device *d, const struct record *old, const struct record *record);
+/* The same where the caller goes on without the record: a failure is logged. True: it is written. */
+bool apply_write_record_or_log(struct sysfs_device *d, const struct record *old, const struct record *record);
 
 /* Whether the guard is writing this override, or has died over it before it was recorded; see intent.h. */
 bool apply_is_being_written(const struct sysfs_device *d, const char *override);

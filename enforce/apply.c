@@ -38,6 +38,7 @@ struct apply_run {
 	struct record old;    /* what is recorded; empty where there is no record */
 	struct record record; /* what is to be recorded */
 	struct outcome *outcome;
+	char record_error[256]; /* with outcome->unrecorded: why */
 };
 
 /* A driver is bound that was not decided; nothing is unbound here. */
@@ -178,7 +179,9 @@ static bool override_is_to_stay(const char *override, const char *want, bool our
  * Write-ahead: record first, then write. Whoever reads our value finds a record that claims it; a crash in
  * between claims a value that is not set, which is harmless. The record names the new override and the one of
  * ours that it replaces (`before`, "": none) until the new one is known to stand, so a crash leaves no doubt
- * about either. Without a record nothing is written, but an override may be cleared.
+ * about either. Without a record no driver's name is written, since nobody could tell later that it is ours.
+ * `none` is written all the same: a quarantine must hold, whatever else fails. An override may be cleared,
+ * too.
  */
 static bool record_claim_or_refuse(struct apply_run *a, const char *before)
 {
@@ -190,9 +193,12 @@ static bool record_claim_or_refuse(struct apply_run *a, const char *before)
 	(void)strcpy(record->previous_override, before);
 	record->state = STATE_PENDING;
 	r = apply_write_record(a->d, &a->old, record);
-	if (r < 0 && want[0]) {
-		outcome_set(a->outcome, STATE_FAILED, "recording the override before it is written: %s",
-			    strerror(-r));
+	a->outcome->unrecorded = r < 0;
+	if (r < 0)
+		(void)snprintf(a->record_error, sizeof(a->record_error),
+			       "writing the record under %.200s: %s", a->d->sysfs->state_dir, strerror(-r));
+	if (r < 0 && a->decision->kind == DECISION_DRIVER) {
+		outcome_set(a->outcome, STATE_FAILED, "%s, so the override is not written", a->record_error);
 		return false;
 	}
 	if (r >= 0)
@@ -336,6 +342,18 @@ static bool apply_prepare_or_refuse(const struct decision *decision, enum occasi
 	return true;
 }
 
+/*
+ * The override was written without a record. Whatever came of it, a step has failed: nobody will know that
+ * the override is ours.
+ */
+static void outcome_say_unrecorded(struct apply_run *a)
+{
+	if (a->outcome->state == STATE_FAILED)
+		return;
+	outcome_set(a->outcome, STATE_FAILED, "%s; the override is %s all the same", a->record_error,
+		    a->decision->driver[0] ? "written" : "cleared");
+}
+
 static void apply_save_record(struct apply_run *a)
 {
 	struct record *record = &a->record;
@@ -349,7 +367,10 @@ static void apply_save_record(struct apply_run *a)
 	if (a->outcome->state == state_as_decided(a->decision) ||
 	    a->old.enforced == record_decision_id(record))
 		record->enforced = record_decision_id(record);
-	apply_write_record_or_log(a->d, &a->old, record);
+	if (a->outcome->unrecorded)
+		outcome_say_unrecorded(a);
+	else
+		a->outcome->unrecorded = !apply_write_record_or_log(a->d, &a->old, record);
 }
 
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret)

@@ -18,6 +18,7 @@ struct outcome {
 	char reason[512];
 	bool wrote;	   /* the override was written (or cleared) */
 	bool needs_module; /* the decided driver is not registered with the bus yet */
+	bool unrecorded;   /* the record could not be written; that is logged, or the reason says so */
 };
 
 /*

@@ -26,7 +26,7 @@ static void record_both_overrides(const struct move *m, const char *override)
 	record.state = STATE_FAILED;
 	text_copy(record.owned_override, sizeof(record.owned_override), m->ours ? m->override : "");
 	text_copy(record.previous_override, sizeof(record.previous_override), override);
-	apply_write_record_or_log(m->d, NULL, &record);
+	(void)apply_write_record_or_log(m->d, NULL, &record);
 }
 
 /* Binds the driver of before. If the override of before does not admit it, its name is the override for that

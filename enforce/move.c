@@ -315,7 +315,9 @@ static void move_settle(struct move *m)
 		return;
 	}
 	move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "%s", outcome.reason);
-	move_roll_back(m);
+	/* A quarantine holds, also where it cannot be recorded. */
+	if (!outcome.unrecorded || decision->kind != DECISION_NONE)
+		move_roll_back(m);
 }
 
 static void move_execute(struct move *m)

@@ -34,6 +34,7 @@ struct sweep_report {
 	struct progress progress;
 	_Atomic(size_t) next; /* devices before this one are done */
 	_Atomic(size_t) wrote;
+	_Atomic(size_t) unrecorded; /* devices whose record could not be written */
 };
 
 struct sweep {
@@ -42,6 +43,7 @@ struct sweep {
 	size_t n;
 	struct sweep_report *report;
 	enum occasion occasion;
+	bool unlisted; /* the list of present devices could not be written */
 };
 
 /* Members of a group are next to each other in the list, and are decided together. */
@@ -67,6 +69,8 @@ static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t fi
 			apply_decision(&decisions[i - from], s->occasion, &outcome);
 		if (outcome.wrote)
 			atomic_fetch_add(&s->report->wrote, 1);
+		if (outcome.unrecorded)
+			atomic_fetch_add(&s->report->unrecorded, 1);
 		if (outcome.state == STATE_FAILED)
 			log_line(LOG_ERR, "%s %s: %s", s->v[i]->bus, s->v[i]->name, outcome.reason);
 		atomic_store(&s->report->next, i + 1);
@@ -197,7 +201,8 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	 */
 	sysfs.settled = r == 1 && at_boot && !coldplug_has_begun(settings);
 	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
-	if (r < 0)
+	s->unlisted = r < 0;
+	if (s->unlisted)
 		log_line(LOG_WARNING,
 			 "sweep: cannot write the list of present devices under %s: %s, so Group=hold leaves "
 			 "all devices alone",
@@ -213,6 +218,19 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	return r;
 }
 
+/* A unit that is green must mean that all later programs know what was done here. */
+static bool sweep_is_recorded_or_log(const struct sweep *s, const struct settings *settings)
+{
+	const size_t n = atomic_load(&s->report->unrecorded);
+
+	if (n > 0)
+		log_line(LOG_ERR,
+			 "sweep: %s cannot be written: %zu devices have no record, so only Driver=none is "
+			 "enforced on them",
+			 settings->state_dir, n);
+	return n == 0 && !s->unlisted;
+}
+
 int verb_sweep(const struct settings *settings, bool at_boot)
 {
 	static struct sweep s; /* devices and rules live until the process ends */
@@ -224,5 +242,5 @@ int verb_sweep(const struct settings *settings, bool at_boot)
 		log_errno(LOG_ERR, r, "sweep");
 		return 1;
 	}
-	return 0;
+	return sweep_is_recorded_or_log(&s, settings) ? 0 : 1;
 }

@@ -348,7 +348,7 @@ START_TEST(override_is_not_written_without_a_record)
 	apply_fixture_watch(&f);
 	apply_fixture_apply(&f);
 	ck_assert_int_eq(f.outcome.state, STATE_FAILED);
-	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "recording the override"));
+	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "so the override is not written"));
 	ck_assert(!f.outcome.wrote);
 	ck_assert(!apply_fixture_was_written(&f));
 	apply_fixture_done(&f);

@@ -371,20 +371,41 @@ START_TEST(labels_and_drivers_print_no_further_properties)
 }
 END_TEST
 
-START_TEST(state_directory_that_cannot_be_written)
+/* A quarantine must hold; the override of a driver would be nobody's later, so that is not written. */
+START_TEST(without_a_state_directory_only_none_is_enforced_and_that_is_a_failure)
 {
 	struct mock *m = mock_new();
 	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *b = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
 	struct enforcer_result r;
 
 	m->state = mock_printf(m, "%s/file/state", m->root);
 	make_file(mock_printf(m, "%s/file", m->root), "", 0);
-	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("x", "0000:00:03.0", "none"));
+	mock_policy(m, MOCK_ETC, "10-a.conf",
+		    RULE("x", "0000:00:03.0", "none") RULE("y", "0000:00:04.0", "vfio-pci"));
 	r = enforcer_event(m, a);
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
-	ck_assert_uint_ge(r.n_lines, 1);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "failed");
+	ck_assert_ptr_nonnull(strstr(r.err, "the override is written all the same"));
+	ck_assert_str_eq(mock_override(m, a), "none");
+	r = enforcer_event(m, b);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "failed");
+	ck_assert_ptr_nonnull(strstr(r.err, "so the override is not written"));
+
+	for (size_t i = 0; i < 2; i++) {
+		r = enforcer_run(m, "sweep", NULL);
+		ck_assert_int_eq(r.status, 1);
+		ck_assert_ptr_nonnull(strstr(r.err, "2 devices have no record"));
+		ck_assert_str_eq(mock_override(m, a), "none");
+		ck_assert_str_eq(mock_override(m, b), "(null)\n");
+		mock_attr(m, a, "driver_override", "(null)\n");
+	}
+	/* Somebody makes it writable. */
+	m->state = mock_printf(m, "%s/state", m->root);
 	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, b), "vfio-pci");
 	mock_free(m);
 }
 END_TEST
@@ -413,4 +434,5 @@ SUITE_MAIN("verbs", 40, release_leaves_an_override_that_somebody_else_has_change
 	   errors_are_logged_once_for_a_version, sweep_logs_errors_of_whole_files_once,
 	   last_good_copy_is_in_force_in_every_verb, last_good_copy_goes_with_its_file,
 	   last_good_copy_stays_while_its_file_may_exist, names_from_policy_reach_no_other_file,
-	   labels_and_drivers_print_no_further_properties, state_directory_that_cannot_be_written)
+	   labels_and_drivers_print_no_further_properties,
+	   without_a_state_directory_only_none_is_enforced_and_that_is_a_failure)
