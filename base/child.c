@@ -39,12 +39,23 @@ extern void __gcov_dump(void);
 struct function_call {
 	int (*fn)(void *userdata);
 	void *userdata;
+	pid_t parent;
 };
 
 struct program_call {
 	const struct child_program *program;
+	pid_t parent;
 	int error; /* what execv() failed with */
 };
+
+/* Die with the parent, so that abandoned children do not pile up. If it has died before this, its death is
+ * not signalled any more. */
+static void child_die_with_parent(pid_t parent)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(ECANCELED);
+}
 
 _foreign_stack_ static int child_run_function(void *userdata)
 {
@@ -52,8 +63,7 @@ _foreign_stack_ static int child_run_function(void *userdata)
 	/* File descriptors are never shared: these are the child's alone. */
 	int r, null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	/* Die with the parent, so that abandoned children do not pile up. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	child_die_with_parent(call->parent);
 	(void)dup2(null, STDIN_FILENO);
 	(void)dup2(null, STDOUT_FILENO);
 	if (log_target() != LOG_TO_STDERR)
@@ -71,7 +81,7 @@ int child_start(struct child *child, enum child_memory memory, int (*fn)(void *u
 	static alignas(16) char stack[STACK_SIZE];
 	static struct function_call call;
 
-	call = (struct function_call){ fn, userdata };
+	call = (struct function_call){ fn, userdata, getpid() };
 	*child = (struct child){ .pidfd = -EBADF };
 
 	switch (memory) {
@@ -106,7 +116,7 @@ _foreign_stack_ static int child_run_program(void *userdata)
 	int null;
 
 	if (p->dies_with_parent)
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		child_die_with_parent(call->parent);
 	if (p->no_stdin) {
 		null = open("/dev/null", O_RDONLY);
 		(void)dup2(null, STDIN_FILENO);
@@ -127,7 +137,7 @@ _foreign_stack_ static int child_run_program(void *userdata)
 int child_start_program(struct child *child, const struct child_program *program)
 {
 	alignas(16) char stack[PROGRAM_STACK_SIZE];
-	struct program_call call = { .program = program };
+	struct program_call call = { .program = program, .parent = getpid() };
 	sigset_t all, before;
 	int r;
 

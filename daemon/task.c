@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -292,7 +291,7 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 		r = negative_errno();
 	(void)close(fds[1]);
 	if (r >= 0)
-		t->child.pidfd = pidfd_open(t->child.pid, 0);
+		t->child.pidfd = system_pidfd_open(t->child.pid);
 	if (r >= 0 && t->child.pidfd < 0) {
 		r = negative_errno();
 		(void)kill(t->child.pid, SIGKILL);

@@ -20,7 +20,6 @@
 #include "state/intent.h"
 #include "tests/bench/kernel-calls.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -257,10 +256,9 @@ static void add_last_rule(FILE *f, const struct row *row)
 			(void)fprintf(f, "Path=pci0000:00/%s/00.0\n", slots[i].port + strlen("0000:00:"));
 			break;
 		case BY_PHYSFN:
-			(void)fprintf(f, "PhysFn=%.*s0\n", (int)strlen(slots[i].name) - 1, slots[i].name);
-			break;
 		case BY_MEMBER:
-			(void)fprintf(f, "Name=%.*s0\n", (int)strlen(slots[i].name) - 1, slots[i].name);
+			(void)fprintf(f, "%s=%.*s0\n", row->last == BY_PHYSFN ? "PhysFn" : "Name",
+				      (int)strlen(slots[i].name) - 1, slots[i].name);
 			break;
 		}
 }

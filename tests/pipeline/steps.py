@@ -37,7 +37,7 @@ def python(_args, _out):
 
 
 def unittests(*programs):
-    return sum(int(re.search(r"^Ran (\d+) tests", run([program]).stdout, re.MULTILINE)[1]) for program in programs)
+    return sum(int(re.search(r"^Ran (\d+) tests? ", run([program]).stdout, re.MULTILINE)[1]) for program in programs)
 
 
 def house(_args, _out):
@@ -189,6 +189,11 @@ def counted(command, out):
         raise Failed(f"{command[0]} ended without a count, exit status {status}")
     passed, failed = int(counts[1]), int(counts[2])
     return passed, failed if failed or status == 0 else 1
+
+
+def portability(_args, out):
+    """Another C library and other processors: compiled only."""
+    return counted(["tests/portability", "--build", folder("release")], out)
 
 
 def guests(args):

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -232,8 +233,47 @@ START_TEST(program_dies_with_its_parent)
 }
 END_TEST
 
+static pid_t parent_to_outlive;
+
+/* Between fork() and the child's own first step. */
+static void wait_until_orphaned(void)
+{
+	while (getppid() == parent_to_outlive)
+		(void)usleep(1000);
+}
+
+static int write_a_word(void *userdata)
+{
+	return write(*(int *)userdata, "late", 4) < 0 ? -EIO : 0;
+}
+
+START_TEST(child_whose_parent_died_early_does_nothing)
+{
+	int fds[2];
+	char text[8];
+	pid_t parent;
+	int status;
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	parent = fork();
+	if (parent == 0) {
+		struct child child;
+
+		parent_to_outlive = getpid();
+		if (pthread_atfork(NULL, NULL, wait_until_orphaned) != 0)
+			_exit(1);
+		_exit(child_start(&child, CHILD_COPY, write_a_word, &fds[1]) < 0);
+	}
+	(void)close(fds[1]);
+	ck_assert_int_eq(waitpid(parent, &status, 0), parent);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(read(fds[0], text, sizeof(text)), 0);
+	(void)close(fds[0]);
+}
+END_TEST
+
 SUITE_MAIN("child", 60, result_comes_back, memory_is_a_copy_or_shared,
 	   killed_process_is_told_from_a_failed_one, nobody_waits_for_the_end_of_its_pipes,
 	   parent_stops_waiting, result_as_an_errno, program_gives_its_exit_status,
 	   program_writes_where_it_is_told_to, missing_program_fails_at_once, program_has_no_signal_blocked,
-	   program_dies_with_its_parent)
+	   program_dies_with_its_parent, child_whose_parent_died_early_does_nothing)

@@ -26,10 +26,41 @@ struct device_observation {
 	const char *driver;	/* bound when the watch ends, and its event has not come yet */
 };
 
+static uint64_t first_bind_seqnum(const struct device_observation *seen)
+{
+	return seen->bind_seqnum ? seen->bind_seqnum : 11;
+}
+
+/* The hold and the watches of the device up to the end of its hold, and the second thread's. */
+static void add_watches(struct first_probe_watches *f, struct hold *hold,
+			const struct device_observation *seen, struct first_probe_observation *s)
+{
+	if (seen->marked_by_another)
+		ck_assert(hold_release(hold, s->ticket));
+	if (seen->passed_before || seen->marked_by_another)
+		fake_hold_end(hold, s->ticket);
+	s->stood_before_probe = hold_release(hold, s->ticket);
+	if (seen->bind && seen->bind_heard_first)
+		first_probe_watch_bind(f, s->devpath, seen->bind, first_bind_seqnum(seen));
+	ck_assert_int_eq(first_probe_watch_add(f, s), 0);
+	if (seen->raced)
+		fake_hold_race(hold, s->ticket);
+	if (s->ticket)
+		fake_hold_end(hold, s->ticket);
+	if (seen->twice) {
+		struct first_probe_observation second = *s;
+
+		second.ticket = 0;
+		second.stood_before_probe = false;
+		second.had_driver = true;
+		second.seqnum = 20;
+		ck_assert_int_eq(first_probe_watch_add(f, &second), 0);
+	}
+}
+
 /* Checks what FirstProbe becomes for a device that was seen like that. */
 static void check_claim(const struct device_observation *seen, const char *expected)
 {
-	const uint64_t bind_seqnum = seen->bind_seqnum ? seen->bind_seqnum : 11;
 	struct mock *m = mock_new();
 	const char *devpath = mock_pci_add(m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
 	struct sysfs_device *d;
@@ -43,39 +74,19 @@ static void check_claim(const struct device_observation *seen, const char *expec
 					     .had_other_driver = seen->other,
 					     .had_driver = seen->bound_before,
 					     .seqnum = 10 };
-	uint64_t wait, ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
+	uint64_t wait;
 
 	sysfs_init(&sysfs, &m->settings);
 	f = first_probe_watches_new(&sysfs, hold);
 	ck_assert_int_eq(sysfs_device_new(&sysfs, devpath, "pci", &d), 0);
+	s.ticket = seen->held ? fake_hold_issue(hold, "pci", "0000:00:03.0") : 0;
 	s.devpath = d->devpath;
 	s.inode = d->inode;
 	(void)strcpy(s.record.decision, "vfio-pci");
 	ck_assert_int_eq(record_write(m->settings.state_dir, sysfs_device_key(d), &s.record), 0);
-	if (seen->marked_by_another)
-		ck_assert(hold_release(hold, ticket));
-	if (seen->passed_before || seen->marked_by_another)
-		fake_hold_end(hold, ticket);
-	s.ticket = ticket;
-	s.stood_before_probe = hold_release(hold, ticket);
-	if (seen->bind && seen->bind_heard_first)
-		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
-	ck_assert_int_eq(first_probe_watch_add(f, &s), 0);
-	if (seen->raced)
-		fake_hold_race(hold, ticket);
-	if (ticket)
-		fake_hold_end(hold, ticket);
-	if (seen->twice) {
-		struct first_probe_observation second = s;
-
-		second.ticket = 0;
-		second.stood_before_probe = false;
-		second.had_driver = true;
-		second.seqnum = 20;
-		ck_assert_int_eq(first_probe_watch_add(f, &second), 0);
-	}
+	add_watches(f, hold, seen, &s);
 	if (seen->bind && !seen->bind_heard_first)
-		first_probe_watch_bind(f, d->devpath, seen->bind, bind_seqnum);
+		first_probe_watch_bind(f, d->devpath, seen->bind, first_bind_seqnum(seen));
 	if (seen->driver)
 		mock_bind(m, devpath, seen->driver);
 	/* A late `remove` of its predecessor: this device is there, so it is not meant. */
