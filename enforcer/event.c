@@ -138,6 +138,21 @@ static int event_apply_own_and_group(struct event *e, const struct policy *polic
 	return child_result_errno(child_wait(&child, 2U * EVENT_USEC));
 }
 
+/*
+ * udev has read the modalias already, but on a busy machine long ago: another card may be under the name by
+ * now. So its word counts only if the kernel has sent no event since. On other buses than pci a device may
+ * have several, and udev passes on one.
+ */
+static void event_take_modalias(const struct event *e, struct sysfs_device *d)
+{
+	const char *devpath = getenv("DEVPATH"), *modalias = getenv("MODALIAS"), *seqnum = getenv("SEQNUM");
+
+	if (!devpath || !streq(devpath, e->devpath) || !modalias || !*modalias || !seqnum)
+		return;
+	sysfs_prepare(d->sysfs);
+	(void)sysfs_device_announced(d, modalias, text_to_number(seqnum));
+}
+
 static int event_child_run(void *userdata)
 {
 	struct event *e = userdata;
@@ -145,7 +160,6 @@ static int event_child_run(void *userdata)
 	struct sysfs_device *d;
 	struct policy *policy;
 	struct decision decision;
-	const char *modalias, *from_udev = getenv("DEVPATH");
 	int r;
 
 	/* Nothing is freed: this process ends with its work. */
@@ -163,11 +177,7 @@ static int event_child_run(void *userdata)
 	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
 		return 0;
 
-	/* udev has read the modalias already. On other buses a device may have several, and udev passes on
-	 * one. */
-	modalias = from_udev && streq(from_udev, e->devpath) ? getenv("MODALIAS") : NULL;
-	if (modalias && *modalias && streq(d->bus, "pci"))
-		(void)sysfs_device_tell(d, FACT_MODALIAS, modalias);
+	event_take_modalias(e, d);
 
 	policy_decide_own(policy, &d->device, &decision);
 	if (!policy->has_groups) {

@@ -152,21 +152,62 @@ START_TEST(device_may_be_named_in_each_documented_form)
 }
 END_TEST
 
+static void kernel_sent(struct mock *m, const char *seqnum)
+{
+	make_dirs(mock_printf(m, "%s/kernel", m->sysfs));
+	make_file(mock_printf(m, "%s/kernel/uevent_seqnum", m->sysfs), seqnum, strlen(seqnum));
+}
+
 START_TEST(device_from_the_environment)
 {
 	const char *device;
 	struct mock *m = tree_new(&device, "[device x]\nId=dead:beef\nDriver=none\n");
-	const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=pci", "ACTION=add",
-			      "MODALIAS=pci:v0000DEADd0000BEEFsv00001AF4sd00001100bc01sc08i02", NULL };
+	const char *env[] = { mock_printf(m, "DEVPATH=%s", device),
+			      "SUBSYSTEM=pci",
+			      "ACTION=add",
+			      "MODALIAS=pci:v0000DEADd0000BEEFsv00001AF4sd00001100bc01sc08i02",
+			      "SEQNUM=4711",
+			      NULL };
 	struct enforcer_result r;
 
-	/* udev has read the modalias already: it is not read again. */
+	/* udev has read the modalias already, and nothing has happened since: it is not read again. */
+	kernel_sent(m, "4711\n");
 	mock_attr_hangs(m, device, "modalias");
 	r = enforcer_event_env(m, env);
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
 	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "enforced");
 	mock_free(m);
+}
+END_TEST
+
+/* A card is replaced while udev is busy: its event is worked off when another one has the name. */
+START_TEST(modalias_of_an_event_that_is_not_the_latest_is_read_anew)
+{
+	static const char *const latest[] = { "4712\n", "9000\n", "nonsense\n", "" };
+
+	for (size_t i = 0; i < ELEMENTSOF(latest); i++) {
+		const char *device;
+		struct mock *m = tree_new(&device, "[device old]\nId=dead:beef\nDriver=vfio-pci\n"
+						   "[device new]\nId=1b36:0010\nDriver=none\n");
+		const char *env[] = { mock_printf(m, "DEVPATH=%s", device),
+				      "SUBSYSTEM=pci",
+				      "ACTION=add",
+				      "MODALIAS=pci:v0000DEADd0000BEEFsv00001AF4sd00001100bc01sc08i02",
+				      i < 3 ? "SEQNUM=4711" : NULL,
+				      NULL };
+		struct enforcer_result r;
+
+		/* The guard has decided about the new card. */
+		ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+		ck_assert_str_eq(mock_override(m, device), "none");
+		if (latest[i][0])
+			kernel_sent(m, latest[i]);
+		r = enforcer_event_env(m, env);
+		ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
+		ck_assert_str_eq(mock_override(m, device), "none");
+		mock_free(m);
+	}
 }
 END_TEST
 
@@ -296,5 +337,6 @@ SUITE_MAIN("event", 60, event_that_was_asked_for_shows_no_first_probe, prints_th
 	   device_without_a_decision_prints_nothing, device_without_driver_override_is_left_alone,
 	   device_that_has_gone_is_no_failure, device_by_its_path_in_sysfs, sysfs_option_may_end_with_a_slash,
 	   device_may_be_named_in_each_documented_form, device_from_the_environment,
-	   every_modalias_of_a_device_counts, call_without_a_device_fails, paths_out_of_the_tree_are_refused,
+	   every_modalias_of_a_device_counts, modalias_of_an_event_that_is_not_the_latest_is_read_anew,
+	   call_without_a_device_fails, paths_out_of_the_tree_are_refused,
 	   failed_device_is_reported_and_the_program_succeeds, label_with_quotation_marks_survives_udev)
