@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What udev knows of the devices of this machine: which one is behind an interface, a disk or a /dev node,
- * and what it is called. Of no use for a tree that --sysfs gives, which udev has never seen.
+ * and what it is called. It is not used for a tree that --sysfs gives, which udev has never seen.
  */
 #pragma once
 

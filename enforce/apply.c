@@ -176,7 +176,7 @@ static bool override_is_to_stay(const char *override, const char *want, bool our
 }
 
 /*
- * Write-ahead: record first, then write. Whoever reads our value finds a record that claims it; a crash in
+ * Write-ahead: record first, then write. A reader of our value finds a record that claims it; a crash in
  * between claims a value that is not set, which is harmless. The record names the new override and the one of
  * ours that it replaces (`before`, "": none) until the new one is known to stand, so a crash leaves no doubt
  * about either. Without a record no driver's name is written, since nobody could tell later that it is ours.

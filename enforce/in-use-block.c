@@ -150,7 +150,8 @@ static int disk_find_mount_elsewhere(const struct in_use *u, const struct disk *
 	return fd_users_each_process(u->root, mount_search_process, &e);
 }
 
-/* Who uses the disk, as far as it can be seen; processes that have it open are not looked for. 0: nobody. */
+/* Finds what uses the disk, as far as it can be seen; processes that have it open are not looked for. 0:
+ * nothing. */
 static int disk_find_user(struct in_use *u, const struct disk *disk)
 {
 	char text[PATH_MAX];

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the two seconds for an event; the rest is for what comes before and after the child. */
+/* The child's part of the two seconds for an event; the rest is for what comes before and after it. */
 #define EVENT_USEC 1800000U
 /* The group ends before that, and the log names the member that did not answer. */
 #define GROUP_USEC 1500000U

@@ -101,7 +101,7 @@ static int override_compare_and_write(struct worker *w, struct addition *a)
 		return r;
 	}
 	if (w->override[0]) {
-		/* Whoever wrote it claims it. */
+		/* The thread or program that wrote it claims it. */
 		intent_end(TAKE_PTR(a->intent));
 		return streq(w->override, want);
 	}

@@ -21,7 +21,7 @@
 
 /* Operations at once; each costs some memory, and a process now and then. */
 #define OPERATIONS_MAX 256U
-/* Of one connection, so that no caller takes all places. */
+/* One connection may have so many, so that no caller takes all places. */
 #define OPERATIONS_OF_SENDER_MAX 32U
 /* Dry runs, which any user may ask for: of one user other than root, over all its connections; and in all. */
 #define DRY_RUNS_OF_USER_MAX 16U

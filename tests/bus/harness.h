@@ -38,7 +38,7 @@ struct harness {
 	const char *under; /* a program and its arguments, to run the service under; NULL */
 };
 
-/* Of the monotonic clock, in microseconds. */
+/* The monotonic clock's time, in microseconds. */
 uint64_t clock_usec(void);
 
 /* A tree without devices and rules, a bus without the service. */
@@ -85,7 +85,7 @@ const char *set_with(struct harness *h, const char *bus, const char *name, const
 const char *clear(struct harness *h, const char *bus, const char *name);
 const char *clear_with(struct harness *h, const char *bus, const char *name, ...);
 const char *apply_with(struct harness *h, const char *bus, const char *name, ...);
-/* Of whatever reply there was. */
+/* The outcome that a reply tells, or its error. */
 const char *outcome(struct harness *h, sd_bus_message *reply);
 
 /* Waits until it is so; a test that waits for longer than anything takes has failed. */

@@ -127,7 +127,7 @@ START_TEST(a_persons_file_under_a_name_of_sets_is_left_alone)
 	(void)mock_policy(h->m, MOCK_ETC, CARD_FILE, mine);
 	is_left_alone(h, mine);
 	ck_assert_int_eq(unlink(file_of(h, MOCK_ETC, CARD_FILE)), 0);
-	/* Nor one that was made more of. */
+	/* A file to which somebody has added rules is left alone, too. */
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	text = mock_printf(h->m, "%s\n[device disk]\nName=" DISK "\nDriver=none\nRebind=no\n",
 			   policy_text(h, MOCK_ETC, CARD_FILE));

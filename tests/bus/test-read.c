@@ -246,7 +246,7 @@ START_TEST(devices_that_come_and_go_are_signalled)
 }
 END_TEST
 
-/* Of virtual functions, say, that a script has just made. */
+/* Virtual functions, for example, that a script has just made. */
 START_TEST(a_device_is_one_before_udev_has_told_of_it)
 {
 	struct harness *h = harness_new();

@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* The guard's buffer; a message that does not fit in it is dropped unread. */
 	if (size > UEVENT_SIZE)
 		return 0;
-	/* Of exactly that size, so that a sanitizer sees a read behind the end. */
+	/* The buffer has exactly that size, so that a sanitizer sees a read behind the end. */
 	message = malloc(size ? size : 1);
 	if (!message)
 		return 0;

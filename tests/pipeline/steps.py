@@ -15,7 +15,7 @@ from lab import emulator, guest
 from .builds import TOP, folder, run, scripts, sources, tail, targets
 from .schedule import Failed
 
-# Of these the unit tests must reach so many lines.
+# The unit tests must reach so many lines of these.
 LIBRARIES = ["base", "policy", "state", "sysfs", "enforce", "enforcer"]
 COVERED_PERCENT = 93
 
@@ -31,7 +31,7 @@ def source_format(_args, _out):
 
 
 def python(_args, _out):
-    """Names that are not there would be noticed an hour later, in a virtual machine. And what the lab takes for its own fault."""
+    """Undefined names, which would be noticed an hour later in a virtual machine; and tests of what the lab takes for its own fault."""
     run(["pyflakes3", *scripts("python3")])
     return 1 + unittests("tests/vm/check-lab"), 0
 
@@ -115,7 +115,7 @@ def bus(args, out):
 
 
 def coverage(_args, out):
-    """Of the unit tests, which were run before."""
+    """Checks what the unit tests reached, which were run before."""
     r = run(["gcovr", "--root", ".", "--object-directory", folder("check"),
              *[word for library in LIBRARIES for word in ("--filter", library + "/")],
              "--exclude-unreachable-branches", "--txt", "-"])

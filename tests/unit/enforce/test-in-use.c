@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who uses a device, on mock trees with a proc, a dev and a run beside them. What needs a kernel is tested in
- * the VM. */
+/* What uses a device, on mock trees with a proc, a dev and a run beside them. What needs a kernel is tested
+ * in the VM. */
 #include "base/arena.h"
 #include "base/text.h"
 #include "tests/unit/fixtures/in-use-fixture.h"

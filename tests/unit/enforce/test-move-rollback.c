@@ -95,7 +95,7 @@ START_TEST(failed_override_with_nothing_unbound)
 }
 END_TEST
 
-/* The name of a mount point is anybody's, in a namespace of his own. */
+/* The name of a mount point can be chosen by any user, in a mount namespace. */
 START_TEST(reason_is_one_line_in_the_record)
 {
 	struct move_fixture f = move_fixture_new(RULE("none"));
@@ -335,7 +335,7 @@ START_TEST(only_if_changed_leaves_what_others_did_since)
 	apply_fixture_set_policy(&f.apply, RULE("vfio-pci") "Rebind=safe\n");
 	move_fixture_move_with(&f, careful);
 	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
-	/* And without the option it always does. */
+	/* Without the option it always moves the device. */
 	kernel_bind(f.m, f.device, "nvme");
 	move_fixture_move(&f);
 	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
@@ -359,7 +359,7 @@ START_TEST(only_if_changed_puts_right_what_another_rule_did_since)
 	move_fixture_move_with(&f, careful);
 	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
 
-	/* Nor does a move that failed count as one by others. */
+	/* A move of ours that failed does not count as one by others either. */
 	apply_fixture_set_policy(&f.apply, RULE("none"));
 	kernel_refuses("override none", EPERM);
 	move_fixture_move_with(&f, careful);

@@ -324,7 +324,7 @@ START_TEST(rebind_no_without_a_rule)
 	move_fixture_move_with(&f, (struct move_options){ .rebind = REBIND_NO });
 	assert_moved(&f, "blocked", "", "vfio-pci", "vfio-pci", false);
 	ck_assert_str_eq(kernel_writes(f.m), "");
-	/* And it is not forgotten. */
+	/* The override is not forgotten: the next move clears it. */
 	move_fixture_move(&f);
 	assert_moved(&f, "unmanaged", "", "nvme", "", true);
 	move_fixture_done(&f);

@@ -66,7 +66,7 @@ START_TEST(unbind_that_does_not_come_back)
 	/* What it will be like was not done by others. */
 	ck_assert_uint_eq(record.enforced, 0);
 
-	/* Whoever comes by when it is over puts that right. */
+	/* The next call, when the first is over, puts that right. */
 	mock_unbind(m, device);
 	r = enforcer_run(m, "rebind", NAME, NULL);
 	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=0\n");
@@ -164,7 +164,7 @@ START_TEST(device_is_rebound_by_one_process_at_a_time)
 	/* What the other one writes down is its own affair. */
 	ck_assert(mock_record(m, device, &record));
 	ck_assert_int_eq(record.state, STATE_ENFORCED);
-	/* Another device need not wait, and he who changes nothing neither. */
+	/* A call for another device need not wait, and neither need one that changes nothing. */
 	ck_assert_int_eq(enforcer_run(m, "rebind", "--timeout=5", "0000:00:04.0", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, other), "none");
 	ck_assert_int_eq(enforcer_run(m, "rebind", "--dry-run", "--timeout=5", NAME, NULL).status, 0);

@@ -314,10 +314,10 @@ START_TEST(last_good_copy_stays_while_its_file_may_exist)
 	ck_assert_int_eq(policy_copy_path(m->state, first, of_first, sizeof(of_first)), 0);
 	ck_assert_int_eq(policy_copy_path(m->state, second, of_second, sizeof(of_second)), 0);
 	policy_copies_update(m->state, policy);
-	/* Who has read the policy before the second file came knows nothing of that. */
+	/* A process that read the policy before the second file came does not know that file. */
 	policy_copies_update(m->state, early);
 	ck_assert_int_eq(access(of_second, F_OK), 0);
-	/* Who could not list a directory does not know what is in there. */
+	/* A process that could not list a directory does not know what is in there. */
 	ck_assert_int_eq(unlink(second), 0);
 	early->incomplete = true;
 	policy_copies_update(m->state, early);

@@ -53,7 +53,7 @@ static const char *const ids[] = { "10de:1b80:1043:85aa", "10de:1b81:1043:85aa",
 static const char *const classes[] = { "030000", "030200", "020000", "0c0330", "03" };
 static const char *const modaliases[] = { "pci:v000010DEd00001B80", "platform:serial8250", "of:Nuart" };
 
-/* And what rules ask for. */
+/* The values for which rules ask. */
 static const struct {
 	const char *key, *values[14];
 } keys[] = {
@@ -381,7 +381,7 @@ START_TEST(path_is_asked_for_where_the_place_fits)
 }
 END_TEST
 
-/* Of a device in a tree: the label of the rule that decides, with and without index. */
+/* Checks the label of the rule that decides about a device in a tree, with and without index. */
 static void decides_in_tree(const struct policy *plain, const struct policy *indexed, struct sysfs *sysfs,
 			    const char *devpath, const char *label)
 {

@@ -86,7 +86,7 @@ START_TEST(the_alias_with_the_fewest_wildcards_wins_wherever_it_stands)
 	expect(FAMILY PLAIN, "mlx5_vfio_pci mlx5_vfio_pci");
 	expect(FAMILY PLAIN EXACT, "exact_vfio_pci exact-vfio-pci");
 	expect(EXACT FAMILY PLAIN, "exact_vfio_pci exact-vfio-pci");
-	/* Of two alike the first. */
+	/* The first of two that are alike. */
 	expect("alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* one_vfio_pci\n" FAMILY, "one_vfio_pci one_vfio_pci");
 }
 END_TEST

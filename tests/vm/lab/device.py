@@ -21,7 +21,7 @@ def exists(vm, device, bus="pci"):
 
 
 def inode(vm, device, bus="pci"):
-    """Of the device's folder: a device that comes again under its old name has another one."""
+    """The inode of the device's folder: a device that comes again under its old name has another one."""
     return vm.out(f"stat -L -c %i {path(device, bus)}")
 
 
@@ -44,7 +44,7 @@ def drivers(vm):
 
 
 def uptime(vm):
-    """Of the guest, in seconds."""
+    """For how long the guest has run, in seconds."""
     return float(vm.out("cut -d' ' -f1 /proc/uptime"))
 
 

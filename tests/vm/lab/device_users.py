@@ -23,7 +23,7 @@ def interface_of(vm, device):
 
 @contextlib.contextmanager
 def _use(vm, begin, reason, end):
-    """The use ends also where an assertion fails: the next scenario shall not find the device in use."""
+    """The use ends also where an assertion fails: the next scenario must not find the device in use."""
     vm.run(begin, 120)
     try:
         yield reason

@@ -4,7 +4,7 @@
 Emulation with a thread for each CPU has been mended more than once, and a kernel that is tested hard finds what was not yet:
 
 - 7.2 is not fit for a kernel that changes its own code while it runs (static keys, probes): a CPU goes round for ever in a breakpoint
-  that has been taken out again. Of three machines whose kernels switch a static key in a loop all were lost within 90 s [measured].
+  that has been taken out again. Three of three machines whose kernels switch a static key in a loop were lost within 90 s [measured].
 - 10.0 loses interrupts where more CPUs are emulated than there are cores: RCU complains of a CPU that sleeps and gets no timer
   interrupt. Three of some seventy machines in one run, beside other builds; one of twelve in five minutes of loading and unloading a
   module, and of 11.1 none of twelve [measured]. The cause is probably a word without a lock that tells a CPU of its interrupts,

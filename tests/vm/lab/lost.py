@@ -4,7 +4,7 @@ about the project, and it may be booted anew. Each fault is told by what it leav
 
 - QEMU died of a signal: whatever a guest does, it cannot be to blame for that.
 - A CPU is deaf: it may take interrupts, and its controller waits for the end of one that it never began with, though Linux
-  ends an interrupt before it lets others in. Or it sleeps although one waits for it. Then no timer wakes it any more, while
+  ends an interrupt before it lets others in. A CPU that sleeps although an interrupt waits for it is deaf, too. Then no timer wakes it any more, while
   calls from other CPUs may: half of the guest goes on.
 - RCU has counted no tick on an idle CPU for as long as it takes to complain. The guests' kernels tick on idle CPUs, too (nohz=off).
 - Nothing runs and nothing waits, or a CPU sleeps that has a task to run: what should have woken it has got lost.
@@ -51,7 +51,7 @@ def unheard(registers, controllers):
 
 
 def deaf(vm, looks=3, pause=0.5):
-    """Of a machine whose QEMU runs: what is to be said of a CPU that is deaf each time one looks; None if none is. The
+    """Looks several times at a machine whose QEMU runs: a sentence about a CPU that is deaf each time; None if none is. The
     machine stands still for each look, so that registers and controllers are of one moment."""
     seen = None
     for _ in range(looks):
@@ -84,8 +84,8 @@ def without_ticks(console):
 
 
 def autopsy(vm):
-    """Of a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
-    device_evaluation()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
+    """Examines a guest that does not answer: (what its CPUs and tasks do, as one line; True: it is the lab's fault, see
+    verdict()). All registers go to the log NAME.lost; an NMI has the kernel write the stacks of all CPUs and tasks to
     its console, and ends it."""
     looks = []
     try:
@@ -107,7 +107,7 @@ def autopsy(vm):
 
 def verdict(looks, told):
     """What autopsy() says of two looks at the registers and of what the kernel has told. It is the lab's fault when
-    all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. Or when a CPU is idle that
+    all CPUs are idle and nothing waits for the kernel: then the way to the guest is lost. It is also when a CPU is idle that
     has a task to run: then it has slept through being told so."""
     cpus = [re.findall(r"RIP=(\w+).*?HLT=(\d)", look, re.DOTALL) for look in looks[:2]]
     tasks = re.findall(r"task:(\S+)\s+state:(\S)", told)

@@ -414,8 +414,8 @@ class Machine:
             raise LabError(f"{command}: {answer}")
 
     def plug_in(self, devices, drives=()):
-        """Plugs QEMU -device strings, one when udev has dealt with the one before; drives: ids for disks of nothing. Of a
-        slot's functions the one that is no function 0 comes first: with function 0 the kernel looks at the slot."""
+        """Plugs QEMU -device strings, one when udev has dealt with the one before; drives: ids for empty disks. In a
+        slot with several functions, function 0 comes last: with function 0 the kernel looks at the slot."""
         for ident in drives:
             self.monitor(f"drive_add 0 if=none,id={ident},{NULL_DRIVE}")
         there = int(self.out(COUNT_PCI))

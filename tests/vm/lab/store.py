@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the lab makes once and keeps in a cache: guests, an emulator. And where the Debian archive is that it is made from."""
+"""What the lab makes once and keeps in a cache: guests, an emulator; and where the Debian archive is from which they are made."""
 
 import contextlib
 import fcntl

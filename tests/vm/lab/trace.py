@@ -24,7 +24,7 @@ PROBES = {
     "bound": (
         ("driver_bound", "dev=+0(+0($arg1)):string"),
     ),
-    # Of all functions about uevents the last one that may be probed: those in lib/ are not traceable (Debian's kernels).
+    # The last function about uevents that may be probed: those in lib/ are not traceable (Debian's kernels).
     # It fills the environment just before the message leaves. envp[] begins at 24; [0] is ACTION=, and [3] SYNTH_UUID=
     # when a person (or udevadm trigger) wrote to "uevent". A mere read of that file comes here too, without an ACTION.
     "uevent": (
@@ -137,7 +137,7 @@ class Trace:
 
     def read(self, kind=None, device=None):
         """All events so far in the order of time, or those of one kind or device. Does not take them away."""
-        # Of a storm of events most stays in the guest. A written text may have its newline in it.
+        # The guest filters, so that most of a storm of events stays there. A written text may have its newline in it.
         wanted = f"-A1 --no-group-separator -F 'dev=\"{device}\"'" if device else "-v '^#'"
         return events_chosen(parse(self.vm.out(f"grep {wanted} {INSTANCE}/trace || true", 120)), kind, device)
 

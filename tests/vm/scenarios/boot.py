@@ -37,7 +37,7 @@ def stood_first(vm):
     trace = BootTrace(vm)
     written = {e.device: e for e in trace.read("override")}
     assert {e.task for e in written.values()} == {"driver-override"}
-    # Of all devices of the machine only those that a rule names were written to, once each.
+    # Only those devices of the machine that a rule names were written to, once each.
     assert sorted(e.device for e in trace.read("override")) == sorted(
         (BARRED, GIVEN, FIRST, SPEAKER, WATCHDOG, FW_CFG)), written
     for device in (BARRED, GIVEN, FIRST):

@@ -38,7 +38,7 @@ def told_first(vm):
     traced(vm)
     waking = f"{INSTANCE}/events/sched/sched_waking/enable"
     vm.run(f"udevadm settle; echo 1 >{waking}; modprobe snd-dummy || true; echo 0 >{waking}")
-    # Who is woken by the process that adds the devices, for each of them; one that is at work is not woken.
+    # The programs that the process that adds the devices wakes, for each of them; one that is at work is not woken.
     woken = vm.out(f"grep -oE '^ *modprobe-.*(ACTION=add|sched_waking: comm=(driver-override|systemd-udevd) )' {INSTANCE}/trace")
     events = [re.findall("comm=(\\S+)", text) for text in woken.split("ACTION=add")[1:]]
     both = [names for names in events if len(set(names)) == 2]
@@ -109,7 +109,7 @@ def changed(vm):
 def stopped(vm):
     vm.run("kill -STOP $(systemctl show -P MainPID driver-override-guard.service)")
     for i in range(5):
-        # Whoever wins: as long as the kernel waits, udev's rule has its chance, too.
+        # No winner is expected: as long as the kernel waits, udev's rule has its chance, too.
         plug(vm, 0, CARD)
         probed(vm, CARD)
         assert record(vm, CARD).get("FIRST_PROBE") in (None, "lost", "won"), (i, record(vm, CARD))

@@ -239,7 +239,7 @@ def address(vm):
     vm.run(f"ip address add 2001:db8::7/64 dev {name}")
     in_use(vm, NIC, f"{name} has the address 2001:db8::7", "e1000e")
     with device_users.address(vm, name) as reason:
-        # Who only asks is told the same.
+        # A caller that only asks is told the same.
         assert rebind(vm, NIC, "--dry-run")["REASON"] == f"in use: {reason}"
         in_use_until_forced(vm, NIC, reason, "e1000e")
 

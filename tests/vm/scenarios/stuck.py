@@ -15,7 +15,7 @@ MACHINE = dict(
     guard=True, lasts=60,
     written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
            + rule("disk", Bus="pci", Name=DISK, Driver="virtio-pci"),
-           # udev shall not load it while the disk is plugged, but we, later.
+           # udev must not load it when the disk is plugged: we do, later.
            "/etc/modprobe.d/lab.conf": "blacklist virtio_blk\n"})
 
 
