@@ -4,6 +4,7 @@
 #include "base/errno.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "state/evaluate.h"
 #include "state/intent.h"
 #include "state/record.h"
 #include "state/record-file.h"
@@ -52,6 +53,16 @@ bool apply_was_enforced(const struct decision *decision)
 	return d->sysfs->state_dir &&
 	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
 	       record_was_enforced(&record, decision);
+}
+
+bool apply_has_drifted(const struct decision *decision, const struct record *record, const char *override,
+		       const char *driver)
+{
+	const struct device_observation now = {
+		.decision = decision, .record = record, .driver = driver, .override = override, .kept_off = ""
+	};
+
+	return record_was_enforced(record, decision) && !observation_is_as_decided(&now);
 }
 
 int apply_take_over(struct sysfs_device *d, const char *override)

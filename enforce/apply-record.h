@@ -26,6 +26,13 @@ bool apply_owns(const struct sysfs_device *d, const struct record *record, const
 /* Whether this very decision was seen enforced since the device was added or its rule changed last. */
 bool apply_was_enforced(const struct decision *decision);
 
+/*
+ * Whether the device has drifted: this very decision was enforced according to the record, and override or
+ * driver have been changed by others since.
+ */
+bool apply_has_drifted(const struct decision *decision, const struct record *record, const char *override,
+		       const char *driver);
+
 /* Records that the override that stands is ours: the guard wrote it, and died over it. 0 or negative errno.
  */
 int apply_take_over(struct sysfs_device *d, const char *override);

@@ -117,6 +117,11 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 	}
 }
 
+static bool occasion_is_first(enum occasion occasion)
+{
+	return occasion == OCCASION_ADDED || occasion == OCCASION_BOOT;
+}
+
 /*
  * FirstProbe, as far as it shows right after the write. The `driver` link is there from the beginning of a
  * probe on. If the decided driver is bound already, nobody can tell whether it came by our override.
@@ -125,7 +130,7 @@ static const char *first_probe_after_write(const struct apply_run *a)
 {
 	char driver[BOUND_MAX];
 
-	if (a->occasion == OCCASION_LATER || a->decision->kind == DECISION_DEFAULT)
+	if (!occasion_is_first(a->occasion) || a->decision->kind == DECISION_DEFAULT)
 		return "";
 	bound_driver(a->d, driver, sizeof(driver));
 	if (!driver[0])
@@ -143,7 +148,7 @@ static void first_probe_recheck(struct apply_run *a)
 	struct record *record = &a->record;
 	char driver[BOUND_MAX];
 
-	if (a->occasion == OCCASION_LATER ||
+	if (!occasion_is_first(a->occasion) ||
 	    !streq(record->first_probe[0] ? record->first_probe : a->old.first_probe, "won"))
 		return;
 	bound_driver(a->d, driver, sizeof(driver));
@@ -241,6 +246,23 @@ static bool write_override_or_refuse(struct apply_run *a, const char *override, 
 	return true;
 }
 
+/* The device has drifted away from the decision, and this is no occasion to bring it back. */
+static bool drift_is_to_stay(struct apply_run *a, const char *override, bool ours)
+{
+	char driver[BOUND_MAX];
+
+	if (a->occasion != OCCASION_AGAIN)
+		return false;
+	bound_driver(a->d, driver, sizeof(driver));
+	if (!apply_has_drifted(a->decision, &a->old, override, driver))
+		return false;
+	outcome_set(a->outcome, STATE_PENDING, "drifted: driver_override is %.100s, driver is %.100s",
+		    override[0] ? override : "empty", driver[0] ? driver : "none");
+	(void)strcpy(a->record.owned_override, ours ? override : "");
+	(void)strcpy(a->record.driver_by_override, a->old.driver_by_override);
+	return true;
+}
+
 /*
  * Makes the override as decided. A non-empty `foreign` is overwritten but never recorded, so it stays foreign
  * if a later step fails.
@@ -268,6 +290,8 @@ static bool settle_override_or_refuse(struct apply_run *a)
 	}
 	ours = apply_owns(d, &a->old, override);
 
+	if ((!override[0] || ours || streq(override, want)) && drift_is_to_stay(a, override, ours))
+		return false;
 	if (override_is_to_stay(override, want, ours || streq(override, a->foreign), a->outcome)) {
 		if (ours)
 			(void)strcpy(a->record.owned_override, want);

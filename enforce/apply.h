@@ -32,6 +32,9 @@ enum occasion {
 	OCCASION_ADDED, /* the device has just been added */
 	OCCASION_BOOT,	/* at the boot's first sweep, before anything loads a driver */
 	OCCASION_LATER, /* at any other time: nobody saw what came first */
+	/* The same at an event that is asked for again and again, mostly by others: a device that was as
+	 * decided and was changed by others since is left to them. */
+	OCCASION_AGAIN,
 };
 
 /*

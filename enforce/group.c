@@ -110,7 +110,7 @@ static void member_settle(const struct decision *companion, bool wrote)
 	const struct sysfs_device *d = to_sysfs_device(companion->device);
 	struct outcome outcome;
 
-	apply_decision(companion, OCCASION_LATER, &outcome);
+	apply_decision(companion, OCCASION_AGAIN, &outcome);
 	if (outcome.state == STATE_FAILED)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, outcome.reason);
 	if (wrote && outcome.needs_module)
@@ -126,7 +126,7 @@ static void group_do_step(const struct group_run *g, size_t number, const struct
 
 	if (number < g->n) {
 		if (member_is_to_be_applied(companion)) {
-			apply_override(companion, OCCASION_LATER, &outcome);
+			apply_override(companion, OCCASION_AGAIN, &outcome);
 			atomic_store(&of_member->wrote, outcome.wrote);
 		}
 	} else if (member_is_to_be_applied(companion)) {

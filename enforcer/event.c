@@ -258,7 +258,7 @@ int verb_event(const struct settings *settings, const char *device)
 		log_line(LOG_ERR, "event: no device: neither an argument nor DEVPATH in the environment");
 		return 2;
 	}
-	e.occasion = OCCASION_LATER;
+	e.occasion = OCCASION_AGAIN;
 	if (!device) {
 		const char *action = getenv("ACTION");
 

@@ -312,6 +312,60 @@ START_TEST(label_with_quotation_marks_survives_udev)
 }
 END_TEST
 
+/* As libvirt's reattach does it: it clears the override and has the host's driver probe the device. */
+static void reattach(struct mock *m, const char *device)
+{
+	mock_attr(m, device, "driver_override", "\n");
+	mock_bind(m, device, "nvme");
+}
+
+/* Events are asked for again by anybody, and a device that somebody took for a while is not ours meanwhile.
+ */
+START_TEST(drift_is_not_undone_by_an_event_that_was_asked_for)
+{
+	for (size_t i = 0; i < 2; i++) {
+		const char *device;
+		struct mock *m = tree_new(&device, VFIO);
+		const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=pci", "ACTION=add",
+				      "SYNTH_UUID=0", NULL };
+		struct enforcer_result r;
+		struct record record;
+
+		mock_bind(m, device, "vfio-pci");
+		r = enforcer_event(m, device);
+		ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "enforced");
+		reattach(m, device);
+		r = i == 0 ? enforcer_event_env(m, env) : enforcer_event(m, device);
+		ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "pending");
+		ck_assert_str_eq(mock_override(m, device), "\n");
+		ck_assert(mock_record(m, device, &record));
+		ck_assert_ptr_nonnull(
+			strstr(record.reason, "drifted: driver_override is empty, driver is nvme"));
+		/* A second one, and without a driver: nobody has it probed either. */
+		mock_unbind(m, device);
+		r = enforcer_event(m, device);
+		ck_assert_str_eq(mock_override(m, device), "\n");
+
+		/* Another decision is no drift, nor is another device under the same name. */
+		mock_policy(m, MOCK_ETC, "10-a.conf", "[device x]\nName=0000:00:03.0\nDriver=none\n");
+		r = enforcer_event(m, device);
+		ck_assert_str_eq(mock_override(m, device), "none");
+		mock_attr(m, device, "driver_override", "(null)\n");
+		r = enforcer_event(m, device);
+		ck_assert_str_eq(mock_override(m, device), "(null)\n");
+		mock_remove(m, device);
+		device = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+		r = enforcer_event(m, device);
+		ck_assert_str_eq(mock_override(m, device), "none");
+		/* A sweep is no event: a person asks for it. */
+		mock_attr(m, device, "driver_override", "(null)\n");
+		ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+		ck_assert_str_eq(mock_override(m, device), "none");
+		mock_free(m);
+	}
+}
+END_TEST
+
 /* Somebody wrote to `uevent`: the device is not new, so nobody saw its first probe. */
 START_TEST(event_that_was_asked_for_shows_no_first_probe)
 {
@@ -332,7 +386,8 @@ START_TEST(event_that_was_asked_for_shows_no_first_probe)
 }
 END_TEST
 
-SUITE_MAIN("event", 60, event_that_was_asked_for_shows_no_first_probe, prints_the_properties_and_nothing_else,
+SUITE_MAIN("event", 60, drift_is_not_undone_by_an_event_that_was_asked_for,
+	   event_that_was_asked_for_shows_no_first_probe, prints_the_properties_and_nothing_else,
 	   none_and_default_name_no_module, module_of_the_rule_is_printed,
 	   device_without_a_decision_prints_nothing, device_without_driver_override_is_left_alone,
 	   device_that_has_gone_is_no_failure, device_by_its_path_in_sysfs, sysfs_option_may_end_with_a_slash,
