@@ -75,7 +75,7 @@ static void parser_end_section(struct parser *p, const char *end)
 	}
 	r = rule_finish(p->rule, &p->policy->arena, &error);
 	if (r == -EINVAL)
-		parser_add_error(p, p->rule->line, error);
+		parser_add_error(p, p->rule->line_at_hand, error);
 	else if (r < 0)
 		p->r = r;
 	p->rule = NULL;
@@ -249,6 +249,7 @@ static int parser_take_key(void *userdata, const char *section, const char *key,
 		p->refused = true;
 		return 1;
 	}
+	p->rule->line_at_hand = p->line;
 	r = rule_set(p->rule, &p->policy->arena, key, value, &error);
 	if (r == -EINVAL) {
 		parser_add_error(p, p->line, error);

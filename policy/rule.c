@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "policy/mistake.h"
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
@@ -149,7 +150,8 @@ static struct condition *rule_get_condition(struct rule *rule, struct arena *are
 }
 
 /* The value that begins at s and ends at a blank; its length in *ret_n. */
-static int condition_add_pattern(struct condition *c, struct arena *arena, const char *s, size_t *ret_n)
+static int condition_add_pattern(struct condition *c, struct arena *arena, const char *s, unsigned line,
+				 size_t *ret_n)
 {
 	struct pattern *p = arena_alloc(arena, sizeof(*p));
 	uint32_t hash = FNV32_BASIS;
@@ -170,6 +172,7 @@ static int condition_add_pattern(struct condition *c, struct arena *arena, const
 	p->length = (uint16_t)n;
 	p->plain = (uint16_t)(plain == SIZE_MAX ? n : plain);
 	p->hash = hash;
+	p->line = line;
 	if ((c->fact == FACT_ID && !id_is_valid(text)) || (c->fact == FACT_CLASS && !class_is_valid(text, n)))
 		return -EINVAL;
 
@@ -229,9 +232,12 @@ static int rule_set_match(struct rule *rule, struct arena *arena, enum fact fact
 		return -ENOMEM;
 
 	while (*value) {
-		size_t n;
+		size_t n = strcspn(value, " \t");
 
-		r = condition_add_pattern(c, arena, value, &n);
+		r = mistake_in_match_value(arena, fact, attr, value, n, reterr_error);
+		if (r < 0)
+			return r;
+		r = condition_add_pattern(c, arena, value, rule->line_at_hand, &n);
 		if (r == -EINVAL)
 			return rule_refuse(
 				reterr_error,
@@ -366,19 +372,27 @@ static enum fact fact_of_key(const char *key)
 int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
 	     const char **reterr_error)
 {
+	static const struct {
+		const char *key;
+		int (*set)(struct rule *rule, struct arena *arena, const char *value,
+			   const char **reterr_error);
+	} actions[] = {
+		{ "Driver=", rule_set_driver },
+		{ "Group=", rule_set_group },
+		{ "Rebind=", rule_set_rebind },
+		{ "Module=", rule_set_module },
+	};
 	enum fact fact = fact_of_key(key);
 	const char *attr;
+	int r;
 
 	if (fact != FACT_COUNT)
 		return rule_set_match(rule, arena, fact, NULL, value, reterr_error);
-	if (streq(key, "Driver"))
-		return rule_set_driver(rule, arena, value, reterr_error);
-	if (streq(key, "Group"))
-		return rule_set_group(rule, arena, value, reterr_error);
-	if (streq(key, "Rebind"))
-		return rule_set_rebind(rule, arena, value, reterr_error);
-	if (streq(key, "Module"))
-		return rule_set_module(rule, arena, value, reterr_error);
+	for (size_t i = 0; i < ELEMENTSOF(actions); i++)
+		if (strncmp(key, actions[i].key, strlen(key)) == 0 && actions[i].key[strlen(key)] == '=') {
+			r = mistake_in_action_value(arena, actions[i].key, value, reterr_error);
+			return r < 0 ? r : actions[i].set(rule, arena, value, reterr_error);
+		}
 
 	attr = startswith(key, "Attr.");
 	if (attr) {
@@ -387,7 +401,8 @@ int rule_set(struct rule *rule, struct arena *arena, const char *key, const char
 					   arena_printf(arena,
 							"%s cannot be matched: no attribute to compare with",
 							quoted(arena, key)));
-		return rule_set_match(rule, arena, FACT_ATTR, attr, value, reterr_error);
+		r = mistake_in_attr_name(arena, attr, reterr_error);
+		return r < 0 ? r : rule_set_match(rule, arena, FACT_ATTR, attr, value, reterr_error);
 	}
 
 	return rule_refuse(reterr_error, arena_printf(arena, "unknown key %s; see driver-overrides.d(5)",
@@ -404,6 +419,9 @@ uint64_t rule_id(const struct rule *rule)
 
 int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error)
 {
+	int r;
+
+	rule->line_at_hand = rule->line;
 	if (rule->driver.kind == DRIVER_UNSET)
 		return rule_refuse(
 			reterr_error,
@@ -416,6 +434,9 @@ int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_erro
 						"would match every device; "
 						"Bus=* says so on purpose",
 						rule->label));
+	r = mistake_in_names(rule, arena, &rule->line_at_hand, reterr_error);
+	if (r < 0)
+		return r;
 
 	if (rule->group == GROUP_UNSET) {
 		bool vfio = rule->driver.kind == DRIVER_VFIO ||

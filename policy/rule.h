@@ -49,6 +49,7 @@ struct pattern {
 	uint16_t length; /* of the text */
 	uint16_t plain;	 /* how many characters come before the first one that is special in a glob */
 	bool fold;	 /* compare without case */
+	unsigned line;	 /* where it stands in the file */
 };
 
 /* A match key with its values, any of which will do. */
@@ -61,10 +62,11 @@ struct condition {
 
 struct rule {
 	const char *label;
-	const char *file; /* the path that the user knows, also when the last good copy was read */
-	unsigned line;	  /* of the section's header */
-	size_t order;	  /* position in the policy: the lower one decides */
-	const char *text; /* the section as it stands in the file, for rule_id() */
+	const char *file;      /* the path that the user knows, also when the last good copy was read */
+	unsigned line;	       /* of the section's header */
+	unsigned line_at_hand; /* while the file is parsed: of the key, or of what rule_finish() refuses */
+	size_t order;	       /* position in the policy: the lower one decides */
+	const char *text;      /* the section as it stands in the file, for rule_id() */
 	size_t text_size;
 	struct condition *conditions; /* cheapest fact first; all must hold */
 	struct driver_choice driver;
@@ -82,7 +84,8 @@ _must_check_ int rule_set(struct rule *rule, struct arena *arena, const char *ke
 			  const char **reterr_error);
 
 /*
- * A rule whose section has ended: what is still missing is an error (as rule_set()), defaults are filled in.
+ * A rule whose section has ended: what is still missing, or contradicts itself, is an error (as rule_set(),
+ * of the line rule->line_at_hand); defaults are filled in.
  */
 _must_check_ int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error);
 

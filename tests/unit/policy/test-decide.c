@@ -125,7 +125,7 @@ END_TEST
 
 START_TEST(first_rule_that_matches_decides_over_files)
 {
-	struct policy *p = rules_of("[device a]\nName=other\nDriver=no\n");
+	struct policy *p = rules_of("[device a]\nName=other\nDriver=first\n");
 	static const char b[] = "[device b]\nId=10de:*\nDriver=first\n[device c]\nBus=*\nDriver=second\n",
 			  c[] = "[device d]\nName=0000:01:00.0\nDriver=third\n";
 	struct rule_hit *hits;

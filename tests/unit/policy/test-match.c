@@ -41,7 +41,7 @@ START_TEST(bus)
 	HOLDS(FACT_BUS, "pci", "Bus=pci");
 	HOLDS(FACT_BUS, "fsl-mc", "Bus=*");
 	HOLDS(FACT_BUS, "platform", "Bus=p*m");
-	FAILS(FACT_BUS, "pci", "Bus=PCI");
+	FAILS(FACT_BUS, "platform", "Bus=Platform");
 	FAILS(FACT_BUS, "pci", "Bus=pc");
 	FAILS(FACT_BUS, "pci", "Bus=pcie");
 }
@@ -54,7 +54,7 @@ START_TEST(name)
 	HOLDS(FACT_NAME, "0000:03:00.0", "Name=0000:03:00.[0-3]");
 	FAILS(FACT_NAME, "0000:03:00.4", "Name=0000:03:00.[0-3]");
 	FAILS(FACT_NAME, "0000:03:00.0", "Name=0000:03:00.[!0-3]");
-	FAILS(FACT_NAME, "0000:03:00.0", "Name=03:00.0");
+	FAILS(FACT_NAME, "0000:03:00.0", "Name=3:00");
 	HOLDS(FACT_NAME, "fff51000.ethernet", "Name=fff51000.ethernet");
 	HOLDS(FACT_NAME, "0000:0a:00.0", "Name=0000:0A:00.0");
 	HOLDS(FACT_NAME, "0000:0a:00.0", "Name=*:0A:00.?");
@@ -323,7 +323,7 @@ START_TEST(facts_are_asked_once_and_only_if_needed)
 	struct fake f;
 
 	fake_pci(&f, "0000:03:00.0", "10de:1b80:1043:85aa", "030000");
-	ck_assert_int_eq(match(&f, "Name=other\nId=10de:1b80\nModalias=*"), MATCH_NO);
+	ck_assert_int_eq(match(&f, "Name=0000:0f:00.0\nId=10de:1b80\nModalias=*"), MATCH_NO);
 	ck_assert_uint_eq(f.facts[FACT_ID].asked, 0);
 	ck_assert_uint_eq(f.facts[FACT_MODALIAS].asked, 0);
 	ck_assert_int_eq(match(&f, "Id=10de:1b80"), MATCH_YES);

@@ -103,6 +103,9 @@ static struct policy *random_policy(unsigned most)
 		for (unsigned k = 1 + dice(2); k > 0; k--) {
 			unsigned key = dice(ELEMENTSOF(keys));
 
+			/* Not all names are of PCI, and with Id= or the like they would have to be. */
+			if (streq(keys[key].key, "Name"))
+				n += (size_t)snprintf(text + n, sizeof(text) - n, "Bus=p*\n");
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s=%s", keys[key].key,
 					      random_value(key));
 			for (unsigned more = dice(3); more > 0; more--)

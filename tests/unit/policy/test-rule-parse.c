@@ -305,7 +305,8 @@ END_TEST
 
 START_TEST(the_cheapest_fact_comes_first)
 {
-	struct rule *r = one_rule("[device x]\nAttr.a=1\nId=1234:5678\nName=a\nBus=pci\nDriver=d\n");
+	struct rule *r =
+		one_rule("[device x]\nAttr.a=1\nId=1234:5678\nName=0000:01:00.0\nBus=pci\nDriver=d\n");
 	static const enum fact want[] = { FACT_BUS, FACT_NAME, FACT_ID, FACT_ATTR };
 	const struct condition *c = r->conditions;
 
