@@ -2,9 +2,11 @@
 /* overridectl check [FILE…]: errors and warnings of the policy. Needs no service. Status 1 on an error. */
 #include "cli/cli.h"
 #include "base/macro.h"
+#include "base/text.h"
 #include "cli/lint.h"
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,82 +27,101 @@ static const char *file_status_text(enum policy_file_status status)
 	return "";
 }
 
-static struct json_object *check_json_messages(const struct policy_error *v, size_t n)
+/* Names of files and devices may have any bytes. */
+static void check_json_add_text(struct json_object *o, const char *key, const char *value)
 {
-	struct json_object *list = json_object_new_array();
+	_cleanup_(freep) char *text = utf8_from_bytes(value, strlen(value));
+
+	(void)json_object_object_add(o, key, json_object_new_string(text ? text : ""));
+}
+
+static void check_json_add_messages(struct json_object *list, const struct policy_error *v, size_t n)
+{
 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *o = json_object_new_object();
 
-		(void)json_object_object_add(o, "file", json_object_new_string(v[i].file));
+		check_json_add_text(o, "file", v[i].file);
 		(void)json_object_object_add(o, "line", json_object_new_int64(v[i].line));
-		(void)json_object_object_add(o, "text", json_object_new_string(v[i].text));
+		check_json_add_text(o, "text", v[i].text);
 		(void)json_object_array_add(list, o);
 	}
-	return list;
 }
 
-static void check_print_json(const struct policy *policy, const struct lint *warnings)
+static void check_print_json(const struct policy *policy, const struct lint *lint)
 {
-	struct json_object *o = json_object_new_object(), *files = json_object_new_array();
+	struct json_object *o = json_object_new_object(), *files = json_object_new_array(),
+			   *errors = json_object_new_array(), *warnings = json_object_new_array();
 
 	for (size_t i = 0; i < policy->n_files; i++) {
 		struct json_object *f = json_object_new_object();
 
-		(void)json_object_object_add(f, "file", json_object_new_string(policy->files[i].path));
+		check_json_add_text(f, "file", policy->files[i].path);
 		(void)json_object_object_add(
 			f, "status", json_object_new_string(file_status_text(policy->files[i].status)));
 		(void)json_object_array_add(files, f);
 	}
 	(void)json_object_object_add(o, "files", files);
 	(void)json_object_object_add(o, "rules", json_object_new_int64((int64_t)policy->n_rules));
-	(void)json_object_object_add(o, "errors", check_json_messages(policy->errors, policy->n_errors));
-	(void)json_object_object_add(o, "warnings", check_json_messages(warnings->v, warnings->n));
+	check_json_add_messages(errors, policy->errors, policy->n_errors);
+	check_json_add_messages(errors, lint->errors.v, lint->errors.n);
+	check_json_add_messages(warnings, lint->warnings.v, lint->warnings.n);
+	(void)json_object_object_add(o, "errors", errors);
+	(void)json_object_object_add(o, "warnings", warnings);
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 
+/* No byte of a name does anything to the terminal. */
 static void check_print_message(const struct policy_error *e, const char *kind)
 {
+	utf8_write(stdout, e->file);
 	if (e->line > 0)
-		printf("%s:%u: %s: %s\n", e->file, e->line, kind, e->text);
-	else
-		printf("%s: %s: %s\n", e->file, kind, e->text);
+		printf(":%u", e->line);
+	printf(": %s: ", kind);
+	utf8_write(stdout, e->text);
+	putchar('\n');
 }
 
-static void check_print_text(const struct cli *cli, const struct policy *policy, const struct lint *warnings)
+static void check_print_text(const struct cli *cli, const struct policy *policy, const struct lint *lint)
 {
 	for (size_t i = 0; i < policy->n_errors; i++)
 		check_print_message(&policy->errors[i], "error");
-	for (size_t i = 0; i < warnings->n; i++)
-		check_print_message(&warnings->v[i], "warning");
+	for (size_t i = 0; i < lint->errors.n; i++)
+		check_print_message(&lint->errors.v[i], "error");
+	for (size_t i = 0; i < lint->warnings.n; i++)
+		check_print_message(&lint->warnings.v[i], "warning");
 	if (cli->no_legend)
 		return;
 	for (size_t i = 0; i < policy->n_files; i++)
-		if (policy->files[i].status != POLICY_FILE_GOOD)
-			printf("%s: %s\n", policy->files[i].path, file_status_text(policy->files[i].status));
+		if (policy->files[i].status != POLICY_FILE_GOOD) {
+			utf8_write(stdout, policy->files[i].path);
+			printf(": %s\n", file_status_text(policy->files[i].status));
+		}
 	printf("%zu files, %zu rules, %zu errors, %zu warnings\n", policy->n_files, policy->n_rules,
-	       policy->n_errors, warnings->n);
+	       policy->n_errors + lint->errors.n, lint->warnings.n);
 }
 
 int verb_check(const struct cli *cli, char *const *args, size_t n)
 {
 	_cleanup_(policy_freep) struct policy *policy = NULL;
-	struct lint warnings = {};
+	struct lint lint = {};
+	bool failed;
 	int r;
 
 	r = n > 0 ? policy_load_files((const char *const *)args, n, &policy)
 		  : policy_load(&cli->settings, &policy);
 	if (r >= 0)
-		r = lint_find(&warnings, &cli->settings, policy);
+		r = lint_find(&lint, &cli->settings, policy);
 	if (r < 0) {
-		lint_done(&warnings);
+		lint_done(&lint);
 		return cli_fail("reading the policy: %s", strerror(-r));
 	}
 	if (cli->json)
-		check_print_json(policy, &warnings);
+		check_print_json(policy, &lint);
 	else
-		check_print_text(cli, policy, &warnings);
-	lint_done(&warnings);
-	return policy->n_errors > 0 ? 1 : 0;
+		check_print_text(cli, policy, &lint);
+	failed = policy->n_errors > 0 || lint.errors.n > 0;
+	lint_done(&lint);
+	return failed ? 1 : 0;
 }

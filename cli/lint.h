@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Lint: valid policy that is probably wrong on this machine. */
+/* Lint: valid policy that is probably wrong on this machine, or that would cost it its next boot. */
 #pragma once
 
 #include "base/arena.h"
+#include "base/macro.h"
 #include "policy/policy.h"
 #include "policy/settings.h"
 
 #include <stddef.h>
 
-struct lint {
+struct lint_findings {
 	struct policy_error *v;
 	size_t n, allocated;
+};
+
+struct lint {
+	struct lint_findings errors, warnings;
 	struct arena arena;
 };
 
 /*
- * Finds drivers that neither the kernel nor a module has, rules that decide about no device because earlier
- * rules match all of theirs, rules that take the root disk or the last network card away, and VFIO drivers
- * for devices without an IOMMU. 0 or -ENOMEM.
+ * Decides about every device once and looks at what comes of it: see CHECKS in overridectl(1). The cost is
+ * linear in devices. Files beside the sysfs tree (../proc, ../etc, ../dev, ../run, ../lib/modules) are those
+ * of its machine. 0 or -ENOMEM.
  */
-int lint_find(struct lint *warnings, const struct settings *settings, const struct policy *policy);
-void lint_done(struct lint *warnings);
+_must_check_ int lint_find(struct lint *lint, const struct settings *settings, const struct policy *policy);
+void lint_done(struct lint *lint);

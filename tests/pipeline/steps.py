@@ -233,7 +233,8 @@ def bench(_args, out):
     out(run([f"{release}/tests/bench/bench-enforcer", f"{release}/enforcer/driver-override", f"{release}/tests/bench/bench-nothing"]).stdout)
     out(run([f"{release}/tests/bench/bench-guard"]).stdout)
     out(run([f"{release}/tests/bench/bench-group"]).stdout)
+    out(run([f"{release}/tests/bench/bench-check", f"{release}/cli/overridectl"]).stdout)
     out(run([f"{release}/tests/bench/bench-service"],
             env={"DRIVER_OVERRIDED": os.path.join(TOP, release, "daemon/driver-overrided"),
                  "FAKE_ENFORCER": os.path.join(TOP, release, "tests/bus/fake-enforcer")}).stdout)
-    return 4, 0
+    return 5, 0
