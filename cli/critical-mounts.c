@@ -37,7 +37,7 @@ static void mount_table_done(struct mount_table *t)
 	free(t->v);
 }
 
-static void endmntentp(FILE **f)
+static void mount_table_closep(FILE **f)
 {
 	if (*f)
 		(void)endmntent(*f);
@@ -284,7 +284,7 @@ static int mounts_add_mounted(struct mount_table *t)
 
 static int mounts_add_fstab(struct mount_table *t)
 {
-	_cleanup_(endmntentp) FILE *f = open_beside(t->c, "etc/fstab");
+	_cleanup_(mount_table_closep) FILE *f = open_beside(t->c, "etc/fstab");
 	const struct mntent *m;
 	int r = 0;
 

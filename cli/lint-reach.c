@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "cli/lint-checks.h"
 #include "cli/lint-run.h"
 #include "policy/match.h"
 

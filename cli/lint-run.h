@@ -2,10 +2,9 @@
 /* One run of the lint, as its checks share it: all devices, each with its decision, and where findings go. */
 #pragma once
 
-#include "base/array.h"
-#include "base/macro.h"
-#include "cli/lint.h"
+#include "cli/lint-findings.h"
 #include "policy/decide.h"
+#include "policy/settings.h"
 #include "sysfs/binding.h"
 #include "sysfs/sysfs.h"
 
@@ -39,10 +38,3 @@ size_t lint_group_size(const struct lint_run *run, size_t first);
 
 /* Whether the policy takes the device away from the driver that it works with now. */
 bool lint_device_is_taken(const struct lint_device *device);
-
-/* The checks, by file. */
-void lint_driver_names(struct lint_run *run);
-void lint_vfio_drivers(struct lint_run *run);
-void lint_reach(struct lint_run *run);
-void lint_groups(struct lint_run *run);
-void lint_critical_devices(struct lint_run *run);

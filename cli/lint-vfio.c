@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "cli/lint-checks.h"
 #include "cli/lint-run.h"
 #include "policy/vfio-driver.h"
 #include "sysfs/iommu.h"

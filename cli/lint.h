@@ -2,22 +2,10 @@
 /* Lint: valid policy that is probably wrong on this machine, or that would cost it its next boot. */
 #pragma once
 
-#include "base/arena.h"
 #include "base/macro.h"
+#include "cli/lint-findings.h"
 #include "policy/policy.h"
 #include "policy/settings.h"
-
-#include <stddef.h>
-
-struct lint_findings {
-	struct policy_error *v;
-	size_t n, allocated;
-};
-
-struct lint {
-	struct lint_findings errors, warnings;
-	struct arena arena;
-};
 
 /*
  * Decides about every device once and looks at what comes of it: see CHECKS in overridectl(1). The cost is
