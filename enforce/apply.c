@@ -93,7 +93,8 @@ static void probe_by_decided_driver(const struct decision *decision, struct sysf
 }
 
 /* The override stands. The driver is left as it is unless the device has none. */
-static void settle_driver(const struct decision *decision, struct sysfs_device *d, struct outcome *o)
+static void settle_driver(const struct decision *decision, bool asked, struct sysfs_device *d,
+			  struct outcome *o)
 {
 	char driver[BOUND_MAX];
 
@@ -109,6 +110,9 @@ static void settle_driver(const struct decision *decision, struct sysfs_device *
 		o->state = STATE_ENFORCED;
 	} else if (driver[0]) {
 		outcome_set_other_driver(o, decision, driver);
+	} else if (driver_is_registered(d, decision->driver) && !asked && bus_is_probed_by_hand(d)) {
+		outcome_set(o, STATE_PENDING, "drivers_autoprobe of bus %s is 0, so it is not probed",
+			    d->bus);
 	} else if (driver_is_registered(d, decision->driver)) {
 		probe_by_decided_driver(decision, d, o);
 	} else {
@@ -304,7 +308,7 @@ static bool settle_override_or_refuse(struct apply_run *a)
 
 /* The override is clear. The device is probed by its own driver if we have cleared it, or the kernel refused
  * it. */
-static void settle_default(struct apply_run *a)
+static void settle_default(struct apply_run *a, bool asked)
 {
 	const struct decision *decision = a->decision;
 	struct record *record = &a->record;
@@ -317,7 +321,7 @@ static void settle_default(struct apply_run *a)
 		int r = 0;
 
 		/* Whichever driver takes the device now does so by itself. */
-		if (o->wrote || record_is_refused(&a->old))
+		if ((o->wrote || record_is_refused(&a->old)) && (asked || !bus_is_probed_by_hand(a->d)))
 			r = device_probe(a->d);
 		bound_driver(a->d, driver, sizeof(driver));
 		/* `drivers_probe` succeeds when no driver matches; that is not an error. */
@@ -382,6 +386,13 @@ static void apply_save_record(struct apply_run *a)
 {
 	struct record *record = &a->record;
 
+	/* It is no failure that a device goes away while it is looked at. */
+	if (a->outcome->state == STATE_FAILED && sysfs_device_is_gone(a->d)) {
+		a->outcome->gone = true;
+		outcome_set(a->outcome, STATE_PENDING, "the device has gone");
+		return;
+	}
+
 	record->state = a->outcome->state;
 	(void)strcpy(record->reason, a->outcome->reason);
 	if (!record->first_probe[0])
@@ -411,8 +422,9 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	apply_save_record(&a);
 }
 
+/* asked: by a person, for whose sake a device is probed also where its bus does not do so by itself. */
 static void apply_replacing(const struct decision *decision, enum occasion occasion, const char *foreign,
-			    struct outcome *ret)
+			    bool asked, struct outcome *ret)
 {
 	struct apply_run a;
 
@@ -420,9 +432,9 @@ static void apply_replacing(const struct decision *decision, enum occasion occas
 		return;
 	if (settle_override_or_refuse(&a)) {
 		if (decision->kind == DECISION_DEFAULT) {
-			settle_default(&a);
+			settle_default(&a, asked);
 		} else {
-			settle_driver(decision, a.d, ret);
+			settle_driver(decision, asked, a.d, ret);
 			first_probe_recheck(&a);
 		}
 		outcome_add_iommu(decision, ret);
@@ -432,46 +444,10 @@ static void apply_replacing(const struct decision *decision, enum occasion occas
 
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
-	apply_replacing(decision, occasion, "", ret);
+	apply_replacing(decision, occasion, "", false, ret);
 }
 
 void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret)
 {
-	apply_replacing(decision, OCCASION_LATER, override, ret);
-}
-
-int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size)
-{
-	const char *state_dir = d->sysfs->state_dir;
-	char override[OVERRIDE_MAX], driver[BOUND_MAX];
-	struct record record;
-	int r, cleared = 0;
-
-	if (!state_dir || record_read(state_dir, d->bus, d->name, d->inode, &record) < 0)
-		return 0;
-	if (record.owned_override[0] || record.previous_override[0]) {
-		r = sysfs_device_override(d, override);
-		if (r < 0) {
-			(void)snprintf(reterr_reason, size, "reading driver_override: %s", strerror(-r));
-			return r;
-		}
-		if (record_owns(&record, override)) {
-			r = override_write(d, "");
-			if (r < 0) {
-				(void)snprintf(reterr_reason, size, "clearing driver_override: %s",
-					       strerror(-r));
-				return r;
-			}
-			cleared = 1;
-		}
-	}
-	r = record_remove(state_dir, sysfs_device_key(d));
-	if (r < 0) {
-		(void)snprintf(reterr_reason, size, "removing the record: %s", strerror(-r));
-		return r;
-	}
-	bound_driver(d, driver, sizeof(driver));
-	if (cleared && !driver[0])
-		(void)device_probe(d); /* by whichever driver there is for it; none is as good an answer */
-	return cleared;
+	apply_replacing(decision, OCCASION_LATER, override, true, ret);
 }

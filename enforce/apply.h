@@ -18,6 +18,7 @@ struct outcome {
 	char reason[512];
 	bool wrote;	   /* the override was written (or cleared) */
 	bool needs_module; /* the decided driver is not registered with the bus yet */
+	bool gone;	   /* the device has gone meanwhile: there is nothing to say of it */
 	bool unrecorded;   /* the record could not be written; that is logged, or the reason says so */
 };
 
@@ -57,7 +58,14 @@ void apply_decision_over(const struct decision *decision, const char *override, 
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
 /*
+ * Clears the text "(null)" where it may be the override of a device without a driver, which cannot be told
+ * from none. True: a newline was written.
+ */
+bool apply_clear_null_text(struct sysfs_device *d);
+
+/*
  * Clears an override of ours, deletes the record, and has the device probed by its own driver if it has no
- * driver. 1: cleared; 0: there was no override of ours; negative errno with the reason in reterr_reason.
+ * driver and its bus is not probed by hand. Clears the text "(null)" as well. 1: cleared; 0: there was no
+ * override of ours; negative errno with the reason in reterr_reason.
  */
 int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size);

@@ -378,6 +378,7 @@ static bool move_is_due_or_refuse(struct move *m)
 {
 	const struct decision *decision = m->decision;
 	struct outcome outcome = { .state = state_as_decided(decision) };
+	bool cleared = false;
 
 	if (decision->kind == DECISION_UNKNOWN) {
 		move_result_set(m->ret, STATE_PENDING, MOVE_FAILED, "%s cannot be compared yet",
@@ -392,12 +393,17 @@ static bool move_is_due_or_refuse(struct move *m)
 		return false;
 	}
 	if (decision->kind != DECISION_NOTHING && move_is_as_decided(m)) {
-		if (!m->options->dry_run)
+		if (!m->options->dry_run) {
+			cleared = decision->kind == DECISION_DEFAULT && apply_clear_null_text(m->d);
+			if (cleared)
+				(void)device_probe(m->d); /* that no driver takes it is as good */
 			apply_decision(decision, OCCASION_LATER, &outcome);
+			bound_driver(m->d, m->ret->driver, sizeof(m->ret->driver));
+		}
 		move_result_set(m->ret, outcome.state,
 				outcome.state == state_as_decided(decision) ? MOVE_DONE : MOVE_FAILED, "%s",
 				outcome.reason);
-		m->ret->changed = outcome.wrote;
+		m->ret->changed = outcome.wrote || cleared;
 		return false;
 	}
 	if (m->options->only_if_changed && apply_was_enforced(decision)) {

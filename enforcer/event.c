@@ -98,6 +98,10 @@ static void event_apply_own(struct event *e, const struct decision *decision)
 	event_log_outcome(to_sysfs_device(decision->device), &outcome);
 	if (decision->kind == DECISION_NOTHING)
 		return;
+	if (outcome.gone) {
+		atomic_store(&e->stage, STAGE_STARTED); /* nothing to print */
+		return;
+	}
 	e->state = outcome.state;
 	atomic_store(&e->stage, STAGE_DONE);
 }

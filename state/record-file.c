@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "state/first-probe-file.h"
 #include "state/state-file.h"
 #include "state/state-lock.h"
 
@@ -164,6 +165,7 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 {
 	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
 	struct record merged = *record, now;
+	char kept[16];
 	int r;
 
 	if (lock < 0)
@@ -172,7 +174,15 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 	if (record_is_of_successor(&key, r))
 		return 0;
 	record_merge(&merged, r >= 0 ? &now : NULL);
-	return record_file_replace(state_dir, &key, &merged);
+	if (r >= 0)
+		return record_file_replace(state_dir, &key, &merged);
+	first_probe_kept(state_dir, &key, kept);
+	text_copy(merged.first_probe, sizeof(merged.first_probe),
+		  first_probe_merge(kept, merged.first_probe));
+	r = record_file_replace(state_dir, &key, &merged);
+	if (r >= 0 && kept[0])
+		first_probe_forget(state_dir, &key);
+	return r;
 }
 
 int record_set_first_probe(const char *state_dir, struct record_key key, const char *first_probe)
@@ -206,7 +216,11 @@ int record_remove(const char *state_dir, struct record_key key)
 	lock = state_lock_acquire(state_dir);
 	if (lock < 0)
 		return lock;
-	if (record_is_of_successor(&key, record_read(state_dir, key.bus, key.name, key.inode, &now)))
+	r = record_read(state_dir, key.bus, key.name, key.inode, &now);
+	if (record_is_of_successor(&key, r))
 		return 0;
+	/* Losing it is the lesser evil: a record that stays would claim an override that is cleared. */
+	if (r >= 0 && now.first_probe[0])
+		ignore_error(first_probe_keep(state_dir, &key, now.first_probe));
 	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }

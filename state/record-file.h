@@ -57,5 +57,8 @@ _must_check_ int record_write(const char *state_dir, struct record_key key, cons
 _must_check_ int record_set_first_probe(const char *state_dir, struct record_key key,
 					const char *first_probe);
 
-/* Removes it; that there is none is no error. 0 or negative errno. */
+/*
+ * Removes it; that there is none is no error. What was seen of the device's first probe stays, and is in its
+ * next record (first-probe-file.h). 0 or negative errno.
+ */
 _must_check_ int record_remove(const char *state_dir, struct record_key key);

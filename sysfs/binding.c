@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,6 +70,15 @@ int override_write(struct sysfs_device *d, const char *text)
 		return r;
 	sysfs_progress(d, "writing", "driver_override");
 	return write_file(path, text[0] ? text : "\n");
+}
+
+bool bus_is_probed_by_hand(const struct sysfs_device *d)
+{
+	char path[PATH_MAX], text[8];
+
+	return path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers_autoprobe", NULL) >=
+		       0 &&
+	       read_first_line(path, text, sizeof(text)) >= 0 && streq(text, "0");
 }
 
 int device_probe(struct sysfs_device *d)

@@ -22,6 +22,9 @@ bool driver_is_registered_anywhere(const char *sysfs, const char *driver);
 /* Writes the override; "" clears it. All of these: 0 or negative errno. */
 int override_write(struct sysfs_device *d, const char *text);
 
+/* Whether somebody has said that the bus is to find no drivers by itself: its drivers_autoprobe is 0. */
+bool bus_is_probed_by_hand(const struct sysfs_device *d);
+
 /* Asks the bus to find a driver. What it answers says little (see drivers_probe in docs/architecture.md). */
 int device_probe(struct sysfs_device *d);
 

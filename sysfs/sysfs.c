@@ -135,6 +135,14 @@ int sysfs_device_stat(struct sysfs_device *d)
 	return 0;
 }
 
+bool sysfs_device_is_gone(const struct sysfs_device *d)
+{
+	struct sysfs_device now = *d;
+	int r = sysfs_device_stat(&now);
+
+	return r == -ENODEV || (r >= 0 && now.inode != d->inode);
+}
+
 /* With memory from `lent` if it is not NULL, else of its own. */
 static int device_new(struct sysfs *sysfs, struct arena *lent, const char *devpath, const char *bus,
 		      struct sysfs_device **ret)

@@ -92,6 +92,9 @@ void sysfs_device_reset(struct sysfs_device *d);
 /* Fills in the inode of its folder. 0; -ENODEV: it has gone; other negative errno. */
 int sysfs_device_stat(struct sysfs_device *d);
 
+/* Whether its folder has gone since, or another device has its name. */
+bool sysfs_device_is_gone(const struct sysfs_device *d);
+
 /* The device of this name on this bus; names with `/`, and `.` and `..`, are -EINVAL. */
 int sysfs_device_find(struct sysfs *sysfs, const char *bus, const char *name, struct sysfs_device **ret);
 

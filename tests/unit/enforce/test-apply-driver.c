@@ -163,6 +163,61 @@ START_TEST(driverless_device_is_probed_by_a_driver_that_is_there)
 }
 END_TEST
 
+/* drivers_autoprobe=0: somebody binds the devices of this bus by hand. */
+START_TEST(device_of_a_bus_that_is_probed_by_hand_gets_its_override_and_no_probe)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+
+	make_file(mock_printf(f.m, "%s/bus/pci/drivers_autoprobe", f.m->sysfs), "0\n", 2);
+	mock_driver_add(f.m, "pci", "vfio-pci");
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(mock_override(f.m, f.device), "vfio-pci");
+	ck_assert_str_eq(apply_fixture_probed(&f), "");
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "drivers_autoprobe"));
+	apply_fixture_set_policy(&f, "[device gpu]\nName=0000:00:03.0\nDriver=default\n");
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(mock_override(f.m, f.device), "\n");
+	ck_assert_str_eq(apply_fixture_probed(&f), "");
+	make_file(mock_printf(f.m, "%s/bus/pci/drivers_autoprobe", f.m->sysfs), "1\n", 2);
+	apply_fixture_set_policy(&f, VFIO);
+	apply_fixture_apply(&f);
+	ck_assert_str_eq(apply_fixture_probed(&f), "0000:00:03.0");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+START_TEST(device_that_goes_away_while_it_is_looked_at_has_not_failed)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+	struct decision decision;
+	struct sysfs_device *d;
+	struct sysfs sysfs;
+
+	for (int i = 0; i < 2; i++) {
+		sysfs_init(&sysfs, &f.m->settings);
+		d = mock_device(&sysfs, f.device);
+		ck_assert_int_eq(policy_decide(f.policy, &d->device, &decision), 0);
+		mock_remove(f.m, f.device);
+		if (i == 1) { /* another one has the name already, and answers no more than it did */
+			f.device = mock_pci_add(f.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+			mock_attr_remove(f.m, f.device, "driver_override");
+		}
+		apply_decision(&decision, OCCASION_ADDED, &f.outcome);
+		ck_assert(f.outcome.gone);
+		ck_assert_int_ne(f.outcome.state, STATE_FAILED);
+		if (i == 1)
+			ck_assert(!mock_record(f.m, f.device, &f.record));
+		decision_done(&decision);
+		sysfs_device_free(d);
+		sysfs_done(&sysfs);
+		if (i == 0)
+			f.device = mock_pci_add(f.m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	}
+	apply_fixture_done(&f);
+}
+END_TEST
+
 START_TEST(cleared_device_without_driver_is_probed)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
@@ -245,7 +300,8 @@ START_TEST(enforced_belongs_to_one_rule)
 }
 END_TEST
 
-SUITE_MAIN("apply-driver", 20, enforced_belongs_to_one_rule,
+SUITE_MAIN("apply-driver", 20, device_of_a_bus_that_is_probed_by_hand_gets_its_override_and_no_probe,
+	   device_that_goes_away_while_it_is_looked_at_has_not_failed, enforced_belongs_to_one_rule,
 	   device_that_was_refused_its_own_driver_is_probed_again,
 	   driver_that_came_by_our_override_is_to_be_given_up,
 	   driver_that_came_by_our_override_stays_with_rebind_no, default_leaves_its_own_driver_alone,

@@ -363,6 +363,8 @@ START_TEST(first_probe_is_refined_and_never_raised)
 			for (int alone = 0; alone < 2; alone++) {
 				record = (struct record){ .inode = d->inode };
 				ck_assert_int_eq(record_remove(b.m->state, sysfs_device_key(d)), 0);
+				(void)unlink(
+					mock_printf(b.m, "%s/first-probes/pci:0000:00:03.0", b.m->state));
 				(void)strcpy(record.first_probe, all[i]);
 				ck_assert_int_eq(record_write(b.m->state, sysfs_device_key(d), &record), 0);
 				(void)strcpy(record.first_probe, all[k]);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Gives a device back to its own driver, without unbinding it; see apply.h. */
+#include "enforce/apply.h"
+#include "base/text.h"
+#include "state/record.h"
+#include "state/record-file.h"
+#include "sysfs/binding.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Where the override reads as unset by the text "(null)", that text may be the override itself: a script that
+ * saves what it reads and writes it back sets it, and no driver comes any more. A newline clears it, and
+ * changes nothing where there is none.
+ */
+static bool override_may_be_null_text(const struct sysfs_device *d)
+{
+	char text[OVERRIDE_MAX];
+
+	return sysfs_device_read(d, "driver_override", text, sizeof(text)) >= 0 && streq(text, "(null)");
+}
+
+bool apply_clear_null_text(struct sysfs_device *d)
+{
+	char driver[BOUND_MAX];
+
+	bound_driver(d, driver, sizeof(driver));
+	return !driver[0] && override_may_be_null_text(d) && override_write(d, "") >= 0;
+}
+
+static int override_release(struct sysfs_device *d, const struct record *record, char *reterr_reason,
+			    size_t size)
+{
+	char override[OVERRIDE_MAX];
+	int r = sysfs_device_override(d, override);
+
+	if (r < 0) {
+		(void)snprintf(reterr_reason, size, "reading driver_override: %s", strerror(-r));
+		return r;
+	}
+	if (!record_owns(record, override))
+		return 0;
+	r = override_write(d, "");
+	if (r < 0) {
+		(void)snprintf(reterr_reason, size, "clearing driver_override: %s", strerror(-r));
+		return r;
+	}
+	return 1;
+}
+
+int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size)
+{
+	const char *state_dir = d->sysfs->state_dir;
+	char driver[BOUND_MAX];
+	struct record record = {};
+	int r, cleared = 0;
+
+	if (state_dir && record_read(state_dir, d->bus, d->name, d->inode, &record) >= 0) {
+		if (record.owned_override[0] || record.previous_override[0])
+			cleared = override_release(d, &record, reterr_reason, size);
+		if (cleared < 0)
+			return cleared;
+		r = record_remove(state_dir, sysfs_device_key(d));
+		if (r < 0) {
+			(void)snprintf(reterr_reason, size, "removing the record: %s", strerror(-r));
+			return r;
+		}
+	}
+	bound_driver(d, driver, sizeof(driver));
+	if ((cleared || apply_clear_null_text(d)) && !driver[0] && !bus_is_probed_by_hand(d))
+		(void)device_probe(d); /* by whichever driver there is for it; none is as good an answer */
+	return cleared;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What was seen of the first probe of a device without a record; see first-probe-file.h. */
+#include "state/first-probe-file.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "state/state-file.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FOLDER "/first-probes/"
+
+int first_probe_keep(const char *state_dir, const struct record_key *key, const char *first_probe)
+{
+	char path[PATH_MAX], line[160];
+	int r = state_device_path(state_dir, FOLDER, key->bus, key->name, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	(void)snprintf(line, sizeof(line), "%s %ju %s\n", boot_id(), (uintmax_t)key->inode, first_probe);
+	return state_file_replace(state_dir, "first-probes", path, line, strlen(line), NULL, 0644);
+}
+
+void first_probe_kept(const char *state_dir, const struct record_key *key, char buf[static 16])
+{
+	char path[PATH_MAX], line[160], begin[128];
+	const char *word;
+
+	buf[0] = '\0';
+	if (state_device_path(state_dir, FOLDER, key->bus, key->name, path, sizeof(path)) < 0 ||
+	    read_first_line(path, line, sizeof(line)) < 0)
+		return;
+	(void)snprintf(begin, sizeof(begin), "%s %ju ", boot_id(), (uintmax_t)key->inode);
+	word = startswith(line, begin);
+	if (word)
+		text_copy(buf, 16, word);
+}
+
+void first_probe_forget(const char *state_dir, const struct record_key *key)
+{
+	char path[PATH_MAX];
+
+	if (state_device_path(state_dir, FOLDER, key->bus, key->name, path, sizeof(path)) >= 0)
+		(void)unlink(path); /* that there is none is the rule */
+}
