@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "cli/null-override.h"
 #include "cli/udev-device.h"
 #include "explain/explanation.h"
 
@@ -12,57 +13,99 @@
 #include <stdio.h>
 #include <string.h>
 
-static void explain_print_text(const struct explanation *e, const char *model)
+/* No byte of a name does anything to the terminal. */
+static void explain_print_line(const char *key, const char *text)
 {
-	const struct sysfs_device *d = e->device;
-	const char *decision = decision_text(&e->decision);
-	const char *path = device_text(&e->device->device, FACT_PATH);
+	printf("  %-9s ", key);
+	utf8_write(stdout, text);
+	putchar('\n');
+}
 
-	printf("%s %s\n", d->bus, d->name);
-	if (*model)
-		printf("  Model     %s\n", model);
-	if (path)
-		printf("  Path      %s\n", path);
-	if (d->group_id)
-		printf("  Group     %s\n", d->group_id);
-	printf("  Driver    %s\n", e->driver[0] ? e->driver : "-");
-	printf("  Override  %s\n", e->override[0] ? e->override : "-");
-	printf("  Decision  %s\n", *decision ? decision : "nothing");
-	printf("  Because   %s\n", e->why);
-	if (e->has_record)
-		printf("  Recorded  %s%s%s\n", record_state_text(&e->record), e->record.reason[0] ? ": " : "",
-		       e->record.reason);
+/* What else is to be known of the device; NULL: nothing. */
+static const char *explain_note(const struct explanation *e)
+{
+	_cleanup_(null_override_finder_done) struct null_override_finder finder = {};
+	struct arena *arena = &e->device->device.arena;
+	const char *driver = null_override_find(&finder, e->device, arena);
 
+	return driver ? null_override_text(e->device, driver, arena) : NULL;
+}
+
+static void explain_print_rules(const struct explanation *e)
+{
 	for (size_t i = 0; i < e->n_hits; i++) {
 		const struct rule_hit *h = &e->hits[i];
 
 		if (i == 0)
 			puts("  Rules that match, in order:");
-		printf("    %s:%u [device %s]", h->rule->file, h->rule->line, h->rule->label);
+		printf("    ");
+		utf8_write(stdout, h->rule->file);
+		printf(":%u [device ", h->rule->line);
+		utf8_write(stdout, h->rule->label);
+		putchar(']');
 		if (h->match == MATCH_UNKNOWN)
 			printf("  (may match: %s is not known yet)", fact_key(h->missing));
 		else if (e->decision.cause == CAUSE_RULE && h->rule == e->decision.rule)
 			printf("  decides");
 		putchar('\n');
 	}
+}
+
+static void explain_print_companions(const struct explanation *e)
+{
 	for (size_t i = 0; i < e->decision.n_members; i++) {
 		const struct decision *m = &e->decision.members[i];
 		const struct sysfs_device *companion = to_sysfs_device(m->device);
 
 		if (i == 0)
 			puts("  Other members of its group:");
-		printf("    %s %s: %s\n", companion->bus, companion->name,
-		       m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
+		printf("    %s ", companion->bus);
+		utf8_write(stdout, companion->name);
+		printf(": %s\n", m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
 	}
 }
 
-static void explain_print_json(const struct explanation *e, const char *model)
+static void explain_print_text(const struct explanation *e, const char *model, const char *note)
+{
+	const struct sysfs_device *d = e->device;
+	const char *decision = decision_text(&e->decision);
+	const char *path = device_text(&e->device->device, FACT_PATH);
+
+	utf8_write(stdout, d->bus);
+	putchar(' ');
+	utf8_write(stdout, d->name);
+	putchar('\n');
+	if (*model)
+		explain_print_line("Model", model);
+	if (path)
+		explain_print_line("Path", path);
+	if (d->group_id)
+		explain_print_line("Group", d->group_id);
+	explain_print_line("Driver", e->driver[0] ? e->driver : "-");
+	explain_print_line("Override", e->override[0] ? e->override : "-");
+	explain_print_line("Decision", *decision ? decision : "nothing");
+	explain_print_line("Because", e->why);
+	if (e->has_record) {
+		printf("  Recorded  %s%s", record_state_text(&e->record), e->record.reason[0] ? ": " : "");
+		utf8_write(stdout, e->record.reason);
+		putchar('\n');
+	}
+	if (note)
+		explain_print_line("Note", note);
+	explain_print_rules(e);
+	explain_print_companions(e);
+}
+
+static void explain_print_json(const struct explanation *e, const char *model, const char *note)
 {
 	struct json_object *o = explanation_json(e);
-	_cleanup_(freep) char *text = utf8_from_bytes(model, strlen(model));
+	_cleanup_(freep) char *text = utf8_from_bytes(model, strlen(model)),
+			      *note_text = note ? utf8_from_bytes(note, strlen(note)) : NULL;
 
 	if (*model)
 		(void)json_object_object_add(o, "model", json_object_new_string(text ? text : ""));
+	if (note_text)
+		(void)json_object_object_add(o, "note", json_object_new_string(note_text));
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
@@ -82,6 +125,7 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 	static struct explanation e; /* as large as a page of sysfs and more */
 	char model[512] = "";
+	const char *note;
 	struct sysfs sysfs;
 	int r;
 
@@ -107,10 +151,11 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 		return cli_fail("%s", strerror(-r));
 	if (!cli->settings.sysfs_given)
 		udev_device_model(d, model, sizeof(model));
+	note = explain_note(&e);
 	if (cli->json)
-		explain_print_json(&e, model);
+		explain_print_json(&e, model, note);
 	else
-		explain_print_text(&e, model);
+		explain_print_text(&e, model, note);
 	explanation_done(&e);
 	sysfs_done(&sysfs);
 	return 0;

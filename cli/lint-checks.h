@@ -9,3 +9,5 @@ void lint_vfio_drivers(struct lint_run *run);
 void lint_reach(struct lint_run *run);
 void lint_groups(struct lint_run *run);
 void lint_critical_devices(struct lint_run *run);
+void lint_driverctl(struct lint_run *run);
+void lint_null_overrides(struct lint_run *run);

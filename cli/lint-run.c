@@ -8,26 +8,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-static void lint_add(struct lint_run *run, struct lint_findings *to, const struct rule *rule,
+static void lint_add(struct lint_run *run, struct lint_findings *to, const char *file, unsigned line,
 		     const char *text)
 {
-	if (!rule)
-		return;
-	if (!text || array_reserve(to->v, to->allocated, to->n) < 0) {
+	if (!file || !text || array_reserve(to->v, to->allocated, to->n) < 0) {
 		run->r = -ENOMEM;
 		return;
 	}
-	to->v[to->n++] = (struct policy_error){ rule->file, rule->line, text };
+	to->v[to->n++] = (struct policy_error){ file, line, text };
+}
+
+void lint_warn_of_file(struct lint_run *run, const char *file, const char *text)
+{
+	lint_add(run, &run->lint->warnings, file, 0, text);
 }
 
 void lint_warn(struct lint_run *run, const struct rule *rule, const char *text)
 {
-	lint_add(run, &run->lint->warnings, rule, text);
+	if (rule)
+		lint_add(run, &run->lint->warnings, rule->file, rule->line, text);
 }
 
 void lint_refuse(struct lint_run *run, const struct rule *rule, const char *text)
 {
-	lint_add(run, &run->lint->errors, rule, text);
+	if (rule)
+		lint_add(run, &run->lint->errors, rule->file, rule->line, text);
 }
 
 size_t lint_group_size(const struct lint_run *run, size_t first)

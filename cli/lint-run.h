@@ -33,6 +33,9 @@ struct lint_run {
 void lint_warn(struct lint_run *run, const struct rule *rule, const char *text);
 void lint_refuse(struct lint_run *run, const struct rule *rule, const char *text);
 
+/* A warning about another file than one of the policy, as a whole. */
+void lint_warn_of_file(struct lint_run *run, const char *file, const char *text);
+
 /* How many devices, from this one on, are in one group with it. */
 size_t lint_group_size(const struct lint_run *run, size_t first);
 

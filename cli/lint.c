@@ -54,6 +54,8 @@ int lint_find(struct lint *lint, const struct settings *settings, const struct p
 		lint_reach(&run);
 		lint_groups(&run);
 		lint_critical_devices(&run);
+		lint_driverctl(&run);
+		lint_null_overrides(&run);
 	}
 	free(run.devices);
 	sysfs_devices_free(run.found, run.n_devices);

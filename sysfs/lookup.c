@@ -2,6 +2,7 @@
 /* Finds the device that a person means, by any of the names it goes by. */
 #include "sysfs/pci.h"
 #include "base/errno.h"
+#include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -13,30 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static int lookup_path(struct sysfs *sysfs, const char *path, struct sysfs_device **ret)
-{
-	_cleanup_(freep) char *real = NULL, *root = NULL;
-	char full[PATH_MAX];
-	const char *rest;
-	int r;
-
-	if (startswith(path, "/devices/")) {
-		r = path_printf(full, sizeof(full), "%s%s", sysfs->root, path);
-		if (r < 0)
-			return r;
-		path = full;
-	}
-	real = realpath(path, NULL);
-	if (real)
-		root = realpath(sysfs->root, NULL);
-	if (!real || !root)
-		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
-	rest = startswith(real, root);
-	if (!rest || !startswith(rest, "/devices/"))
-		return -ENODEV;
-	return sysfs_device_new(sysfs, rest, NULL, ret);
-}
 
 /* On whichever bus has a device of that name with a driver_override file. */
 static int lookup_on_any_bus(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
@@ -131,6 +108,36 @@ static int lookup_nvme_head(struct sysfs *sysfs, const char *root, const char *r
 	return 0;
 }
 
+static int lookup_path(struct sysfs *sysfs, const char *path, struct sysfs_device **ret)
+{
+	_cleanup_(freep) char *real = NULL, *root = NULL;
+	char full[PATH_MAX], link[PATH_MAX];
+	const char *rest;
+	int r;
+
+	if (startswith(path, "/devices/")) {
+		r = path_printf(full, sizeof(full), "%s%s", sysfs->root, path);
+		if (r < 0)
+			return r;
+		path = full;
+	}
+	real = realpath(path, NULL);
+	if (real)
+		root = realpath(sysfs->root, NULL);
+	if (!real || !root)
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
+	rest = startswith(real, root);
+	if (!rest || !startswith(rest, "/devices/"))
+		return -ENODEV;
+	/* What a class has (an interface, a disk) stands for its hardware, as its name alone does. */
+	if (path_join(full, sizeof(full), real, "/subsystem", NULL) >= 0 &&
+	    read_link(full, link, sizeof(link)) >= 0 && strstr(link, "/class/")) {
+		r = lookup_nvme_head(sysfs, root, real, ret);
+		return r == -ENODEV ? nearest_supported_device(sysfs, real + strlen(root), ret) : r;
+	}
+	return sysfs_device_new(sysfs, rest, NULL, ret);
+}
+
 /*
  * A network interface or a block device stands for the nearest device above it that has an override: an
  * NVMe namespace for its controller, a virtio interface for the PCI function, a partition for its disk's.
@@ -152,13 +159,33 @@ static int lookup_in_class(struct sysfs *sysfs, const char *class, const char *n
 	return r == -ENODEV ? nearest_supported_device(sysfs, real + strlen(root), ret) : r;
 }
 
+/* A PCI address, with or without its bus and domain, in small letters as sysfs has it; else as it is. */
+static const char *pci_name_fold(const char *name, char *buf, size_t size)
+{
+	const char *address = strncasecmp(name, "pci/", 4) == 0 ? name + 4 : name;
+	struct pci_address parsed;
+	char full[64];
+
+	if (path_printf(full, sizeof(full), "0000:%s", address) < 0 || path_join(buf, size, name, NULL) < 0 ||
+	    (!pci_address_parse(address, strlen(address), &parsed) &&
+	     !pci_address_parse(full, strlen(full), &parsed)))
+		return name;
+	for (char *s = buf; *s; s++)
+		if (*s >= 'A' && *s <= 'Z')
+			*s = (char)(*s + ('a' - 'A'));
+	return buf;
+}
+
 int sysfs_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret)
 {
 	static const char *const classes[] = { "net", "block" };
 	struct pci_address address;
-	const char *slash = strchr(name, '/');
-	char text[PATH_MAX];
+	char text[PATH_MAX], folded[80];
+	const char *slash;
 	int r;
+
+	name = pci_name_fold(name, folded, sizeof(folded));
+	slash = strchr(name, '/');
 
 	if (!*name)
 		return -ENODEV;

@@ -2,10 +2,12 @@
 /* What `overridectl check` says about valid policy, on mock trees with the files beside them. */
 #include "base/macro.h"
 #include "base/text.h"
+#include "policy/vfio-driver.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/run-enforcer.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -291,9 +293,72 @@ START_TEST(names_reach_neither_terminal_nor_json_as_they_are)
 }
 END_TEST
 
+START_TEST(a_device_of_driverctl_is_named_with_both_policies)
+{
+	struct machine t = machine_new("[device a]\nName=0000:00:05.0 dash-ed\nDriver=none\n");
+	struct enforcer_result r;
+
+	(void)mock_device_add(t.m, "fsl-mc", "/devices", "dash-ed", true);
+	machine_file(&t, "etc/driverctl.d/fsl-mc-dash-ed", "vfio-fsl-mc\n");
+	machine_file(&t, "etc/driverctl.d/pci-0000:00:04.0", "vfio-pci\n");
+	machine_file(&t, "etc/driverctl.d/pci-0000:00:05.0", "vfio-pci\n");
+	r = machine_check(&t);
+	assert_line(&r, "warning",
+		    "[device a] decides about pci 0000:00:05.0 (none), and so does "
+		    "/etc/driverctl.d/pci-0000:00:05.0 (vfio-pci)");
+	assert_line(&r, "warning", "so does /etc/driverctl.d/fsl-mc-dash-ed (vfio-fsl-mc)");
+	ck_assert_ptr_null(strstr(r.out, "00:04.0"));
+	mock_free(t.m);
+}
+END_TEST
+
+START_TEST(a_variant_is_warned_of_where_kubevirt_is)
+{
+	struct machine t = machine_new("[device a]\nName=0000:00:05.0\nDriver=vfio\n");
+	struct enforcer_result r;
+	char dir[PATH_MAX];
+
+	ck_assert_int_ge(vfio_aliases_dir("", dir, sizeof(dir)), 0);
+	mock_attr(t.m, t.gpu, "modalias", "pci:v000010DEd00001B80sv00000000sd00000000bc03sc00i00\n");
+	machine_file(&t, mock_printf(t.m, "%s/modules.alias", dir + strlen("/../")),
+		     "# Aliases\nalias vfio_pci:v000010DEd00001B80sv*sd*bc*sc*i* nvgrace_gpu_vfio_pci\n");
+	r = machine_check(&t);
+	ck_assert_ptr_null(strstr(r.out, "KubeVirt"));
+	machine_file(&t, "var/lib/kubelet/device-plugins/kubevirt-gpu.sock", "");
+	r = machine_check(&t);
+	assert_line(&r, "warning", "KubeVirt's device plugin takes only devices at vfio-pci");
+	mock_free(t.m);
+}
+END_TEST
+
+START_TEST(an_override_that_is_the_text_null_is_noticed)
+{
+	struct machine t = machine_new(RULE("Name=0000:00:05.0", "none"));
+	struct enforcer_result r;
+	char dir[PATH_MAX];
+
+	ck_assert_int_ge(vfio_aliases_dir("", dir, sizeof(dir)), 0);
+	mock_unbind(t.m, t.sound);
+	mock_attr(t.m, t.sound, "modalias", "pci:v000010DEd000010F0sv00000000sd00000000bc04sc03i00\n");
+	machine_file(
+		&t, mock_printf(t.m, "%s/modules.alias", dir + strlen("/../")),
+		"# Aliases\nalias pci:v00008086d* e1000e\nalias pci:v*d*sv*sd*bc04sc03i00* snd_hda_intel\n");
+	r = machine_check(&t);
+	ck_assert_ptr_null(strstr(r.out, "(null)"));
+	make_dirs(mock_printf(t.m, "%s/module/snd_hda_intel/drivers/pci:snd_hda_intel", t.m->sysfs));
+	r = machine_check(&t);
+	assert_line(&r, "warning", "pci 0000:00:05.1 has no driver, although snd_hda_intel");
+	r = enforcer_run(t.m, "explain", "0000:00:05.1", NULL);
+	ck_assert_msg(strstr(r.out, "  Note      pci 0000:00:05.1 has no driver") != NULL, "%s", r.out);
+	mock_free(t.m);
+}
+END_TEST
+
 SUITE_MAIN("check", 60, the_root_disk_is_an_error, fstab_and_swap_are_warned_of,
 	   disks_below_a_file_system_are_found, members_of_a_zfs_pool_are_known_from_udev,
 	   the_only_interface_is_an_error_wherever_it_hangs, the_blocker_of_a_group_is_named,
 	   a_companion_with_an_interface_is_named, the_name_of_a_module_is_no_driver,
 	   a_rule_for_nothing_is_named, a_bus_without_a_vfio_driver_is_an_error,
-	   the_framebuffer_of_the_firmware_is_warned_of, names_reach_neither_terminal_nor_json_as_they_are)
+	   the_framebuffer_of_the_firmware_is_warned_of, a_device_of_driverctl_is_named_with_both_policies,
+	   a_variant_is_warned_of_where_kubevirt_is, an_override_that_is_the_text_null_is_noticed,
+	   names_reach_neither_terminal_nor_json_as_they_are)

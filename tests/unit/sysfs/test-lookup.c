@@ -60,6 +60,33 @@ START_TEST(by_name)
 }
 END_TEST
 
+START_TEST(a_pci_name_is_found_in_any_case)
+{
+	struct tree t = make_tree();
+	const char *card = mock_pci_add(t.m, "0000:0a:1b.0", NULL, 0x8086, 0x10d3, 0x020000);
+
+	ck_assert_str_eq(find(&t, "0000:0A:1B.0"), card);
+	ck_assert_str_eq(find(&t, "0A:1b.0"), card);
+	ck_assert_str_eq(find(&t, "pci/0000:0A:1B.0"), card);
+	ck_assert_str_eq(find(&t, "PCI/0000:0a:1b.0"), card);
+	/* Another bus's names are as they are. */
+	ck_assert_str_eq(find(&t, "Serial8250"), "none");
+	mock_free(t.m);
+}
+END_TEST
+
+START_TEST(a_path_of_an_interface_or_disk_is_as_good_as_its_name)
+{
+	struct tree t = make_tree();
+
+	ck_assert_str_eq(find(&t, mock_printf(t.m, "%s/class/net/eth0", t.m->sysfs)), t.nic);
+	ck_assert_str_eq(find(&t, mock_printf(t.m, "%s/class/block/nvme0n1", t.m->sysfs)), t.nvme);
+	ck_assert_str_eq(find(&t, mock_printf(t.m, "%s/virtio0/net/eth0", t.nic)), t.nic);
+	ck_assert_str_eq(find(&t, mock_printf(t.m, "%s/class/net/lo", t.m->sysfs)), "none");
+	mock_free(t.m);
+}
+END_TEST
+
 /* Its disk is in its subsystem's folder, not below the controller. */
 START_TEST(by_the_head_of_an_nvme_namespace)
 {
@@ -240,6 +267,7 @@ START_TEST(all_devices)
 }
 END_TEST
 
-SUITE_MAIN("lookup", 20, by_the_head_of_an_nvme_namespace, by_name, by_path, by_interface_and_block_device,
-	   name_that_two_buses_have, names_of_nothing, tree_beside_another_of_like_name, device_at_a_path,
-	   all_devices)
+SUITE_MAIN("lookup", 20, by_the_head_of_an_nvme_namespace, a_pci_name_is_found_in_any_case,
+	   a_path_of_an_interface_or_disk_is_as_good_as_its_name, by_name, by_path,
+	   by_interface_and_block_device, name_that_two_buses_have, names_of_nothing,
+	   tree_beside_another_of_like_name, device_at_a_path, all_devices)
