@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "sysfs/binding.h"
 #include "enforce/apply-record.h"
+#include "enforce/in-use-answer.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -38,12 +39,16 @@ struct apply_run {
 	struct record old;    /* what is recorded; empty where there is no record */
 	struct record record; /* what is to be recorded */
 	struct outcome *outcome;
+	/* By what the device was found in use when it was to be moved under this very decision; empty: it was
+	 * not. */
+	struct in_use_answer use;
 	char record_error[256]; /* with outcome->unrecorded: why */
 };
 
 /* A driver is bound that was not decided; nothing is unbound here. */
 static void outcome_set_other_driver(struct outcome *o, const struct decision *decision, const char *driver)
 {
+	o->other_driver = true;
 	if (decision->rule && decision->rule->rebind == REBIND_NO)
 		outcome_set(o, STATE_BLOCKED, "stays with %s: Rebind=no", driver);
 	else
@@ -267,6 +272,17 @@ static bool drift_is_to_stay(struct apply_run *a, const char *override, bool our
 	return true;
 }
 
+static void record_use_before(struct apply_run *a)
+{
+	const struct record *old = &a->old;
+
+	if (old->state != STATE_BLOCKED || old->rule_id != a->record.rule_id ||
+	    !streq(old->decision, a->record.decision))
+		return;
+	(void)strcpy(a->use.reason, old->reason);
+	(void)strcpy(a->use.wait_for, old->wait_for);
+}
+
 /*
  * Makes the override as decided. A non-empty `foreign` is overwritten but never recorded, so it stays foreign
  * if a later step fails.
@@ -284,6 +300,7 @@ static bool settle_override_or_refuse(struct apply_run *a)
 	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &a->old) < 0)
 		a->old = (struct record){};
 	record_driver_before(a);
+	record_use_before(a);
 	if (r < 0) {
 		outcome_set(a->outcome, STATE_FAILED, "reading driver_override: %s", strerror(-r));
 		/* Whatever stands there, what was ours still is. */
@@ -393,6 +410,11 @@ static void apply_save_record(struct apply_run *a)
 		return;
 	}
 
+	/* Nothing was learnt about the use here, so it is waited for as before. */
+	if (a->use.wait_for[0] && a->outcome->other_driver && a->outcome->state == STATE_PENDING) {
+		outcome_set(a->outcome, STATE_BLOCKED, "%s", a->use.reason);
+		(void)strcpy(record->wait_for, a->use.wait_for);
+	}
 	record->state = a->outcome->state;
 	(void)strcpy(record->reason, a->outcome->reason);
 	if (!record->first_probe[0])

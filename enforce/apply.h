@@ -17,6 +17,7 @@ struct outcome {
 	enum device_state state;
 	char reason[512];
 	bool wrote;	   /* the override was written (or cleared) */
+	bool other_driver; /* a driver is bound that was not decided */
 	bool needs_module; /* the decided driver is not registered with the bus yet */
 	bool gone;	   /* the device has gone meanwhile: there is nothing to say of it */
 	bool unrecorded;   /* the record could not be written; that is logged, or the reason says so */

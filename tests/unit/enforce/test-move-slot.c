@@ -51,6 +51,26 @@ START_TEST(function_stays_while_another_of_its_slot_is_in_use)
 }
 END_TEST
 
+/* After one function was seen to, the group's other members are: by an event, in which nothing is unbound. */
+START_TEST(function_in_use_is_waited_for_after_its_group_was_seen_to)
+{
+	struct move_fixture f = slot_fixture_new(BOTH, "0000:00:03.1");
+
+	slot_fixture_move(&f, (struct move_options){});
+	move_fixture_event(&f);
+	ck_assert_int_eq(record_of(&f)->state, STATE_BLOCKED);
+	ck_assert_str_eq(record_of(&f)->reason,
+			 "in use: 0000:00:03.1, which shares its slot: eth0 is a port of br0");
+	ck_assert_str_eq(record_of(&f)->wait_for, "net");
+	/* Under another decision it was not found in use. */
+	apply_fixture_set_policy(&f.apply, "[device card]\nName=0000:00:03.*\nDriver=none\n");
+	move_fixture_event(&f);
+	ck_assert_int_eq(record_of(&f)->state, STATE_PENDING);
+	ck_assert_str_eq(record_of(&f)->wait_for, "");
+	move_fixture_done(&f);
+}
+END_TEST
+
 START_TEST(force_asks_no_other_function)
 {
 	struct move_fixture f = slot_fixture_new(BOTH, "0000:00:03.1");
@@ -102,6 +122,7 @@ START_TEST(group_member_of_another_slot_does_not_count)
 }
 END_TEST
 
-SUITE_MAIN("move-slot", 20, function_stays_while_another_of_its_slot_is_in_use, force_asks_no_other_function,
+SUITE_MAIN("move-slot", 20, function_stays_while_another_of_its_slot_is_in_use,
+	   function_in_use_is_waited_for_after_its_group_was_seen_to, force_asks_no_other_function,
 	   function_that_its_rule_leaves_does_not_count, group_member_taken_along_counts,
 	   group_member_of_another_slot_does_not_count)
