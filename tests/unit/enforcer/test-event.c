@@ -219,11 +219,16 @@ START_TEST(every_modalias_of_a_device_counts)
 	for (size_t i = 0; i < ELEMENTSOF(values); i++) {
 		struct mock *m = mock_new();
 		const char *device = mock_platform_add(m, "uart", "acpi:ABCD0001:\nacpi:PNP0501:\n");
-		const char *env[] = { mock_printf(m, "DEVPATH=%s", device), "SUBSYSTEM=platform",
-				      "ACTION=add", "MODALIAS=acpi:PNP0501:", NULL };
+		const char *env[] = { mock_printf(m, "DEVPATH=%s", device),
+				      "SUBSYSTEM=platform",
+				      "ACTION=add",
+				      "MODALIAS=acpi:PNP0501:",
+				      "SEQNUM=4711",
+				      NULL };
 		const char *expected = i < 2 ? "none" : "";
 		struct enforcer_result r;
 
+		kernel_sent(m, "4711\n");
 		mock_policy(m, MOCK_ETC, "10-a.conf",
 			    mock_printf(m, "[device x]\nModalias=%s\nDriver=none\n", values[i]));
 		r = enforcer_event_env(m, env);
