@@ -65,6 +65,23 @@ static void make_tree(const char *name, unsigned n)
 	}
 }
 
+/* The tree of one device, and a rule with n values, none of which is its name. */
+static void make_values(const char *name, unsigned n)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	make_tree(name, 1);
+	(void)snprintf(path, sizeof(path), "%s/%s/conf/1.conf", top, name);
+	f = fopen(path, "we");
+	if (!f)
+		die(path);
+	(void)fprintf(f, "[device many]\nDriver=none\n");
+	for (unsigned i = 0; i < n; i++)
+		(void)fprintf(f, "Name=%04x:00:00.1\n", i);
+	(void)fclose(f);
+}
+
 /* One check of a tree, in milliseconds. */
 static double check_msec(const char *program, const char *tree)
 {
@@ -93,30 +110,42 @@ static double check_msec(const char *program, const char *tree)
 	return begun / 1000;
 }
 
+/* The medians of both trees, which take turns, and what one of n costs in each. */
+static void compare(const char *program, const char *what, const char *small_tree, unsigned small_n,
+		    const char *large_tree, unsigned large_n)
+{
+	double small[RUNS], large[RUNS], per_small, per_large;
+
+	for (size_t i = 0; i < RUNS; i++) {
+		small[i] = check_msec(program, small_tree);
+		large[i] = check_msec(program, large_tree);
+	}
+	qsort(small, RUNS, sizeof(double), compare_doubles);
+	qsort(large, RUNS, sizeof(double), compare_doubles);
+	per_small = small[RUNS / 2] * 1000 / small_n;
+	per_large = large[RUNS / 2] * 1000 / large_n;
+	printf("%10s %10s %10s\n", what, "ms", "us each");
+	printf("%10u %10.1f %10.2f\n", small_n, small[RUNS / 2], per_small);
+	printf("%10u %10.1f %10.2f\n", large_n, large[RUNS / 2], per_large);
+	printf("each of %u compared with each of %u: %.2f\n\n", large_n, small_n, per_large / per_small);
+}
+
 int main(int argc, char **argv)
 {
-	double small[RUNS], large[RUNS], ratio;
-
 	if (argc < 2)
 		die("bench-check OVERRIDECTL [OLDER-OVERRIDECTL]");
 	bench_dir("/tmp", "check");
 	make_tree("small", 500);
 	make_tree("large", 2000);
-	for (size_t i = 0; i < RUNS; i++) {
-		small[i] = check_msec(argv[1], "small");
-		large[i] = check_msec(argv[1], "large");
-	}
-	qsort(small, RUNS, sizeof(double), compare_doubles);
-	qsort(large, RUNS, sizeof(double), compare_doubles);
-	ratio = (large[RUNS / 2] / 2000) / (small[RUNS / 2] / 500);
-	printf("check of one group\n%10s %10s %14s\n", "devices", "ms", "us per device");
-	printf("%10u %10.1f %14.1f\n", 500U, small[RUNS / 2], small[RUNS / 2] * 2);
-	printf("%10u %10.1f %14.1f\n", 2000U, large[RUNS / 2], large[RUNS / 2] / 2);
-	printf("per device, 2,000 compared with 500: %.2f\n", ratio);
+	make_values("few", 20000);
+	make_values("many", 80000);
+	printf("overridectl check\n");
+	compare(argv[1], "devices", "small", 500, "large", 2000);
+	compare(argv[1], "values", "few", 20000, "many", 80000);
 	if (argc > 2) {
 		double old = check_msec(argv[2], "large"), now = check_msec(argv[1], "large");
 
-		printf("the older build with 2,000: %.1f ms, %.1f times as long\n", old, old / now);
+		printf("the older build with 2,000 devices: %.1f ms, %.1f times as long\n", old, old / now);
 	}
 	return 0;
 }
