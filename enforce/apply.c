@@ -7,6 +7,7 @@
 #include "sysfs/binding.h"
 #include "enforce/apply-record.h"
 #include "enforce/in-use-answer.h"
+#include "enforce/override-support.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -42,6 +43,7 @@ struct apply_run {
 	/* By what the device was found in use when it was to be moved under this very decision; empty: it was
 	 * not. */
 	struct in_use_answer use;
+	bool asked; /* by a person: the device is probed also where its bus does not do so by itself */
 	char record_error[256]; /* with outcome->unrecorded: why */
 };
 
@@ -55,55 +57,68 @@ static void outcome_set_other_driver(struct outcome *o, const struct decision *d
 		outcome_set(o, STATE_PENDING, "still bound to %s", driver);
 }
 
-void outcome_add_iommu(const struct decision *decision, struct outcome *o)
+/*
+ * The driver was asked and has not bound the device. With a new device the kernel's own first probe may still
+ * be to come: a PCI device is matched only after its uevent, and until then a probe succeeds without any
+ * match.
+ */
+static void outcome_set_not_bound(struct apply_run *a)
 {
-	struct sysfs_device *d = to_sysfs_device(decision->device);
-	const size_t n = strlen(o->reason);
-	enum iommu iommu;
-	const char *text;
+	const char *driver = a->decision->driver;
+	char supplier[8], hint[256];
 
-	if (decision->kind != DECISION_DRIVER || !driver_is_vfio(decision->driver))
+	a->outcome->not_bound = true;
+	if (a->occasion == OCCASION_ADDED) {
+		outcome_set(a->outcome, STATE_PENDING, "%s has not bound it", driver);
 		return;
-	iommu = sysfs_device_iommu(d);
-	text = iommu_consequence(iommu);
-	if (!text || (o->state == STATE_ENFORCED && iommu != IOMMU_FAKE))
+	}
+	if (sysfs_device_read(a->d, "waiting_for_supplier", supplier, sizeof(supplier)) >= 0 &&
+	    streq(supplier, "1")) {
+		outcome_set(a->outcome, STATE_PENDING, "%s has not bound it: it waits for another device",
+			    driver);
 		return;
-	(void)snprintf(o->reason + n, sizeof(o->reason) - n, "%s%s", n > 0 ? "; " : "", text);
-	if (o->wrote && iommu != IOMMU_LATER)
-		log_line(LOG_WARNING, "%s %s: for %s, but %s", d->bus, d->name, decision->driver, text);
+	}
+	override_support_hint(a->d, driver, hint, sizeof(hint));
+	outcome_set(a->outcome, STATE_FAILED,
+		    "%s is registered, was asked to probe it, and has not bound it%s%s", driver,
+		    hint[0] ? "; " : "", hint);
 }
 
 /* The driver is registered with the bus, and the device has none: has the bus probe it. */
-static void probe_by_decided_driver(const struct decision *decision, struct sysfs_device *d,
-				    struct outcome *o)
+static void probe_by_decided_driver(struct apply_run *a)
 {
+	const struct decision *decision = a->decision;
+	struct outcome *o = a->outcome;
 	char driver[BOUND_MAX];
-	int r = device_probe(d);
+	int r = device_probe(a->d);
 
-	bound_driver(d, driver, sizeof(driver));
+	bound_driver(a->d, driver, sizeof(driver));
 	if (streq(driver, decision->driver))
 		o->state = STATE_ENFORCED;
 	else if (driver[0])
 		outcome_set_other_driver(o, decision, driver);
 	/* drivers_probe says EINVAL whatever is wrong, so look at the group for the reason. */
 	else if (r < 0 && !driver_leaves_dma(decision->driver) &&
-		 iommu_group_is_owned(d, o->reason, sizeof(o->reason)))
+		 iommu_group_is_owned(a->d, o->reason, sizeof(o->reason)))
 		o->state = STATE_HELD;
+	else if (r >= 0)
+		outcome_set_not_bound(a);
 	/* EAGAIN and EINVAL: the device is not ready yet, so the kernel's own first probe is still to come.
 	 */
-	else if (r < 0 && r != -EAGAIN && r != -EINVAL && r != -ENOENT)
-		outcome_set(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
-	else
+	else if (r == -EAGAIN || r == -EINVAL || r == -ENOENT)
 		outcome_set(o, STATE_PENDING, "%s has not bound it", decision->driver);
+	else
+		outcome_set(o, STATE_FAILED, "probing by %s: %s", decision->driver, strerror(-r));
 }
 
 /* The override stands. The driver is left as it is unless the device has none. */
-static void settle_driver(const struct decision *decision, bool asked, struct sysfs_device *d,
-			  struct outcome *o)
+static void settle_driver(struct apply_run *a)
 {
+	const struct decision *decision = a->decision;
+	struct outcome *o = a->outcome;
 	char driver[BOUND_MAX];
 
-	bound_driver(d, driver, sizeof(driver));
+	bound_driver(a->d, driver, sizeof(driver));
 	if (decision->kind == DECISION_NONE) {
 		if (driver[0])
 			outcome_set_other_driver(o, decision, driver);
@@ -115,14 +130,14 @@ static void settle_driver(const struct decision *decision, bool asked, struct sy
 		o->state = STATE_ENFORCED;
 	} else if (driver[0]) {
 		outcome_set_other_driver(o, decision, driver);
-	} else if (driver_is_registered(d, decision->driver) && !asked && bus_is_probed_by_hand(d)) {
-		outcome_set(o, STATE_PENDING, "drivers_autoprobe of bus %s is 0, so it is not probed",
-			    d->bus);
-	} else if (driver_is_registered(d, decision->driver)) {
-		probe_by_decided_driver(decision, d, o);
-	} else {
+	} else if (!driver_is_registered(a->d, decision->driver)) {
 		o->needs_module = true;
 		outcome_set(o, STATE_PENDING, "driver %s is not loaded", decision->driver);
+	} else if (!a->asked && bus_is_probed_by_hand(a->d)) {
+		outcome_set(o, STATE_PENDING, "drivers_autoprobe of bus %s is 0, so it is not probed",
+			    a->d->bus);
+	} else {
+		probe_by_decided_driver(a);
 	}
 }
 
@@ -325,7 +340,7 @@ static bool settle_override_or_refuse(struct apply_run *a)
 
 /* The override is clear. The device is probed by its own driver if we have cleared it, or the kernel refused
  * it. */
-static void settle_default(struct apply_run *a, bool asked)
+static void settle_default(struct apply_run *a)
 {
 	const struct decision *decision = a->decision;
 	struct record *record = &a->record;
@@ -338,7 +353,7 @@ static void settle_default(struct apply_run *a, bool asked)
 		int r = 0;
 
 		/* Whichever driver takes the device now does so by itself. */
-		if ((o->wrote || record_is_refused(&a->old)) && (asked || !bus_is_probed_by_hand(a->d)))
+		if ((o->wrote || record_is_refused(&a->old)) && (a->asked || !bus_is_probed_by_hand(a->d)))
 			r = device_probe(a->d);
 		bound_driver(a->d, driver, sizeof(driver));
 		/* `drivers_probe` succeeds when no driver matches; that is not an error. */
@@ -444,7 +459,6 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	apply_save_record(&a);
 }
 
-/* asked: by a person, for whose sake a device is probed also where its bus does not do so by itself. */
 static void apply_replacing(const struct decision *decision, enum occasion occasion, const char *foreign,
 			    bool asked, struct outcome *ret)
 {
@@ -452,11 +466,12 @@ static void apply_replacing(const struct decision *decision, enum occasion occas
 
 	if (!apply_prepare_or_refuse(decision, occasion, foreign, &a, ret))
 		return;
+	a.asked = asked;
 	if (settle_override_or_refuse(&a)) {
 		if (decision->kind == DECISION_DEFAULT) {
-			settle_default(&a, asked);
+			settle_default(&a);
 		} else {
-			settle_driver(decision, asked, a.d, ret);
+			settle_driver(&a);
 			first_probe_recheck(&a);
 		}
 		outcome_add_iommu(decision, ret);

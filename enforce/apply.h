@@ -20,6 +20,7 @@ struct outcome {
 	bool other_driver; /* a driver is bound that was not decided */
 	bool needs_module; /* the decided driver is not registered with the bus yet */
 	bool gone;	   /* the device has gone meanwhile: there is nothing to say of it */
+	bool not_bound;	   /* the driver was asked to probe the device, and has not bound it */
 	bool unrecorded;   /* the record could not be written; that is logged, or the reason says so */
 };
 

@@ -6,6 +6,7 @@
 #include "enforce/apply-record.h"
 #include "enforce/in-use.h"
 #include "enforce/module.h"
+#include "enforce/override-support.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -286,7 +287,7 @@ static void move_settle(struct move *m)
 {
 	const struct decision *decision = m->decision;
 	struct outcome outcome;
-	char driver[BOUND_MAX];
+	char driver[BOUND_MAX], hint[256] = "";
 	int r;
 
 	apply_decision_over(decision, m->foreign ? m->override : "", &outcome);
@@ -295,7 +296,8 @@ static void move_settle(struct move *m)
 	if (decision->kind == DECISION_DEFAULT && outcome.state == STATE_ENFORCED && !driver[0] &&
 	    !outcome.wrote && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome))
 		apply_record_state(decision, "", outcome.state, outcome.reason, "");
-	if (decision->kind == DECISION_DRIVER && outcome.state == STATE_PENDING && !driver[0]) {
+	if (decision->kind == DECISION_DRIVER && (outcome.state == STATE_PENDING || outcome.not_bound) &&
+	    !driver[0]) {
 		/* drivers_probe does not say why it failed; bind does. */
 		r = device_bind(m->d, decision->driver);
 		bound_driver(m->d, driver, sizeof(driver));
@@ -304,8 +306,11 @@ static void move_settle(struct move *m)
 		else if (r == -EBUSY && move_is_refused_for_group(m, &outcome))
 			apply_record_state(decision, decision->driver, outcome.state, outcome.reason, "");
 		else if (r < 0 && r != -ENOENT) {
-			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s",
-				       decision->driver, strerror(-r));
+			/* No match has the same error as a driver that does not know the device. */
+			if (r == -ENODEV)
+				override_support_hint(m->d, decision->driver, hint, sizeof(hint));
+			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s%s%s",
+				       decision->driver, strerror(-r), hint[0] ? "; " : "", hint);
 			outcome_add_iommu(decision, &outcome);
 		}
 	}

@@ -218,6 +218,83 @@ START_TEST(device_that_goes_away_while_it_is_looked_at_has_not_failed)
 }
 END_TEST
 
+/* Applies `driver`, which is registered and binds nothing, to a device that is not new. */
+static void apply_to_driver_that_does_not_bind(struct apply_fixture *f, const char *driver)
+{
+	mock_driver_add(f->m, "pci", driver);
+	f->occasion = OCCASION_LATER;
+	apply_fixture_set_policy(f,
+				 mock_printf(f->m, "[device gpu]\nName=0000:00:03.0\nDriver=%s\n", driver));
+	mock_attr(f->m, f->device, "driver_override", "(null)\n");
+	apply_fixture_apply(f);
+	ck_assert_str_eq(mock_override(f->m, f->device), driver);
+	ck_assert_str_eq(apply_fixture_probed(f), "0000:00:03.0");
+}
+
+START_TEST(driver_that_was_asked_and_has_not_bound_has_failed)
+{
+	struct apply_fixture f = apply_fixture_new("");
+
+	apply_to_driver_that_does_not_bind(&f, "vfio-pci");
+	ck_assert_int_eq(f.outcome.state, STATE_FAILED);
+	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "vfio-pci is registered, was asked to probe it"));
+	ck_assert_ptr_null(strstr(f.outcome.reason, "allow_driver_override"));
+	ck_assert(mock_record(f.m, f.device, &f.record));
+	ck_assert_int_eq(f.record.state, STATE_FAILED);
+
+	/* One that the kernel has yet to probe, or that waits for another device, has not. */
+	f.occasion = OCCASION_ADDED;
+	apply_fixture_apply(&f);
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	mock_attr(f.m, f.device, "waiting_for_supplier", "1\n");
+	apply_to_driver_that_does_not_bind(&f, "nouveau");
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	mock_attr(f.m, f.device, "waiting_for_supplier", "0\n");
+	apply_to_driver_that_does_not_bind(&f, "nouveau");
+	ck_assert_int_eq(f.outcome.state, STATE_FAILED);
+	apply_fixture_done(&f);
+}
+END_TEST
+
+/* No kernel refuses overrides yet as far as was seen: nothing is claimed of it. */
+START_TEST(parameter_that_allows_overrides_is_named_as_far_as_it_is_known)
+{
+	static const struct {
+		const char *command_line, *parameter, *hint;
+	} cases[] = {
+		{ "quiet\n", NULL, "the kernel may be one that accepts" },
+		{ "no_allow_driver_override\n", NULL, "the kernel may be one that accepts" },
+		{ "allow_driver_override=0\n", NULL, "the kernel may be one that accepts" },
+		{ "quiet allow_driver_override\n", "N\n", NULL },
+		{ "core.allow_driver_override=1 quiet\n", NULL, NULL },
+		{ "quiet\n", "Y\n", NULL },
+		{ "quiet\n", "N\n", "the kernel's parameter core.allow_driver_override is off" },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct apply_fixture f = apply_fixture_new("");
+		const char *parameter =
+			mock_printf(f.m, "%s/module/core/parameters/allow_driver_override", f.m->sysfs);
+
+		make_dirs(mock_printf(f.m, "%s/../proc", f.m->sysfs));
+		make_file(mock_printf(f.m, "%s/../proc/cmdline", f.m->sysfs), cases[i].command_line,
+			  strlen(cases[i].command_line));
+		make_dirs(mock_printf(f.m, "%s/module/core/parameters", f.m->sysfs));
+		if (cases[i].parameter)
+			make_file(parameter, cases[i].parameter, strlen(cases[i].parameter));
+		apply_to_driver_that_does_not_bind(&f, "nouveau");
+		ck_assert_int_eq(f.outcome.state, STATE_FAILED);
+		if (cases[i].hint)
+			ck_assert_msg(strstr(f.outcome.reason, cases[i].hint) != NULL, "%zu: %s", i,
+				      f.outcome.reason);
+		else
+			ck_assert_msg(strstr(f.outcome.reason, "override") == NULL, "%zu: %s", i,
+				      f.outcome.reason);
+		apply_fixture_done(&f);
+	}
+}
+END_TEST
+
 START_TEST(cleared_device_without_driver_is_probed)
 {
 	struct apply_fixture f = apply_fixture_new(VFIO);
@@ -300,7 +377,9 @@ START_TEST(enforced_belongs_to_one_rule)
 }
 END_TEST
 
-SUITE_MAIN("apply-driver", 20, device_of_a_bus_that_is_probed_by_hand_gets_its_override_and_no_probe,
+SUITE_MAIN("apply-driver", 20, driver_that_was_asked_and_has_not_bound_has_failed,
+	   parameter_that_allows_overrides_is_named_as_far_as_it_is_known,
+	   device_of_a_bus_that_is_probed_by_hand_gets_its_override_and_no_probe,
 	   device_that_goes_away_while_it_is_looked_at_has_not_failed, enforced_belongs_to_one_rule,
 	   device_that_was_refused_its_own_driver_is_probed_again,
 	   driver_that_came_by_our_override_is_to_be_given_up,

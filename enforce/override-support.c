@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether the kernel may refuse an override for a driver; see override-support.h. */
+#include "enforce/override-support.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "policy/vfio-driver.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PARAMETER "allow_driver_override"
+
+static bool parameter_is_on(const char *value)
+{
+	return *value == 'Y' || *value == 'y' || (*value >= '1' && *value <= '9');
+}
+
+/* On the kernel command line, with or without the name of a module before it; "=0" and "=N" turn it off. */
+static bool command_line_has_parameter(const char *sysfs_root)
+{
+	char path[PATH_MAX], line[4096];
+
+	if (path_join(path, sizeof(path), sysfs_root, "/../proc/cmdline", NULL) < 0 ||
+	    read_first_line(path, line, sizeof(line)) < 0)
+		return false;
+	for (const char *at = line; (at = strstr(at, PARAMETER)); at++) {
+		const char *end = at + strlen(PARAMETER);
+
+		if (at > line && at[-1] != ' ' && at[-1] != '.')
+			continue;
+		if (!*end || *end == ' ' || (*end == '=' && parameter_is_on(end + 1)))
+			return true;
+	}
+	return false;
+}
+
+/* The value of the parameter of any module, built in or not, and the module's name. False: none has it. */
+static bool module_parameter_find(const char *sysfs_root, char ret_module[static 256],
+				  char ret_value[static 16])
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], path[PATH_MAX];
+	const char *name;
+
+	if (path_join(folder, sizeof(folder), sysfs_root, "/module", NULL) < 0 || dir_open(&dir, folder) < 0)
+		return false;
+	while ((name = dir_next(&dir)))
+		if (path_join(path, sizeof(path), folder, "/", name, "/parameters/" PARAMETER, NULL) >= 0 &&
+		    read_first_line(path, ret_value, 16) >= 0) {
+			text_copy(ret_module, 256, name);
+			return true;
+		}
+	return false;
+}
+
+void override_support_hint(const struct sysfs_device *d, const char *driver, char *buf, size_t size)
+{
+	const char *root = d->sysfs->root;
+	char module[256], value[16];
+
+	buf[0] = '\0';
+	if (driver_is_vfio(driver) || command_line_has_parameter(root))
+		return;
+	if (!module_parameter_find(root, module, value))
+		(void)snprintf(
+			buf, size,
+			"the kernel may be one that accepts an override only for drivers that allow it, "
+			"unless booted with " PARAMETER);
+	else if (!parameter_is_on(value))
+		(void)snprintf(buf, size,
+			       "the kernel's parameter %.60s." PARAMETER
+			       " is off, so it may accept an override only for drivers that allow it",
+			       module);
+}
