@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Makes sysfs agree with a decision about one device; see apply.h. */
 #include "enforce/apply.h"
-#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "sysfs/binding.h"

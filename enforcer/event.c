@@ -178,6 +178,7 @@ static int event_child_run(void *userdata)
 	if (r < 0)
 		return r;
 	policy_copies_update(e->settings->state_dir, policy);
+	policy_incomplete_log_once(e->settings->state_dir, policy);
 	if (policy->n_rules == 0 || !sysfs_device_is_supported(d))
 		return 0;
 

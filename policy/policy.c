@@ -169,6 +169,51 @@ static int candidate_files_compare(const void *a, const void *b)
 	return r ? r : (x->dir > y->dir) - (x->dir < y->dir);
 }
 
+/* One file of a directory, whose name may be longer than what is used of it. */
+static int candidate_add(struct policy *policy, const char *dir, size_t number, const char *name,
+			 struct candidate **v, size_t *n, size_t *allocated)
+{
+	const size_t size = strlen(dir) + strlen(name) + 2;
+	char *path;
+
+	if (array_reserve(*v, *allocated, *n) < 0)
+		return -ENOMEM;
+	path = arena_alloc(&policy->arena, size);
+	if (!path)
+		return -ENOMEM;
+	(void)path_join(path, size, dir, "/", name, NULL);
+	(*v)[(*n)++] = (struct candidate){ .name = path + strlen(dir) + 1, .path = path, .dir = number };
+	return 0;
+}
+
+/*
+ * A directory that cannot be listed: the files that were last seen in it are those of which there is a copy.
+ * Each is opened as if it had been listed, and its copy speaks for it where that fails.
+ */
+static int conf_dir_list_copies(struct policy *policy, const char *state_dir, const char *dir, size_t number,
+				struct candidate **v, size_t *n, size_t *allocated)
+{
+	_cleanup_(dir_close) struct dir_reader copies = { .fd = -EBADF };
+	char folder[PATH_MAX], path[256];
+	const char *name;
+	int r = 0;
+
+	if (!state_dir || path_join(folder, sizeof(folder), state_dir, "/policy", NULL) < 0 ||
+	    dir_open(&copies, folder) < 0)
+		return 0;
+	while (r >= 0 && (name = dir_next(&copies))) {
+		const char *rest;
+
+		text_copy(path, sizeof(path), name);
+		if (!text_unescape(path))
+			continue;
+		rest = startswith(path, dir);
+		if (rest && *rest == '/' && rest[1] && !strchr(rest + 1, '/'))
+			r = candidate_add(policy, dir, number, rest + 1, v, n, allocated);
+	}
+	return r;
+}
+
 static int conf_dir_list(struct policy *policy, const char *dir, size_t number, struct candidate **v,
 			 size_t *n, size_t *allocated)
 {
@@ -184,14 +229,13 @@ static int conf_dir_list(struct policy *policy, const char *dir, size_t number, 
 	}
 	for (errno = 0; (e = readdir(d)); errno = 0) {
 		size_t length = strlen(e->d_name);
-		struct candidate *c;
-		char *path;
+		int r;
 
 		if (e->d_name[0] == '.' || length < 6 || !streq(e->d_name + length - 5, ".conf"))
 			continue;
 		/* Its name stands in properties, records and messages, a line each. */
 		if (e->d_name[strcspn(e->d_name, "\n\r")]) {
-			int r = policy_add_error(
+			r = policy_add_error(
 				policy, arena_strdup(&policy->arena, dir), 0,
 				arena_printf(&policy->arena,
 					     "has a file whose name is broken over lines: %s; rename it",
@@ -201,17 +245,9 @@ static int conf_dir_list(struct policy *policy, const char *dir, size_t number, 
 				return r;
 			continue;
 		}
-		if (array_reserve(*v, *allocated, *n) < 0)
-			return -ENOMEM;
-		c = &(*v)[*n];
-		c->dir = number;
-		path = arena_alloc(&policy->arena, strlen(dir) + length + 2);
-		if (!path)
-			return -ENOMEM;
-		(void)path_join(path, strlen(dir) + length + 2, dir, "/", e->d_name, NULL);
-		c->path = path;
-		c->name = path + strlen(dir) + 1;
-		(*n)++;
+		r = candidate_add(policy, dir, number, e->d_name, v, n, allocated);
+		if (r < 0)
+			return r;
 	}
 	if (errno) {
 		policy->incomplete = true;
@@ -244,7 +280,12 @@ int policy_load(const struct settings *settings, struct policy **ret)
 	if (!policy->vfio)
 		return -ENOMEM;
 	for (size_t i = 0; i < settings->n_conf_dirs; i++) {
+		const size_t errors = policy->n_errors;
+
 		r = conf_dir_list(policy, settings->conf_dirs[i], i, &v, &n, &allocated);
+		if (r >= 0 && policy->incomplete && policy->n_errors > errors)
+			r = conf_dir_list_copies(policy, settings->state_dir, settings->conf_dirs[i], i, &v,
+						 &n, &allocated);
 		if (r < 0)
 			return r;
 	}

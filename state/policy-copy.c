@@ -195,6 +195,19 @@ void policy_copies_update(const char *state_dir, const struct policy *policy)
 		policy_copies_forget_gone(state_dir, policy);
 }
 
+void policy_incomplete_log_once(const char *state_dir, const struct policy *policy)
+{
+	for (size_t i = 0; policy->incomplete && i < policy->n_errors; i++) {
+		const struct policy_error *e = &policy->errors[i];
+		const struct policy_file dir = { .path = e->file };
+
+		if (e->line == 0 && startswith(e->text, "cannot be listed") &&
+		    errors_are_new_to_log(state_dir, &dir))
+			log_line(LOG_ERR, "%s: %s; the last good copies of its files stay in force", e->file,
+				 e->text);
+	}
+}
+
 /* Removes the files of STATE_DIR/SUB, but for those of present policy files. */
 static void policy_copies_clean_folder(const char *state_dir, const char *sub, const struct policy *policy)
 {

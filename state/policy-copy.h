@@ -15,5 +15,8 @@
  */
 void policy_copies_update(const char *state_dir, const struct policy *policy);
 
+/* Logs that a policy directory cannot be listed, once as long as that is so. */
+void policy_incomplete_log_once(const char *state_dir, const struct policy *policy);
+
 /* Removes copies and notices of files that no longer exist. */
 void policy_copies_clean(const char *state_dir, const struct policy *policy);

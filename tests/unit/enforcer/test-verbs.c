@@ -371,45 +371,6 @@ START_TEST(labels_and_drivers_print_no_further_properties)
 }
 END_TEST
 
-/* A quarantine must hold; the override of a driver would be nobody's later, so that is not written. */
-START_TEST(without_a_state_directory_only_none_is_enforced_and_that_is_a_failure)
-{
-	struct mock *m = mock_new();
-	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	const char *b = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct enforcer_result r;
-
-	m->state = mock_printf(m, "%s/file/state", m->root);
-	make_file(mock_printf(m, "%s/file", m->root), "", 0);
-	mock_policy(m, MOCK_ETC, "10-a.conf",
-		    RULE("x", "0000:00:03.0", "none") RULE("y", "0000:00:04.0", "vfio-pci"));
-	r = enforcer_event(m, a);
-	ck_assert_int_eq(r.status, 0);
-	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
-	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "failed");
-	ck_assert_ptr_nonnull(strstr(r.err, "the override is written all the same"));
-	ck_assert_str_eq(mock_override(m, a), "none");
-	r = enforcer_event(m, b);
-	ck_assert_int_eq(r.status, 0);
-	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "failed");
-	ck_assert_ptr_nonnull(strstr(r.err, "so the override is not written"));
-
-	for (size_t i = 0; i < 2; i++) {
-		r = enforcer_run(m, "sweep", NULL);
-		ck_assert_int_eq(r.status, 1);
-		ck_assert_ptr_nonnull(strstr(r.err, "2 devices have no record"));
-		ck_assert_str_eq(mock_override(m, a), "none");
-		ck_assert_str_eq(mock_override(m, b), "(null)\n");
-		mock_attr(m, a, "driver_override", "(null)\n");
-	}
-	/* Somebody makes it writable. */
-	m->state = mock_printf(m, "%s/state", m->root);
-	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
-	ck_assert_str_eq(mock_override(m, b), "vfio-pci");
-	mock_free(m);
-}
-END_TEST
-
 START_TEST(release_leaves_an_override_that_somebody_else_has_changed)
 {
 	struct mock *m = mock_new();
@@ -427,69 +388,11 @@ START_TEST(release_leaves_an_override_that_somebody_else_has_changed)
 }
 END_TEST
 
-/* A script that saves what it reads and writes it back sets the text as an override that reads as unset. */
-START_TEST(release_clears_the_text_null_of_a_device_without_a_driver)
-{
-	struct mock *m = mock_new();
-	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	const char *b = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
-	const char *probed = mock_printf(m, "%s/bus/pci/drivers_probe", m->sysfs);
-
-	mock_bind(m, b, "nvme");
-	ck_assert_int_eq(enforcer_run(m, "release", "0000:00:04.0", NULL).status, 0);
-	ck_assert_str_eq(mock_override(m, b), "(null)\n");
-	/* Without a name only devices that were ours are looked at. */
-	ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
-	ck_assert_str_eq(mock_override(m, a), "(null)\n");
-	ck_assert_str_eq(mock_read(m, probed), "");
-	ck_assert_int_eq(enforcer_run(m, "release", "0000:00:03.0", NULL).status, 0);
-	ck_assert_str_eq(mock_override(m, a), "\n");
-	ck_assert_str_eq(mock_read(m, probed), "0000:00:03.0");
-
-	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
-	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
-	mock_attr(m, a, "driver_override", "(null)\n");
-	ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
-	ck_assert_str_eq(mock_override(m, a), "\n");
-	mock_free(m);
-}
-END_TEST
-
-START_TEST(first_probe_survives_a_rule_that_is_taken_out_and_put_back)
-{
-	struct mock *m = mock_new();
-	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	struct record record;
-
-	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
-	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
-	ck_assert(mock_record(m, a, &record));
-	ck_assert_str_eq(record.first_probe, "won");
-	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
-		ck_assert(!mock_record(m, a, &record));
-		ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
-		ck_assert(mock_record(m, a, &record));
-		ck_assert_str_eq(record.first_probe, "won");
-	}
-	/* Another device under the name has a first probe of its own. */
-	ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
-	mock_remove(m, a);
-	a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
-	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
-	ck_assert(mock_record(m, a, &record));
-	ck_assert_str_eq(record.first_probe, "");
-	mock_free(m);
-}
-END_TEST
-
-SUITE_MAIN("verbs", 40, release_clears_the_text_null_of_a_device_without_a_driver,
-	   first_probe_survives_a_rule_that_is_taken_out_and_put_back,
-	   release_leaves_an_override_that_somebody_else_has_changed, usage, devices_of_all_buses_are_swept,
-	   first_sweep_records_what_was_present, first_probe_is_won_by_a_sweep_at_boot_only,
-	   boot_option_is_for_sweep_only, sweep_without_a_tree_fails, release_of_all_and_of_named_devices,
-	   release_of_what_is_not_a_device, errors_are_logged_once_for_a_version,
-	   sweep_logs_errors_of_whole_files_once, last_good_copy_is_in_force_in_every_verb,
-	   last_good_copy_goes_with_its_file, last_good_copy_stays_while_its_file_may_exist,
-	   names_from_policy_reach_no_other_file, labels_and_drivers_print_no_further_properties,
-	   without_a_state_directory_only_none_is_enforced_and_that_is_a_failure)
+SUITE_MAIN("verbs", 40, release_leaves_an_override_that_somebody_else_has_changed, usage,
+	   devices_of_all_buses_are_swept, first_sweep_records_what_was_present,
+	   first_probe_is_won_by_a_sweep_at_boot_only, boot_option_is_for_sweep_only,
+	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_not_a_device,
+	   errors_are_logged_once_for_a_version, sweep_logs_errors_of_whole_files_once,
+	   last_good_copy_is_in_force_in_every_verb, last_good_copy_goes_with_its_file,
+	   last_good_copy_stays_while_its_file_may_exist, names_from_policy_reach_no_other_file,
+	   labels_and_drivers_print_no_further_properties)

@@ -382,7 +382,10 @@ START_TEST(copies_stay_when_their_directory_cannot_be_listed)
 	ck_assert_int_eq(rename(m->conf[MOCK_ETC], mock_printf(m, "%s/away", m->root)), 0);
 	ck_assert_int_eq(symlink(m->conf[MOCK_ETC], m->conf[MOCK_ETC]), 0);
 	policy = mock_load(m);
-	ck_assert_uint_eq(policy->n_errors, 1);
+	/* The directory's, and the file's, whose copy speaks for it. */
+	ck_assert_uint_eq(policy->n_errors, 2);
+	ck_assert_uint_eq(policy->n_rules, 1);
+	ck_assert_int_eq(policy->files[0].status, POLICY_FILE_COPY);
 	policy_copies_clean(m->state, policy);
 	policy_free(policy);
 	ck_assert_int_eq(access(copy, F_OK), 0);
