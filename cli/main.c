@@ -19,7 +19,7 @@ static const struct verb {
 	size_t least, most;
 	int (*run)(const struct cli *cli, char *const *args, size_t n);
 } verbs[] = {
-	{ "check", "[FILE…]", "errors and warnings of the policy", 0, SIZE_MAX, verb_check },
+	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, verb_check },
 	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1,
 	  verb_explain },
 };
