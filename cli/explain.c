@@ -35,6 +35,7 @@ static void explain_print_rules(const struct explanation *e)
 {
 	for (size_t i = 0; i < e->n_hits; i++) {
 		const struct rule_hit *h = &e->hits[i];
+		char missing[512];
 
 		if (i == 0)
 			puts("  Rules that match, in order:");
@@ -43,9 +44,12 @@ static void explain_print_rules(const struct explanation *e)
 		printf(":%u [device ", h->rule->line);
 		utf8_write(stdout, h->rule->label);
 		putchar(']');
-		if (h->match == MATCH_UNKNOWN)
-			printf("  (may match: %s is not known yet)", fact_key(h->missing));
-		else if (e->decision.cause == CAUSE_RULE && h->rule == e->decision.rule)
+		if (h->match == MATCH_UNKNOWN) {
+			missing_text(&h->missing, "", missing, sizeof(missing));
+			printf("  (may match: ");
+			utf8_write(stdout, missing);
+			putchar(')');
+		} else if (e->decision.cause == CAUSE_RULE && h->rule == e->decision.rule)
 			printf("  decides");
 		putchar('\n');
 	}
@@ -61,7 +65,8 @@ static void explain_print_companions(const struct explanation *e)
 			puts("  Other members of its group:");
 		printf("    %s ", companion->bus);
 		utf8_write(stdout, companion->name);
-		printf(": %s\n", m->left_at_boot ? "left alone, was there at boot" : decision_text(m));
+		printf(": %s\n",
+		       m->kind == DECISION_LEFT ? "left alone, was there at boot" : decision_text(m));
 	}
 }
 

@@ -38,7 +38,7 @@ void lint_driverctl(struct lint_run *run)
 		const struct lint_device *device = lint_device_of_driverctl(run, file);
 		char driver[128];
 
-		if (!device || device->decision.kind == DECISION_NOTHING || !device->decision.rule ||
+		if (!device || decision_is_nothing(&device->decision) || !device->decision.rule ||
 		    path_join(path, sizeof(path), folder, "/", file, NULL) < 0 ||
 		    read_first_line(path, driver, sizeof(driver)) < 0)
 			continue;

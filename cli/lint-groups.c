@@ -22,6 +22,8 @@ static const char *member_final_driver(const struct lint_device *member)
 	case DECISION_DRIVER:
 		return member->decision.driver;
 	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
 	case DECISION_UNKNOWN:
 	case DECISION_DEFAULT:
 		break;
@@ -31,7 +33,7 @@ static const char *member_final_driver(const struct lint_device *member)
 
 static const char *member_why_it_stays(const struct lint_device *member)
 {
-	if (member->decision.left_at_boot)
+	if (member->decision.kind == DECISION_LEFT)
 		return ", for it was there at boot, and Group=hold takes no such device";
 	return member->decision.kind == DECISION_DRIVER ? ", as a rule says" : "";
 }

@@ -384,11 +384,12 @@ static bool apply_prepare_or_refuse(const struct decision *decision, enum occasi
 	};
 	switch (decision->kind) {
 	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
 		return false;
 	case DECISION_UNKNOWN:
-		outcome_set(outcome, STATE_PENDING, "%s of %s:%u cannot be compared yet",
-			    decision->missing == FACT_COUNT ? "the IOMMU group" : fact_key(decision->missing),
-			    decision->rule->file, decision->rule->line);
+		outcome->state = STATE_PENDING;
+		decision_missing_text(decision, outcome->reason, sizeof(outcome->reason));
 		return false;
 	case DECISION_NONE:
 	case DECISION_DRIVER:

@@ -68,7 +68,8 @@ static void member_announce_again(const struct sysfs_device *d)
 
 static bool member_is_to_be_applied(const struct decision *companion)
 {
-	return companion->cause == CAUSE_GROUP && companion->kind != DECISION_NOTHING;
+	return companion->cause == CAUSE_GROUP && !decision_is_nothing(companion) &&
+	       companion->kind != DECISION_UNKNOWN;
 }
 
 /*
@@ -81,7 +82,7 @@ static bool member_is_to_be_released(const struct policy *policy, const struct d
 	struct record record;
 
 	/* A policy directory that could not be read may contain the rule. */
-	return companion->kind == DECISION_NOTHING && !policy->incomplete && d->sysfs->state_dir &&
+	return decision_is_nothing(companion) && !policy->incomplete && d->sysfs->state_dir &&
 	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
 	       streq(record.cause, "group") && (record.owned_override[0] || record.previous_override[0]);
 }

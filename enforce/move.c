@@ -331,7 +331,7 @@ static void move_execute(struct move *m)
 	int r;
 
 	/* The device's own driver may never have been loaded. That it has none is fine, too. */
-	if (m->decision->kind == DECISION_DEFAULT || m->decision->kind == DECISION_NOTHING) {
+	if (m->decision->kind == DECISION_DEFAULT || decision_is_nothing(m->decision)) {
 		modalias = device_text(&m->d->device, FACT_MODALIAS);
 		if (modalias)
 			(void)module_load(m->d, MODULE_BY_ALIAS, modalias, false, NULL);
@@ -350,7 +350,7 @@ static void move_execute(struct move *m)
 		move_roll_back(m);
 		return;
 	}
-	if (m->decision->kind == DECISION_NOTHING)
+	if (decision_is_nothing(m->decision))
 		move_give_back(m);
 	else
 		move_settle(m);
@@ -366,8 +366,7 @@ static void move_describe(struct move *m)
 	if (move_driver_is_wrong(m))
 		(void)snprintf(text, sizeof(text), "unbind it from %.60s, ", m->driver);
 	move_result_set(m->ret,
-			m->decision->kind == DECISION_NOTHING ? STATE_UNMANAGED
-							      : state_as_decided(m->decision),
+			decision_is_nothing(m->decision) ? STATE_UNMANAGED : state_as_decided(m->decision),
 			MOVE_DONE, "would %s%s%s%s", text,
 			streq(m->override, want) ? "leave driver_override"
 			: want[0]		 ? "write driver_override "
@@ -386,18 +385,19 @@ static bool move_is_due_or_refuse(struct move *m)
 	bool cleared = false;
 
 	if (decision->kind == DECISION_UNKNOWN) {
-		move_result_set(m->ret, STATE_PENDING, MOVE_FAILED, "%s cannot be compared yet",
-				decision->missing == FACT_COUNT ? "the IOMMU group"
-								: fact_key(decision->missing));
+		char text[sizeof(outcome.reason)];
+
+		decision_missing_text(decision, text, sizeof(text));
+		move_result_set(m->ret, STATE_PENDING, MOVE_FAILED, "%s", text);
 		return false;
 	}
-	if (decision->kind == DECISION_NOTHING && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
+	if (decision_is_nothing(decision) && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
 	    !(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
 		move_result_set(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s",
 				"");
 		return false;
 	}
-	if (decision->kind != DECISION_NOTHING && move_is_as_decided(m)) {
+	if (!decision_is_nothing(decision) && move_is_as_decided(m)) {
 		if (!m->options->dry_run) {
 			cleared = decision->kind == DECISION_DEFAULT && apply_clear_null_text(m->d);
 			if (cleared)

@@ -63,7 +63,7 @@ static void event_set_decision(struct event *e, const struct decision *decision)
 {
 	const struct rule *rule = decision->rule;
 
-	if (decision->kind == DECISION_NOTHING)
+	if (decision_is_nothing(decision))
 		return;
 	if (decision->kind != DECISION_UNKNOWN)
 		text_copy(e->driver, sizeof(e->driver), decision_text(decision));
@@ -96,7 +96,7 @@ static void event_apply_own(struct event *e, const struct decision *decision)
 	event_set_decision(e, decision);
 	apply_decision(decision, e->occasion, &outcome);
 	event_log_outcome(to_sysfs_device(decision->device), &outcome);
-	if (decision->kind == DECISION_NOTHING)
+	if (decision_is_nothing(decision))
 		return;
 	if (outcome.gone) {
 		atomic_store(&e->stage, STAGE_STARTED); /* nothing to print */

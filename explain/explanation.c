@@ -18,18 +18,26 @@ static void explanation_set_why(struct explanation *e)
 	const struct rule *r = d->rule;
 	const char *bus = e->device->bus;
 
-	if (d->left_at_boot)
+	if (d->kind == DECISION_LEFT)
 		(void)snprintf(
 			e->why, sizeof(e->why),
 			"%s:%u [device %s] holds its IOMMU group, but the device was there at the boot's "
 			"first sweep "
 			"(or no sweep was made): it is left alone",
 			r->file, r->line, r->label);
-	else if (d->kind == DECISION_UNKNOWN)
-		(void)snprintf(e->why, sizeof(e->why),
-			       "%s:%u [device %s] may match; %s of the device cannot be read yet", r->file,
-			       r->line, r->label, fact_key(d->missing));
-	else if (d->kind == DECISION_NOTHING)
+	else if (d->kind == DECISION_BRIDGE)
+		text_copy(e->why, sizeof(e->why),
+			  "no rule matches it; a rule decides about its IOMMU group, but it is a bridge, and "
+			  "bridges keep their drivers");
+	else if (d->kind == DECISION_UNKNOWN) {
+		char text[512];
+
+		decision_missing_text(d, text, sizeof(text));
+		(void)snprintf(e->why, sizeof(e->why), "cannot tell whether %s:%u [device %s] %s: %s",
+			       r->file, r->line, r->label,
+			       d->cause == CAUSE_GROUP ? "decides about it by its IOMMU group" : "matches",
+			       text);
+	} else if (d->kind == DECISION_NOTHING)
 		(void)snprintf(e->why, sizeof(e->why), "%s",
 			       d->group_unknown ? "no rule matches; its IOMMU group is not known yet"
 						: "no rule matches it or a member of its IOMMU group");
@@ -135,7 +143,8 @@ struct json_object *explanation_json(const struct explanation *e)
 		json_add_string(companion, "bus", to_sysfs_device(m->device)->bus);
 		json_add_string(companion, "name", to_sysfs_device(m->device)->name);
 		json_add_string(companion, "decision", decision_text(m));
-		(void)json_object_object_add(companion, "left", json_object_new_boolean(m->left_at_boot));
+		(void)json_object_object_add(companion, "left",
+					     json_object_new_boolean(m->kind == DECISION_LEFT));
 		(void)json_object_array_add(companions, companion);
 	}
 	(void)json_object_object_add(o, "companions", companions);

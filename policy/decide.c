@@ -8,15 +8,17 @@
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The first rule in order that matches or may match; NULL: none. */
 static const struct rule *policy_first_match(const struct policy *policy, struct device *device,
-					     enum match *ret, enum fact *reterr_missing)
+					     enum match *ret, struct missing *reterr_missing)
 {
 	struct candidates c;
 	size_t i = 0;
@@ -38,32 +40,23 @@ static const struct rule *policy_first_match(const struct policy *policy, struct
 
 /*
  * The first rule that matches; NULL: none. -EAGAIN: a rule that may match comes before all that do, and
- * *reterr_missing is the fact that must be known to tell. The device keeps the answer, since a group asks for
+ * *reterr_missing is what must be known to tell. The device keeps the answer, since a group asks for
  * that of every member.
  */
 static int device_own_rule(const struct policy *policy, struct device *device, const struct rule **ret,
-			   enum fact *reterr_missing)
+			   struct missing *reterr_missing)
 {
 	enum match match;
 
 	if (device->own_policy != policy || device->own_serial != policy->serial) {
 		device->own_policy = policy;
 		device->own_serial = policy->serial;
-		device->own = policy_first_match(policy, device, &match, &device->own_unknown);
+		device->own = policy_first_match(policy, device, &match, &device->own_missing);
 		device->own_rule_result = device->own && match == MATCH_UNKNOWN ? -EAGAIN : 0;
 	}
 	*ret = device->own;
-	*reterr_missing = device->own_unknown;
+	*reterr_missing = device->own_missing;
 	return device->own_rule_result;
-}
-
-static bool device_may_be_bridge(struct device *device)
-{
-	struct values values;
-
-	if (device_fact(device, FACT_CLASS, NULL, &values) < 0)
-		return true; /* may be one */
-	return values.n > 0 && startswith(values.v[0].text, "06");
 }
 
 static void decision_choose_driver(const struct policy *policy, struct decision *d,
@@ -90,28 +83,62 @@ static void decision_choose_driver(const struct policy *policy, struct decision 
 	}
 }
 
+static void decision_set_unknown(struct decision *d, const struct rule *rule, const struct missing *missing)
+{
+	d->kind = DECISION_UNKNOWN;
+	d->rule = rule;
+	d->missing = *missing;
+}
+
+static void decision_set_unknown_in_words(struct decision *d, const struct rule *rule, const char *what,
+					  int error)
+{
+	decision_set_unknown(d, rule, &(struct missing){ .fact = FACT_COUNT, .what = what, .error = error });
+}
+
+static void decision_set_held(const struct policy *policy, struct decision *d)
+{
+	static const struct driver_choice none = { .kind = DRIVER_NONE };
+	int r = d->device->ops->was_present(d->device);
+
+	/*
+	 * If no sweep can tell what was present at boot, leave the device alone: a non-viable group does less
+	 * harm than unbinding a disk in use. An error is another matter: a device that was given `none` is
+	 * not to be released for it.
+	 */
+	if (r < 0 && r != -ENODATA)
+		decision_set_unknown_in_words(d, d->rule, "what was present at boot", r);
+	else if (r != 0)
+		d->kind = DECISION_LEFT;
+	else
+		decision_choose_driver(policy, d, &none);
+}
+
 /* What the group's rule means for a companion, that is, a member without a rule of its own. */
 static void decision_set_from_group(const struct policy *policy, struct decision *d, const struct rule *rule)
 {
-	static const struct driver_choice none = { .kind = DRIVER_NONE };
+	int r;
 
 	if (rule->group == GROUP_LEAVE)
 		return;
+	/* This is asked last: it means reading a file of the device. */
+	r = d->device->ops->is_bridge(d->device);
+	if (r > 0) {
+		d->kind = DECISION_BRIDGE;
+		return;
+	}
 	d->cause = CAUSE_GROUP;
 	d->rule = rule;
+	if (r < 0) {
+		decision_set_unknown_in_words(d, rule, "whether it is a bridge", r);
+		return;
+	}
 	switch (rule->group) {
 	case GROUP_LEAVE:
 	case GROUP_UNSET:
 		break;
 	case GROUP_HOLD:
-		/*
-		 * If presence at boot is unknown, leave the device alone: a non-viable group does less harm
-		 * than unbinding a disk in use.
-		 */
-		if (d->device->ops->was_present(d->device) != 0)
-			d->left_at_boot = true;
-		else
-			decision_choose_driver(policy, d, &none);
+		decision_set_held(policy, d);
 		break;
 	case GROUP_GIVE:
 		decision_choose_driver(policy, d, &rule->group_driver);
@@ -119,32 +146,41 @@ static void decision_set_from_group(const struct policy *policy, struct decision
 	}
 }
 
-/* The rule that the group follows: the earliest that matches a member. */
-static const struct rule *group_rule(const struct policy *policy, struct device *const *members, size_t n)
-{
-	const struct rule *first = NULL;
+/* The rules that a group follows: the earliest that matches a member, and the earliest that may match one. */
+struct group_rules {
+	const struct rule *first, *perhaps;
+	struct missing missing; /* for `perhaps` */
+};
 
+static void group_find_rules(const struct policy *policy, struct device *const *members, size_t n,
+			     struct group_rules *ret)
+{
+	*ret = (struct group_rules){};
 	for (size_t i = 0; i < n; i++) {
 		const struct rule *own;
-		enum fact missing;
+		struct missing missing;
+		bool is_certain = device_own_rule(policy, members[i], &own, &missing) == 0;
 
-		if (device_own_rule(policy, members[i], &own, &missing) == 0 && own &&
-		    (!first || own->order < first->order))
-			first = own;
+		if (!own)
+			continue;
+		if (is_certain && (!ret->first || own->order < ret->first->order))
+			ret->first = own;
+		if (!is_certain && (!ret->perhaps || own->order < ret->perhaps->order)) {
+			ret->perhaps = own;
+			ret->missing = missing;
+		}
 	}
-	return first;
 }
 
 void policy_decide_own(const struct policy *policy, struct device *device, struct decision *ret)
 {
 	const struct rule *own;
-	enum fact missing;
+	struct missing missing;
 	int r = device_own_rule(policy, device, &own, &missing);
 
-	*ret = (struct decision){ .device = device, .rule = own, .missing = FACT_COUNT };
+	*ret = (struct decision){ .device = device, .rule = own, .missing.fact = FACT_COUNT };
 	if (r < 0) {
-		ret->kind = DECISION_UNKNOWN;
-		ret->missing = missing;
+		decision_set_unknown(ret, own, &missing);
 	} else if (own) {
 		decision_choose_driver(policy, ret, &own->driver);
 		if (own->module)
@@ -152,30 +188,47 @@ void policy_decide_own(const struct policy *policy, struct device *device, struc
 	}
 }
 
+/* A member without a rule of its own. */
+static void decision_set_companion(const struct policy *policy, const struct group_rules *group, size_t n,
+				   struct decision *d)
+{
+	const struct rule *rule = group->first, *perhaps = group->perhaps, *kept;
+	uint64_t kept_id = 0;
+	int r = d->device->ops->kept_rule(d->device, &kept_id);
+
+	/* What a member that has gone brought the device stays until policy changes. */
+	kept = r >= 0 && kept_id ? policy_find_rule(policy, kept_id) : NULL;
+	if (kept && (!rule || kept->order < rule->order))
+		rule = kept;
+	if (rule && r < 0) {
+		d->cause = CAUSE_GROUP;
+		decision_set_unknown_in_words(d, rule, "the record of the device", r);
+	} else if (perhaps && (!rule || (perhaps->order < rule->order && group->missing.error != -EAGAIN))) {
+		/* But a member that hangs does not keep its group from a rule that is certain. */
+		if (d->device->ops->is_bridge(d->device) > 0)
+			d->kind = DECISION_BRIDGE;
+		else {
+			d->cause = CAUSE_GROUP;
+			decision_set_unknown(d, perhaps, &group->missing);
+		}
+	} else if (rule)
+		decision_set_from_group(policy, d, rule);
+	else if (n == 1)
+		d->group_unknown = d->device->ops->group_may_come(d->device) &&
+				   d->device->ops->is_bridge(d->device) == 0;
+}
+
 void policy_decide_group(const struct policy *policy, struct device *const *members, size_t n,
 			 struct decision *ret)
 {
-	const struct rule *first = n > 1 ? group_rule(policy, members, n) : NULL;
+	struct group_rules group = {};
 
+	if (n > 1)
+		group_find_rules(policy, members, n, &group);
 	for (size_t i = 0; i < n; i++) {
-		struct decision *d = &ret[i];
-		const struct rule *rule = first, *kept;
-		uint64_t kept_id;
-
-		policy_decide_own(policy, members[i], d);
-		if (d->rule || !policy->has_groups)
-			continue;
-		/* What a member that has gone brought the device stays until policy changes. */
-		kept_id = members[i]->ops->kept_rule(members[i]);
-		kept = kept_id ? policy_find_rule(policy, kept_id) : NULL;
-		if (kept && (!rule || kept->order < rule->order))
-			rule = kept;
-		/* Whether it is a bridge is asked last: it means reading a file of the device. */
-		if (rule && !device_may_be_bridge(members[i]))
-			decision_set_from_group(policy, d, rule);
-		else if (!rule && n == 1)
-			d->group_unknown = members[i]->ops->group_may_come(members[i]) &&
-					   !device_may_be_bridge(members[i]);
+		policy_decide_own(policy, members[i], &ret[i]);
+		if (!ret[i].rule && policy->has_groups)
+			decision_set_companion(policy, &group, n, &ret[i]);
 	}
 }
 
@@ -236,7 +289,7 @@ int policy_explain(const struct policy *policy, struct device *device, struct ru
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < policy->n_rules; i++) {
-		enum fact missing = FACT_COUNT;
+		struct missing missing = { .fact = FACT_COUNT };
 		enum match m = rule_match(policy->rules[i], device, &missing);
 
 		if (m != MATCH_NO)
@@ -247,10 +300,31 @@ int policy_explain(const struct policy *policy, struct device *device, struct ru
 	return 0;
 }
 
+void missing_text(const struct missing *missing, const char *of, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%s%s%s %s%s", missing->what ? missing->what : fact_key(missing->fact),
+		       missing->attr ? missing->attr : "", missing->what ? "" : of,
+		       missing->error != -EAGAIN ? "cannot be read: "
+		       : missing->what		 ? "is not known yet"
+						 : "cannot be compared yet",
+		       missing->error != -EAGAIN ? strerror(-missing->error) : "");
+}
+
+void decision_missing_text(const struct decision *decision, char *buf, size_t size)
+{
+	char source[PATH_MAX], of[PATH_MAX + sizeof(" of ")];
+
+	rule_source(decision->rule, source, sizeof(source));
+	(void)snprintf(of, sizeof(of), " of %s", source);
+	missing_text(&decision->missing, of, buf, size);
+}
+
 const char *decision_text(const struct decision *decision)
 {
 	switch (decision->kind) {
 	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
 		return "";
 	case DECISION_UNKNOWN:
 		return "unknown";

@@ -16,8 +16,11 @@
 #include <stddef.h>
 
 enum decision_kind {
-	DECISION_NOTHING, /* not to be touched */
-	DECISION_UNKNOWN, /* depends on a fact that is not known yet: missing says which */
+	DECISION_NOTHING, /* no rule decides about it: not to be touched */
+	DECISION_LEFT,	  /* its group is held, but it was there at the boot's first sweep: the same */
+	DECISION_BRIDGE,  /* its group has a rule, but that is not for bridges: the same */
+	DECISION_UNKNOWN, /* depends on what is not known: missing says what. Nothing is written or given back
+			   */
 	DECISION_NONE,	  /* no driver may bind */
 	DECISION_DRIVER,  /* this driver and no other */
 	DECISION_DEFAULT, /* the device's own driver */
@@ -32,11 +35,9 @@ struct decision {
 	struct device *device;
 	enum decision_kind kind;
 	enum decision_cause cause;
-	const struct rule *rule; /* whence; NULL with DECISION_NOTHING, but see left */
-	bool left_at_boot;  /* DECISION_NOTHING although the group is held: the device was there at the boot's
-		       first  sweep */
-	bool group_unknown; /* the group is not known yet: the group may still decide */
-	enum fact missing;  /* with DECISION_UNKNOWN; FACT_COUNT: the group */
+	const struct rule *rule; /* whence; NULL with DECISION_NOTHING and DECISION_BRIDGE */
+	bool group_unknown;	 /* DECISION_NOTHING, but the group is not known yet and may still decide */
+	struct missing missing;	 /* with DECISION_UNKNOWN */
 	char driver[DRIVER_NAME_MAX + 1]; /* what to write: a driver's name, "none", or "" */
 	const char *module; /* that has the driver; NULL: found from aliases and the driver's name */
 	/* Companions in the group that the same policy decides about; each has no members of its own. */
@@ -69,12 +70,24 @@ void decision_done(struct decision *decision);
 struct rule_hit {
 	const struct rule *rule;
 	enum match match;
-	enum fact missing;
+	struct missing missing; /* with MATCH_UNKNOWN */
 };
 
 /* All rules that match, in order; the first with MATCH_YES is the device's own. *ret is malloc()ed. */
 _must_check_ int policy_explain(const struct policy *policy, struct device *device, struct rule_hit **ret,
 				size_t *ret_n);
+
+/* Whether policy has nothing for the device, for whatever reason: it is not to be touched. */
+static inline bool decision_is_nothing(const struct decision *decision)
+{
+	return decision->kind == DECISION_NOTHING || decision->kind == DECISION_LEFT ||
+	       decision->kind == DECISION_BRIDGE;
+}
+
+/* With DECISION_UNKNOWN: "Attr.label of FILE:LINE cannot be read: Input/output error". */
+void decision_missing_text(const struct decision *decision, char *buf, size_t size);
+/* The same without the rule: "Modalias= cannot be compared yet". */
+void missing_text(const struct missing *missing, const char *of, char *buf, size_t size);
 
 /* "none", "default", the driver's name, "unknown" or "": as `Decision` on the bus has it. */
 const char *decision_text(const struct decision *decision);

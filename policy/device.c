@@ -39,13 +39,6 @@ int device_add_value(struct device *d, struct values *values, const char *text, 
 	return 0;
 }
 
-static int device_ask_fact(struct device *d, enum fact fact, const char *attr, struct values *values)
-{
-	int r = d->ops->fact(d, fact, attr, values);
-
-	return r < 0 ? -EAGAIN : 0;
-}
-
 static int device_attr_fact(struct device *d, const char *attr, struct values *ret)
 {
 	struct attr_answer *a;
@@ -56,11 +49,11 @@ static int device_attr_fact(struct device *d, const char *attr, struct values *r
 	if (!a) {
 		a = arena_alloc(device_arena(d), sizeof(*a));
 		if (!a)
-			return -EAGAIN;
+			return -ENOMEM;
 		a->name = arena_strdup(device_arena(d), attr);
 		if (!a->name)
-			return -EAGAIN;
-		a->r = device_ask_fact(d, FACT_ATTR, attr, &a->values);
+			return -ENOMEM;
+		a->r = d->ops->fact(d, FACT_ATTR, attr, &a->values);
 		a->next = d->attrs;
 		d->attrs = a;
 	}
@@ -73,7 +66,7 @@ int device_fact(struct device *d, enum fact fact, const char *attr, struct value
 	if (attr)
 		return device_attr_fact(d, attr, ret);
 	if (!d->facts[fact].asked) {
-		d->facts[fact].r = device_ask_fact(d, fact, NULL, &d->facts[fact].values);
+		d->facts[fact].r = d->ops->fact(d, fact, NULL, &d->facts[fact].values);
 		d->facts[fact].asked = true;
 	}
 	*ret = d->facts[fact].values;

@@ -49,8 +49,8 @@ struct rule;
 struct device_ops {
 	/*
 	 * Adds the values of a fact with device_add_value(); attr is the attribute's name for FACT_ATTR.
-	 * 0: answered, be it with nothing; -EAGAIN: not known yet; other negative errno: could not ask,
-	 * which is taken as not known as well.
+	 * 0: answered, be it with nothing; -EAGAIN: not known yet; other negative errno: could not ask, so
+	 * that it is not known either, and why.
 	 */
 	int (*fact)(struct device *d, enum fact fact, const char *attr, struct values *values);
 	/*
@@ -66,10 +66,29 @@ struct device_ops {
 	 * known, so that it must be asked. NULL: never known.
 	 */
 	int (*place)(struct device *d, char *buf, size_t size);
-	/* 1: was there at the boot's first sweep, 0: came later, negative: cannot tell. */
+	/*
+	 * 1: a bridge, which keeps its driver whatever the group does; 0: an endpoint; negative errno: cannot
+	 * tell.
+	 */
+	int (*is_bridge)(struct device *d);
+	/*
+	 * 1: was there at the boot's first sweep, 0: came later, -ENODATA: nobody can tell, for no sweep left
+	 * its list; other negative errno: the list cannot be read.
+	 */
 	int (*was_present)(struct device *d);
-	/* The id of the rule whose Group= this very device was given earlier in this boot; 0 if none. */
-	uint64_t (*kept_rule)(struct device *d);
+	/*
+	 * The id of the rule whose Group= this very device was given earlier in this boot; 0 if none. 0, or
+	 * negative errno: cannot tell.
+	 */
+	int (*kept_rule)(struct device *d, uint64_t *ret);
+};
+
+/* What must be known for a decision, and is not. */
+struct missing {
+	enum fact fact;	  /* that a rule compares with; FACT_COUNT: none, but `what` */
+	const char *attr; /* with FACT_ATTR: its name, of the rule */
+	const char *what; /* with FACT_COUNT: in words */
+	int error;	  /* -EAGAIN: it may be known later; else why it cannot be read */
 };
 
 struct device {
@@ -86,7 +105,7 @@ struct device {
 	const struct rule *own;
 	const struct policy *own_policy;
 	unsigned long own_serial;
-	enum fact own_unknown;
+	struct missing own_missing;
 	int own_rule_result;
 };
 
@@ -117,7 +136,7 @@ _must_check_ int device_add_value(struct device *d, struct values *values, const
 
 /*
  * The values of a fact, asked for once and then kept. *ret is borrowed from the device.
- * 0, or -EAGAIN when the answer is not known yet.
+ * 0; -EAGAIN when the answer is not known yet; other negative errno: it cannot be read.
  */
 _must_check_ int device_fact(struct device *d, enum fact fact, const char *attr, struct values *ret);
 

@@ -79,22 +79,24 @@ static bool condition_is_met(const struct condition *c, const struct values *val
 	return false;
 }
 
-enum match rule_match(const struct rule *rule, struct device *device, enum fact *ret_fact)
+enum match rule_match(const struct rule *rule, struct device *device, struct missing *reterr_missing)
 {
-	enum fact missing = FACT_COUNT;
+	struct missing missing = { .fact = FACT_COUNT };
 
 	for (const struct condition *c = rule->conditions; c; c = c->next) {
 		struct values values;
 
-		if (device_fact(device, c->fact, c->attr, &values) < 0) {
-			if (missing == FACT_COUNT)
-				missing = c->fact;
+		int r = device_fact(device, c->fact, c->attr, &values);
+
+		if (r < 0) {
+			if (missing.fact == FACT_COUNT)
+				missing = (struct missing){ .fact = c->fact, .attr = c->attr, .error = r };
 		} else if (!condition_is_met(c, &values))
 			return MATCH_NO; /* whatever the missing one turns out to be */
 	}
-	if (missing == FACT_COUNT)
+	if (missing.fact == FACT_COUNT)
 		return MATCH_YES;
-	if (ret_fact)
-		*ret_fact = missing;
+	if (reterr_missing)
+		*reterr_missing = missing;
 	return MATCH_UNKNOWN;
 }

@@ -12,6 +12,6 @@ enum match {
 
 /*
  * Compares all conditions, cheapest fact first, and stops at the first that does not hold. With
- * MATCH_UNKNOWN *ret_fact, where given, is the fact that is missing; else it is left alone.
+ * MATCH_UNKNOWN *reterr_missing, where given, says what is not known; else it is left alone.
  */
-enum match rule_match(const struct rule *rule, struct device *device, enum fact *ret_fact);
+enum match rule_match(const struct rule *rule, struct device *device, struct missing *reterr_missing);

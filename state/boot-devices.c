@@ -35,7 +35,14 @@ static int boot_devices_load(struct boot_devices *list, const char *state_dir)
 	char path[PATH_MAX];
 	size_t n, lines = 0;
 
-	if (boot_devices_path(state_dir, path, sizeof(path)) < 0 || state_file_read(path, &text) < 0)
+	int r = boot_devices_path(state_dir, path, sizeof(path));
+
+	if (r >= 0)
+		r = state_file_read(path, &text);
+	/* These say nothing about the list. */
+	if (r == -ELOOP || r == -EIO || r == -ENFILE || r == -EMFILE || r == -ENOMEM)
+		return r;
+	if (r < 0)
 		return -ENODATA;
 	n = strcspn(text, "\n");
 	if (n == 0 || !startswith(text, boot_id()) || n != strlen(boot_id()))
@@ -44,7 +51,7 @@ static int boot_devices_load(struct boot_devices *list, const char *state_dir)
 		lines += *s == '\n';
 	list->inodes = calloc(lines + 1, sizeof(*list->inodes));
 	if (!list->inodes)
-		return -ENODATA;
+		return -ENOMEM;
 	for (const char *s = text + n; *s; s += strcspn(s, "\n")) {
 		s++;
 		if (*s >= '0' && *s <= '9')
@@ -57,8 +64,10 @@ static int boot_devices_load(struct boot_devices *list, const char *state_dir)
 
 int boot_devices_has(struct boot_devices *list, const char *state_dir, uint64_t inode)
 {
-	if (!list->known && boot_devices_load(list, state_dir) < 0)
-		return -ENODATA;
+	int r = list->known ? 0 : boot_devices_load(list, state_dir);
+
+	if (r < 0)
+		return r;
 	return bsearch(&inode, list->inodes, list->n, sizeof(*list->inodes), compare_inodes) != NULL;
 }
 
@@ -86,7 +95,7 @@ int boot_devices_write(const char *state_dir, const uint64_t *inodes, size_t n)
 	r = boot_devices_has(&list, state_dir, 0);
 	boot_devices_done(&list);
 	if (r != -ENODATA)
-		return 0;
+		return r < 0 ? r : 0;
 
 	f = open_memstream(&text, &size);
 	if (!f)

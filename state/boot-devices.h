@@ -19,7 +19,8 @@ struct boot_devices {
 
 /*
  * Whether a device was there at the boot's first sweep; reads the list when it is not known. 1; 0;
- * -ENODATA: no sweep of this boot has left its list, so nobody can tell.
+ * -ENODATA: no sweep of this boot has left its list, so nobody can tell; other negative errno: the list
+ * cannot be read.
  */
 _must_check_ int boot_devices_has(struct boot_devices *list, const char *state_dir, uint64_t inode);
 void boot_devices_done(struct boot_devices *list);

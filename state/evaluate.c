@@ -64,6 +64,8 @@ bool observation_has_wrong_driver(const struct device_observation *o)
 		return o->driver[0];
 	case DECISION_DEFAULT:
 	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
 		/* An override of ours brought it, and it would not have come by itself. */
 		return o->record && record_gave(o->record, o->driver);
 	case DECISION_UNKNOWN:
@@ -85,6 +87,8 @@ bool observation_is_as_decided(const struct device_observation *o)
 		/* A device that was refused its driver is to get it when its group is free. */
 		return o->driver[0] || !(o->kept_off[0] || driver_is_refused(o));
 	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
 	case DECISION_UNKNOWN:
 		break;
 	}
@@ -166,12 +170,13 @@ static void evaluate_observation(const struct device_observation *o, struct devi
 	}
 	switch (d->kind) {
 	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
 		evaluate_undecided(o, e);
 		return;
 	case DECISION_UNKNOWN:
-		evaluation_set(e, STATE_PENDING, "%s of %s:%u cannot be compared yet",
-			       d->missing == FACT_COUNT ? "the IOMMU group" : fact_key(d->missing),
-			       d->rule->file, d->rule->line);
+		e->state = STATE_PENDING;
+		decision_missing_text(d, e->reason, sizeof(e->reason));
 		return;
 	case DECISION_NONE:
 	case DECISION_DRIVER:

@@ -195,7 +195,7 @@ static int fact_add_pci_id(struct sysfs_device *d, struct values *values, enum f
 		return 0;
 	m = device_modalias(d);
 	if (!m)
-		return d->device.facts[FACT_MODALIAS].r < 0 ? -EAGAIN
+		return d->device.facts[FACT_MODALIAS].r < 0 ? d->device.facts[FACT_MODALIAS].r
 							    : fact_add_pci_id_from_attrs(d, values, fact);
 	if (!modalias_take_digits(&m, "pci:v", 8, v) || !modalias_take_digits(&m, "d", 8, dev) ||
 	    !modalias_take_digits(&m, "sv", 8, sv) || !modalias_take_digits(&m, "sd", 8, sd) ||
@@ -343,6 +343,34 @@ static bool sysfs_group_may_come(struct device *device)
 	return sysfs_device_iommu(to_sysfs_device(device)) == IOMMU_LATER;
 }
 
+/*
+ * Bridges have a bus below them, or are of class 0600. Other devices of class 06 (ISA bridges, NVSwitch, NTB)
+ * are endpoints. The kernel lets no device without a bus below it have class 0604 (pci_setup_device()), so
+ * that no file need be looked for then. The others come before the uevent, with the device's attributes.
+ */
+static int sysfs_is_bridge(struct device *device)
+{
+	struct sysfs_device *d = to_sysfs_device(device);
+	char path[PATH_MAX];
+	struct values values;
+	int r, has_class;
+
+	if (!streq(d->bus, "pci"))
+		return 0;
+	if (d->unreadable)
+		return -EAGAIN;
+	has_class = device_fact(device, FACT_CLASS, NULL, &values);
+	if (has_class >= 0 && values.n > 0 &&
+	    (startswith(values.v[0].text, "0600") || startswith(values.v[0].text, "0604")))
+		return 1;
+	r = sysfs_device_path(d, "secondary_bus_number", path, sizeof(path));
+	if (r < 0)
+		return r;
+	if (faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0)
+		return 1;
+	return errno == ENOENT ? has_class : negative_errno();
+}
+
 /* The inode of the device's folder, which sysfs_device_init() did not look at. */
 static bool sysfs_device_know_inode(struct sysfs_device *d)
 {
@@ -358,15 +386,27 @@ static int sysfs_was_present(struct device *device)
 		       : -ENODATA;
 }
 
-static uint64_t sysfs_kept_rule(struct device *device)
+/* A record that is missing, or broken, says nothing; one that cannot be read now may say something. */
+static bool record_may_be_read_later(int r)
+{
+	return r == -ELOOP || r == -EIO || r == -ENFILE || r == -EMFILE || r == -ENOMEM;
+}
+
+static int sysfs_kept_rule(struct device *device, uint64_t *ret)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 	struct record record;
+	int r;
 
-	if (!d->sysfs->state_dir || !sysfs_device_know_inode(d) ||
-	    record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) < 0)
+	*ret = 0;
+	if (!d->sysfs->state_dir || !sysfs_device_know_inode(d))
 		return 0;
-	return streq(record.cause, "group") ? record.rule_id : 0;
+	r = record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
+	if (r < 0)
+		return record_may_be_read_later(r) ? r : 0;
+	if (streq(record.cause, "group"))
+		*ret = record.rule_id;
+	return 0;
 }
 
 const struct device_ops sysfs_device_ops = {
@@ -374,6 +414,7 @@ const struct device_ops sysfs_device_ops = {
 	.place = sysfs_place,
 	.group = sysfs_group,
 	.group_may_come = sysfs_group_may_come,
+	.is_bridge = sysfs_is_bridge,
 	.was_present = sysfs_was_present,
 	.kept_rule = sysfs_kept_rule,
 };

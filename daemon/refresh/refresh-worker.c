@@ -92,7 +92,7 @@ static void worker_find_owner(struct refresh_worker *s, const struct sysfs_devic
 static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 			      const struct decision *decision)
 {
-	const struct rule *rule = decision->kind != DECISION_NOTHING ? decision->rule : NULL;
+	const struct rule *rule = decision_is_nothing(decision) ? NULL : decision->rule;
 	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
 	struct device_evaluation evaluation;
 	struct record record;

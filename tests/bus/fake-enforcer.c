@@ -113,7 +113,7 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	struct record record = {}, old = {};
 	char text[1024];
 
-	if (decision->kind == DECISION_NOTHING) {
+	if (decision_is_nothing(decision)) {
 		if (record_remove(settings.state_dir, sysfs_device_key(d)) < 0)
 			exit(3);
 		return;
@@ -138,7 +138,7 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 	char own[256], override[OVERRIDE_MAX], driver[256], text[1024];
 	struct record record;
 	bool recorded = record_read(settings.state_dir, d->bus, d->name, d->inode, &record) >= 0;
-	const char *state = decision->kind == DECISION_NOTHING					? "unmanaged"
+	const char *state = decision_is_nothing(decision)					? "unmanaged"
 			    : decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? "held"
 												: "enforced";
 
@@ -154,7 +154,7 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 		return log_service("pending", "NoSuchDriver", "no such driver", decision);
 	if (streq(rebind_option, "no") ||
 	    (!*rebind_option && decision->rule && decision->rule->rebind == REBIND_NO)) {
-		if (decision->kind != DECISION_NOTHING && driver[0] && !streq(driver, decision->driver)) {
+		if (!decision_is_nothing(decision) && driver[0] && !streq(driver, decision->driver)) {
 			if (!dry_run) {
 				write_override(d, decision->driver);
 				keep_record(d, decision, "blocked", "Rebind=no");
@@ -170,7 +170,7 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 	}
 	while (fault("half-way", text, sizeof(text)))
 		(void)usleep(10000);
-	if (decision->kind == DECISION_NOTHING || decision->kind == DECISION_DEFAULT) {
+	if (decision_is_nothing(decision) || decision->kind == DECISION_DEFAULT) {
 		write_override(d, "");
 		bind_to(d, own);
 	} else {

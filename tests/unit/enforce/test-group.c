@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #define HOLD "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n"
 
@@ -300,7 +301,28 @@ START_TEST(order_of_arrival_makes_no_difference)
 }
 END_TEST
 
-SUITE_MAIN("group", 20, hold_before_and_after_the_first_sweep, hold_leaves_what_was_present,
+/* A companion that was given `none` was released to its host driver when its class could not be read. */
+START_TEST(companion_that_cannot_be_read_keeps_what_it_was_given)
+{
+	const char *sound, *bridge;
+	struct apply_fixture f = group_fixture_new(HOLD, &sound, &bridge);
+
+	first_sweep_write(&f, &f.device, 1);
+	apply_fixture_apply_to(&f, sound);
+	ck_assert_str_eq(mock_override(f.m, sound), "none");
+	ck_assert_int_eq(unlink(mock_path(f.m, sound, "modalias")), 0);
+	ck_assert_int_eq(symlink("modalias", mock_path(f.m, sound, "modalias")), 0);
+	ck_assert_str_eq(decision_of_event(&f, sound), "unknown");
+	apply_fixture_apply_to(&f, sound);
+	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
+	ck_assert_ptr_nonnull(strstr(f.outcome.reason, "whether it is a bridge cannot be read"));
+	ck_assert_str_eq(mock_override(f.m, sound), "none");
+	apply_fixture_done(&f);
+}
+END_TEST
+
+SUITE_MAIN("group", 20, companion_that_cannot_be_read_keeps_what_it_was_given,
+	   hold_before_and_after_the_first_sweep, hold_leaves_what_was_present,
 	   kept_when_the_member_is_unplugged, kept_until_released, kept_until_policy_changes,
 	   own_rule_is_not_kept, member_without_driver_override_matches_no_rule, group_over_two_buses,
 	   device_of_another_group_is_not_concerned, order_of_arrival_makes_no_difference)

@@ -223,7 +223,8 @@ START_TEST(unknown_decision)
 	mock_attr_link(f.m, f.device, "loop", "loop");
 	move_fixture_move(&f);
 	assert_moved(&f, "pending", "Failed", "nvme", "", false);
-	ck_assert_str_eq(f.moved.reason, "Attr. cannot be compared yet");
+	ck_assert_ptr_nonnull(strstr(f.moved.reason, "Attr.loop of "));
+	ck_assert_ptr_nonnull(strstr(f.moved.reason, " cannot be read: Too many levels of symbolic links"));
 	ck_assert_str_eq(f.moved.decision, "unknown");
 	ck_assert_str_eq(kernel_writes(f.m), "");
 	move_fixture_done(&f);

@@ -170,7 +170,7 @@ START_TEST(unknown_fact_of_an_earlier_rule_leaves_open)
 	fake_unknown(&v[SOUND], FACT_MODALIAS, -EAGAIN);
 	ck_assert_int_eq(policy_decide(p, &v[GPU].device, &d), 0);
 	ck_assert_int_eq(d.kind, DECISION_UNKNOWN);
-	ck_assert_int_eq(d.missing, FACT_MODALIAS);
+	ck_assert_int_eq(d.missing.fact, FACT_MODALIAS);
 	ck_assert_str_eq(d.rule->label, "a");
 	ck_assert_str_eq(decision_text(&d), "unknown");
 	decision_done(&d);
@@ -234,7 +234,7 @@ START_TEST(group_hold_takes_what_came_later_only)
 	DECIDES(p, SOUND, "none");
 	DECIDES(p, SERIAL, "");
 	ck_assert_int_eq(policy_decide(p, &v[SERIAL].device, &d), 0);
-	ck_assert(d.left_at_boot);
+	ck_assert_int_eq(d.kind, DECISION_LEFT);
 	ck_assert_str_eq(d.rule->label, "gpu"); /* whom it blocks */
 	decision_done(&d);
 

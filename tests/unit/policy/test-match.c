@@ -277,13 +277,13 @@ END_TEST
 START_TEST(unknown_fact)
 {
 	struct fake f;
-	enum fact missing = FACT_COUNT;
+	struct missing missing = { .fact = FACT_COUNT };
 
 	fake_pci(&f, "0000:03:00.0", "10de:1b80:1043:85aa", "030000");
 	fake_unknown(&f, FACT_ID, -EAGAIN);
 	ck_assert_int_eq(rule_match(one_rule("[device x]\nId=10de:1b80\nDriver=b\n"), &f.device, &missing),
 			 MATCH_UNKNOWN);
-	ck_assert_int_eq(missing, FACT_ID);
+	ck_assert_int_eq(missing.fact, FACT_ID);
 	fake_done(&f);
 
 	/* Whatever goes wrong in asking is no answer. */
@@ -303,7 +303,7 @@ END_TEST
 START_TEST(a_no_wins_over_an_unknown_fact)
 {
 	struct fake f;
-	enum fact missing = FACT_COUNT;
+	struct missing missing = { .fact = FACT_COUNT };
 
 	fake_pci(&f, "0000:03:00.0", "10de:1b80:1043:85aa", "030000");
 	fake_unknown(&f, FACT_ID, -EAGAIN);
@@ -312,7 +312,7 @@ START_TEST(a_no_wins_over_an_unknown_fact)
 	ck_assert_int_eq(
 		rule_match(one_rule("[device x]\nId=10de:1b80\nClass=02\nDriver=b\n"), &f.device, &missing),
 		MATCH_NO);
-	ck_assert_int_eq(missing, FACT_COUNT);
+	ck_assert_int_eq(missing.fact, FACT_COUNT);
 	ck_assert_int_eq(match(&f, "Id=10de:1b80\nClass=03"), MATCH_UNKNOWN);
 	fake_done(&f);
 }

@@ -166,8 +166,7 @@ static void same_decision(const struct decision *a, const struct decision *b)
 	ck_assert_ptr_eq(a->rule, b->rule);
 	ck_assert_int_eq(a->kind, b->kind);
 	ck_assert_int_eq(a->cause, b->cause);
-	ck_assert_int_eq(a->missing, b->missing);
-	ck_assert_int_eq(a->left_at_boot, b->left_at_boot);
+	ck_assert_int_eq(a->missing.fact, b->missing.fact);
 	ck_assert_int_eq(a->group_unknown, b->group_unknown);
 	ck_assert_str_eq(a->driver, b->driver);
 }

@@ -67,11 +67,13 @@ static void check_case(const struct evaluate_case *c, size_t i)
 {
 	struct policy *policy = rules_of("[device x]\nName=x\nDriver=vfio-pci\n"
 					 "[device y]\nName=y\nDriver=none\n");
-	struct decision decision = { .kind = c->kind,
-				     .cause = c->cause,
-				     .group_unknown = c->group_unknown,
-				     .missing = FACT_COUNT,
-				     .rule = c->kind == DECISION_NOTHING ? NULL : policy->rules[0] };
+	struct decision decision = {
+		.kind = c->kind,
+		.cause = c->cause,
+		.group_unknown = c->group_unknown,
+		.missing = { .fact = FACT_COUNT, .what = "the IOMMU group", .error = -EAGAIN },
+		.rule = c->kind == DECISION_NOTHING ? NULL : policy->rules[0]
+	};
 	struct device_observation o = { .decision = &decision,
 					.override = or_empty(c->override),
 					.driver = or_empty(c->driver),
@@ -282,8 +284,7 @@ static const struct evaluate_case decision_that_waits_for_a_fact_cases[] = {
 	  .about = ENFORCED,
 	  .recorded = STATE_FAILED,
 	  .state = STATE_PENDING,
-	  .reason = "the IOMMU group of test.conf:1 cannot be compared "
-		    "yet" },
+	  .reason = "the IOMMU group is not known yet" },
 };
 
 START_TEST(decision_that_waits_for_a_fact)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *topology(const char *devpath)
 {
@@ -358,9 +359,54 @@ START_TEST(first_line_of_an_attribute)
 }
 END_TEST
 
-SUITE_MAIN("pci", 20, addresses, no_addresses, path_leaves_bus_numbers_out, path_keeps_host_bridges, no_path,
-	   virtual_function_by_its_links, virtual_function_on_a_kernel_that_shows_no_offset,
-	   virtual_function_before_its_links, virtual_function_on_the_next_bus, no_virtual_functions,
-	   settled_tree_is_not_computed, identity_and_class,
-	   modalias_of_the_latest_event_is_believed_and_no_other, names_and_ancestors,
+/* The attribute is there and cannot be read. */
+static void mock_attr_loop(struct card *c, const char *devpath, const char *attr)
+{
+	const char *path = mock_path(c->m, devpath, attr);
+
+	(void)unlink(path);
+	ck_assert_int_eq(symlink(attr, path), 0);
+}
+
+static int is_bridge(struct card *c, const char *devpath)
+{
+	struct sysfs_device *d = mock_device(&c->sysfs, devpath);
+	int r = d->device.ops->is_bridge(&d->device);
+
+	sysfs_device_free(d);
+	return r;
+}
+
+START_TEST(bridges_have_a_bus_below_them)
+{
+	struct card c = make_card();
+	const char *host = mock_pci_add(c.m, "0000:00:00.0", NULL, 0x8086, 0x1237, 0x060000);
+	const char *isa = mock_pci_add(c.m, "0000:00:1f.0", NULL, 0x8086, 0x2918, 0x060100);
+	const char *nvswitch = mock_pci_add(c.m, "0000:00:04.0", NULL, 0x10de, 0x22a3, 0x068000);
+	const char *platform = mock_platform_add(c.m, "serial8250", NULL);
+
+	ck_assert_int_eq(is_bridge(&c, c.port), 1);
+	ck_assert_int_eq(is_bridge(&c, host), 1);
+	ck_assert_int_eq(is_bridge(&c, isa), 0);
+	ck_assert_int_eq(is_bridge(&c, nvswitch), 0);
+	ck_assert_int_eq(is_bridge(&c, c.pf), 0);
+	ck_assert_int_eq(is_bridge(&c, platform), 0);
+	/* Whatever its class is, and also if that cannot be read. */
+	mock_attr(c.m, nvswitch, "secondary_bus_number", "3\n");
+	ck_assert_int_eq(is_bridge(&c, nvswitch), 1);
+	mock_attr_loop(&c, nvswitch, "modalias");
+	ck_assert_int_eq(is_bridge(&c, nvswitch), 1);
+	mock_attr_loop(&c, isa, "modalias");
+	ck_assert_int_eq(is_bridge(&c, isa), -ELOOP);
+	mock_attr_loop(&c, c.pf, "secondary_bus_number");
+	ck_assert_int_eq(is_bridge(&c, c.pf), -ELOOP);
+	mock_free(c.m);
+}
+END_TEST
+
+SUITE_MAIN("pci", 20, bridges_have_a_bus_below_them, addresses, no_addresses, path_leaves_bus_numbers_out,
+	   path_keeps_host_bridges, no_path, virtual_function_by_its_links,
+	   virtual_function_on_a_kernel_that_shows_no_offset, virtual_function_before_its_links,
+	   virtual_function_on_the_next_bus, no_virtual_functions, settled_tree_is_not_computed,
+	   identity_and_class, modalias_of_the_latest_event_is_believed_and_no_other, names_and_ancestors,
 	   platform_devices_have_no_pci_facts, firmware_and_compatible, first_line_of_an_attribute)
