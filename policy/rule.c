@@ -412,8 +412,24 @@ int rule_set(struct rule *rule, struct arena *arena, const char *key, const char
 uint64_t rule_id(const struct rule *rule)
 {
 	uint64_t id = fnv1a(FNV_BASIS, rule->file, strlen(rule->file) + 1);
+	const char *end = rule->text + rule->text_size;
 
-	id = fnv1a(id, rule->text, rule->text_size);
+	/* Comments and blank lines say nothing, wherever they stand: what was decided holds on. */
+	for (const char *line = rule->text; line < end;) {
+		const char *newline = memchr(line, '\n', (size_t)(end - line)),
+			   *next = newline ? newline + 1 : end;
+		const char *stop = newline ? newline : end;
+
+		while (stop > line && (is_blank(stop[-1]) || stop[-1] == '\r'))
+			stop--;
+		while (line < stop && is_blank(*line))
+			line++;
+		if (line < stop && *line != '#' && *line != ';') {
+			id = fnv1a(id, line, (size_t)(stop - line));
+			id = fnv1a(id, "\n", 1);
+		}
+		line = next;
+	}
 	return id ? id : 1;
 }
 

@@ -89,7 +89,10 @@ _must_check_ int rule_set(struct rule *rule, struct arena *arena, const char *ke
  */
 _must_check_ int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error);
 
-/* The id of a rule, from all that it says and where: the same in every program; never 0. */
+/*
+ * The id of a rule, from all that it says and in which file, without comments and blank lines: the same in
+ * every program; never 0.
+ */
 uint64_t rule_id(const struct rule *rule);
 
 /* "file:line" of a rule; "" without one, or where it does not fit. */

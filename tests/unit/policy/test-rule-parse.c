@@ -379,6 +379,11 @@ START_TEST(id_is_not_of_comments_and_blank_lines)
 	ck_assert_uint_eq(rule_id(one_rule("# moved\n\n[device x]\nName=a\nDriver=b\n")), id);
 	ck_assert_uint_eq(rule_id(one_rule("[device x]\nName=a\nDriver=b")), id);
 	ck_assert_uint_eq(rule_id(one_rule("[device x]\nName=a\nDriver=b\n\n# the end\n")), id);
+	ck_assert_uint_eq(rule_id(one_rule("[device x]\n# why\nName=a\n\n \t\n; and\n  # how\nDriver=b\n")),
+			  id);
+	ck_assert_uint_eq(rule_id(one_rule("[device x]\r\nName=a \t\r\n\r\nDriver=b\r\n")), id);
+	ck_assert_uint_ne(rule_id(one_rule("[device x]\nDriver=b\nName=a\n")), id);
+	ck_assert_uint_ne(rule_id(one_rule("[device x]\nName=aDriver\nDriver=b\n")), id);
 	ck_assert_uint_eq(rule_id(rules_of("[device x]\nName=a\nDriver=b\n\n"
 					   "# another\n[device y]\nName=c\nDriver=d\n")
 					  ->rules[0]),
