@@ -215,6 +215,26 @@ static bool attr_name_is_valid(const char *s)
 	return true;
 }
 
+/* In Path=, a host bridge below another device (VMD) is `pci*`: its domain is counted when it is probed. */
+static const char *path_without_counted_domains(struct arena *arena, const char *value)
+{
+	char *text = arena_strdup(arena, value), *to = text;
+
+	for (const char *s = value; text && *s;) {
+		const char *number = startswith(s, "/pci");
+		size_t n = number ? strspn(number, "0123456789abcdefABCDEF:") : 0;
+
+		if (n > 0 && (!number[n] || number[n] == '/' || is_blank(number[n]))) {
+			to = mempcpy(to, "/pci*", strlen("/pci*"));
+			s = number + n;
+		} else
+			*to++ = *s++;
+	}
+	if (text)
+		*to = '\0';
+	return text;
+}
+
 static int rule_set_match(struct rule *rule, struct arena *arena, enum fact fact, const char *attr,
 			  const char *value, const char **reterr_error)
 {
@@ -227,6 +247,11 @@ static int rule_set_match(struct rule *rule, struct arena *arena, enum fact fact
 		return rule_refuse(reterr_error, arena_printf(arena, "%s%s needs a value", fact_key(fact),
 							      attr ? attr : ""));
 
+	if (fact == FACT_PATH && strstr(value, "/pci") && !strstr(value, "devices/")) {
+		value = path_without_counted_domains(arena, value);
+		if (!value)
+			return -ENOMEM;
+	}
 	c = rule_get_condition(rule, arena, fact, attr);
 	if (!c)
 		return -ENOMEM;

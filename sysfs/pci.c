@@ -71,8 +71,9 @@ int pci_topology(const char *devpath, char *buf, size_t size)
 		s += strspn(s, "/");
 		n = strcspn(s, "/");
 		if (is_host_bridge(s, n)) {
-			from = s;
-			part = n;
+			/* One below another device (VMD) has a domain that is counted when it is probed. */
+			from = used > 0 ? "pci*" : s;
+			part = used > 0 ? strlen("pci*") : n;
 		} else if (used > 0 && pci_address_parse(s, n, &a)) {
 			from = s + n - 4; /* "dd.f" */
 			part = 4;

@@ -16,8 +16,9 @@ bool pci_address_parse(const char *s, size_t n, struct pci_address *ret);
 
 /*
  * "pci0000:00/1c.0/00.0" from "/devices/pci0000:00/0000:00:1c.0/0000:03:00.0": bus numbers, which move with
- * every card that is plugged in, are left out; host bridges keep their names. 0, -ENODATA: no PCI path;
- * -ENAMETOOLONG.
+ * every card that is plugged in, are left out; a host bridge
+ * keeps its name at the root, and is "pci*" below another device, where its number is counted at probe. 0,
+ * -ENODATA: no PCI path; -ENAMETOOLONG.
  */
 int pci_topology(const char *devpath, char *buf, size_t size);
 

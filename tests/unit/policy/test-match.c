@@ -202,6 +202,11 @@ END_TEST
 
 START_TEST(physfn)
 {
+	/* A host bridge on the way, whatever number the rule or the device was given. */
+	HOLDS(FACT_PATH, "pci0000:00/0e.0/pci*/06.0/00.0", "Path=pci0000:00/0e.0/pci*/06.0/00.0");
+	HOLDS(FACT_PATH, "pci0000:00/0e.0/pci*/06.0/00.0", "Path=pci0000:00/0e.0/pci10001:e0/06.0/00.0");
+	FAILS(FACT_PATH, "pci0000:00/0e.0/pci*/06.0/00.0", "Path=pci0000:00/0e.0/pci*/07.0/00.0");
+	FAILS(FACT_PATH, "pci0000:01/06.0", "Path=pci0000:00/06.0");
 	HOLDS(FACT_PHYSFN, "0000:0a:00.0", "PhysFn=0000:0A:00.0");
 	FAILS(FACT_PHYSFN, "0000:0a:00.0", "PhysFn=0000:0a:00.1");
 }
