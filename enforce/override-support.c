@@ -66,12 +66,7 @@ void override_support_hint(const struct sysfs_device *d, const char *driver, cha
 	buf[0] = '\0';
 	if (driver_is_vfio(driver) || command_line_has_parameter(root))
 		return;
-	if (!module_parameter_find(root, module, value))
-		(void)snprintf(
-			buf, size,
-			"the kernel may be one that accepts an override only for drivers that allow it, "
-			"unless booted with " PARAMETER);
-	else if (!parameter_is_on(value))
+	if (module_parameter_find(root, module, value) && !parameter_is_on(value))
 		(void)snprintf(buf, size,
 			       "the kernel's parameter %.60s." PARAMETER
 			       " is off, so it may accept an override only for drivers that allow it",

@@ -2,7 +2,8 @@
 /*
  * Kernels that accept an override only for drivers that allow it (support_driver_override, as the VFIO
  * drivers do), unless they are booted with allow_driver_override. Announced on the kernel's lists in November
- * 2026; no such kernel was seen, so only what can be observed is said.
+ * 2026; no such kernel was seen, so only where the parameter can be seen in sysfs is
+ * anything said.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 #include <stddef.h>
 
 /*
- * What to add to the reason where the driver was asked and has not bound the device, to buf; "": the kernel
- * does not refuse overrides for this driver.
+ * What to add to the reason where the driver was asked and has not bound the device, to buf; "": nothing
+ * tells that the kernel refuses overrides for this driver.
  */
 void override_support_hint(const struct sysfs_device *d, const char *driver, char *buf, size_t size);

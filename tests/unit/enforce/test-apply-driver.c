@@ -262,9 +262,11 @@ START_TEST(parameter_that_allows_overrides_is_named_as_far_as_it_is_known)
 	static const struct {
 		const char *command_line, *parameter, *hint;
 	} cases[] = {
-		{ "quiet\n", NULL, "the kernel may be one that accepts" },
-		{ "no_allow_driver_override\n", NULL, "the kernel may be one that accepts" },
-		{ "allow_driver_override=0\n", NULL, "the kernel may be one that accepts" },
+		{ "quiet\n", NULL, NULL },
+		{ "no_allow_driver_override\n", "N\n",
+		  "the kernel's parameter core.allow_driver_override is off" },
+		{ "allow_driver_override=0\n", "N\n",
+		  "the kernel's parameter core.allow_driver_override is off" },
 		{ "quiet allow_driver_override\n", "N\n", NULL },
 		{ "core.allow_driver_override=1 quiet\n", NULL, NULL },
 		{ "quiet\n", "Y\n", NULL },
