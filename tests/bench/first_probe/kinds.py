@@ -19,7 +19,7 @@ SOUND = tuple(f"snd_dummy.{number}" for number in range(6))
 # The physical function, below rp1. Its driver is loaded at boot, for it.
 MACHINE_DEVICES = (
     "nvme,bus=rp1,serial=lab,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=6,"
-    "sriov_vq_flexible=12,sriov_vi_flexible=6")
+    "sriov_vq_flexible=12,sriov_vi_flexible=6",)
 PLUGS = ("first", "second")
 
 # Sourced by every script below. WAITS: see methods.py.
