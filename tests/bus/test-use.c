@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that stay with their driver because they are in use, and are moved when the use ends. */
+#include "base/time.h"
 #include "tests/bus/harness.h"
 
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <unistd.h>
 
 #define RULE "[device card]\nName=" CARD "\nDriver=vfio-pci\n"
@@ -74,6 +76,31 @@ START_TEST(device_still_in_use_after_a_close_is_tried_again_later)
 }
 END_TEST
 
+/* Any user may open and close a node: that must not keep the enforcer busy. */
+START_TEST(device_in_use_is_tried_once_a_second_at_most)
+{
+	struct harness *h = use_begin();
+	uint64_t begun;
+	unsigned before;
+
+	faults(h, "pci/" CARD " InUse " REASON "\npci/" CARD " use-ends /dev/i2c-4\n");
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "blocked");
+	while (calls(h, "pci/" CARD) < 2)
+		(void)usleep(1000);
+	before = calls(h, "pci/" CARD);
+	begun = now_usec();
+	for (int i = 0; i < 100; i++) {
+		node_open_and_close(h);
+		(void)usleep(20000);
+	}
+	/* One more for a second that had begun, and one for a call that was under way. */
+	ck_assert_uint_le(calls(h, "pci/" CARD) - before, (unsigned)((now_usec() - begun) / 1000000U) + 2);
+	ck_assert_uint_gt(calls(h, "pci/" CARD), before);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(rebind_no_is_not_waited_for)
 {
 	struct harness *h = use_begin();
@@ -90,4 +117,5 @@ START_TEST(rebind_no_is_not_waited_for)
 END_TEST
 
 SUITE_MAIN("bus-use", 60, device_in_use_is_moved_when_its_node_is_closed,
-	   device_still_in_use_after_a_close_is_tried_again_later, rebind_no_is_not_waited_for)
+	   device_still_in_use_after_a_close_is_tried_again_later,
+	   device_in_use_is_tried_once_a_second_at_most, rebind_no_is_not_waited_for)

@@ -54,6 +54,23 @@ def disk(vm):
     blocked_until_closed(vm, DISK, f"/dev/{device_users.disk_of(vm, DISK)}", "nvme")
 
 
+@scenario("a disk that is mounted, and one that is swap, stays until that ends, and is moved then", machine="used", timeout=300)
+def mounted(vm):
+    for use in (device_users.mounted, device_users.swap):
+        with use(vm, device_users.disk_of(vm, DISK)) as reason:
+            vm.write(POLICY, rule("used", Name=DISK, Driver="none"))
+            wait_device_property(vm, DISK, "State", "blocked")
+            assert reason in device_property(vm, DISK, "Reason"), device_property(vm, DISK, "Reason")
+            assert vm.driver(DISK) == "nvme"
+        # Sooner than the minute after which it is tried in any case.
+        vm.wait_for(f"! test -e /sys/bus/pci/devices/{DISK}/driver", 30)
+        wait_device_property(vm, DISK, "State", "enforced")
+        vm.run(f"rm {POLICY}")
+        wait_device_property(vm, DISK, "State", "unmanaged")
+        settle(vm)
+        assert vm.driver(DISK) == "nvme"
+
+
 @scenario("an SMBus controller whose i2c node is open stays until the node is closed, and is moved then", machine="used",
           timeout=300)
 def i2c(vm):
