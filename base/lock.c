@@ -9,12 +9,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 int lock_open(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
+	int r = 0;
 
-	return fd < 0 ? negative_errno() : fd;
+	if (fd < 0)
+		return negative_errno();
+	if (fstat(fd, &st) < 0 || ((st.st_mode & 077) && fchmod(fd, 0600) < 0))
+		r = negative_errno();
+	if (r < 0)
+		(void)close(fd);
+	return r < 0 ? r : fd;
 }
 
 int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec)

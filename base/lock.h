@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * Opens a file to be locked, and makes it if need be: 0600, since whoever may open it, if only for reading,
- * may hold it for ever. A file descriptor or negative errno.
+ * Opens a file to be locked, and makes it if need be. Its mode is made 0600 if it is wider: a user that may
+ * open it, if only for reading, may hold the lock for ever. A file descriptor or negative errno.
  */
 _must_check_ int lock_open(const char *path);
 

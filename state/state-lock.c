@@ -18,6 +18,8 @@
 #define STATE_LOCK_RETRY_USEC 500U
 /* How often the lock of a device is tried. */
 #define DEVICE_LOCK_RETRY_USEC 20000U
+/* How often the lock of the writers is tried. */
+#define WRITER_LOCK_RETRY_USEC 10000U
 
 int device_lock_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
 {
@@ -54,5 +56,20 @@ int device_lock_acquire(const char *state_dir, const char *bus, const char *name
 	if (fd < 0)
 		return fd;
 	r = lock_acquire(fd, deadline, DEVICE_LOCK_RETRY_USEC);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int writer_lock_acquire(const char *state_dir, uint64_t deadline)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+	int r = path_printf(path, sizeof(path), "%s/writer", state_dir);
+
+	if (r < 0)
+		return r;
+	fd = lock_open(path);
+	if (fd < 0)
+		return fd;
+	r = lock_acquire(fd, deadline, WRITER_LOCK_RETRY_USEC);
 	return r < 0 ? r : TAKE_FD(fd);
 }

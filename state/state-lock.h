@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The locks of the state directory: one for its files, and one for each device that is moved. */
+/*
+ * The locks of the state directory: one for its files, one for each device that is moved, and one for
+ * whatever writes policy. Each is a file of its own that only root may open.
+ */
 #pragma once
 
 #include "base/macro.h"
@@ -28,3 +31,10 @@ _must_check_ int device_lock_acquire(const char *state_dir, const char *bus, con
  */
 _must_check_ int device_lock_path(const char *state_dir, const char *bus, const char *name, char *buf,
 				  size_t size);
+
+/*
+ * The lock of the processes that write policy files, STATE_DIR/writer, until the file descriptor is closed,
+ * here and in every child. Waits until `deadline` (now_usec()). A file descriptor; -ETIMEDOUT; other negative
+ * errno.
+ */
+_must_check_ int writer_lock_acquire(const char *state_dir, uint64_t deadline);

@@ -3,11 +3,12 @@
 #include "daemon/operation/drop-in-plan.h"
 #include "base/errno.h"
 #include "base/file.h"
-#include "base/lock.h"
+#include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "state/state-lock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 void drop_in_plan_done(struct drop_in_plan *plan)
@@ -128,15 +129,9 @@ int drop_in_plan_deserialize(const char *bytes, size_t size, struct drop_in_plan
  */
 static int wait_for_writers(const char *state_dir, uint64_t usec)
 {
-	char dir[PATH_MAX];
-	int fd;
+	int fd = writer_lock_acquire(state_dir, now_usec() + usec);
 
-	if (path_printf(dir, sizeof(dir), "%s/staging", state_dir) < 0)
-		return -ENAMETOOLONG;
-	fd = mkdir(dir, 0755) < 0 && errno != EEXIST ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return negative_errno();
-	return lock_acquire(fd, now_usec() + usec, 10000); /* the file stays open until the process ends */
+	return fd < 0 ? fd : 0; /* the file stays open until the process ends */
 }
 
 int drop_in_plan_execute(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec)
@@ -186,7 +181,7 @@ int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *s
 
 	if (path_printf(parent, sizeof(parent), "%.*s", (int)(strrchr(dir, '/') - dir), dir) < 0)
 		return -ENAMETOOLONG;
-	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) || mkdir(dir, 0700) < 0)
+	if ((mkdir(parent, 0700) < 0 && errno != EEXIST) || mkdir(dir, 0700) < 0)
 		return negative_errno();
 	for (size_t i = 0; r >= 0 && i < plan->n; i++) {
 		const struct drop_in_plan_file *f = &plan->files[i];
@@ -225,6 +220,9 @@ void drop_in_plan_remove_leftovers(const struct settings *settings)
 	if (path_printf(path, sizeof(path), "%s/staging", settings->state_dir) < 0)
 		return;
 	d = opendir(path);
+	/* Versions that used it as the writers' lock left it open to all users. */
+	if (d && fchmod(dirfd(d), 0700) < 0)
+		log_errno(LOG_WARNING, negative_errno(), "%s: closing it to other users", path);
 	while (d && (e = readdir(d))) {
 		char staging[PATH_MAX];
 

@@ -27,12 +27,12 @@ static struct harness *begin(void)
 START_TEST(nobody_writes_before_an_earlier_writer_has_gone)
 {
 	struct harness *h = begin();
-	const char *staging = mock_printf(h->m, "%s/staging", h->m->state);
+	const char *path = mock_printf(h->m, "%s/writer", h->m->state);
 	uint64_t before;
 	int lock;
 
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
-	lock = open(staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	lock = open(path, O_RDONLY | O_CLOEXEC);
 	ck_assert_int_ge(lock, 0);
 	ck_assert_int_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
 	before = clock_usec();

@@ -367,7 +367,7 @@ END_TEST
  */
 static void wait_for_writer(struct harness *h)
 {
-	int lock = open(mock_printf(h->m, "%s/staging", h->m->state), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int lock = open(mock_printf(h->m, "%s/writer", h->m->state), O_RDONLY | O_CLOEXEC);
 
 	if (lock < 0)
 		return; /* none has begun */

@@ -37,6 +37,13 @@ START_TEST(file_is_made_and_closed_to_others)
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0600);
 	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+	/* As an older version may have left it. */
+	ck_assert_int_eq(fchmod(fd, 0644), 0);
+	(void)close(fd);
+	fd = lock_open(lock_file());
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
 	(void)close(fd);
 	ck_assert_int_eq(unlink(lock_file()), 0);
 	ck_assert_int_eq(symlink("/dev/null", lock_file()), 0);
