@@ -5,6 +5,7 @@
 #include "cli/lint-run.h"
 
 void lint_driver_names(struct lint_run *run);
+void lint_override_support(struct lint_run *run);
 void lint_vfio_drivers(struct lint_run *run);
 void lint_reach(struct lint_run *run);
 void lint_groups(struct lint_run *run);

@@ -50,6 +50,7 @@ int lint_find(struct lint *lint, const struct settings *settings, const struct p
 		run.r = lint_decide(&run);
 	if (run.r >= 0) {
 		lint_driver_names(&run);
+		lint_override_support(&run);
 		lint_vfio_drivers(&run);
 		lint_reach(&run);
 		lint_groups(&run);

@@ -6,7 +6,7 @@
 #include "sysfs/binding.h"
 #include "enforce/apply-record.h"
 #include "enforce/in-use-answer.h"
-#include "enforce/override-support.h"
+#include "sysfs/override-support.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -77,7 +77,7 @@ static void outcome_set_not_bound(struct apply_run *a)
 			    driver);
 		return;
 	}
-	override_support_hint(a->d, driver, hint, sizeof(hint));
+	override_support_hint(a->d->sysfs->root, driver, hint, sizeof(hint));
 	outcome_set(a->outcome, STATE_FAILED,
 		    "%s is registered, was asked to probe it, and has not bound it%s%s", driver,
 		    hint[0] ? "; " : "", hint);

@@ -6,7 +6,7 @@
 #include "enforce/apply-record.h"
 #include "enforce/in-use.h"
 #include "enforce/module.h"
-#include "enforce/override-support.h"
+#include "sysfs/override-support.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -308,7 +308,8 @@ static void move_settle(struct move *m)
 		else if (r < 0 && r != -ENOENT) {
 			/* No match has the same error as a driver that does not know the device. */
 			if (r == -ENODEV)
-				override_support_hint(m->d, decision->driver, hint, sizeof(hint));
+				override_support_hint(m->d->sysfs->root, decision->driver, hint,
+						      sizeof(hint));
 			(void)snprintf(outcome.reason, sizeof(outcome.reason), "probing by %s: %s%s%s",
 				       decision->driver, strerror(-r), hint[0] ? "; " : "", hint);
 			outcome_add_iommu(decision, &outcome);

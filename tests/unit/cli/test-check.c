@@ -312,6 +312,32 @@ START_TEST(a_device_of_driverctl_is_named_with_both_policies)
 }
 END_TEST
 
+START_TEST(a_kernel_that_may_refuse_the_override_is_warned_of)
+{
+	static const char refuses[] =
+		"Driver=pci-stub: the kernel's parameter core.allow_driver_override is off";
+	struct machine t =
+		machine_new("[device a]\nName=0000:00:05.0\nDriver=pci-stub\nGroup=uio_pci_generic\n"
+			    "[device b]\nName=0000:00:04.0\nDriver=vfio-pci\n"
+			    "[device c]\nName=0000:00:03.0\nDriver=none\n");
+	const char *parameters = mock_printf(t.m, "%s/module/core/parameters", t.m->sysfs);
+	struct enforcer_result r = machine_check(&t);
+
+	ck_assert_msg(!strstr(r.out, "allow_driver_override"), "%s", r.out);
+	make_dirs(parameters);
+	make_file(mock_printf(t.m, "%s/allow_driver_override", parameters), "N\n", 2);
+	r = machine_check(&t);
+	assert_line(&r, "warning", refuses);
+	assert_line(&r, "warning", "Group=uio_pci_generic: the kernel's parameter");
+	ck_assert_msg(!strstr(r.out, "Driver=vfio-pci: the") && !strstr(r.out, "Driver=none: the"), "%s",
+		      r.out);
+	machine_file(&t, "proc/cmdline", "quiet core.allow_driver_override=1\n");
+	r = machine_check(&t);
+	ck_assert_msg(!strstr(r.out, "allow_driver_override"), "%s", r.out);
+	mock_free(t.m);
+}
+END_TEST
+
 START_TEST(a_variant_is_warned_of_where_kubevirt_is)
 {
 	struct machine t = machine_new("[device a]\nName=0000:00:05.0\nDriver=vfio\n");
@@ -361,4 +387,5 @@ SUITE_MAIN("check", 60, the_root_disk_is_an_error, fstab_and_swap_are_warned_of,
 	   a_rule_for_nothing_is_named, a_bus_without_a_vfio_driver_is_an_error,
 	   the_framebuffer_of_the_firmware_is_warned_of, a_device_of_driverctl_is_named_with_both_policies,
 	   a_variant_is_warned_of_where_kubevirt_is, an_override_that_is_the_text_null_is_noticed,
+	   a_kernel_that_may_refuse_the_override_is_warned_of,
 	   names_reach_neither_terminal_nor_json_as_they_are)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Whether the kernel may refuse an override for a driver; see override-support.h. */
-#include "enforce/override-support.h"
+#include "sysfs/override-support.h"
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -58,15 +58,14 @@ static bool module_parameter_find(const char *sysfs_root, char ret_module[static
 	return false;
 }
 
-void override_support_hint(const struct sysfs_device *d, const char *driver, char *buf, size_t size)
+void override_support_hint(const char *sysfs_root, const char *driver, char *buf, size_t size)
 {
-	const char *root = d->sysfs->root;
 	char module[256], value[16];
 
 	buf[0] = '\0';
-	if (driver_is_vfio(driver) || command_line_has_parameter(root))
+	if (driver_is_vfio(driver) || command_line_has_parameter(sysfs_root))
 		return;
-	if (module_parameter_find(root, module, value) && !parameter_is_on(value))
+	if (module_parameter_find(sysfs_root, module, value) && !parameter_is_on(value))
 		(void)snprintf(buf, size,
 			       "the kernel's parameter %.60s." PARAMETER
 			       " is off, so it may accept an override only for drivers that allow it",

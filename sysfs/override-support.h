@@ -7,12 +7,10 @@
  */
 #pragma once
 
-#include "sysfs/sysfs.h"
-
 #include <stddef.h>
 
 /*
- * What to add to the reason where the driver was asked and has not bound the device, to buf; "": nothing
- * tells that the kernel refuses overrides for this driver.
+ * That the kernel may refuse an override for this driver, in words, to buf: what `check` warns of, and what
+ * is added to the reason where the driver was asked and has not bound the device. "": nothing tells that.
  */
-void override_support_hint(const struct sysfs_device *d, const char *driver, char *buf, size_t size);
+void override_support_hint(const char *sysfs_root, const char *driver, char *buf, size_t size);
