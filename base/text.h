@@ -26,6 +26,12 @@ static inline const char *startswith(const char *s, const char *prefix)
 	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
 }
 
+/* What separates the values of a key. */
+static inline bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* Copies what fits; for texts that are shorter than their arrays by the rules of policy files. */
 static inline void text_copy(char *buf, size_t size, const char *s)
 {

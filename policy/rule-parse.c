@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "policy/rule-keys.h"
 
 #include <errno.h>
 #include <ini.h>

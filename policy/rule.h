@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One rule: what a `[device LABEL]` section says, checked and made ready for matching. What the keys mean
- * and which values they take is known here and nowhere else.
+ * One rule: what a `[device LABEL]` section says, checked and made ready for matching. Its keys are known in
+ * rule-keys.h and the files behind it, and nowhere else.
  */
 #pragma once
 
-#include "base/macro.h"
 #include "policy/device.h"
 
 #include <stdbool.h>
@@ -75,19 +74,6 @@ struct rule {
 	enum rebind rebind;
 	const char *module; /* NULL: found from aliases and the driver's name */
 };
-
-/*
- * Takes in one `key=value` line of a rule. Memory comes from the arena.
- * 0: taken; -EINVAL: *reterr_error says what is wrong with it, from the arena; -ENOMEM.
- */
-_must_check_ int rule_set(struct rule *rule, struct arena *arena, const char *key, const char *value,
-			  const char **reterr_error);
-
-/*
- * A rule whose section has ended: what is still missing, or contradicts itself, is an error (as rule_set(),
- * of the line rule->line_at_hand); defaults are filled in.
- */
-_must_check_ int rule_finish(struct rule *rule, struct arena *arena, const char **reterr_error);
 
 /*
  * The id of a rule, from all that it says and in which file, without comments and blank lines: the same in
