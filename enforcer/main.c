@@ -33,6 +33,8 @@ static void usage(FILE *f)
 		"  --only-if-changed        leave a device that was as decided and was changed by others "
 		"since\n"
 		"  --dry-run                change nothing, print what would be done\n"
+		"  --look-only              with --dry-run: open nothing exclusively\n"
+		"  --inode INODE            refuse a device whose folder in sysfs has another inode\n"
 		"  --timeout SECONDS        answer within this time (15)\n",
 		f);
 }

@@ -50,6 +50,7 @@ struct rebind_run {
 	struct sysfs_device *device;
 	struct rebind_report *report;
 	uint64_t deadline;
+	uint64_t inode; /* of the device that the caller means; 0: whichever has the name */
 };
 
 /* A device that has gone meanwhile is no failure of a step, so the error says that it has gone. */
@@ -59,6 +60,19 @@ static void rebind_check_device_gone(const struct sysfs_device *d, struct move_r
 
 	if (m->error == MOVE_FAILED && (sysfs_device_stat(&now) == -ENODEV || now.inode != d->inode))
 		move_result_set(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "it has gone");
+}
+
+/* Refuses a device that is not the one that the caller meant, but has its name since. */
+static bool rebind_device_is_meant_or_refuse(const struct rebind_run *w)
+{
+	struct sysfs_device *d = w->device;
+
+	if (!w->inode || (sysfs_device_stat(d) >= 0 && d->inode == w->inode))
+		return true;
+	move_result_set(&w->report->moved, STATE_FAILED, MOVE_NO_SUCH_DEVICE,
+			"another device has the name %s %s now", d->bus, d->name);
+	atomic_store(&w->report->done, true);
+	return false;
 }
 
 /* A policy directory that cannot be listed may contain an earlier rule. */
@@ -83,6 +97,9 @@ static int rebind_child_run(void *userdata)
 	struct decision decision;
 	int r;
 
+	/* Here the device is locked, and the wait for the lock is over. */
+	if (!rebind_device_is_meant_or_refuse(w))
+		return 0;
 	/* Nothing is freed: this process ends with its work. */
 	r = policy_load(w->settings, &policy);
 	if (r < 0)
@@ -238,7 +255,11 @@ static void rebind_device_and_group(const struct rebind_run *w)
 static void rebind_named_device(const struct settings *settings, const struct rebind_options *options,
 				const char *name, struct rebind_report *report)
 {
-	struct rebind_run w = { settings, &options->move, NULL, report, now_usec() + options->timeout_usec };
+	struct rebind_run w = { .settings = settings,
+				.options = &options->move,
+				.report = report,
+				.deadline = now_usec() + options->timeout_usec,
+				.inode = options->inode };
 	struct move_result *m = &report->moved;
 	struct device **members;
 	struct sysfs sysfs;
@@ -277,6 +298,15 @@ static int rebind_option_mode(struct rebind_options *o, const char *argument)
 	return -EINVAL;
 }
 
+static int rebind_option_inode(struct rebind_options *o, const char *argument)
+{
+	char *end;
+
+	errno = 0;
+	o->inode = strtoull(argument, &end, 10);
+	return argument[0] < '0' || argument[0] > '9' || *end || errno || !o->inode ? -EINVAL : 1;
+}
+
 static int rebind_option_timeout(struct rebind_options *o, const char *argument)
 {
 	char *end;
@@ -307,6 +337,8 @@ int rebind_option(struct rebind_options *o, int option, const char *argument)
 	case OPTION_LOOK_ONLY:
 		o->move.look_only = true;
 		break;
+	case OPTION_INODE:
+		return rebind_option_inode(o, argument);
 	case OPTION_TIMEOUT:
 		return rebind_option_timeout(o, argument);
 	}

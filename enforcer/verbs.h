@@ -29,6 +29,7 @@ enum rebind_option {
 	OPTION_ONLY_IF_CHANGED,
 	OPTION_DRY_RUN,
 	OPTION_LOOK_ONLY,
+	OPTION_INODE,
 	OPTION_TIMEOUT,
 };
 
@@ -42,12 +43,14 @@ enum {
 		{ "only-if-changed", no_argument, NULL, OPTION_ONLY_IF_CHANGED },                            \
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },                                            \
 		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },                                        \
+		{ "inode", required_argument, NULL, OPTION_INODE },                                          \
 	{                                                                                                    \
 		"timeout", required_argument, NULL, OPTION_TIMEOUT                                           \
 	}
 
 struct rebind_options {
 	struct move_options move;
+	uint64_t inode;	       /* of the device's folder in sysfs; 0: whichever device has the name */
 	uint64_t timeout_usec; /* for all of it */
 };
 

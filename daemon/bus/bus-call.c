@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the methods of several objects share; see bus-call.h. */
 #include "daemon/bus/bus-call.h"
+#include "base/errno.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
@@ -33,6 +35,19 @@ int bus_check_device(struct service *s, const char *bus, const char *name, sd_bu
 					 "%s %s has no driver_override file, so its driver cannot be chosen",
 					 bus, name);
 	return sd_bus_error_setf(reterr, ERROR_NO_SUCH_DEVICE, "bus %s has no device %s", bus, name);
+}
+
+int bus_device_inode(const struct service *s, const char *bus, const char *name, uint64_t *ret)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (path_printf(path, sizeof(path), "%s/bus/%s/devices/%s", s->settings->sysfs, bus, name) < 0)
+		return -ENAMETOOLONG;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
+	*ret = st.st_ino;
+	return 0;
 }
 
 int bus_reply(sd_bus_message *call, int (*append)(sd_bus_message *reply, const void *userdata),

@@ -4,6 +4,7 @@
 
 #include "daemon/service.h"
 
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 
 /* For the tables of methods. Which caller may use a method is decided in polkit.c, for all methods alike. */
@@ -16,6 +17,12 @@
  * table yet. Else negative errno, with the error that says why not.
  */
 int bus_check_device(struct service *s, const char *bus, const char *name, sd_bus_error *reterr);
+
+/*
+ * The inode of the device's folder in sysfs, which tells it from another device that takes its name later. 0;
+ * -ENODEV: there is none now; other negative errno.
+ */
+int bus_device_inode(const struct service *s, const char *bus, const char *name, uint64_t *ret);
 
 /* Sends a reply whose content append() writes. 0 or negative errno. */
 int bus_reply(sd_bus_message *call, int (*append)(sd_bus_message *reply, const void *userdata),

@@ -61,9 +61,8 @@ static const struct method {
 struct polkit_authorization {
 	struct service *service;
 	sd_bus_message *call;
-	char *bus, *name, *driver;
+	struct polkit_details details;
 	const char *action; /* that polkit is asked about */
-	bool force;
 	sd_bus_slot *slot;
 	void (*on_done)(void *userdata, const sd_bus_error *error);
 	void (*on_sender)(void *userdata, uid_t uid, bool is_root);
@@ -101,9 +100,6 @@ struct polkit_authorization *polkit_authorization_free(struct polkit_authorizati
 		return NULL;
 	(void)sd_bus_slot_unref(a->slot);
 	(void)sd_bus_message_unref(a->call);
-	free(a->bus);
-	free(a->name);
-	free(a->driver);
 	free(a);
 	return NULL;
 }
@@ -135,11 +131,26 @@ static void _printf_(3, 4)
 static int polkit_append_details(sd_bus_message *m, const struct polkit_authorization *a)
 {
 	bool is_force = streq(a->action, ACTION_FORCE);
-	int r = sd_bus_message_append(m, "{ss}{ss}{ss}", "bus", a->bus ? a->bus : "", "name",
-				      a->name ? a->name : "", "driver", a->driver ? a->driver : "");
+	const struct {
+		const char *key, *value;
+	} details[] = {
+		{ "bus", a->details.bus },
+		{ "name", a->details.name },
+		{ "modalias", a->details.modalias },
+		{ "driver", a->details.driver },
+		{ "group", a->details.group },
+		{ "module", a->details.module },
+		{ "by", a->details.by },
+		{ "rebind", a->details.rebind },
+		{ "runtime", a->details.runtime },
+	};
+	int r = 0;
 
+	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(details); i++)
+		r = sd_bus_message_append(m, "{ss}", details[i].key,
+					  details[i].value ? details[i].value : "");
 	/* The message in the action file names the device, which this call does not have. */
-	if (r >= 0 && !a->name && (is_force || streq(a->action, ACTION_SET)))
+	if (r >= 0 && !a->details.name && (is_force || streq(a->action, ACTION_SET)))
 		r = sd_bus_message_append(
 			m, "{ss}", "polkit.message",
 			is_force ? "Authentication is required to change the drivers of devices even if they "
@@ -202,7 +213,7 @@ static int on_polkit_reply(sd_bus_message *m, void *userdata, sd_bus_error *erro
 		r = sd_bus_message_read(m, "bb", &authorized, &challenge);
 	if (r < 0)
 		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "polkit's answer cannot be read");
-	else if (authorized && a->force && !streq(a->action, ACTION_FORCE)) {
+	else if (authorized && a->details.force && !streq(a->action, ACTION_FORCE)) {
 		r = polkit_call(a, ACTION_FORCE);
 		if (r < 0)
 			polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s",
@@ -233,21 +244,17 @@ static int on_uid_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 1;
 }
 
-void polkit_authorization_ask(struct polkit_authorization *a)
+void polkit_authorization_ask(struct polkit_authorization *a, const struct polkit_details *details)
 {
-	int r = polkit_call(a, method_find(a->call)->action);
+	int r;
 
+	a->details = *details;
+	r = polkit_call(a, method_find(a->call)->action);
 	if (r < 0)
 		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s", strerror(-r));
 }
 
-static int strdup_or_null(const char *s, char **ret)
-{
-	*ret = s ? strdup(s) : NULL;
-	return s && !*ret ? -ENOMEM : 0;
-}
-
-int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
+int polkit_authorization_start(struct service *s, sd_bus_message *call,
 			       void (*on_done)(void *userdata, const sd_bus_error *error),
 			       void (*on_sender)(void *userdata, uid_t uid, bool is_root), void *userdata,
 			       struct polkit_authorization **ret)
@@ -264,20 +271,12 @@ int polkit_authorization_start(struct service *s, sd_bus_message *call, const st
 		return -ENOMEM;
 	a->service = s;
 	a->call = sd_bus_message_ref(call);
-	a->force = details->force;
 	a->on_done = on_done;
 	a->on_sender = on_sender;
 	a->userdata = userdata;
-	r = strdup_or_null(details->bus, &a->bus);
-	if (r >= 0)
-		r = strdup_or_null(details->name, &a->name);
-	if (r >= 0)
-		r = strdup_or_null(details->driver, &a->driver);
-	if (r >= 0)
-		r = sd_bus_call_method_async(s->bus, &a->slot, "org.freedesktop.DBus",
-					     "/org/freedesktop/DBus", "org.freedesktop.DBus",
-					     "GetConnectionUnixUser", on_uid_reply, a, "s",
-					     sd_bus_message_get_sender(call));
+	r = sd_bus_call_method_async(s->bus, &a->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+				     "org.freedesktop.DBus", "GetConnectionUnixUser", on_uid_reply, a, "s",
+				     sd_bus_message_get_sender(call));
 	if (r < 0) {
 		polkit_authorization_free(a);
 		return r;

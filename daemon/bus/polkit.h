@@ -16,9 +16,12 @@ int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 struct polkit_authorization;
 
+/* Whatever the call says, so that a rule of polkit can tell one call from another. NULL: nothing of the kind.
+ */
 struct polkit_details {
-	const char *bus, *name, *driver; /* NULL: the call is about no such thing */
-	bool force;			 /* the action .force has to be allowed, too */
+	const char *bus, *name, *modalias;
+	const char *driver, *group, *module, *by, *rebind, *runtime;
+	bool force; /* the action .force has to be allowed, too */
 };
 
 /*
@@ -26,7 +29,7 @@ struct polkit_details {
  * function goes on with polkit_authorization_ask() or polkit_authorization_free(). If the uid cannot be had,
  * it calls on_done(userdata, error) instead.
  */
-int polkit_authorization_start(struct service *s, sd_bus_message *call, const struct polkit_details *details,
+int polkit_authorization_start(struct service *s, sd_bus_message *call,
 			       void (*on_done)(void *userdata, const sd_bus_error *error),
 			       void (*on_sender)(void *userdata, uid_t uid, bool is_root), void *userdata,
 			       struct polkit_authorization **ret);
@@ -34,9 +37,9 @@ int polkit_authorization_start(struct service *s, sd_bus_message *call, const st
 /*
  * Asks polkit whether the caller, who is not root, may make the call; then calls on_done(userdata, NULL) for
  * yes, else with the error that answers the call. Without polkit on the bus the answer is no. If the call
- * allows it, polkit may ask a person for a password.
+ * allows it, polkit may ask a person for a password. The texts have to live as long as the authorization.
  */
-void polkit_authorization_ask(struct polkit_authorization *a);
+void polkit_authorization_ask(struct polkit_authorization *a, const struct polkit_details *details);
 
 /* No function is called any more. NULL is fine. */
 struct polkit_authorization *polkit_authorization_free(struct polkit_authorization *a);

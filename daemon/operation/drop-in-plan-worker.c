@@ -383,8 +383,11 @@ int drop_in_plan_work(FILE *out, struct task_note *note, void *arg)
 
 	if (r >= 0)
 		r = refresh_worker_find_device(&w.reader, work->bus, work->name, &w.device);
+	if (r >= 0 && w.device->inode != work->inode)
+		r = -ENODEV;
 	if (r == -ENODEV)
-		r = plan_refuse(&w, ERROR_NO_SUCH_DEVICE, "%s %s has gone", work->bus, work->name);
+		r = plan_refuse(&w, ERROR_NO_SUCH_DEVICE,
+				"%s %s has gone, or another device has its name now", work->bus, work->name);
 	else if (r >= 0)
 		r = work->driver ? plan_set(&w) : plan_clear(&w);
 	if (r == 0)

@@ -10,6 +10,7 @@
 #include "daemon/task.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <systemd/sd-bus.h>
 
@@ -17,6 +18,7 @@
 struct drop_in_plan_work {
 	const struct service *service;
 	const char *bus, *name;
+	uint64_t inode;	    /* of the device that is meant, which may have gone since */
 	const char *driver; /* NULL: clear */
 	const struct operation_options *options;
 	const char

@@ -134,3 +134,19 @@ int operation_options_read(sd_bus_message *m, unsigned allowed, struct operation
 	*ret = o;
 	return sd_bus_message_exit_container(m);
 }
+
+void operation_options_describe(const struct operation_options *o, bool changes_policy, bool makes_rule,
+				struct polkit_details *ret)
+{
+	ret->group = o->group;
+	ret->module = o->module;
+	if (makes_rule || (o->given & OPTION_BY))
+		ret->by = drop_in_key_to_string(o->by);
+	if (changes_policy)
+		ret->runtime = o->runtime ? "true" : "false";
+	ret->force = o->force || o->rebind == REBIND_FORCE;
+	if (o->rebind != REBIND_UNSET)
+		ret->rebind = rebind_to_string(o->rebind);
+	else if (o->force)
+		ret->rebind = rebind_to_string(REBIND_FORCE);
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/macro.h"
+#include "daemon/bus/polkit.h"
 #include "daemon/operation/drop-in.h"
 
 #include <stdbool.h>
@@ -29,6 +30,13 @@ struct operation_options {
 /* allowed: the options that the method has. 0, or negative errno with the error set. */
 int operation_options_read(sd_bus_message *m, unsigned allowed, struct operation_options *ret,
 			   sd_bus_error *reterr);
+
+/*
+ * What polkit is told of them. changes_policy: the call writes or removes rules; makes_rule: it is
+ * SetOverride, whose options have defaults.
+ */
+void operation_options_describe(const struct operation_options *o, bool changes_policy, bool makes_rule,
+				struct polkit_details *ret);
 
 /* May be the value of a line in a policy file: printable, with no blank at either end. */
 bool is_policy_value(const char *s) _pure_;

@@ -287,6 +287,7 @@ int set_operation_plan(struct operation *o, bool with_staging, task_done_t done)
 	o->plan_work = (struct drop_in_plan_work){ .service = s,
 						   .bus = o->bus,
 						   .name = o->name,
+						   .inode = o->inode,
 						   .driver = o->driver,
 						   .options = &o->options,
 						   .staging = o->staging };

@@ -48,6 +48,9 @@ struct operation {
 	enum phase phase;
 	uid_t uid; /* of the caller, from PHASE_AUTHORIZE on */
 	char *bus, *name, *driver;
+	uint64_t
+		inode; /* of the device that the call was made for; another may take its name. 0: no device */
+	char *modalias; /* of that device, once polkit is to be told */
 	struct operation_options options;
 	char *staging;
 	struct drop_in_plan plan;

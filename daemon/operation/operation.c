@@ -71,6 +71,7 @@ static void operation_free(struct operation *o)
 	free(o->bus);
 	free(o->name);
 	free(o->driver);
+	free(o->modalias);
 	free(o->staging);
 	free(o);
 }
@@ -135,6 +136,7 @@ struct rebind_request operation_rebind_request(const struct operation *o, const 
 	return (struct rebind_request){
 		.bus = bus,
 		.name = name,
+		.inode = o->inode,
 		.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
 			  : o->options.force		    ? REBIND_FORCE
 							    : REBIND_UNSET,
@@ -144,6 +146,22 @@ struct rebind_request operation_rebind_request(const struct operation *o, const 
 		.look_only = o->options.dry_run && o->uid != 0,
 		.usec = operation_time_left(o, RESERVE_USEC)
 	};
+}
+
+static void operation_fail_gone(struct operation *o)
+{
+	operation_fail(o, ERROR_NO_SUCH_DEVICE, "%s %s has gone, or another device has its name now", o->bus,
+		       o->name);
+}
+
+static bool operation_device_is_there_or_refuse(struct operation *o)
+{
+	uint64_t inode;
+
+	if (!o->name || (bus_device_inode(o->service, o->bus, o->name, &inode) >= 0 && inode == o->inode))
+		return true;
+	operation_fail_gone(o);
+	return false;
 }
 
 /* Once the caller may do it, or if anybody may. */
@@ -181,14 +199,58 @@ static void on_authorized(void *userdata, const sd_bus_error *error)
 	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
 	if (o->asked_at)
 		o->deadline += operation_now(o->service) - o->asked_at;
-	operation_execute(o);
+	/* While a person typed a password, another card may have been put into the slot. */
+	if (operation_device_is_there_or_refuse(o))
+		operation_execute(o);
 }
 
 static void operation_ask_polkit(struct operation *o)
 {
+	struct polkit_details details = {
+		.bus = o->bus, .name = o->name, .modalias = o->modalias, .driver = o->driver
+	};
+
+	operation_options_describe(&o->options, operation_changes_policy(o), o->kind == OPERATION_SET,
+				   &details);
 	if (sd_bus_message_get_allow_interactive_authorization(o->call) > 0)
 		o->asked_at = operation_now(o->service);
-	polkit_authorization_ask(o->polkit_authorization);
+	polkit_authorization_ask(o->polkit_authorization, &details);
+}
+
+/* False: the table has no such device, or one that had its name before. */
+static bool operation_take_modalias(struct operation *o)
+{
+	const struct device_entry *e = devices_find(&o->service->devices, o->bus, o->name);
+
+	if (!e || strtoull(e->field[FIELD_INODE], NULL, 16) != o->inode)
+		return false;
+	free(o->modalias);
+	o->modalias = strdup(e->field[FIELD_MODALIAS]);
+	return true;
+}
+
+static void on_device_known(void *userdata)
+{
+	struct operation *o = userdata;
+
+	o->refresh = NULL;
+	if (operation_take_modalias(o))
+		operation_ask_polkit(o);
+	else
+		operation_fail_gone(o);
+}
+
+/* What polkit is told of the device has to be about the one that the call was made for. */
+static void operation_know_device_and_ask(struct operation *o)
+{
+	int r = 0;
+
+	if (!o->name || operation_take_modalias(o))
+		operation_ask_polkit(o);
+	else
+		r = refresh_device_now(o->service, o->bus, o->name, on_device_known, o, &o->refresh);
+	if (r < 0)
+		operation_fail_errno(o, r, "looking at the device");
 }
 
 static void on_plan_checked(void *userdata, struct child_result result, const char *out, size_t size,
@@ -210,7 +272,7 @@ static void on_plan_checked(void *userdata, struct child_result result, const ch
 	else if (r < 0)
 		operation_fail_errno(o, r, "planning");
 	else
-		operation_ask_polkit(o);
+		operation_know_device_and_ask(o);
 	sd_bus_error_free(&error);
 }
 
@@ -249,7 +311,7 @@ static void operation_begin_authorization(struct operation *o)
 	if (n > UNAUTHORIZED_MAX || same > UNAUTHORIZED_OF_USER_MAX)
 		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls wait for authorization");
 	else if (!operation_changes_policy(o))
-		operation_ask_polkit(o);
+		operation_know_device_and_ask(o);
 	else {
 		r = set_operation_plan(o, false, on_plan_checked);
 		if (r < 0)
@@ -273,13 +335,7 @@ static void on_sender_known(void *userdata, uid_t uid, bool is_root)
 
 static int operation_authorize(struct operation *o)
 {
-	const struct polkit_details details = { .bus = o->bus,
-						.name = o->name,
-						.driver = o->driver,
-						.force = o->options.force ||
-							 o->options.rebind == REBIND_FORCE };
-
-	return polkit_authorization_start(o->service, o->call, &details, on_authorized, on_sender_known, o,
+	return polkit_authorization_start(o->service, o->call, on_authorized, on_sender_known, o,
 					  &o->polkit_authorization);
 }
 
@@ -322,6 +378,9 @@ static int operation_begin(struct operation *o, sd_bus_error *reterr)
 	r = o->name ? bus_check_device(o->service, o->bus, o->name, reterr) : 0;
 	if (r < 0)
 		return r;
+	r = o->name ? bus_device_inode(o->service, o->bus, o->name, &o->inode) : 0;
+	if (r < 0)
+		return sd_bus_error_setf(reterr, ERROR_NO_SUCH_DEVICE, "%s %s has gone", o->bus, o->name);
 	r = operation_authorize(o);
 	return r < 0 ? r : 1;
 }

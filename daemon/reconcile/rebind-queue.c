@@ -45,6 +45,7 @@ struct rebind_job {
 	struct rebind_job *next;
 	struct service *service;
 	char *bus, *name, *staging;
+	uint64_t inode; /* 0: not compared */
 	enum rebind rebind;
 	bool overwrite, dry_run, look_only;
 	enum queue queue;
@@ -179,7 +180,7 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 	const struct service *s = r->service;
 	uint64_t now = service_now(s), left = r->deadline > now ? r->deadline - now : 0;
 	const char *argv[SETTINGS_ARGV_MAX + 16] = { s->enforcer };
-	char device[512], timeout[16];
+	char device[512], timeout[16], inode[32];
 	size_t n = settings_to_argv(s->settings, r->staging, argv, 1);
 
 	argv[n++] = "rebind";
@@ -193,6 +194,11 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 		argv[n++] = "--dry-run";
 	if (r->look_only)
 		argv[n++] = "--look-only";
+	if (r->inode) {
+		(void)snprintf(inode, sizeof(inode), "%ju", (uintmax_t)r->inode);
+		argv[n++] = "--inode";
+		argv[n++] = inode;
+	}
 	argv[n++] = "--timeout";
 	argv[n++] = number_to_text(
 		left > MARGIN_USEC + 1000000U ? (unsigned)((left - MARGIN_USEC) / 1000000U) : 1, timeout);
@@ -275,6 +281,7 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 				  .bus = strdup(request->bus),
 				  .name = strdup(request->name),
 				  .staging = request->staging ? strdup(request->staging) : NULL,
+				  .inode = request->inode,
 				  .rebind = request->rebind,
 				  .overwrite = request->overwrite,
 				  .dry_run = request->dry_run,

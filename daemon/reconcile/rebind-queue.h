@@ -16,6 +16,7 @@ struct rebind_job;
 
 struct rebind_request {
 	const char *bus, *name;
+	uint64_t inode;	    /* of the device's folder in sysfs; 0: whichever device has that name by then */
 	enum rebind rebind; /* REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* an override that is not ours, too */
 	bool dry_run;

@@ -96,12 +96,13 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
 	struct device_evaluation evaluation;
 	struct record record;
-	const char *path;
+	const char *path, *modalias;
 	enum iommu iommu = IOMMU_GROUP;
 	bool recorded;
 
 	worker_note(s, d);
 	path = device_text(&d->device, FACT_PATH);
+	modalias = device_text(&d->device, FACT_MODALIAS);
 	bound_driver(d, driver, sizeof(driver));
 	if (d->group_id)
 		text_copy(group, sizeof(group), d->group_id);
@@ -145,6 +146,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	worker_put_number(s, evaluation.action);
 	worker_put_number(s, d->inode);
 	worker_put_number(s, sysfs_device_serves_vfio(d));
+	worker_put(s, modalias ? modalias : "");
 	worker_put(s, recorded && evaluation.state == STATE_BLOCKED ? record.wait_for : "");
 }
 

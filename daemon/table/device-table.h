@@ -35,7 +35,8 @@ enum field {
 	FIELD_RULE_ID,
 	FIELD_ADVICE,
 	FIELD_INODE,
-	FIELD_VFIO,	/* "1": it is open to VFIO's users, whatever its driver is called; else "0" */
+	FIELD_VFIO, /* "1": it is open to VFIO's users, whatever its driver is called; else "0" */
+	FIELD_MODALIAS,
 	FIELD_WAIT_FOR, /* of a blocked device: see WAIT_FOR= in state/record.h; "": nothing is waited for */
 	FIELD_COUNT,
 };

@@ -22,6 +22,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 static struct settings settings;
 static const char *device, *rebind_option = "";
 static bool dry_run, look_only, overwrite;
+static uint64_t inode;
 
 static void note_call(void)
 {
@@ -203,6 +205,8 @@ static int rebind(void)
 	sysfs_init(&sysfs, &settings);
 	if (sysfs_device_lookup(&sysfs, device, &d) < 0)
 		return log_service("", "NoSuchDevice", "no such device", NULL);
+	if (inode && d->inode != inode)
+		return log_service("", "NoSuchDevice", "another device", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;
 	while ((!dry_run && fault("wait", text, sizeof(text))) || fault("slow", text, sizeof(text)))
@@ -231,13 +235,21 @@ static int rebind(void)
 
 int main(int argc, char **argv)
 {
-	enum { OPTION_REBIND = 1, OPTION_OVERWRITE, OPTION_DRY_RUN, OPTION_LOOK_ONLY, OPTION_TIMEOUT };
+	enum {
+		OPTION_REBIND = 1,
+		OPTION_OVERWRITE,
+		OPTION_DRY_RUN,
+		OPTION_LOOK_ONLY,
+		OPTION_INODE,
+		OPTION_TIMEOUT
+	};
 	static const struct option options[] = {
 		PROGRAM_LONG_OPTIONS,
 		{ "rebind", required_argument, NULL, OPTION_REBIND },
 		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
 		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },
+		{ "inode", required_argument, NULL, OPTION_INODE },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 		{},
 	};
@@ -253,6 +265,8 @@ int main(int argc, char **argv)
 			dry_run = true;
 		else if (c == OPTION_LOOK_ONLY)
 			look_only = true;
+		else if (c == OPTION_INODE)
+			inode = strtoull(optarg, NULL, 10);
 		else if (c != OPTION_TIMEOUT && settings_option(&settings, c, optarg) <= 0)
 			return 2;
 	}

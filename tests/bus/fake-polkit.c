@@ -2,8 +2,8 @@
 /*
  * Stands for polkitd on a private bus. It answers CheckAuthorization by the file argv[1], with lines of
  * "ACTION yes", "ACTION no", "ACTION challenge", "ACTION error", "ACTION wait" (never
- * answers) or "ACTION late" (yes, after 14 s), and writes
- * each question to argv[2]: "ACTION bus=pci name=… driver=… interactive=0".
+ * answers), "ACTION held" (answers once the file says something else) or "ACTION late" (yes, after 14 s), and
+ * writes each question to argv[2]: "ACTION bus=pci name=… driver=… interactive=0".
  */
 #include "base/macro.h"
 #include "base/text.h"
@@ -66,7 +66,9 @@ static int check(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	(void)snprintf(text + n, sizeof(text) - n, " interactive=%u", flags);
 	note(text);
 
-	find_rule(action, answer, sizeof(answer));
+	for (find_rule(action, answer, sizeof(answer)); streq(answer, "held");
+	     find_rule(action, answer, sizeof(answer)))
+		(void)usleep(10000);
 	if (streq(answer, "wait"))
 		return 1;
 	if (streq(answer, "late"))

@@ -215,7 +215,12 @@ void service_kill(struct harness *h)
 
 void polkit_answers(struct harness *h, const char *answers)
 {
-	make_file(mock_printf(h->m, "%s/answers", h->m->root), answers, strlen(answers));
+	const char *path = mock_printf(h->m, "%s/answers", h->m->root);
+	const char *new = mock_printf(h->m, "%s.new", path);
+
+	/* At once: polkit may be reading it. */
+	make_file(new, answers, strlen(answers));
+	ck_assert_int_eq(rename(new, path), 0);
 	(void)unlink(mock_printf(h->m, "%s/questions", h->m->root));
 }
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -35,7 +36,8 @@ START_TEST(usage)
 	struct mock *m = tree_new(&device, RULE("none"));
 	static const char *const wrong[] = { "--rebind=maybe", "--rebind=",    "--timeout=0",
 					     "--timeout=-1",   "--timeout=1s", "--timeout=3601",
-					     "--timeout=",     "--dry-run=1",  "--nonsense" };
+					     "--timeout=",     "--dry-run=1",  "--nonsense",
+					     "--inode=0",      "--inode=x",    "--inode=" };
 
 	for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
 		struct enforcer_result r = enforcer_run(m, "rebind", wrong[i], NAME, NULL);
@@ -79,9 +81,10 @@ START_TEST(devices_that_do_not_exist)
 {
 	static const char *const no[] = { "0000:00:09.0", "pci/..",    "..", "/devices/nowhere", "",
 					  "\xff",	  "a\nSTATE=x" };
-	const char *device, *usb;
+	const char *device, *usb, *inode;
 	struct mock *m = tree_new(&device, RULE("none"));
 	struct enforcer_result r;
+	struct stat st;
 
 	for (size_t i = 0; i < ELEMENTSOF(no); i++) {
 		r = enforcer_run(m, "rebind", no[i], NULL);
@@ -90,6 +93,19 @@ START_TEST(devices_that_do_not_exist)
 	usb = mock_device_add(m, "usb", "/devices/pci0000:00/0000:00:14.0/usb1", "1-1", false);
 	r = enforcer_run(m, "rebind", usb, NULL);
 	assert_answer(&r, "failed\n", "NotSupported\n", "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
+
+	/* Another device has the name by now. */
+	ck_assert_int_eq(stat(mock_printf(m, "%s%s", m->sysfs, device), &st), 0);
+	inode = mock_printf(m, "%ju", (uintmax_t)st.st_ino);
+	mock_remove(m, device);
+	(void)mock_pci_add(m, NAME, NULL, 0x10de, 0x1b80, 0x030000);
+	r = enforcer_run(m, "rebind", "--inode", inode, NAME, NULL);
+	assert_answer(&r, "failed\n", "NoSuchDevice\n", "DRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n");
+	ck_assert_str_eq(mock_override(m, device), "(null)\n");
+	ck_assert_int_eq(stat(mock_printf(m, "%s%s", m->sysfs, device), &st), 0);
+	inode = mock_printf(m, "%ju", (uintmax_t)st.st_ino);
+	r = enforcer_run(m, "rebind", "--inode", inode, NAME, NULL);
+	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=1\n");
 
 	(void)mock_device_add(m, "platform", "/devices/platform", NAME, true);
 	r = enforcer_run(m, "rebind", NAME, NULL);
