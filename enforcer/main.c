@@ -27,6 +27,7 @@ static void usage(FILE *f)
 		"  --version, --help\n"
 		"sweep:\n"
 		"  --boot                   nothing has loaded a driver yet: the unit that runs before udev\n"
+		"  --settled                udev has worked off the coldplug: only record what is present\n"
 		"rebind:\n"
 		"  --rebind no|safe|force   instead of the rule's Rebind=\n"
 		"  --overwrite              replace an override that was set by somebody else, too\n"
@@ -43,7 +44,7 @@ struct command_line {
 	struct settings settings;
 	struct rebind_options rebind;
 	bool for_rebind; /* an option of rebind was given */
-	bool at_boot;
+	bool at_boot, settled;
 	const char *verb; /* "": none */
 	char *const *arguments;
 	int n;
@@ -58,6 +59,10 @@ static int command_line_take(void *userdata, int option, const char *argument)
 		c->at_boot = true;
 		return 1;
 	}
+	if (option == OPTION_SETTLED) {
+		c->settled = true;
+		return 1;
+	}
 	r = rebind_option(&c->rebind, option, argument);
 	c->for_rebind = c->for_rebind || r > 0;
 	return r;
@@ -70,6 +75,7 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 		PROGRAM_LONG_OPTIONS,
 		REBIND_LONG_OPTIONS,
 		{ "boot", no_argument, NULL, OPTION_BOOT },
+		{ "settled", no_argument, NULL, OPTION_SETTLED },
 		{},
 	};
 	const struct program_options options = { "driver-override", table, usage, command_line_take, ret };
@@ -88,7 +94,9 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 /* Whether the verb exists, and takes these options and so many arguments. */
 static bool command_line_is_valid(const struct command_line *c)
 {
-	if (c->at_boot && !streq(c->verb, "sweep"))
+	if ((c->at_boot || c->settled) && !streq(c->verb, "sweep"))
+		return false;
+	if (c->at_boot && c->settled)
 		return false;
 	if (c->for_rebind && !streq(c->verb, "rebind"))
 		return false;
@@ -120,6 +128,8 @@ int main(int argc, char **argv)
 	}
 	if (streq(c.verb, "event"))
 		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL);
+	if (streq(c.verb, "sweep") && c.settled)
+		return verb_sweep_settled(&c.settings);
 	if (streq(c.verb, "sweep"))
 		return verb_sweep(&c.settings, c.at_boot);
 	return verb_release(&c.settings, c.arguments, (size_t)c.n);

@@ -8,11 +8,10 @@
 #include "base/errno.h"
 #include "base/log.h"
 #include "base/macro.h"
-#include "base/path.h"
 #include "enforce/apply-record.h"
+#include "enforcer/sweep-boot.h"
 #include "enforcer/verbs.h"
 #include "policy/rule-index.h"
-#include "state/boot-devices.h"
 #include "state/policy-copy.h"
 #include "state/state-file.h"
 #include "sysfs/iommu.h"
@@ -21,11 +20,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #define DEVICE_USEC 2000000U
 
@@ -142,32 +139,6 @@ static int sweep_run_children(struct sweep *s)
 	return 0;
 }
 
-/*
- * Whether the coldplug of this boot has been started, by which udev loads the drivers of all devices: systemd
- * leaves a link for each unit that it has started. A udev in the initramfs does not count: it had only the
- * few modules there, and their devices have a driver by now.
- */
-static bool coldplug_has_begun(const struct settings *settings)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	return path_join(path, sizeof(path), settings->sysfs,
-			 "/../run/systemd/units/invocation:systemd-udev-trigger.service", NULL) < 0 ||
-	       lstat(path, &st) >= 0;
-}
-
-static int sweep_write_boot_devices(const struct sweep *s, const char *state_dir)
-{
-	_cleanup_(freep) uint64_t *inodes = calloc(s->n + 1, sizeof(*inodes));
-
-	if (!inodes)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n; i++)
-		inodes[i] = s->v[i]->inode;
-	return boot_devices_write(state_dir, inodes, s->n);
-}
-
 static int sweep_all_devices(struct sweep *s, const struct settings *settings, bool at_boot)
 {
 	struct policy *policy = NULL;
@@ -193,7 +164,7 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	r = sysfs_enumerate(&sysfs, &s->v, &s->n);
 	if (r < 0)
 		return r;
-	r = sweep_write_boot_devices(s, settings->state_dir);
+	r = sweep_write_boot_devices(settings, s->v, s->n);
 	/*
 	 * Where the package was installed later, the first sweep may be any time after the boot: nothing is
 	 * known of first probes then. Only at boot are all links of devices made; later a virtual function

@@ -19,6 +19,9 @@ int verb_event(const struct settings *settings, const char *device);
  */
 int verb_sweep(const struct settings *settings, bool at_boot);
 
+/* The boot's coldplug has been worked off: only completes the list of devices that were present at boot. */
+int verb_sweep_settled(const struct settings *settings);
+
 /* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
 int verb_release(const struct settings *settings, char *const *devices, size_t n);
 
@@ -35,6 +38,7 @@ enum rebind_option {
 
 enum {
 	OPTION_BOOT = OPTION_TIMEOUT + 1, /* of sweep */
+	OPTION_SETTLED,			  /* of sweep */
 };
 
 #define REBIND_LONG_OPTIONS                                                                                  \

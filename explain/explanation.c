@@ -21,9 +21,8 @@ static void explanation_set_why(struct explanation *e)
 	if (d->kind == DECISION_LEFT)
 		(void)snprintf(
 			e->why, sizeof(e->why),
-			"%s:%u [device %s] holds its IOMMU group, but the device was there at the boot's "
-			"first sweep "
-			"(or no sweep was made): it is left alone",
+			"%s:%u [device %s] holds its IOMMU group, but the device was present at boot (or "
+			"this boot has no complete record of what was): it is left alone",
 			r->file, r->line, r->label);
 	else if (d->kind == DECISION_BRIDGE)
 		text_copy(e->why, sizeof(e->why),

@@ -344,10 +344,12 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
 	d->device.scratch = &w->arena;
+	w->sysfs.lent_present = &p->present;
 	if (sysfs_device_announced(d, e->modalias, e->seqnum) || device_is_complete(d))
 		worker_decide_device(w, p, e, &own);
 	worker_close_override(w);
 	sysfs_device_reset(d);
 	arena_reset(&w->arena);
+	w->sysfs.lent_present = NULL;
 	policy_snapshot_unref(p);
 }

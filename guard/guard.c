@@ -7,6 +7,7 @@
 #include "base/macro.h"
 #include "base/time.h"
 #include "policy/policy-watch.h"
+#include "state/boot-devices.h"
 #include "state/intent.h"
 #include "state/policy-copy.h"
 
@@ -124,19 +125,25 @@ static void guard_reap_sweep(struct guard *g)
 		guard_start_sweep(g);
 }
 
-/* Reads the policy again, whatever changed; policy_copies_update() logs what is wrong with its files. */
-static void guard_reload_policy(struct guard *g)
+/* Reads everything again, whatever changed; policy_copies_update() logs what is wrong with policy files. */
+static bool guard_reload_snapshot_or_log(struct guard *g)
 {
 	struct policy_snapshot *p = policy_snapshot_load(g->settings);
 
 	if (!p) {
 		log_line(LOG_ERR, "cannot read the policy again: %s, the policy before stays in force",
 			 strerror(ENOMEM));
-		return;
+		return false;
 	}
 	policy_copies_update(g->settings->state_dir, p->policy);
 	guard_set_policy(g, p);
-	g->loop.n_policy_loads++;
+	return true;
+}
+
+static void guard_reload_policy(struct guard *g)
+{
+	if (guard_reload_snapshot_or_log(g))
+		g->loop.n_policy_loads++;
 }
 
 static void guard_log_expired_holds(struct guard *g)
@@ -189,10 +196,12 @@ int guard_run(struct guard *g)
 	int timeout = -1;
 
 	for (;;) {
-		struct pollfd p[] = { { .fd = g->loop.signals, .events = POLLIN },
-				      { .fd = g->main_wakeup, .events = POLLIN },
-				      { .fd = g->loop.watch ? policy_watch_fd(g->loop.watch) : -1,
-					.events = POLLIN } };
+		struct pollfd p[] = {
+			{ .fd = g->loop.signals, .events = POLLIN },
+			{ .fd = g->main_wakeup, .events = POLLIN },
+			{ .fd = g->loop.watch ? policy_watch_fd(g->loop.watch) : -1, .events = POLLIN },
+			{ .fd = g->loop.boot_watch > 0 ? g->loop.boot_watch : -1, .events = POLLIN }
+		};
 		eventfd_t ignored;
 
 		if (poll(p, ELEMENTSOF(p), timeout) < 0 && errno != EINTR)
@@ -211,6 +220,9 @@ int guard_run(struct guard *g)
 			guard_reload_policy(g);
 			guard_report_status(g);
 		}
+		/* The boot is over: a companion that comes from now on was not present at it. */
+		if (p[3].revents && boot_devices_watch_changed(g->loop.boot_watch))
+			(void)guard_reload_snapshot_or_log(g);
 		timeout = guard_do_pending(g);
 	}
 }

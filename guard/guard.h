@@ -22,8 +22,9 @@ struct policy_watch;
 
 /* What only the main thread uses. */
 struct guard_loop {
-	int signals;		       /* signalfd */
-	struct policy_watch *watch;    /* NULL: the policy's directories cannot be watched */
+	int signals;		    /* signalfd */
+	struct policy_watch *watch; /* NULL: the policy's directories cannot be watched */
+	int boot_watch; /* for the list of devices that were present at boot; not above 0: not watched */
 	struct hold_counters reported; /* as of the last status */
 	const char *enforcer;	       /* path of the program whose sweep is run */
 	pid_t sweep;		       /* 0: no sweep is running */

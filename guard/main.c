@@ -13,6 +13,7 @@
 #include "guard/uevent.h"
 #include "guard/worker.h"
 #include "policy/policy-watch.h"
+#include "state/boot-devices.h"
 #include "state/intent.h"
 #include "state/state-file.h"
 
@@ -82,6 +83,13 @@ static void guard_open_files(struct guard *g)
 	if (r < 0)
 		log_line(LOG_ERR, "cannot watch the policy's directories: %s, changes will not be noticed",
 			 strerror(-r));
+	r = state_dir ? boot_devices_watch(state_dir) : 0;
+	if (r < 0)
+		log_line(LOG_WARNING,
+			 "cannot watch %s: %s, so Group=hold leaves members that are added later to udev's "
+			 "events",
+			 state_dir, strerror(-r));
+	g->loop.boot_watch = r;
 	r = state_dir ? intents_open(state_dir, &g->intents) : 0;
 	if (r < 0)
 		log_line(LOG_WARNING,

@@ -3,6 +3,7 @@
 #include "guard/policy-snapshot.h"
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/errno.h"
 #include "base/macro.h"
 #include "guard/buses.h"
 #include "policy/rule-index.h"
@@ -21,6 +22,9 @@ struct policy_snapshot *policy_snapshot_load(const struct settings *settings)
 	if (policy_load(settings, &p->policy) < 0 || policy_build_index(p->policy) < 0 ||
 	    buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM)
 		return NULL;
+	/* A list that is not there, or cannot be read, says so when it is asked. */
+	if (settings->state_dir)
+		ignore_error(boot_devices_load(&p->present, settings->state_dir));
 	return TAKE_PTR(p);
 }
 
@@ -36,6 +40,7 @@ struct policy_snapshot *policy_snapshot_unref(struct policy_snapshot *p)
 	if (!p || atomic_fetch_sub(&p->n_refs, 1) > 1)
 		return NULL;
 	policy_free(p->policy);
+	boot_devices_done(&p->present);
 	strings_done(&p->buses);
 	arena_done(&p->arena);
 	free(p);

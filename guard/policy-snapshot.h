@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A policy together with what the guard derives from it. It never changes once it is loaded: when files
- * change, another snapshot takes its place, and the old one is freed when its last user gives it back.
+ * A policy together with what the guard derives from it, and the devices that were present at boot. It never
+ * changes once it is loaded: when files change, another snapshot takes its place, and the old one is freed
+ * when its last user gives it back.
  */
 #pragma once
 
 #include "base/arena.h"
 #include "base/array.h"
 #include "policy/policy.h"
+#include "state/boot-devices.h"
 
 #include <stdatomic.h>
 
@@ -16,6 +18,7 @@ struct policy_snapshot {
 	struct policy *policy;
 	struct arena arena;
 	struct strings buses; /* those with devices that the policy can match; see buses.h */
+	struct boot_devices present;
 };
 
 /* Reads the policy, with one reference, which the caller owns. NULL without memory. */

@@ -4,7 +4,7 @@
  *
  * A device's own rule is the first that matches it. A device without one takes the Group= of the first
  * rule that matches a member of its IOMMU group; bridges never do. A decision follows from policy,
- * topology and the boot's first sweep alone, so every program that asks gets the same answer.
+ * topology and what was present at boot alone, so every program that asks gets the same answer.
  */
 #pragma once
 
@@ -17,7 +17,7 @@
 
 enum decision_kind {
 	DECISION_NOTHING, /* no rule decides about it: not to be touched */
-	DECISION_LEFT,	  /* its group is held, but it was there at the boot's first sweep: the same */
+	DECISION_LEFT,	  /* its group is held, but it was present at boot: the same */
 	DECISION_BRIDGE,  /* its group has a rule, but that is not for bridges: the same */
 	DECISION_UNKNOWN, /* depends on what is not known: missing says what. Nothing is written or given back
 			   */

@@ -72,8 +72,8 @@ struct device_ops {
 	 */
 	int (*is_bridge)(struct device *d);
 	/*
-	 * 1: was there at the boot's first sweep, 0: came later, -ENODATA: nobody can tell, for no sweep left
-	 * its list; other negative errno: the list cannot be read.
+	 * 1: was present at boot, 0: came later, -ENODATA: nobody can tell, for no sweep left its list; other
+	 * negative errno: the list cannot be read.
 	 */
 	int (*was_present)(struct device *d);
 	/*

@@ -381,9 +381,11 @@ static int sysfs_was_present(struct device *device)
 {
 	struct sysfs_device *d = to_sysfs_device(device);
 
-	return d->sysfs->state_dir && sysfs_device_know_inode(d)
-		       ? boot_devices_has(&d->sysfs->present, d->sysfs->state_dir, d->inode)
-		       : -ENODATA;
+	if (!d->sysfs->state_dir || !sysfs_device_know_inode(d))
+		return -ENODATA;
+	if (d->sysfs->lent_present)
+		return boot_devices_find(d->sysfs->lent_present, d->inode);
+	return boot_devices_has(&d->sysfs->present, d->sysfs->state_dir, d->inode);
 }
 
 /* A record that is missing, or broken, says nothing; one that cannot be read now may say something. */

@@ -35,9 +35,6 @@ void sysfs_prepare(struct sysfs *sysfs)
 
 	if (path_join(path, sizeof(path), sysfs->root, "/kernel/uevent_seqnum", NULL) >= 0)
 		sysfs->seqnum_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (sysfs->state_dir)
-		ignore_error(boot_devices_has(&sysfs->present, sysfs->state_dir,
-					      0)); /* it is read, if there is one */
 }
 
 void sysfs_done(struct sysfs *sysfs)

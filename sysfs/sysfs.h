@@ -40,7 +40,9 @@ struct sysfs {
 	/* All links of devices are made: a device without `physfn` is no virtual function. */
 	bool settled;
 	int seqnum_fd; /* of kernel/uevent_seqnum, for sysfs_device_announced(); -EBADF: not open */
-	struct boot_devices present;
+	struct boot_devices present; /* read when it is first asked for */
+	/* Somebody else's list, to be used in place of this one; NULL: none is lent. */
+	const struct boot_devices *lent_present;
 };
 
 struct sysfs_device {
@@ -70,8 +72,7 @@ static inline struct record_key sysfs_device_key(const struct sysfs_device *d)
 }
 
 void sysfs_init(struct sysfs *sysfs, const struct settings *settings);
-/* Also opens and reads beforehand what sysfs_device_announced() and groups will need, for one who is in a
- * hurry then. */
+/* Also opens beforehand what sysfs_device_announced() will need. */
 void sysfs_prepare(struct sysfs *sysfs);
 void sysfs_done(struct sysfs *sysfs);
 

@@ -37,7 +37,7 @@ static void first_sweep_write(struct apply_fixture *f, const char *const *devpat
 		inodes[i] = d->inode;
 		sysfs_device_free(d);
 	}
-	ck_assert_int_eq(boot_devices_write(f->m->state, inodes, n), 1);
+	ck_assert_int_eq(boot_devices_write(f->m->state, inodes, n, true), 1);
 }
 
 /* What all devices at once say about one: as the sweep decides. */

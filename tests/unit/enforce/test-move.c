@@ -369,8 +369,8 @@ static void with_companion(const char *group, const char *state, const char *dri
 		mock_printf(f.m, "[device x]\nName=0000:00:02.0\nDriver=vfio-pci\nGroup=%s\n", group));
 	mock_group(f.m, 1, gpu, f.device, NULL);
 	make_dirs(f.m->state);
-	make_file(mock_printf(f.m, "%s/present", f.m->state), mock_printf(f.m, "%s\n", boot_id()),
-		  strlen(boot_id()) + 1);
+	make_file(mock_printf(f.m, "%s/present", f.m->state), mock_printf(f.m, "%s\ncomplete\n", boot_id()),
+		  strlen(boot_id()) + strlen("\ncomplete\n"));
 	move_fixture_move(&f);
 	assert_moved(&f, state, "", driver, streq(group, "vfio") ? "vfio-pci" : "none", true);
 	if (streq(group, "hold")) {

@@ -25,6 +25,8 @@ START_TEST(usage)
 	ck_assert_int_eq(enforcer_run_bare(m, "nonsense", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "event", "a", "b", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "sweep", "a", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", "--settled", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "--settled", "event", "a", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "--nonsense", "sweep", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "--state-dir", "", "sweep", NULL).status, 2);
 	r = enforcer_run_bare(m, "--help", NULL);
@@ -60,7 +62,7 @@ START_TEST(devices_of_all_buses_are_swept)
 }
 END_TEST
 
-START_TEST(first_sweep_records_what_was_present)
+START_TEST(what_comes_after_the_boot_was_not_present)
 {
 	struct mock *m = mock_new();
 	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *early, *late;
@@ -74,6 +76,7 @@ START_TEST(first_sweep_records_what_was_present)
 	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	ck_assert_str_eq(mock_override(m, gpu), "vfio-pci");
 	ck_assert_str_eq(mock_override(m, early), "(null)\n");
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--settled", NULL).status, 0);
 
 	late = mock_pci_add(m, "0000:00:03.2", NULL, 0x10de, 0x1ad7, 0x070000);
 	mock_group(m, 1, late, NULL);
@@ -98,6 +101,77 @@ START_TEST(first_sweep_records_what_was_present)
 	r = enforcer_event(m, early);
 	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_STATE"), "held");
 	mock_free(m);
+}
+END_TEST
+
+/* A disk behind VMD: its bus is found when udev loads a module, after the sweep and before the boot is over.
+ */
+START_TEST(what_is_found_late_at_boot_was_present)
+{
+	struct mock *m = mock_new();
+	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *disk, *plugged;
+	struct record record;
+	struct enforcer_result r;
+
+	mock_group(m, 1, gpu, NULL);
+	mock_policy(m, MOCK_ETC, "10-a.conf",
+		    "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n"
+		    "[device other]\nName=0000:00:07.0\nDriver=none\n");
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+	disk = mock_pci_add(m, "0000:00:03.1", NULL, 0x1b36, 0x0010, 0x010802);
+	mock_group(m, 1, disk, NULL);
+	r = enforcer_event(m, disk);
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "");
+	ck_assert_str_eq(mock_override(m, disk), "(null)\n");
+	/* A sweep on the way, as of a guard that has lost messages, ends nothing. */
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	(void)enforcer_event(m, disk);
+	ck_assert_str_eq(mock_override(m, disk), "(null)\n");
+
+	/* It only looks: what policy has come to say meanwhile is not enforced by it. */
+	(void)mock_pci_add(m, "0000:00:07.0", NULL, 0x1b36, 0x0010, 0x010802);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--settled", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, "/devices/pci0000:00/0000:00:07.0"), "(null)\n");
+	(void)enforcer_event(m, disk);
+	ck_assert_str_eq(mock_override(m, disk), "(null)\n");
+	plugged = mock_pci_add(m, "0000:00:03.2", NULL, 0x10de, 0x1ad7, 0x070000);
+	mock_group(m, 1, plugged, NULL);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--settled", NULL).status, 0); /* the boot ends once */
+	(void)enforcer_event(m, plugged);
+	ck_assert_str_eq(mock_override(m, plugged), "none");
+	ck_assert(mock_record(m, plugged, &record));
+	ck_assert_str_eq(record.cause, "group");
+	(void)enforcer_event(m, disk);
+	ck_assert_str_eq(mock_override(m, disk), "(null)\n");
+	mock_free(m);
+}
+END_TEST
+
+/* Nobody tells of the end of a boot that was over before this package came. */
+START_TEST(a_first_sweep_after_the_boot_ends_it)
+{
+	for (int busy = 0; busy < 2; busy++) {
+		struct mock *m = mock_new();
+		const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *late;
+
+		mock_policy(m, MOCK_ETC, "10-a.conf",
+			    "[device gpu]\nName=0000:00:03.0\nDriver=vfio-pci\nGroup=hold\n");
+		make_dirs(mock_printf(m, "%s/run/udev", m->root));
+		make_dirs(mock_printf(m, "%s/run/systemd/units", m->root));
+		ck_assert_int_eq(
+			symlink("0123456789abcdef0123456789abcdef",
+				mock_printf(m, "%s/run/systemd/units/invocation:systemd-udev-trigger.service",
+					    m->root)),
+			0);
+		if (busy)
+			make_file(mock_printf(m, "%s/run/udev/queue", m->root), "", 0);
+		ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+		late = mock_pci_add(m, "0000:00:03.1", NULL, 0x10de, 0x10f0, 0x040300);
+		mock_group(m, 1, gpu, late, NULL);
+		(void)enforcer_event(m, late);
+		ck_assert_str_eq(mock_override(m, late), busy ? "(null)\n" : "none");
+		mock_free(m);
+	}
 }
 END_TEST
 
@@ -389,7 +463,8 @@ START_TEST(release_leaves_an_override_that_somebody_else_has_changed)
 END_TEST
 
 SUITE_MAIN("verbs", 40, release_leaves_an_override_that_somebody_else_has_changed, usage,
-	   devices_of_all_buses_are_swept, first_sweep_records_what_was_present,
+	   devices_of_all_buses_are_swept, what_is_found_late_at_boot_was_present,
+	   a_first_sweep_after_the_boot_ends_it, what_comes_after_the_boot_was_not_present,
 	   first_probe_is_won_by_a_sweep_at_boot_only, boot_option_is_for_sweep_only,
 	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_not_a_device,
 	   errors_are_logged_once_for_a_version, sweep_logs_errors_of_whole_files_once,

@@ -2,6 +2,7 @@
 /* What a worker does with the other members of the IOMMU group of a device that was added. */
 #include "base/macro.h"
 #include "base/text.h"
+#include "state/boot-devices.h"
 #include "state/intent.h"
 #include "tests/unit/fixtures/suite.h"
 #include "tests/unit/fixtures/worker-fixture.h"
@@ -28,6 +29,27 @@ START_TEST(companion_is_given_what_its_group_says)
 	ck_assert_str_eq(
 		worker_hears_of(&t, bridge, "pci:v00008086d00001901sv00001AF4sd00001100bc06sc04i00", 7), "");
 	worker_fixture_done(&t);
+}
+END_TEST
+
+/* What the worker knows of the boot it has been told before the event: it reads no file for that. */
+START_TEST(companion_is_held_only_after_the_boot)
+{
+	static const char rule[] = "[device card]\nName=0000:00:03.1\nDriver=vfio-pci\nGroup=hold\n";
+
+	for (int after = 0; after < 2; after++) {
+		const char *member;
+		struct worker_fixture t;
+
+		worker_fixture_new(&t, rule);
+		member = device_add(&t, "0000:00:03.1", 0x10d3, 0x020000);
+		mock_group(t.m, 1, t.device, member, NULL);
+		ck_assert_int_eq(boot_devices_write(t.m->state, NULL, 0, after), 1);
+		guard_set_policy(&t.g, policy_snapshot_load(&t.m->settings));
+		make_file(mock_printf(t.m, "%s/present", t.m->state), "", 0);
+		ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), after ? "none" : "");
+		worker_fixture_done(&t);
+	}
 }
 END_TEST
 
@@ -229,7 +251,7 @@ START_TEST(first_probe_of_a_companion_is_told_when_it_was_held)
 }
 END_TEST
 
-SUITE_MAIN("companions", 30, companion_is_given_what_its_group_says,
+SUITE_MAIN("companions", 30, companion_is_given_what_its_group_says, companion_is_held_only_after_the_boot,
 	   companion_that_is_here_is_decided_with_the_member, companion_that_cannot_be_read_is_not_claimed,
 	   companion_that_hangs_does_not_delay_the_device,
 	   companion_that_is_held_is_released_once_its_override_stands,

@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/time.h"
 #include "policy/policy-watch.h"
+#include "state/boot-devices.h"
 #include "state/intent.h"
 #include "tests/unit/fixtures/fake-hold.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
@@ -178,6 +179,39 @@ START_TEST(policy_is_read_again_when_a_file_has_changed)
 		n_rules = p->policy->n_rules;
 		policy_snapshot_unref(p);
 	} while (n_rules != 1);
+	fixture_done(&f);
+}
+END_TEST
+
+static bool guard_says_present(struct fixture *f, uint64_t inode)
+{
+	struct policy_snapshot *p = guard_get_policy(&f->g);
+	int r = boot_devices_find(&p->present, inode);
+
+	policy_snapshot_unref(p);
+	return r == 1;
+}
+
+/* Threads that wait for the kernel's next event know of it then. */
+START_TEST(the_end_of_the_boot_is_heard_of)
+{
+	static const uint64_t inodes[] = { 7 };
+	struct fixture f;
+
+	fixture_new(&f);
+	f.g.loop.boot_watch = boot_devices_watch(f.m->state);
+	ck_assert_int_gt(f.g.loop.boot_watch, 0);
+	ck_assert_int_eq(pthread_create(&f.thread, NULL, run_guard, &f), 0);
+	ck_assert_int_eq(boot_devices_write(f.m->state, inodes, 1, false), 1);
+	while (!guard_says_present(&f, 8))
+		(void)usleep(10000);
+	ck_assert_int_eq(boot_devices_write(f.m->state, inodes, 1, true), 1);
+	while (guard_says_present(&f, 8))
+		(void)usleep(10000);
+	ck_assert(guard_says_present(&f, 7));
+	/* That is no other policy. */
+	guard_wake_main(&f.g);
+	wait_for_status(&f, "\nPOLICY_LOADED=0\n");
 	fixture_done(&f);
 }
 END_TEST
@@ -363,7 +397,7 @@ END_TEST
 
 SUITE_MAIN("guard", 30, status_is_written_when_the_main_thread_is_woken,
 	   policy_is_read_again_when_the_buses_have_changed, policy_is_read_again_when_a_file_has_changed,
-	   lost_messages_start_a_sweep_with_the_same_folders,
+	   the_end_of_the_boot_is_heard_of, lost_messages_start_a_sweep_with_the_same_folders,
 	   messages_lost_during_a_sweep_start_another_one_after_it,
 	   intents_of_a_previous_guard_end_with_the_sweep, a_hold_that_was_given_up_is_resumed_five_times,
 	   a_policy_that_is_read_again_leaves_copies_of_its_files, expired_holds_are_logged_once,

@@ -309,15 +309,41 @@ START_TEST(present_list_never_changes)
 	sysfs_init(&sysfs, &b.m->settings);
 	first = mock_device(&sysfs, b.device);
 	ck_assert_int_lt(first->device.ops->was_present(&first->device), 0);
-	ck_assert_int_eq(boot_devices_write(b.m->state, &first->inode, 1), 1);
+	ck_assert_int_eq(boot_devices_write(b.m->state, &first->inode, 1, true), 1);
 
 	second = mock_device(&sysfs, mock_platform_add(b.m, "later", NULL));
-	ck_assert_int_eq(boot_devices_write(b.m->state, &second->inode, 1), 0);
+	ck_assert_int_eq(boot_devices_write(b.m->state, &second->inode, 1, true), 0);
 	ck_assert_int_eq(first->device.ops->was_present(&first->device), 1);
 	ck_assert_int_eq(second->device.ops->was_present(&second->device), 0);
 	sysfs_device_free(first);
 	sysfs_device_free(second);
 	sysfs_done(&sysfs);
+	apply_fixture_done(&b);
+}
+END_TEST
+
+START_TEST(present_list_is_open_until_it_is_completed)
+{
+	struct apply_fixture b = apply_fixture_new("");
+	static const uint64_t first[] = { 5, 3 }, second[] = { 9, 5 };
+	struct boot_devices list = {};
+
+	ck_assert_int_eq(boot_devices_find(&list, 3), -ENODATA); /* it was not read */
+	ck_assert_int_eq(boot_devices_write(b.m->state, first, 2, false), 1);
+	ck_assert_int_eq(boot_devices_write(b.m->state, second, 2, false), 0);
+	ck_assert_int_eq(boot_devices_load(&list, b.m->state), 0);
+	ck_assert(!list.complete);
+	ck_assert_int_eq(boot_devices_find(&list, 3), 1);
+	ck_assert_int_eq(boot_devices_find(&list, 4), 1);
+	boot_devices_done(&list);
+
+	ck_assert_int_eq(boot_devices_write(b.m->state, second, 2, true), 1);
+	ck_assert_int_eq(boot_devices_write(b.m->state, first, 2, true), 0);
+	ck_assert_int_eq(boot_devices_load(&list, b.m->state), 0);
+	ck_assert(list.complete);
+	for (uint64_t inode = 1; inode < 12; inode++)
+		ck_assert_int_eq(boot_devices_find(&list, inode), inode == 3 || inode == 5 || inode == 9);
+	boot_devices_done(&list);
 	apply_fixture_done(&b);
 }
 END_TEST
@@ -332,7 +358,7 @@ START_TEST(present_list_of_another_boot_counts_for_nothing)
 	make_dirs(b.m->state);
 	make_file(path, "00000000-0000-0000-0000-000000000000\n1\n", 39);
 	ck_assert_int_eq(boot_devices_has(&list, b.m->state, 1), -ENODATA);
-	ck_assert_int_eq(boot_devices_write(b.m->state, NULL, 0), 1);
+	ck_assert_int_eq(boot_devices_write(b.m->state, NULL, 0, true), 1);
 	ck_assert_int_eq(boot_devices_has(&list, b.m->state, 1), 0);
 	boot_devices_done(&list);
 	apply_fixture_done(&b);
@@ -391,4 +417,4 @@ SUITE_MAIN("state", 20, first_probe_is_refined_and_never_raised, fields_of_a_rec
 	   record_longer_than_any_is_void, what_does_not_change_is_not_written_again,
 	   release_clears_what_is_ours, release_leaves_what_is_not_ours, release_leaves_a_bound_driver,
 	   stuck_device_keeps_what_was_set, present_list_never_changes,
-	   present_list_of_another_boot_counts_for_nothing)
+	   present_list_is_open_until_it_is_completed, present_list_of_another_boot_counts_for_nothing)
