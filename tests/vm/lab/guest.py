@@ -35,6 +35,7 @@ MODULES = """virtio_pci virtio_console virtio_blk virtio_net virtio_scsi virtio_
     e1000 e1000e igb igbvf nvme ahci sd_mod sr_mod xhci_pci
     vfio vfio-pci vfio_iommu_type1 iommufd pci-stub
     bochs qemu_fw_cfg pcspkr snd-dummy snd-intel8x0 snd-hda-intel i2c-i801 i2c-dev uio_pci_generic lpc_ich iTCO_wdt
+    vduse vhost_vdpa
     ext4 loop dm-mod md-mod raid1 bridge bonding veth dummy tun overlay binfmt_misc configfs fuse autofs4 efivarfs
     msr zstd zstd_compress lzo lzo_rle""".split()
 

@@ -130,11 +130,19 @@ def select(files, patterns):
                 yield file, name, chosen
 
 
+def on_guest(name, chosen):
+    """What is there for a guest, of what was chosen."""
+    for file, machine_name, scenarios in chosen:
+        own = [s for s in scenarios if s.guests is None or name in s.guests]
+        if own:
+            yield file, machine_name, own
+
+
 def print_list(guests, chosen):
     """What would be run: guest, file and title, a line each, sorted; no machine is needed for that."""
     lines = []
     for name in guests:
-        for file, machine_name, scenarios in chosen:
+        for file, machine_name, scenarios in on_guest(name, chosen):
             title = file.name + (f"/{machine_name}" if machine_name else "")
             lines += [f"{name}\t{title}\t{words}" for words in [*(s.words for s in scenarios), KERNEL_LOG]]
     print("\n".join(sorted(lines)))
@@ -183,7 +191,7 @@ def main(folder):
     with tempfile.TemporaryDirectory(prefix="driver-overrides-overlay-") as work, kind.saved_folder() as saved_dir:
         overlays = build.overlay(options.build and os.path.abspath(options.build), os.path.join(work, "build.cpio"))
         runner = Runner(images, overlays, log_dir, saved_dir, max(1, options.jobs))
-        runner.run([Boot(name, *choice) for name in guests for choice in chosen])
+        runner.run([Boot(name, *choice) for name in guests for choice in on_guest(name, chosen)])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     counts = runner.counts
     print(f"# machines: {counts['booted']} booted, {counts['restored']} restored; {counts['not restored']} could not be "

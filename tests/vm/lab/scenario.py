@@ -3,7 +3,7 @@
 
 A file has `MACHINE = dict(...)` (see MACHINE_KEYS), or `MACHINES = {name: dict(...)}`, and functions decorated with
 @scenario("what it shows") that take the running machine. A failed assertion fails that scenario alone; a guest that
-crashed or hangs fails all that remain on it. Nothing is ever skipped.
+crashed or hangs fails all that remain on it. Nothing is ever skipped while it runs.
 
 A runner of its own, and not pytest: machines run side by side in processes that die with the runner, two with the same
 beginning share one boot, and a fault of the lab's (see lost.py) takes back what a machine has shown and starts it anew. Of
@@ -58,18 +58,19 @@ _loading = []
 class Declared:
     """One scenario of a file."""
 
-    def __init__(self, function, words, machine_name, timeout):
-        self.function, self.words, self.machine, self.timeout = function, words, machine_name, timeout
+    def __init__(self, function, words, machine_name, timeout, guests):
+        self.function, self.words, self.machine, self.timeout, self.guests = function, words, machine_name, timeout, guests
 
 
 class Overdue(BaseException):
     """A scenario ran into its limit. Not an Exception, so that no scenario's own handlers swallow it."""
 
 
-def scenario(words, machine=None, timeout=300):  # pylint: disable=redefined-outer-name
-    """Decorator. machine: a name in the file's MACHINES. timeout: seconds for the whole function."""
+def scenario(words, machine=None, timeout=300, guests=None):  # pylint: disable=redefined-outer-name
+    """Decorator. machine: a name in the file's MACHINES. timeout: seconds for the whole function. guests: those whose
+    kernels have what it is about; None: all."""
     def register(function):
-        _loading.append(Declared(function, words, machine, timeout))
+        _loading.append(Declared(function, words, machine, timeout, guests))
         return function
     return register
 

@@ -5,17 +5,22 @@ import contextlib
 
 from lab import device_users
 from lab.bus import device_property, manager_call, manager_refuses, wait_device_property
-from lab.device import override, rule, settle
+from lab.device import override, path, rule, settle
+from lab.machine import program
 from lab.scenario import scenario
 
 NIC, DISK, SMBUS = "0000:02:00.0", "0000:03:00.0", "0000:00:1f.3"
 PAIR = ("0000:04:00.0", "0000:04:00.1")
+PHYSICAL, VIRTUAL = "0000:05:00.0", "0000:05:00.1"
 POLICY = "/etc/driver-overrides.d/50-in-use.conf"
 MACHINES = dict(used=dict(service=True, guard=True, lasts=90,
                           # Of a slot that is plugged, function 0 comes last: it tells the kernel of the others.
                           plugged=["e1000e,bus=rp1", "nvme,bus=rp2,serial=one,drive=d0",
-                                   "e1000e,bus=rp3,addr=0.1,multifunction=on", "e1000e,bus=rp3,addr=0.0,multifunction=on"],
-                          drives=["d0"]))
+                                   "e1000e,bus=rp3,addr=0.1,multifunction=on", "e1000e,bus=rp3,addr=0.0,multifunction=on",
+                                   "nvme,bus=rp4,serial=two,subsys=sub0,max_ioqpairs=26,msix_qsize=26,sriov_max_vfs=1,"
+                                   "sriov_vq_flexible=9,sriov_vi_flexible=6"],
+                          drives=["d0"],
+                          written={f"/usr/local/bin/{name}": program(name) for name in ("hold-vfio", "vduse-device")}))
 
 
 @contextlib.contextmanager
@@ -30,28 +35,37 @@ def held_open(vm, node):
         vm.run(f"kill {pid} 2>/dev/null; while [ -e /proc/{pid} ]; do sleep 0.1; done")
 
 
-def blocked_until_closed(vm, device, node, before, driver="none"):
-    """The dry run and SetOverride refuse and name the process; policy leaves the device blocked; then it is let go."""
-    with held_open(vm, node) as reason:
+@contextlib.contextmanager
+def virtual_function_held(vm):
+    with device_users.vfio(vm, VIRTUAL) as reason:
+        yield f"its virtual function {VIRTUAL}: {reason}"
+
+
+def blocked_until_let_go(vm, device, use, bus="pci"):
+    """While a process uses it the dry run and SetOverride refuse and name the process, and policy leaves the device
+    blocked; when it is let go it is moved, and given back when the policy goes."""
+    before = vm.driver(device, bus)
+    with use as reason:
         for dry in ("1 dry-run b true", "0"):
-            manager_refuses(vm, reason, "SetOverride", f"sssa{{sv}} pci {device} {driver} {dry}")
-        assert (vm.driver(device), override(vm, device)) == (before, ""), reason
-        vm.write(POLICY, rule("used", Name=device, Driver=driver))
-        wait_device_property(vm, device, "State", "blocked")
-        assert reason in device_property(vm, device, "Reason"), device_property(vm, device, "Reason")
-        assert vm.driver(device) == before
-    wait_device_property(vm, device, "State", "enforced")
-    assert (vm.driver(device), override(vm, device)) == ("" if driver == "none" else driver, driver)
+            manager_refuses(vm, reason, "SetOverride", f"sssa{{sv}} {bus} {device} none {dry}")
+        assert (vm.driver(device, bus), override(vm, device, bus)) == (before, ""), reason
+        vm.write(POLICY, rule("used", Bus=bus, Name=device, Driver="none"))
+        wait_device_property(vm, device, "State", "blocked", bus)
+        assert reason in device_property(vm, device, "Reason", bus), device_property(vm, device, "Reason", bus)
+        assert vm.driver(device, bus) == before
+    wait_device_property(vm, device, "State", "enforced", bus)
+    assert (vm.driver(device, bus), override(vm, device, bus)) == ("", "none")
     vm.run(f"rm {POLICY}")
-    wait_device_property(vm, device, "State", "unmanaged")
+    wait_device_property(vm, device, "State", "unmanaged", bus)
     settle(vm)
-    assert vm.driver(device) == before
+    assert vm.driver(device, bus) == before
 
 
 @scenario("a disk that a process has open, though not exclusively, stays until the process closes it, and is moved then",
           machine="used", timeout=300)
 def disk(vm):
-    blocked_until_closed(vm, DISK, f"/dev/{device_users.disk_of(vm, DISK)}", "nvme")
+    blocked_until_let_go(vm, DISK, held_open(vm, f"/dev/{device_users.disk_of(vm, DISK)}"))
+    assert vm.driver(DISK) == "nvme"
 
 
 @scenario("a disk that is mounted, and one that is swap, stays until that ends, and is moved then", machine="used", timeout=300)
@@ -77,7 +91,8 @@ def i2c(vm):
     vm.run("modprobe -a i2c-i801 i2c-dev")
     node = vm.wait_for(f"ls -d /sys/bus/pci/devices/{SMBUS}/i2c-*/i2c-dev/i2c-* | head -n 1").rsplit("/", 1)[1]
     vm.wait_for(f"test -c /dev/{node}")
-    blocked_until_closed(vm, SMBUS, f"/dev/{node}", "i801_smbus")
+    assert vm.driver(SMBUS) == "i801_smbus"
+    blocked_until_let_go(vm, SMBUS, held_open(vm, f"/dev/{node}"))
 
 
 @scenario("a card at uio_pci_generic whose UIO node is open stays until the node is closed, and is moved then", machine="used",
@@ -112,3 +127,30 @@ def card(vm):
     vm.run(f"rm {POLICY}")
     for device in PAIR:
         wait_device_property(vm, device, "State", "unmanaged")
+
+
+@scenario("a physical function stays with its driver while a process has one of its virtual functions, and is moved when that "
+          "is let go", machine="used", timeout=300)
+def physical_function(vm):
+    assert vm.driver(PHYSICAL) == "nvme"
+    vm.run(f"echo 1 >{path(PHYSICAL)}/sriov_numvfs\nudevadm settle")
+    assert manager_call(vm, "SetOverride", f"sssa{{sv}} pci {VIRTUAL} vfio-pci 0") == 's "enforced"'
+    blocked_until_let_go(vm, PHYSICAL, virtual_function_held(vm))
+    # It is not taken away from the function that nobody uses, either: the kernel leaves virtual functions where they are.
+    assert vm.driver(VIRTUAL) == "vfio-pci"
+    assert manager_call(vm, "ClearOverride", f"ssa{{sv}} pci {VIRTUAL} 0") == 's "unmanaged"'
+    vm.run(f"echo 0 >{path(PHYSICAL)}/sriov_numvfs")
+
+
+@scenario("a vDPA device stays with vhost_vdpa while a process has its node open, though the node's folder in sysfs has no "
+          "subsystem, and is moved when the node is closed", machine="used", timeout=300, guests=("debian13", "forky"))
+def vdpa(vm):
+    # VDUSE is the only maker of vDPA devices that needs no such card; Debian 12's kernel has none.
+    vm.run("modprobe -a vduse vhost_vdpa; vduse-device lab >/run/vduse 2>&1 & echo $! >/run/vduse.pid")
+    vm.wait_for("grep -q ready /run/vduse")
+    vm.run("vdpa dev add name lab mgmtdev vduse")
+    vm.wait_for("test -c /dev/vhost-vdpa-0")
+    settle(vm)
+    assert vm.driver("lab", "vdpa") == "vhost_vdpa"
+    blocked_until_let_go(vm, "lab", held_open(vm, "/dev/vhost-vdpa-0"), "vdpa")
+    vm.run("vdpa dev del lab; kill $(cat /run/vduse.pid)")

@@ -22,7 +22,7 @@ COMMON = dict(guard=True, service=True)
 MACHINES = dict(
     pair=dict(plugged=["e1000e,bus=rp3,addr=0.1,multifunction=on", "e1000e,bus=rp3,addr=0.0,multifunction=on"],
               written={**HOLDER, CONF: rule("first", Name=FIRST, Driver="vfio")}, lasts=150, **COMMON),
-    chipset=dict(files={CONF: rule("smbus", Name=SMBUS, Driver="vfio")}, **COMMON),
+    chipset=dict(files={CONF: rule("smbus", Name=SMBUS, Driver="vfio")}, written=HOLDER, **COMMON),
     bare=dict(cmdline="intel_iommu=off", devices=["e1000e,bus=rp1"],
               files={CONF: rule("card", Name="0000:02:00.0", Driver="vfio")}, **COMMON))
 
@@ -205,6 +205,21 @@ def chipset(vm):
     assert group_property(vm, SMBUS, "Viable") is False
     blockers = [object_path(d) for d in members if vm.driver(d) not in ("", "vfio-pci")]
     assert object_path(SATA) in blockers and group_property(vm, SMBUS, "Blockers") == blockers
+
+
+@scenario("Group=vfio gives VFIO the chipset's ISA bridge, which is a bridge by name only, and its SATA controller: no blocker is "
+          "left, and a program gets the group", machine="chipset")
+def chipset_given(vm):
+    vm.run("modprobe lpc_ich")
+    assert vm.driver(BRIDGE) == "lpc_ich"
+    write_policy(vm, rule("smbus", Name=SMBUS, Driver="vfio", Group="vfio"))
+    for device in (BRIDGE, SATA, SMBUS):
+        wait_device_property(vm, device, "State", "enforced")
+        assert vm.driver(device) == "vfio-pci", device
+    assert group_property(vm, SMBUS, "Blockers") == [] and group_property(vm, SMBUS, "Viable") is True
+    for device, found in ((SMBUS, "8086:2930"), (BRIDGE, "8086:2918")):
+        with device_users.vfio(vm, device):
+            assert vm.out("cat /run/held") == f"open {found}"
 
 
 @scenario("without an IOMMU, state, journal and overridectl check say that VFIO drivers refuse the card", machine="bare")
