@@ -173,7 +173,7 @@ const char *boot_id(void)
 {
 	static char id[40];
 
-	if (!id[0])
-		(void)read_first_line("/proc/sys/kernel/random/boot_id", id, sizeof(id));
+	if (!id[0]) /* what cannot be read leaves it empty */
+		ignore_error(read_first_line("/proc/sys/kernel/random/boot_id", id, sizeof(id)));
 	return id;
 }

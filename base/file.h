@@ -62,10 +62,10 @@ _must_check_ int file_replace(const struct file_replacement *how, const void *da
 _must_check_ int dir_sync(const char *path);
 
 /* Makes one folder, 0755, unless there is something of that name. 0 or negative errno. */
-int dir_make(const char *path);
+_must_check_ int dir_make(const char *path);
 
 /* The first line of a file, cut off where buf ends. Its length, or negative errno with buf untouched. */
-int read_first_line(const char *path, char *buf, size_t size);
+_must_check_ int read_first_line(const char *path, char *buf, size_t size);
 
 /* Where a symbolic link points to, and the last name in that. 0, -ENAMETOOLONG, or another negative errno. */
 _must_check_ int read_link(const char *path, char *buf, size_t size);

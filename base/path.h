@@ -11,7 +11,7 @@
  * Puts strings together, up to a final NULL: 0, or -ENAMETOOLONG with an empty buf. The first printf() of a
  * process costs as much as reading a small policy, so what runs at every device event does without.
  */
-int path_join(char *buf, size_t size, const char *first, ...) __attribute__((sentinel));
+_must_check_ int path_join(char *buf, size_t size, const char *first, ...) __attribute__((sentinel));
 
 /* snprintf() into an array that fails instead of cutting: 0 or -ENAMETOOLONG. */
 _must_check_ int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);

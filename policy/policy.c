@@ -182,7 +182,8 @@ static int candidate_add(struct policy *policy, const char *dir, size_t number, 
 	path = arena_alloc(&policy->arena, size);
 	if (!path)
 		return -ENOMEM;
-	(void)path_join(path, size, dir, "/", name, NULL);
+	if (path_join(path, size, dir, "/", name, NULL) < 0)
+		return -ENAMETOOLONG; /* cannot be: the size was counted for it */
 	(*v)[(*n)++] = (struct candidate){ .name = path + strlen(dir) + 1, .path = path, .dir = number };
 	return 0;
 }

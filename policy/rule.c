@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a rule is called and known by, and the words of its values; see rule.h. */
 #include "policy/rule.h"
+#include "base/errno.h"
 #include "base/hash.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -68,5 +69,6 @@ void rule_source(const struct rule *rule, char *buf, size_t size)
 
 	buf[0] = '\0';
 	if (rule)
-		(void)path_join(buf, size, rule->file, ":", number_to_text(rule->line, line), NULL);
+		/* One that is too long is left out: buf is empty then. */
+		ignore_error(path_join(buf, size, rule->file, ":", number_to_text(rule->line, line), NULL));
 }

@@ -18,31 +18,28 @@ static const char *const level_names[] = {
 	[LOG_WARNING] = "warning", [LOG_NOTICE] = "notice", [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
 };
 
-static int log_control_get_level(sd_bus *bus, const char *path, const char *interface, const char *property,
-				 sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static const char *log_control_value(const char *property)
 {
-	(void)bus;
-	(void)path;
-	(void)interface;
-	(void)property;
-	(void)userdata;
-	(void)error;
-	return sd_bus_message_append(reply, "s", level_names[log_max_level()]);
+	if (streq(property, "LogLevel"))
+		return level_names[log_max_level()];
+	if (streq(property, "LogTarget"))
+		return log_target() == LOG_TO_JOURNAL ? "journal" : "console";
+	return log_program();
 }
 
-static int log_control_set_level(sd_bus *bus, const char *path, const char *interface, const char *property,
-				 sd_bus_message *value, void *userdata, sd_bus_error *error)
+static int log_control_get(sd_bus *bus, const char *path, const char *interface, const char *property,
+			   sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-	const char *name;
-	int r = sd_bus_message_read(value, "s", &name);
-
 	(void)bus;
 	(void)path;
 	(void)interface;
-	(void)property;
 	(void)userdata;
-	if (r < 0)
-		return r;
+	(void)error;
+	return sd_bus_message_append(reply, "s", log_control_value(property));
+}
+
+static int log_control_set_level(const char *name, sd_bus_error *error)
+{
 	for (size_t i = 0; i < ELEMENTSOF(level_names); i++)
 		if (streq(name, level_names[i])) {
 			log_set_max_level((int)i);
@@ -51,31 +48,8 @@ static int log_control_set_level(sd_bus *bus, const char *path, const char *inte
 	return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "this is no log level");
 }
 
-static int log_control_get_target(sd_bus *bus, const char *path, const char *interface, const char *property,
-				  sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static int log_control_set_target(const char *name, sd_bus_error *error)
 {
-	(void)bus;
-	(void)path;
-	(void)interface;
-	(void)property;
-	(void)userdata;
-	(void)error;
-	return sd_bus_message_append(reply, "s", log_target() == LOG_TO_JOURNAL ? "journal" : "console");
-}
-
-static int log_control_set_target(sd_bus *bus, const char *path, const char *interface, const char *property,
-				  sd_bus_message *value, void *userdata, sd_bus_error *error)
-{
-	const char *name;
-	int r = sd_bus_message_read(value, "s", &name);
-
-	(void)bus;
-	(void)path;
-	(void)interface;
-	(void)property;
-	(void)userdata;
-	if (r < 0)
-		return r;
 	if (streq(name, "journal"))
 		log_set_target(LOG_TO_JOURNAL);
 	else if (streq(name, "console") || streq(name, "auto"))
@@ -86,25 +60,28 @@ static int log_control_set_target(sd_bus *bus, const char *path, const char *int
 	return 0;
 }
 
-static int log_control_get_identifier(sd_bus *bus, const char *path, const char *interface,
-				      const char *property, sd_bus_message *reply, void *userdata,
-				      sd_bus_error *error)
+static int log_control_set(sd_bus *bus, const char *path, const char *interface, const char *property,
+			   sd_bus_message *value, void *userdata, sd_bus_error *error)
 {
+	const char *name;
+	int r = sd_bus_message_read(value, "s", &name);
+
 	(void)bus;
 	(void)path;
 	(void)interface;
-	(void)property;
 	(void)userdata;
-	(void)error;
-	return sd_bus_message_append(reply, "s", log_program());
+	if (r < 0)
+		return r;
+	return streq(property, "LogLevel") ? log_control_set_level(name, error)
+					   : log_control_set_target(name, error);
 }
 
 /* Writing is not SD_BUS_VTABLE_UNPRIVILEGED, so sd-bus refuses it to every user but root; so does the bus. */
 static const sd_bus_vtable log_control_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", log_control_get_level, log_control_set_level, 0, 0),
-	SD_BUS_WRITABLE_PROPERTY("LogTarget", "s", log_control_get_target, log_control_set_target, 0, 0),
-	SD_BUS_PROPERTY("SyslogIdentifier", "s", log_control_get_identifier, 0, 0), SD_BUS_VTABLE_END
+	SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", log_control_get, log_control_set, 0, 0),
+	SD_BUS_WRITABLE_PROPERTY("LogTarget", "s", log_control_get, log_control_set, 0, 0),
+	SD_BUS_PROPERTY("SyslogIdentifier", "s", log_control_get, 0, 0), SD_BUS_VTABLE_END
 };
 
 int log_control_bus_add(struct service *s)

@@ -306,10 +306,12 @@ static void need_look_at(const char *sysfs, const char *devpath, const struct ne
 	const char *end = need->name + strlen(need->name) - 1;
 	int fd;
 
-	(void)path_join(path, sizeof(path), sysfs, devpath, NULL);
+	if (path_join(path, sizeof(path), sysfs, devpath, NULL) < 0)
+		die(devpath);
 	if (need->of_first)
 		path[strlen(path) - 1] = '0';
-	(void)path_join(path + strlen(path), sizeof(path) - strlen(path), "/", need->name, NULL);
+	if (path_join(path + strlen(path), sizeof(path) - strlen(path), "/", need->name, NULL) < 0)
+		die(need->name);
 	if (streq(need->name, "physfn") || streq(need->name, "subsystem")) {
 		(void)!readlink(path, text, sizeof(text));
 		return;
@@ -340,7 +342,8 @@ static void loop_once(const char *sysfs, const struct need *needs)
 		die("recvmsg");
 	for (; needs && needs->name; needs++)
 		need_look_at(sysfs, strchr(buf, '@') + 1, needs);
-	(void)path_join(path, sizeof(path), sysfs, strchr(buf, '@') + 1, "/driver_override", NULL);
+	if (path_join(path, sizeof(path), sysfs, strchr(buf, '@') + 1, "/driver_override", NULL) < 0)
+		die(buf);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || read(fd, override, sizeof(override)) < 0 || pwrite(fd, DRIVER, strlen(DRIVER), 0) < 0)
 		die(path);

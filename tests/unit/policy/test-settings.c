@@ -53,7 +53,7 @@ START_TEST(running_kernel_is_asked_only_for_its_own_tree)
 	char cmdline[4096] = "";
 
 	settings_init(&s);
-	(void)read_first_line("/proc/cmdline", cmdline, sizeof(cmdline));
+	ck_assert_int_ge(read_first_line("/proc/cmdline", cmdline, sizeof(cmdline)), 0);
 	ck_assert_int_eq(settings_turned_off(&s), cmdline_turns_off(cmdline));
 	ck_assert_int_eq(settings_option(&s, OPTION_SYSFS, "/sys"), 1);
 	ck_assert(!settings_turned_off(&s));
