@@ -72,8 +72,10 @@ int verb_sweep_settled(const struct settings *settings)
 
 	sysfs_init(&sysfs, settings);
 	r = sysfs_enumerate(&sysfs, &v, &n);
-	if (r >= 0)
+	if (r >= 0) {
 		r = boot_devices_write_found(settings, v, n, true);
+		sysfs_devices_free(v, n);
+	}
 	if (r >= 0) {
 		log_line(LOG_DEBUG, "sweep: %zu devices were present at boot", n);
 		return 0;
