@@ -9,6 +9,8 @@
 #include "base/system.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
+#include "daemon/bus/caller.h"
+#include "daemon/bus/limits.h"
 #include "daemon/bus/polkit.h"
 #include "daemon/operation/drop-in-plan.h"
 #include "daemon/operation/operation.h"
@@ -182,9 +184,9 @@ static int service_watch_signals(sd_event *event)
 
 static int service_make_parts(struct service *s)
 {
-	int (*const make[])(struct service * s) = { groups_new,	    refreshes_new,  rebind_queue_new,
-						    reconciler_new, watch_vfio_new, watch_use_new,
-						    operations_new };
+	int (*const make[])(struct service * s) = { callers_new,    limits_new,	      groups_new,
+						    refreshes_new,  rebind_queue_new, reconciler_new,
+						    watch_vfio_new, watch_use_new,    operations_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -257,6 +259,8 @@ static void service_stop(struct program *program)
 	bus_explain_stop();
 	if (s->operations)
 		operations_free(s);
+	callers_free(s);
+	limits_free(s);
 	watch_use_free(s);
 	watch_vfio_free(s);
 	reconciler_free(s);

@@ -27,7 +27,9 @@
 #define DEVICE_INTERFACE BUS_NAME ".Device"
 #define GROUP_INTERFACE BUS_NAME ".Group"
 
+struct callers;
 struct groups;
+struct limits;
 struct operations;
 struct refresh_observer;
 struct watch_override;
@@ -50,6 +52,8 @@ struct service {
 	uint64_t generation, digest; /* of the policy in force */
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;
+	struct callers *callers;
+	struct limits *limits;
 	struct groups *groups;
 	struct refreshes *refreshes;
 	const struct refresh_observer *const *observers; /* NULL-terminated; see refresh-observer.h */

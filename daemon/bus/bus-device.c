@@ -4,6 +4,7 @@
 #include "base/macro.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
+#include "daemon/bus/caller.h"
 #include "daemon/operation/operation.h"
 
 #include <errno.h>
@@ -97,30 +98,49 @@ static int get_group(sd_bus *bus, const char *path, const char *interface, const
 }
 
 /* The names are taken from the path, since the entry may go before the call is answered. */
-static int device_start_operation(sd_bus_message *m, struct device_entry *e, enum operation_kind kind,
-				  sd_bus_error *error)
+static int device_start_operation(struct service *s, sd_bus_message *m, uid_t uid, enum operation_kind kind,
+				  sd_bus_error *reterr)
 {
-	struct service *s = container_of(e->table, struct service, devices);
 	_cleanup_(freep) char *bus = NULL, *name = NULL;
 
 	if (sd_bus_path_decode_many(sd_bus_message_get_path(m), BUS_DEVICES "/%/%", &bus, &name) <= 0)
 		return -ENOENT;
-	return operation_start(s, m, kind, bus, name, error);
+	return operation_start(s, m, uid, kind, bus, name, reterr);
+}
+
+static int device_apply(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return device_start_operation(s, m, uid, OPERATION_APPLY, reterr);
+}
+
+static int device_set_override(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return device_start_operation(s, m, uid, OPERATION_SET, reterr);
+}
+
+static int device_clear_override(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return device_start_operation(s, m, uid, OPERATION_CLEAR, reterr);
+}
+
+static struct service *service_of(void *entry)
+{
+	return container_of(((struct device_entry *)entry)->table, struct service, devices);
 }
 
 static int device_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return device_start_operation(m, userdata, OPERATION_APPLY, error);
+	return caller_dispatch(service_of(userdata), m, device_apply, error);
 }
 
 static int device_method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return device_start_operation(m, userdata, OPERATION_SET, error);
+	return caller_dispatch(service_of(userdata), m, device_set_override, error);
 }
 
 static int device_method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return device_start_operation(m, userdata, OPERATION_CLEAR, error);
+	return caller_dispatch(service_of(userdata), m, device_clear_override, error);
 }
 
 static const sd_bus_vtable device_vtable[] = {

@@ -3,6 +3,7 @@
 #include "daemon/bus/bus-explain.h"
 #include "base/list.h"
 #include "daemon/bus/errors.h"
+#include "daemon/bus/limits.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
 #include "explain/explanation.h"
@@ -14,27 +15,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
-
-/* Any user may call it, and each call costs a process. */
-#define EXPLAIN_CALLS_MAX 16U
 
 struct explain_call {
 	struct explain_call *next;
 	struct service *service;
 	sd_bus_message *call;
+	uid_t uid;
 	char *bus, *name;
 	struct task *task;
 };
 
 /* Calls that are not answered yet. */
 static struct explain_call *explain_calls;
-static unsigned n_explain_calls;
 
 static void explain_call_free(struct explain_call *x)
 {
-	if (list_remove(explain_calls, x))
-		n_explain_calls--;
+	(void)list_remove(explain_calls, x);
+	limit_give_back(x->service, x->uid, LIMIT_EXPLANATIONS);
 	x->task = task_forget(x->task);
 	(void)sd_bus_message_unref(x->call);
 	free(x->bus);
@@ -84,18 +83,23 @@ static void on_explain_done(void *userdata, struct child_result result, const ch
 	explain_call_free(x);
 }
 
-int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, const char *name)
+int bus_explain_start(struct service *s, sd_bus_message *call, uid_t uid, const char *bus, const char *name,
+		      sd_bus_error *reterr)
 {
 	struct explain_call *x;
 	int r = -ENOMEM;
 
-	if (n_explain_calls >= EXPLAIN_CALLS_MAX)
-		return -EBUSY;
+	if (!limit_take_processes(s, uid, 1) || !limit_take(s, uid, LIMIT_EXPLANATIONS))
+		return sd_bus_error_set(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED,
+					"too many explanations are asked for; try again in a few seconds");
 	x = calloc(1, sizeof(*x));
-	if (!x)
+	if (!x) {
+		limit_give_back(s, uid, LIMIT_EXPLANATIONS);
 		return r;
+	}
 	x->service = s;
 	x->call = sd_bus_message_ref(call);
+	x->uid = uid;
 	x->bus = strdup(bus);
 	x->name = strdup(name);
 	if (x->bus && x->name)
@@ -107,13 +111,12 @@ int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, 
 	}
 	x->next = explain_calls;
 	explain_calls = x;
-	n_explain_calls++;
 	return 1;
 }
 
 bool bus_explain_is_busy(void)
 {
-	return n_explain_calls > 0;
+	return explain_calls != NULL;
 }
 
 void bus_explain_stop(void)

@@ -5,10 +5,13 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
-/* 1: the answer comes later; negative errno. */
-int bus_explain_start(struct service *s, sd_bus_message *call, const char *bus, const char *name);
+/* uid: the caller's. 1: the answer comes later; negative errno, with the error set for the caller's own
+ * limits. */
+int bus_explain_start(struct service *s, sd_bus_message *call, uid_t uid, const char *bus, const char *name,
+		      sd_bus_error *reterr);
 
 bool bus_explain_is_busy(void);
 /* Calls that are not answered yet never are. */

@@ -8,7 +8,9 @@
 #include "daemon/bus/bus-explain.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
+#include "daemon/bus/caller.h"
 #include "daemon/bus/errors.h"
+#include "daemon/bus/limits.h"
 #include "daemon/operation/operation.h"
 #include "daemon/refresh/refresh.h"
 #include "sysfs/sysfs.h"
@@ -82,77 +84,98 @@ static void on_query_refreshed(void *userdata)
 	free(q);
 }
 
-static int manager_method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
+/* It costs a process, for a device that is so new that nothing is known of it. */
+static int device_query_start(struct service *s, sd_bus_message *call, uid_t uid, sd_bus_error *reterr)
 {
-	struct device_query own = { .service = userdata, .call = m }, *q;
-	int r = sd_bus_message_read(m, "ss", &own.bus, &own.name);
+	struct device_query *q;
+	int r;
 
-	if (r >= 0)
-		r = bus_check_device(own.service, own.bus, own.name, error);
-	if (r < 0)
-		return r;
-	if (devices_find(&own.service->devices, own.bus, own.name))
-		return device_query_reply(&own, error);
+	if (!limit_take_processes(s, uid, 1))
+		return sd_bus_error_set(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED,
+					"too many unknown devices are asked for; try again in a few seconds");
 	q = malloc(sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	*q = own;
-	(void)sd_bus_message_ref(m);
-	r = refresh_device_now(q->service, q->bus, q->name, on_query_refreshed, q, NULL);
+	*q = (struct device_query){ .service = s, .call = sd_bus_message_ref(call) };
+	(void)sd_bus_message_rewind(call, true);
+	r = sd_bus_message_read(call, "ss", &q->bus, &q->name);
+	if (r >= 0)
+		r = refresh_device_now(s, q->bus, q->name, on_query_refreshed, q, NULL);
 	if (r < 0) {
-		(void)sd_bus_message_unref(m);
+		(void)sd_bus_message_unref(call);
 		free(q);
 		return r;
 	}
 	return 1;
 }
 
-static int manager_method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct device_query q = { .service = userdata, .call = m };
+	int r = sd_bus_message_read(m, "ss", &q.bus, &q.name);
+
+	if (r >= 0)
+		r = bus_check_device(q.service, q.bus, q.name, error);
+	if (r < 0)
+		return r;
+	if (devices_find(&q.service->devices, q.bus, q.name))
+		return device_query_reply(&q, error);
+	return caller_dispatch(q.service, m, device_query_start, error);
+}
+
+static int manager_explain(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
 	const char *bus, *name;
 	int r = sd_bus_message_read(m, "ss", &bus, &name);
 
 	if (r < 0)
 		return r;
-	r = bus_check_device(userdata, bus, name, error);
+	r = bus_check_device(s, bus, name, reterr);
 	if (r < 0)
 		return r;
-	return bus_explain_start(userdata, m, bus, name);
+	return bus_explain_start(s, m, uid, bus, name, reterr);
 }
 
-static int manager_start_operation(sd_bus_message *m, void *userdata, enum operation_kind kind,
-				   sd_bus_error *error)
+static int manager_start_operation(struct service *s, sd_bus_message *m, uid_t uid, enum operation_kind kind,
+				   sd_bus_error *reterr)
 {
 	const char *bus, *name;
 	int r = sd_bus_message_read(m, "ss", &bus, &name);
 
-	return r < 0 ? r : operation_start(userdata, m, kind, bus, name, error);
+	return r < 0 ? r : operation_start(s, m, uid, kind, bus, name, reterr);
 }
 
-static int manager_method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_set_override(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
-	return manager_start_operation(m, userdata, OPERATION_SET, error);
+	return manager_start_operation(s, m, uid, OPERATION_SET, reterr);
 }
 
-static int manager_method_clear_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_clear_override(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
-	return manager_start_operation(m, userdata, OPERATION_CLEAR, error);
+	return manager_start_operation(s, m, uid, OPERATION_CLEAR, reterr);
 }
 
-static int manager_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_apply(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
-	return manager_start_operation(m, userdata, OPERATION_APPLY, error);
+	return manager_start_operation(s, m, uid, OPERATION_APPLY, reterr);
 }
 
-static int manager_method_apply_all(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_apply_all(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
-	return operation_start(userdata, m, OPERATION_APPLY_ALL, NULL, NULL, error);
+	return operation_start(s, m, uid, OPERATION_APPLY_ALL, NULL, NULL, reterr);
 }
 
-static int manager_method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int manager_reload(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
-	return operation_start(userdata, m, OPERATION_RELOAD, NULL, NULL, error);
+	return operation_start(s, m, uid, OPERATION_RELOAD, NULL, NULL, reterr);
 }
+
+CALLER_METHOD(manager_method_explain, manager_explain)
+CALLER_METHOD(manager_method_set_override, manager_set_override)
+CALLER_METHOD(manager_method_clear_override, manager_clear_override)
+CALLER_METHOD(manager_method_apply, manager_apply)
+CALLER_METHOD(manager_method_apply_all, manager_apply_all)
+CALLER_METHOD(manager_method_reload, manager_reload)
 
 static int manager_append_buses(sd_bus_message *reply, const struct service *s)
 {

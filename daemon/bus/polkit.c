@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which caller may use which method; see polkit.h. The caller's uid comes from the bus, polkit's verdict from
- * polkit. Both are asked without waiting: the event loop delivers the answers, so that a password dialog of
- * one caller delays no other.
+ * Which caller may use which method; see polkit.h. Polkit is asked without waiting: the event loop delivers
+ * the answer, so that a password dialog of one caller delays no other.
  */
 #include "daemon/bus/polkit.h"
 #include "base/log.h"
@@ -16,10 +15,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 #include <syslog.h>
 #include <systemd/sd-bus.h>
-#include <unistd.h>
 
 #define ACTION_PREFIX BUS_NAME "."
 #define ACTION_SET ACTION_PREFIX "set"
@@ -65,7 +62,6 @@ struct polkit_authorization {
 	const char *action; /* that polkit is asked about */
 	sd_bus_slot *slot;
 	void (*on_done)(void *userdata, const sd_bus_error *error);
-	void (*on_sender)(void *userdata, uid_t uid, bool is_root);
 	void *userdata;
 };
 
@@ -230,53 +226,26 @@ static int on_polkit_reply(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	return 1;
 }
 
-static int on_uid_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-	struct polkit_authorization *a = userdata;
-	uint32_t uid;
-
-	(void)error;
-	if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &uid) < 0) {
-		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "the bus does not say who calls");
-		return 1;
-	}
-	a->on_sender(a->userdata, uid, uid == 0 || uid == geteuid());
-	return 1;
-}
-
-void polkit_authorization_ask(struct polkit_authorization *a, const struct polkit_details *details)
-{
-	int r;
-
-	a->details = *details;
-	r = polkit_call(a, method_find(a->call)->action);
-	if (r < 0)
-		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "asking polkit: %s", strerror(-r));
-}
-
-int polkit_authorization_start(struct service *s, sd_bus_message *call,
-			       void (*on_done)(void *userdata, const sd_bus_error *error),
-			       void (*on_sender)(void *userdata, uid_t uid, bool is_root), void *userdata,
-			       struct polkit_authorization **ret)
+int polkit_authorization_ask(struct service *s, sd_bus_message *call, const struct polkit_details *details,
+			     void (*on_done)(void *userdata, const sd_bus_error *error), void *userdata,
+			     struct polkit_authorization **ret)
 {
 	const struct method *method = method_find(call);
 	struct polkit_authorization *a;
 	int r;
 
 	/* An open method needs no authorization, so this would be a mistake in the table. */
-	if (!method || !method->action || !sd_bus_message_get_sender(call))
+	if (!method || !method->action)
 		return -EACCES;
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
 	a->service = s;
 	a->call = sd_bus_message_ref(call);
+	a->details = *details;
 	a->on_done = on_done;
-	a->on_sender = on_sender;
 	a->userdata = userdata;
-	r = sd_bus_call_method_async(s->bus, &a->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-				     "org.freedesktop.DBus", "GetConnectionUnixUser", on_uid_reply, a, "s",
-				     sd_bus_message_get_sender(call));
+	r = polkit_call(a, method->action);
 	if (r < 0) {
 		polkit_authorization_free(a);
 		return r;

@@ -8,7 +8,6 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 /* For sd_bus_add_filter(): refuses calls of methods of ours that are not in the table. */
@@ -25,21 +24,14 @@ struct polkit_details {
 };
 
 /*
- * Asks the bus for the caller's uid, then calls on_sender(userdata, uid, is_root). The caller of this
- * function goes on with polkit_authorization_ask() or polkit_authorization_free(). If the uid cannot be had,
- * it calls on_done(userdata, error) instead.
- */
-int polkit_authorization_start(struct service *s, sd_bus_message *call,
-			       void (*on_done)(void *userdata, const sd_bus_error *error),
-			       void (*on_sender)(void *userdata, uid_t uid, bool is_root), void *userdata,
-			       struct polkit_authorization **ret);
-
-/*
  * Asks polkit whether the caller, who is not root, may make the call; then calls on_done(userdata, NULL) for
  * yes, else with the error that answers the call. Without polkit on the bus the answer is no. If the call
- * allows it, polkit may ask a person for a password. The texts have to live as long as the authorization.
+ * allows it, polkit may ask a person for a password. The texts have to live as long as the authorization. 0
+ * or negative errno.
  */
-void polkit_authorization_ask(struct polkit_authorization *a, const struct polkit_details *details);
+int polkit_authorization_ask(struct service *s, sd_bus_message *call, const struct polkit_details *details,
+			     void (*on_done)(void *userdata, const sd_bus_error *error), void *userdata,
+			     struct polkit_authorization **ret);
 
 /* No function is called any more. NULL is fine. */
 struct polkit_authorization *polkit_authorization_free(struct polkit_authorization *a);

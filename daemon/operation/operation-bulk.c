@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Calls about all devices: ApplyAll and Reload. */
 #include "daemon/bus/bus-call.h"
+#include "daemon/bus/limits.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 /* One of the devices of ApplyAll. */
 struct bulk_item {
@@ -26,10 +28,13 @@ struct bulk_item {
 struct bulk_operation {
 	struct bulk_item *items;
 	size_t n, n_started, n_done;
+	sd_event_source *pause; /* until the caller may have processes started again */
 };
 
 /* Dry runs of one call at once; those of other calls run in between. */
 #define DRY_RUNS_AT_ONCE_MAX 4U
+/* A dry run goes on so long after its user has had too many processes started. */
+#define PAUSE_USEC 200000U
 
 void bulk_operation_free(struct bulk_operation *bulk)
 {
@@ -38,8 +43,10 @@ void bulk_operation_free(struct bulk_operation *bulk)
 		free(bulk->items[i].bus);
 		free(bulk->items[i].name);
 	}
-	if (bulk)
+	if (bulk) {
+		(void)sd_event_source_disable_unref(bulk->pause);
 		free(bulk->items);
+	}
 	free(bulk);
 }
 
@@ -107,14 +114,34 @@ static int bulk_item_start(struct operation *o, struct bulk_item *item)
 	return rebind_job_start(o->service, &request, on_item_done, item, &item->rebind_job);
 }
 
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct operation *o = userdata;
+	int r;
+
+	(void)source;
+	(void)usec;
+	o->bulk->pause = sd_event_source_disable_unref(o->bulk->pause);
+	r = bulk_operation_start_items(o);
+	if (r < 0)
+		operation_fail_errno(o, r, "starting");
+	return 0;
+}
+
 static int bulk_operation_start_items(struct operation *o)
 {
 	struct bulk_operation *bulk = o->bulk;
 	int r = 0;
 
-	while (r >= 0 && bulk->n_started < bulk->n &&
-	       !(o->options.dry_run && bulk->n_started - bulk->n_done >= DRY_RUNS_AT_ONCE_MAX))
-		r = bulk_item_start(o, &bulk->items[bulk->n_started++]);
+	while (r >= 0 && bulk->n_started < bulk->n && !bulk->pause) {
+		if (o->options.dry_run && bulk->n_started - bulk->n_done >= DRY_RUNS_AT_ONCE_MAX)
+			break;
+		if (o->options.dry_run && !limit_take_processes(o->service, o->uid, 1))
+			r = sd_event_add_time_relative(o->service->event, &bulk->pause, CLOCK_MONOTONIC,
+						       PAUSE_USEC, 10000, on_pause_over, o);
+		else
+			r = bulk_item_start(o, &bulk->items[bulk->n_started++]);
+	}
 	return r;
 }
 

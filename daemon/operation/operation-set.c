@@ -7,6 +7,7 @@
  * Calls for one device, and calls that write the same file, run one after the other, in the order in which
  * they came.
  */
+#include "daemon/bus/caller.h"
 #include "daemon/bus/errors.h"
 #include "base/child.h"
 #include "base/log.h"
@@ -29,6 +30,8 @@
 #define PLAN_USEC (4U * UINT64_C(1000000))
 /* Operations from planning to writing at once; most of them have a process at work. */
 #define PREPARING_MAX 4U
+/* Of one user other than root, of the dry runs among them. */
+#define PREPARING_DRY_RUNS_OF_USER_MAX 2U
 #define WRITE_USEC (5U * UINT64_C(1000000))
 #define WRITE_LEAST_USEC (1U * UINT64_C(1000000))
 
@@ -306,20 +309,25 @@ bool operation_changes_policy(const struct operation *o)
  */
 static bool set_operation_may_begin(const struct operation *o)
 {
-	unsigned n_preparing = 0;
-	bool before = true;
+	unsigned n_preparing = 0, n_of_user = 0;
+	bool before = true, is_root = caller_is_root(o->uid);
 
 	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
 		if (x == o) {
 			before = false;
 			continue;
 		}
-		/* No change waits for a dry run, which writes nothing and any user may ask for. */
+		/* No change waits for a dry run, which writes nothing and any user may ask for; nor does one
+		 * of root for those of others. */
 		if (!operation_changes_policy(x) || x->phase < PHASE_WAIT ||
-		    x->options.dry_run != o->options.dry_run)
+		    x->options.dry_run != o->options.dry_run ||
+		    (o->options.dry_run && caller_is_root(x->uid) != is_root))
 			continue;
-		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE && ++n_preparing >= PREPARING_MAX)
-			return false;
+		if (x->phase >= PHASE_PLAN && x->phase <= PHASE_WRITE) {
+			n_of_user += o->options.dry_run && !is_root && x->uid == o->uid;
+			if (++n_preparing >= PREPARING_MAX || n_of_user >= PREPARING_DRY_RUNS_OF_USER_MAX)
+				return false;
+		}
 		if (!o->options.dry_run && (before || x->phase > PHASE_WAIT) && streq(x->name, o->name) &&
 		    streq(x->bus, o->bus))
 			return false;

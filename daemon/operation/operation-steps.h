@@ -29,9 +29,8 @@
 #define RESTORE_USEC (1U * UINT64_C(1000000))
 
 enum phase {
-	PHASE_GET_SENDER, /* waiting for the caller's uid */
-	PHASE_AUTHORIZE,  /* waiting for polkit; root skips it */
-	PHASE_WAIT,	  /* for earlier operations on the same device or file */
+	PHASE_AUTHORIZE, /* waiting for polkit; root skips it */
+	PHASE_WAIT,	 /* for earlier operations on the same device or file */
 	PHASE_PLAN,
 	PHASE_DRY_RUN,
 	PHASE_WRITE,
@@ -46,7 +45,8 @@ struct operation {
 	sd_bus_message *call;
 	enum operation_kind kind;
 	enum phase phase;
-	uid_t uid; /* of the caller, from PHASE_AUTHORIZE on */
+	uid_t uid;	 /* of the caller */
+	unsigned limits; /* a bit for each enum limit that counts this call */
 	char *bus, *name, *driver;
 	uint64_t
 		inode; /* of the device that the call was made for; another may take its name. 0: no device */

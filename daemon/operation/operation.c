@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The first and the last steps of calls that change something; see operation.h. */
 #include "daemon/bus/bus-call.h"
+#include "daemon/bus/caller.h"
+#include "daemon/bus/limits.h"
 #include "base/child.h"
 #include "base/list.h"
 #include "base/macro.h"
@@ -19,19 +21,12 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
-/* Operations at once; each costs some memory, and a process now and then. */
-#define OPERATIONS_MAX 256U
-/* One connection may have so many, so that no caller takes all places. */
-#define OPERATIONS_OF_SENDER_MAX 32U
-/* Dry runs, which any user may ask for: of one user other than root, over all its connections; and in all. */
-#define DRY_RUNS_OF_USER_MAX 16U
-#define DRY_RUNS_MAX 64U
-/*
- * Operations that are checked before they are authorized, or wait for polkit. The bus allows a connection 128
- * replies that it waits for; without these limits, one user could use them up and nobody could be authorized.
+/* One connection of root may have so many calls at once, so that a program of root leaves room for another.
  */
-#define UNAUTHORIZED_OF_USER_MAX 8U
-#define UNAUTHORIZED_MAX 64U
+#define OPERATIONS_OF_SENDER_MAX 32U
+/* Processes that a call may cost: the plan, and one that tries it. */
+#define PLAN_PROCESSES 1U
+#define DRY_RUN_PROCESSES 1U
 
 uint64_t operation_now(const struct service *s)
 {
@@ -54,8 +49,26 @@ int operation_set_timer(struct operation *o, uint64_t usec, sd_event_time_handle
 	return sd_event_add_time(o->service->event, &o->timer, CLOCK_MONOTONIC, usec, 10000, handler, o);
 }
 
+/* False: this user, or all users, have too many of these. */
+static bool operation_take_limit(struct operation *o, enum limit limit)
+{
+	bool taken = limit_take(o->service, o->uid, limit);
+
+	o->limits |= (unsigned)taken << limit;
+	return taken;
+}
+
+static void operation_give_back_limit(struct operation *o, enum limit limit)
+{
+	if (o->limits & (1U << limit))
+		limit_give_back(o->service, o->uid, limit);
+	o->limits &= ~(1U << limit);
+}
+
 static void operation_free(struct operation *o)
 {
+	for (enum limit i = 0; i < LIMIT_COUNT; i++)
+		operation_give_back_limit(o, i);
 	if (list_remove(o->service->operations->first, o))
 		o->service->operations->n--;
 	if (o->staging)
@@ -142,6 +155,7 @@ struct rebind_request operation_rebind_request(const struct operation *o, const 
 							    : REBIND_UNSET,
 		.overwrite = o->options.force,
 		.query = o->options.dry_run,
+		.uid = o->uid,
 		/* Any user may ask for a dry run, which must not make another user's mount fail. */
 		.look_only = o->options.dry_run && o->uid != 0,
 		.usec = operation_time_left(o, RESERVE_USEC)
@@ -197,6 +211,7 @@ static void on_authorized(void *userdata, const sd_bus_error *error)
 		return;
 	}
 	o->polkit_authorization = polkit_authorization_free(o->polkit_authorization);
+	operation_give_back_limit(o, LIMIT_UNAUTHORIZED);
 	if (o->asked_at)
 		o->deadline += operation_now(o->service) - o->asked_at;
 	/* While a person typed a password, another card may have been put into the slot. */
@@ -209,12 +224,16 @@ static void operation_ask_polkit(struct operation *o)
 	struct polkit_details details = {
 		.bus = o->bus, .name = o->name, .modalias = o->modalias, .driver = o->driver
 	};
+	int r;
 
 	operation_options_describe(&o->options, operation_changes_policy(o), o->kind == OPERATION_SET,
 				   &details);
 	if (sd_bus_message_get_allow_interactive_authorization(o->call) > 0)
 		o->asked_at = operation_now(o->service);
-	polkit_authorization_ask(o->polkit_authorization, &details);
+	r = polkit_authorization_ask(o->service, o->call, &details, on_authorized, o,
+				     &o->polkit_authorization);
+	if (r < 0)
+		operation_fail_errno(o, r, "asking polkit");
 }
 
 /* False: the table has no such device, or one that had its name before. */
@@ -276,67 +295,38 @@ static void on_plan_checked(void *userdata, struct child_result result, const ch
 	sd_bus_error_free(&error);
 }
 
-/* Counts the dry runs, or else the operations that are not authorized yet; *ret_same: those of this user. */
-static size_t operations_count(const struct operation *o, bool dry_run, size_t *ret_same)
+static int operation_refuse_limit(sd_bus_error *reterr, const char *what)
 {
-	size_t n = 0;
-
-	*ret_same = 0;
-	for (const struct operation *x = o->service->operations->first; x; x = x->next) {
-		if (x->phase == PHASE_GET_SENDER || x->options.dry_run != dry_run ||
-		    (!dry_run && x->phase != PHASE_AUTHORIZE))
-			continue;
-		n++;
-		*ret_same += x->uid == o->uid;
-	}
-	return n;
+	return sd_bus_error_setf(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many %s", what);
 }
 
-static void operation_begin_dry_run(struct operation *o, bool is_root)
+/* Any user may ask for it, so it is counted before it costs a process. 0, or negative errno with the error.
+ */
+static int operation_begin_dry_run(struct operation *o, sd_bus_error *reterr)
 {
-	size_t same, n = operations_count(o, true, &same);
+	unsigned n = DRY_RUN_PROCESSES + (operation_changes_policy(o) ? PLAN_PROCESSES : 0);
 
-	if (n > DRY_RUNS_MAX || (!is_root && same > DRY_RUNS_OF_USER_MAX))
-		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many dry runs are under way");
-	else
-		operation_execute(o);
+	if (!operation_take_limit(o, LIMIT_DRY_RUNS))
+		return operation_refuse_limit(reterr, "dry runs are under way");
+	/* ApplyAll takes its processes one by one. */
+	if (o->name && !limit_take_processes(o->service, o->uid, n))
+		return operation_refuse_limit(reterr, "dry runs in a short time; try again in a few seconds");
+	operation_execute(o);
+	return 0;
 }
 
 /* The plan is checked first: no password is asked for a call that would be refused anyway. */
-static void operation_begin_authorization(struct operation *o)
+static int operation_begin_authorization(struct operation *o, sd_bus_error *reterr)
 {
-	size_t same, n = operations_count(o, false, &same);
-	int r;
-
-	if (n > UNAUTHORIZED_MAX || same > UNAUTHORIZED_OF_USER_MAX)
-		operation_fail(o, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls wait for authorization");
-	else if (!operation_changes_policy(o))
+	if (!operation_take_limit(o, LIMIT_UNAUTHORIZED))
+		return operation_refuse_limit(reterr, "calls wait for authorization");
+	if (!operation_changes_policy(o)) {
 		operation_know_device_and_ask(o);
-	else {
-		r = set_operation_plan(o, false, on_plan_checked);
-		if (r < 0)
-			operation_fail_errno(o, r, "planning");
+		return 0;
 	}
-}
-
-static void on_sender_known(void *userdata, uid_t uid, bool is_root)
-{
-	struct operation *o = userdata;
-
-	o->uid = uid;
-	o->phase = PHASE_AUTHORIZE;
-	if (o->options.dry_run)
-		operation_begin_dry_run(o, is_root);
-	else if (is_root)
-		operation_execute(o);
-	else
-		operation_begin_authorization(o);
-}
-
-static int operation_authorize(struct operation *o)
-{
-	return polkit_authorization_start(o->service, o->call, on_authorized, on_sender_known, o,
-					  &o->polkit_authorization);
+	if (!limit_take_processes(o->service, o->uid, PLAN_PROCESSES))
+		return operation_refuse_limit(reterr, "calls in a short time; try again in a few seconds");
+	return set_operation_plan(o, false, on_plan_checked);
 }
 
 static int operation_read_arguments(struct operation *o, sd_bus_error *reterr)
@@ -381,33 +371,40 @@ static int operation_begin(struct operation *o, sd_bus_error *reterr)
 	r = o->name ? bus_device_inode(o->service, o->bus, o->name, &o->inode) : 0;
 	if (r < 0)
 		return sd_bus_error_setf(reterr, ERROR_NO_SUCH_DEVICE, "%s %s has gone", o->bus, o->name);
-	r = operation_authorize(o);
+	/* From here on it may have ended when one of these returns 0. */
+	if (o->options.dry_run)
+		r = operation_begin_dry_run(o, reterr);
+	else if (caller_is_root(o->uid))
+		operation_execute(o);
+	else
+		r = operation_begin_authorization(o, reterr);
 	return r < 0 ? r : 1;
 }
 
-static bool operations_are_too_many(const struct operations *all, sd_bus_message *call)
+static bool operations_of_sender_are_too_many(const struct operations *all, sd_bus_message *call)
 {
 	const char *sender = sd_bus_message_get_sender(call);
 	size_t n = 0;
 
-	for (const struct operation *o = all->first; o && sender; o = o->next)
+	for (const struct operation *o = all->first; o; o = o->next)
 		n += streq(sd_bus_message_get_sender(o->call), sender);
-	return n >= OPERATIONS_OF_SENDER_MAX || all->n >= OPERATIONS_MAX;
+	return n >= OPERATIONS_OF_SENDER_MAX;
 }
 
-int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
-		    const char *name, sd_bus_error *reterr)
+int operation_start(struct service *s, sd_bus_message *call, uid_t uid, enum operation_kind kind,
+		    const char *bus, const char *name, sd_bus_error *reterr)
 {
 	struct operations *all = s->operations;
 	struct operation *o;
 	int r;
 
-	if (operations_are_too_many(all, call))
-		return sd_bus_error_set(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many calls are under way");
+	if (caller_is_root(uid) && operations_of_sender_are_too_many(all, call))
+		return operation_refuse_limit(reterr, "calls of one connection are under way");
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;
 	o->service = s;
+	o->uid = uid;
 	o->kind = kind;
 	o->call = sd_bus_message_ref(call);
 	o->deadline = operation_now(s) + ANSWER_USEC;
@@ -415,7 +412,12 @@ int operation_start(struct service *s, sd_bus_message *call, enum operation_kind
 	all->n++;
 	o->bus = bus ? strdup(bus) : NULL;
 	o->name = name ? strdup(name) : NULL;
-	r = (bus && !o->bus) || (name && !o->name) ? -ENOMEM : operation_begin(o, reterr);
+	if ((bus && !o->bus) || (name && !o->name))
+		r = -ENOMEM;
+	else if (!operation_take_limit(o, LIMIT_CALLS))
+		r = operation_refuse_limit(reterr, "calls are under way");
+	else
+		r = operation_begin(o, reterr);
 	if (r < 0)
 		operation_free(o);
 	return r;

@@ -10,6 +10,7 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 enum operation_kind {
@@ -27,8 +28,8 @@ bool operations_busy(const struct service *s);
 bool operations_about(const struct service *s, const char *bus, const char *name);
 
 /*
- * Reads the rest of the call's arguments and takes it on: 1, and the answer comes later; or negative errno
- * with the error set. bus and name are NULL for calls about all devices.
+ * uid: the caller's. Reads the rest of the call's arguments and takes it on: 1, and the answer comes later;
+ * or negative errno with the error set. bus and name are NULL for calls about all devices.
  */
-int operation_start(struct service *s, sd_bus_message *call, enum operation_kind kind, const char *bus,
-		    const char *name, sd_bus_error *reterr);
+int operation_start(struct service *s, sd_bus_message *call, uid_t uid, enum operation_kind kind,
+		    const char *bus, const char *name, sd_bus_error *reterr);

@@ -29,6 +29,7 @@ enum queue {
 	QUEUE_CALL,	  /* a caller waits for it */
 	QUEUE_BACKGROUND, /* no caller does */
 	QUEUE_QUERY,	  /* a dry run that only says what would come of it */
+	QUEUE_ROOT_QUERY, /* the same for root */
 	QUEUE_COUNT,
 };
 
@@ -36,7 +37,10 @@ static const unsigned queue_jobs_max[QUEUE_COUNT] = {
 	[QUEUE_CALL] = 8,
 	[QUEUE_BACKGROUND] = 8,
 	[QUEUE_QUERY] = 4,
+	[QUEUE_ROOT_QUERY] = 4,
 };
+/* Of those in QUEUE_QUERY, of one user: the next user's need not wait for devices that do not answer. */
+#define QUERIES_OF_USER_MAX 2U
 
 /* Between the enforcer's own limit and ours, for its start and its end. */
 #define MARGIN_USEC 1500000U
@@ -49,6 +53,7 @@ struct rebind_job {
 	enum rebind rebind;
 	bool overwrite, dry_run, look_only;
 	enum queue queue;
+	uid_t uid;		 /* of a query's caller */
 	uint64_t usec, deadline; /* deadline: in the background, from its begin on */
 	sd_event_source *timer;	 /* while it waits */
 	struct task *task;	 /* while it runs */
@@ -208,18 +213,32 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 	return task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
 }
 
+static bool rebind_job_is_query(const struct rebind_job *r)
+{
+	return r->queue == QUEUE_QUERY || r->queue == QUEUE_ROOT_QUERY;
+}
+
+static bool user_may_have_another_query(const struct rebind_job *r)
+{
+	unsigned n = 0;
+
+	for (const struct rebind_job *other = r->service->rebind_queue->first; other; other = other->next)
+		n += other->queue == QUEUE_QUERY && other->began && other->uid == r->uid;
+	return n < QUERIES_OF_USER_MAX;
+}
+
 /* A job waits for those on the same device that have begun, or were asked for before it; but calls pass those
  * in the background. A query changes nothing, so it waits for none and none waits for it. */
 static bool rebind_job_may_begin(const struct rebind_job *r)
 {
 	bool before = true;
 
-	if (r->queue == QUEUE_QUERY)
-		return true;
+	if (rebind_job_is_query(r))
+		return r->queue == QUEUE_ROOT_QUERY || user_may_have_another_query(r);
 	for (const struct rebind_job *other = r->service->rebind_queue->first; other; other = other->next)
 		if (other == r)
 			before = false;
-		else if (other->queue != QUEUE_QUERY &&
+		else if (!rebind_job_is_query(other) &&
 			 (other->began ||
 			  (before && (r->queue == QUEUE_BACKGROUND || other->queue == QUEUE_CALL))) &&
 			 streq(other->name, r->name) && streq(other->bus, r->bus))
@@ -287,8 +306,10 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 				  .dry_run = request->dry_run,
 				  .look_only = request->look_only,
 				  .queue = request->background ? QUEUE_BACKGROUND
-					   : request->query    ? QUEUE_QUERY
-							       : QUEUE_CALL,
+					   : !request->query   ? QUEUE_CALL
+					   : request->uid == 0 ? QUEUE_ROOT_QUERY
+							       : QUEUE_QUERY,
+				  .uid = request->uid,
 				  .usec = request->usec,
 				  .deadline = service_now(s) + request->usec,
 				  .done = done,
@@ -316,7 +337,7 @@ struct rebind_job *rebind_job_forget(struct rebind_job *r)
 	if (r)
 		r->done = NULL;
 	/* A query for which nothing waits is not needed. */
-	if (r && !r->began && r->queue == QUEUE_QUERY) {
+	if (r && !r->began && rebind_job_is_query(r)) {
 		queue_take_out(r);
 		rebind_job_free(r);
 	}

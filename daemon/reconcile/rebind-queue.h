@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 struct rebind_job;
@@ -22,6 +23,7 @@ struct rebind_request {
 	bool dry_run;
 	bool look_only;			 /* a dry run that may not open anything exclusively */
 	bool query;			 /* a dry run on which nothing depends */
+	uid_t uid;			 /* whose query it is */
 	const char *staging;		 /* a directory of policy that comes before all others; NULL: none */
 	uint64_t usec;			 /* how long it may take, waiting for its turn included */
 	bool background;		 /* no caller waits for it: usec counts from when it begins */

@@ -88,4 +88,120 @@ START_TEST(no_user_can_hold_a_lock_that_writers_wait_for)
 }
 END_TEST
 
-SUITE_MAIN("bus-limits", 570, no_user_can_hold_a_lock_that_writers_wait_for)
+#define FLOOD_CONNECTIONS 20U
+
+/* Calls of the user nobody from many connections; nobody reads the replies before flood_end(). */
+struct flood {
+	sd_bus *bus[FLOOD_CONNECTIONS];
+};
+
+static void flood_begin(struct harness *h, struct flood *f)
+{
+	for (size_t i = 0; i < FLOOD_CONNECTIONS; i++)
+		f->bus[i] = connect_as(h, SOMEBODY);
+}
+
+static void flood_end(struct flood *f)
+{
+	for (size_t i = 0; i < FLOOD_CONNECTIONS; i++)
+		(void)sd_bus_flush_close_unref(f->bus[i]);
+}
+
+static const char *apply_dry(struct harness *h, sd_bus *bus, const char *name)
+{
+	return outcome(h, call_on(h, bus, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", name, 1, "dry-run",
+				  "b", 1));
+}
+
+START_TEST(dry_runs_of_one_user_leave_places_for_root_and_for_another)
+{
+	struct harness *h = begin();
+	struct flood flood;
+	sd_bus *other;
+
+	faults(h, "pci/" CARD " slow\n");
+	service_start(h);
+	other = connect_as(h, 1);
+	flood_begin(h, &flood);
+	for (size_t i = 0; i < FLOOD_CONNECTIONS; i++)
+		for (unsigned k = 0; k < 10; k++) {
+			send_call(flood.bus[i], "Apply", "ssa{sv}", "pci", CARD, 1, "dry-run", "b", 1);
+			send_call(flood.bus[i], "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 1,
+				  "dry-run", "b", 1);
+		}
+	WAIT_UNTIL(calls(h, "dry-run") >= 2);
+	ck_assert_str_eq(set(h, "pci", DISK, "vfio-pci"), "enforced");
+	ck_assert_str_eq(set_with(h, "pci", DISK, "none", "dry-run", "b", 1, NULL), "enforced");
+	ck_assert_str_eq(apply_dry(h, other, DISK), "enforced");
+	/* One user's are few at once, whatever the number of its connections. */
+	ck_assert_uint_le(calls(h, CARD " dry-run"), 4);
+	faults(h, "");
+	flood_end(&flood);
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(explanations_of_one_user_leave_places_for_root_and_for_another)
+{
+	struct harness *h = begin();
+	struct flood flood;
+	sd_bus *other;
+
+	(void)mock_policy(h->m, MOCK_ETC, "10-x.conf", "[device x]\nAttr.slow=x\nDriver=none\n");
+	mock_attr(h->m, PATH_OF(CARD), "slow", "y\n");
+	service_start(h);
+	other = connect_as(h, 1);
+	mock_attr_hangs(h->m, PATH_OF(CARD), "slow");
+	flood_begin(h, &flood);
+	for (size_t i = 0; i < FLOOD_CONNECTIONS; i++)
+		send_call(flood.bus[i], "Explain", "ss", "pci", CARD);
+	for (size_t i = 0; i < FLOOD_CONNECTIONS; i++)
+		ck_assert_int_ge(sd_bus_flush(flood.bus[i]), 0);
+	/* All of them have come. */
+	(void)manager_property(h, "Version", "s");
+	ck_assert_ptr_nonnull(strchr(outcome(h, call(h, "Explain", "ss", "pci", DISK)), '{'));
+	ck_assert_ptr_nonnull(
+		strchr(outcome(h, call_on(h, other, ROOT_PATH, MANAGER, "Explain", "ss", "pci", DISK)), '{'));
+	mock_attr_comes_back(h->m, PATH_OF(CARD), "slow", "y\n");
+	flood_end(&flood);
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
+/* A dry run costs its caller a message, and the machine some processes. */
+START_TEST(one_user_may_have_so_many_processes_started_in_a_time)
+{
+	struct harness *h = begin();
+	uint64_t before = clock_usec(), seconds;
+	unsigned n, refused = 0;
+	sd_bus *user;
+
+	service_start(h);
+	user = connect_as(h, SOMEBODY);
+	for (unsigned i = 0; i < 150; i++) {
+		refused += streq(apply_dry(h, user, DISK), "!LimitsExceeded");
+		(void)sd_bus_message_unref(
+			call_on(h, user, ROOT_PATH, MANAGER, "Explain", "ss", "pci", CARD));
+	}
+	n = calls(h, "dry-run");
+	seconds = (clock_usec() - before) / 1000000 + 1;
+	/* 40 at once and ten in a second, explanations included. */
+	ck_assert_uint_le(n, 40 + 10 * seconds);
+	ck_assert_uint_eq(n + refused, 150);
+	/* Root is not kept waiting, and neither is another user. */
+	for (unsigned i = 0; i < 60; i++)
+		ck_assert_str_eq(apply_with(h, "pci", DISK, "dry-run", "b", 1, NULL), "unmanaged");
+	(void)sd_bus_flush_close_unref(user);
+	user = connect_as(h, 1);
+	ck_assert_str_eq(apply_dry(h, user, DISK), "unmanaged");
+	(void)sd_bus_flush_close_unref(user);
+	harness_free(h);
+}
+END_TEST
+
+SUITE_MAIN("bus-limits", 570, no_user_can_hold_a_lock_that_writers_wait_for,
+	   dry_runs_of_one_user_leave_places_for_root_and_for_another,
+	   explanations_of_one_user_leave_places_for_root_and_for_another,
+	   one_user_may_have_so_many_processes_started_in_a_time)
