@@ -149,17 +149,18 @@ static bool occasion_is_first(enum occasion occasion)
  * FirstProbe, as far as it shows right after the write. The `driver` link is there from the beginning of a
  * probe on. If the decided driver is bound already, nobody can tell whether it came by our override.
  */
-static const char *first_probe_after_write(const struct apply_run *a)
+static enum first_probe first_probe_after_write(const struct apply_run *a)
 {
 	char driver[BOUND_MAX];
 
 	if (!occasion_is_first(a->occasion) || a->decision->kind == DECISION_DEFAULT)
-		return "";
+		return FIRST_PROBE_UNSEEN;
 	bound_driver(a->d, driver, sizeof(driver));
 	if (!driver[0])
-		return "won";
+		return FIRST_PROBE_WON;
 	/* At boot the driver may be built in, or have come long before this package did. */
-	return a->occasion == OCCASION_BOOT || streq(driver, a->decision->driver) ? "unknown" : "lost";
+	return a->occasion == OCCASION_BOOT || streq(driver, a->decision->driver) ? FIRST_PROBE_UNKNOWN
+										  : FIRST_PROBE_LOST;
 }
 
 /*
@@ -171,12 +172,11 @@ static void first_probe_recheck(struct apply_run *a)
 	struct record *record = &a->record;
 	char driver[BOUND_MAX];
 
-	if (!occasion_is_first(a->occasion) ||
-	    !streq(record->first_probe[0] ? record->first_probe : a->old.first_probe, "won"))
+	if (!occasion_is_first(a->occasion) || (record->first_probe ?: a->old.first_probe) != FIRST_PROBE_WON)
 		return;
 	bound_driver(a->d, driver, sizeof(driver));
 	if (driver[0] && !streq(driver, a->decision->driver))
-		(void)strcpy(record->first_probe, "lost");
+		record->first_probe = FIRST_PROBE_LOST;
 }
 
 /* A driver that is bound already when an override comes to name it has not come by that override. */
@@ -238,7 +238,7 @@ static bool record_claim_or_refuse(struct apply_run *a, const char *before)
 /* `override` is to be replaced, and ours if `before` is not "". */
 static bool write_override_or_refuse(struct apply_run *a, const char *override, const char *before)
 {
-	const bool first_probe_is_known = a->old.first_probe[0];
+	const bool first_probe_is_known = a->old.first_probe != FIRST_PROBE_UNSEEN;
 	const char *want = a->decision->driver;
 	char now[OVERRIDE_MAX];
 	int r;
@@ -265,7 +265,7 @@ static bool write_override_or_refuse(struct apply_run *a, const char *override, 
 	}
 	a->outcome->wrote = true;
 	if (!first_probe_is_known)
-		(void)strcpy(a->record.first_probe, first_probe_after_write(a));
+		a->record.first_probe = first_probe_after_write(a);
 	return true;
 }
 
@@ -432,8 +432,8 @@ static void apply_save_record(struct apply_run *a)
 	}
 	record->state = a->outcome->state;
 	(void)strcpy(record->reason, a->outcome->reason);
-	if (!record->first_probe[0])
-		(void)strcpy(record->first_probe, a->old.first_probe);
+	if (record->first_probe == FIRST_PROBE_UNSEEN)
+		record->first_probe = a->old.first_probe;
 	/* `enforced` belongs to one decision. Under another one, differences were made by us and are not
 	 * drift. */
 	if (a->outcome->state == state_as_decided(a->decision) ||

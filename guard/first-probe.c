@@ -227,26 +227,26 @@ void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath
  * What may be claimed, never more than was seen: which driver was bound first counts most, then how the hold
  * ended.
  */
-static const char *first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u,
-					int outcome)
+static enum first_probe first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u,
+					     int outcome)
 {
 	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
 	const bool was_held = outcome == HOLD_PASSED && u->stood_before_probe;
 
 	if (u->had_other_driver || other) {
 		f->counters.lost++;
-		return "lost";
+		return FIRST_PROBE_LOST;
 	}
 	if (!u->stands || outcome == HOLD_PROBED_EARLY || (u->had_driver && !was_held)) {
 		f->counters.unknown++;
-		return "unknown";
+		return FIRST_PROBE_UNKNOWN;
 	}
 	if (was_held) {
 		f->counters.guaranteed++;
-		return "guaranteed";
+		return FIRST_PROBE_GUARANTEED;
 	}
 	f->counters.won++;
-	return "won";
+	return FIRST_PROBE_WON;
 }
 
 /* Writes down what was seen. False: the first probe is still to come. */
@@ -264,8 +264,8 @@ static bool first_probe_settle_watch(struct first_probe_watches *f, struct first
 	outcome = hold_outcome(f->hold, u->bus, u->ticket);
 	if (outcome == -EAGAIN && now_usec() - u->begun_usec < AWAIT_HOLD_USEC)
 		return false;
-	(void)strcpy(u->record.first_probe, first_probe_classify(f, u, outcome));
-	if (streq(u->record.first_probe, "lost"))
+	u->record.first_probe = first_probe_classify(f, u, outcome);
+	if (u->record.first_probe == FIRST_PROBE_LOST)
 		log_line(LOG_WARNING, "%s %s: lost the first probe: %s was bound before override %s stood",
 			 u->bus, u->name,
 			 u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver

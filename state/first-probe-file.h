@@ -11,10 +11,10 @@
 
 /* 0 or negative errno. */
 _must_check_ int first_probe_keep(const char *state_dir, const struct record_key *key,
-				  const char *first_probe);
+				  enum first_probe claim);
 
-/* What is kept of this very device, to buf; "": nothing. */
-void first_probe_kept(const char *state_dir, const struct record_key *key, char buf[static 16]);
+/* What is kept of this very device; FIRST_PROBE_UNSEEN: nothing. */
+enum first_probe first_probe_kept(const char *state_dir, const struct record_key *key);
 
 /* A record has it again. */
 void first_probe_forget(const char *state_dir, const struct record_key *key);

@@ -61,6 +61,7 @@ static void record_take_value(const char *line, size_t n, const char *key, char 
 int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret)
 {
 	char path[PATH_MAX], version[16] = "", boot[64] = "", number[32] = "", id[32] = "", enforced[32] = "";
+	char first_probe[16] = "";
 	char text[2 * sizeof(struct record)];
 	struct record record = {};
 	int r;
@@ -92,12 +93,13 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		record_take_value(line, n, "ENFORCED=", enforced, sizeof(enforced));
 		record_take_value(line, n, "SOURCE=", record.source, sizeof(record.source));
 		record_take_value(line, n, "STATE=", record.unknown_state, sizeof(record.unknown_state));
-		record_take_value(line, n, "FIRST_PROBE=", record.first_probe, sizeof(record.first_probe));
+		record_take_value(line, n, "FIRST_PROBE=", first_probe, sizeof(first_probe));
 		record_take_value(line, n, "REASON=", record.reason, sizeof(record.reason));
 		record_take_value(line, n, "WAIT_FOR=", record.wait_for, sizeof(record.wait_for));
 		line += n + (line[n] == '\n');
 	}
 	record.state = device_state_from_string(record.unknown_state);
+	record.first_probe = first_probe_from_string(first_probe);
 	record.inode = strtoull(number, NULL, 10);
 	record.rule_id = strtoull(id, NULL, 16);
 	record.enforced = strtoull(enforced, NULL, 16);
@@ -140,8 +142,8 @@ static int record_file_replace(const char *state_dir, const struct record_key *k
 		(void)fprintf(f, "WAIT_FOR=%s\n", record->wait_for);
 	if (record->enforced)
 		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
-	if (record->first_probe[0])
-		(void)fprintf(f, "FIRST_PROBE=%s\n", record->first_probe);
+	if (record->first_probe != FIRST_PROBE_UNSEEN)
+		(void)fprintf(f, "FIRST_PROBE=%s\n", first_probe_to_string(record->first_probe));
 	if (fclose(TAKE_PTR(f)) != 0)
 		return -ENOMEM;
 	return state_file_replace(state_dir, "devices", path, text, size, NULL, 0644);
@@ -165,7 +167,7 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 {
 	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
 	struct record merged = *record, now;
-	char kept[16];
+	enum first_probe kept;
 	int r;
 
 	if (lock < 0)
@@ -176,29 +178,28 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 	record_merge(&merged, r >= 0 ? &now : NULL);
 	if (r >= 0)
 		return record_file_replace(state_dir, &key, &merged);
-	first_probe_kept(state_dir, &key, kept);
-	text_copy(merged.first_probe, sizeof(merged.first_probe),
-		  first_probe_merge(kept, merged.first_probe));
+	kept = first_probe_kept(state_dir, &key);
+	merged.first_probe = first_probe_merge(kept, merged.first_probe);
 	r = record_file_replace(state_dir, &key, &merged);
-	if (r >= 0 && kept[0])
+	if (r >= 0 && kept != FIRST_PROBE_UNSEEN)
 		first_probe_forget(state_dir, &key);
 	return r;
 }
 
-int record_set_first_probe(const char *state_dir, struct record_key key, const char *first_probe)
+int record_set_first_probe(const char *state_dir, struct record_key key, enum first_probe claim)
 {
 	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
 	struct record record;
-	const char *merged;
+	enum first_probe merged;
 
 	if (lock < 0)
 		return lock;
 	if (record_read(state_dir, key.bus, key.name, key.inode, &record) < 0)
 		return 0;
-	merged = first_probe_merge(record.first_probe, first_probe);
-	if (streq(merged, record.first_probe))
+	merged = first_probe_merge(record.first_probe, claim);
+	if (merged == record.first_probe)
 		return 0;
-	text_copy(record.first_probe, sizeof(record.first_probe), merged);
+	record.first_probe = merged;
 	return record_file_replace(state_dir, &key, &record);
 }
 
@@ -220,7 +221,7 @@ int record_remove(const char *state_dir, struct record_key key)
 	if (record_is_of_successor(&key, r))
 		return 0;
 	/* Losing it is the lesser evil: a record that stays would claim an override that is cleared. */
-	if (r >= 0 && now.first_probe[0])
+	if (r >= 0 && now.first_probe != FIRST_PROBE_UNSEEN)
 		ignore_error(first_probe_keep(state_dir, &key, now.first_probe));
 	return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
 }

@@ -54,8 +54,7 @@ _must_check_ int record_write(const char *state_dir, struct record_key key, cons
  * Changes nothing but FirstProbe in the record of a device, as first_probe_merge() has it; without a record,
  * nothing. 0 or negative errno.
  */
-_must_check_ int record_set_first_probe(const char *state_dir, struct record_key key,
-					const char *first_probe);
+_must_check_ int record_set_first_probe(const char *state_dir, struct record_key key, enum first_probe claim);
 
 /*
  * Removes it; that there is none is no error. What was seen of the device's first probe stays, and is in its

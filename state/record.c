@@ -21,22 +21,12 @@ bool record_equal(const struct record *a, const struct record *b)
 	       streq(a->decision, b->decision) && streq(a->cause, b->cause) && streq(a->rule, b->rule) &&
 	       streq(a->source, b->source) && streq(record_state_text(a), record_state_text(b)) &&
 	       streq(a->reason, b->reason) && streq(a->wait_for, b->wait_for) &&
-	       streq(a->first_probe, b->first_probe);
+	       a->first_probe == b->first_probe;
 }
 
 const char *record_state_text(const struct record *record)
 {
 	return record->state == STATE_UNKNOWN ? record->unknown_state : device_state_to_string(record->state);
-}
-
-const char *first_probe_merge(const char *old, const char *new)
-{
-	static const char *const strong[] = { "lost", "guaranteed" };
-
-	for (size_t i = 0; i < ELEMENTSOF(strong); i++)
-		if (streq(old, strong[i]) || streq(new, strong[i]))
-			return strong[i];
-	return old[0] ? old : new;
 }
 
 bool record_is_refused(const struct record *record)
@@ -89,8 +79,7 @@ bool record_was_enforced(const struct record *record, const struct decision *dec
 void record_merge(struct record *merged, const struct record *now)
 {
 	if (now) {
-		text_copy(merged->first_probe, sizeof(merged->first_probe),
-			  first_probe_merge(now->first_probe, merged->first_probe));
+		merged->first_probe = first_probe_merge(now->first_probe, merged->first_probe);
 		if (!merged->enforced)
 			merged->enforced = now->enforced;
 		/*

@@ -7,6 +7,7 @@
 
 #include "policy/decide.h"
 #include "state/device-state.h"
+#include "state/first-probe-claim.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -33,7 +34,7 @@ struct record {
 	char source[PATH_MAX]; /* the rule's FILE:LINE */
 	enum device_state state;
 	char unknown_state[16]; /* the word that was read, with STATE_UNKNOWN */
-	char first_probe[16];
+	enum first_probe first_probe;
 	char reason[512];
 	/* While it is blocked because it is in use: what tells that this may have ended. A node
 	 * ("/dev/i2c-4"): its close; "mount", "net": a change of these; "time": nothing does. */
@@ -47,13 +48,6 @@ const char *record_state_text(const struct record *record);
 
 /* Whether the kernel has refused it its driver, for the sake of its IOMMU group. */
 bool record_is_refused(const struct record *record);
-
-/*
- * Which of two claims about a first probe counts, the earlier or the later one; either may be "". A claim is
- * refined and never raised: "lost" was seen and is right, only a hold can guarantee, and else the first to
- * look knows best.
- */
-const char *first_probe_merge(const char *old, const char *new);
 
 /* Whether an override that stands is ours, as far as the record knows; see apply_owns(). */
 bool record_owns(const struct record *record, const char *override);

@@ -95,7 +95,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	const struct rule *rule = decision_is_nothing(decision) ? NULL : decision->rule;
 	char driver[256], override[OVERRIDE_MAX] = "", group[64], source[PATH_MAX], kept_off[512];
 	struct device_evaluation evaluation;
-	struct record record;
+	struct record record = {};
 	const char *path, *modalias;
 	enum iommu iommu = IOMMU_GROUP;
 	bool recorded;
@@ -140,7 +140,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	worker_put(s, source);
 	worker_put(s, device_state_to_string(evaluation.state));
 	worker_put(s, evaluation.reason);
-	worker_put(s, recorded && record.first_probe[0] ? record.first_probe : "unknown");
+	worker_put(s, first_probe_to_string(first_probe_merge(record.first_probe, FIRST_PROBE_UNKNOWN)));
 	worker_put(s, group);
 	worker_put_number(s, rule ? rule_id(rule) : 0);
 	worker_put_number(s, evaluation.action);

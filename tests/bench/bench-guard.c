@@ -12,6 +12,7 @@
  * since other programs of the machine disturb single messages. Ends with 1 if memory was allocated before a
  * device was released.
  */
+#include "base/errno.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -306,12 +307,10 @@ static void need_look_at(const char *sysfs, const char *devpath, const struct ne
 	const char *end = need->name + strlen(need->name) - 1;
 	int fd;
 
-	if (path_join(path, sizeof(path), sysfs, devpath, NULL) < 0)
-		die(devpath);
+	ignore_error(path_join(path, sizeof(path), sysfs, devpath, NULL));
 	if (need->of_first)
 		path[strlen(path) - 1] = '0';
-	if (path_join(path + strlen(path), sizeof(path) - strlen(path), "/", need->name, NULL) < 0)
-		die(need->name);
+	ignore_error(path_join(path + strlen(path), sizeof(path) - strlen(path), "/", need->name, NULL));
 	if (streq(need->name, "physfn") || streq(need->name, "subsystem")) {
 		(void)!readlink(path, text, sizeof(text));
 		return;
@@ -321,9 +320,8 @@ static void need_look_at(const char *sysfs, const char *devpath, const struct ne
 		return;
 	if (*end != '/')
 		(void)!read(fd, text, sizeof(text));
-	else
-		while (getdents64(fd, text, sizeof(text)) > 0)
-			;
+	while (*end == '/' && getdents64(fd, text, sizeof(text)) > 0)
+		;
 	(void)close(fd);
 }
 
@@ -342,8 +340,7 @@ static void loop_once(const char *sysfs, const struct need *needs)
 		die("recvmsg");
 	for (; needs && needs->name; needs++)
 		need_look_at(sysfs, strchr(buf, '@') + 1, needs);
-	if (path_join(path, sizeof(path), sysfs, strchr(buf, '@') + 1, "/driver_override", NULL) < 0)
-		die(buf);
+	ignore_error(path_join(path, sizeof(path), sysfs, strchr(buf, '@') + 1, "/driver_override", NULL));
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || read(fd, override, sizeof(override)) < 0 || pwrite(fd, DRIVER, strlen(DRIVER), 0) < 0)
 		die(path);

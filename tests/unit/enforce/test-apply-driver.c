@@ -26,8 +26,9 @@ static void check_first_probe(enum occasion occasion, const char *driver, const 
 		mock_bind(f.m, f.device, driver);
 	apply_fixture_apply(&f);
 	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_msg(streq(f.record.first_probe, expected), "%s bound, occasion %u: %s", driver, occasion,
-		      f.record.first_probe);
+	ck_assert_msg(streq(first_probe_to_string(f.record.first_probe), expected),
+		      "%s bound, occasion %u: %s", driver, occasion,
+		      first_probe_to_string(f.record.first_probe));
 
 	/* What was told once is not told again, whatever has become of the device. */
 	f.occasion = OCCASION_ADDED;
@@ -35,7 +36,7 @@ static void check_first_probe(enum occasion occasion, const char *driver, const 
 	apply_fixture_apply(&f);
 	ck_assert(mock_record(f.m, f.device, &f.record));
 	if (*expected)
-		ck_assert_str_eq(f.record.first_probe, expected);
+		ck_assert_str_eq(first_probe_to_string(f.record.first_probe), expected);
 	apply_fixture_done(&f);
 }
 
@@ -329,7 +330,7 @@ START_TEST(first_probe_is_not_known_where_somebody_else_has_written)
 	mock_attr(f.m, f.device, "driver_override", "vfio-pci\n");
 	apply_fixture_apply(&f);
 	ck_assert(mock_record(f.m, f.device, &f.record));
-	ck_assert_str_eq(f.record.first_probe, "");
+	ck_assert_str_eq(first_probe_to_string(f.record.first_probe), "");
 	apply_fixture_done(&f);
 }
 END_TEST

@@ -203,7 +203,7 @@ START_TEST(value_written_by_the_guard_meanwhile_is_not_written_again)
 
 	ck_assert_int_eq(f.outcome.state, STATE_PENDING);
 	ck_assert_str_eq(f.record.owned_override, "vfio-pci");
-	ck_assert_str_eq(f.record.first_probe, "");
+	ck_assert_str_eq(first_probe_to_string(f.record.first_probe), "");
 	apply_fixture_done(&f);
 }
 END_TEST

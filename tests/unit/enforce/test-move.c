@@ -237,7 +237,7 @@ START_TEST(first_probe_that_was_on_its_way_is_lost)
 	move_fixture_event(&f);
 	ck_assert_str_eq(kernel_writes(f.m), "override vfio-pci, probe");
 	ck_assert_int_eq(f.apply.outcome.state, STATE_PENDING);
-	ck_assert_str_eq(record_of(&f)->first_probe, "lost");
+	ck_assert_str_eq(first_probe_to_string(record_of(&f)->first_probe), "lost");
 	move_fixture_done(&f);
 }
 END_TEST
@@ -249,10 +249,10 @@ START_TEST(first_probe_won_at_first_is_lost_at_the_second_look)
 
 	mock_unbind(f.m, f.device);
 	move_fixture_event(&f);
-	ck_assert_str_eq(record_of(&f)->first_probe, "won");
+	ck_assert_str_eq(first_probe_to_string(record_of(&f)->first_probe), "won");
 	mock_bind(f.m, f.device, "nvme");
 	move_fixture_event(&f);
-	ck_assert_str_eq(record_of(&f)->first_probe, "lost");
+	ck_assert_str_eq(first_probe_to_string(record_of(&f)->first_probe), "lost");
 	move_fixture_done(&f);
 }
 END_TEST

@@ -385,7 +385,7 @@ START_TEST(event_that_was_asked_for_shows_no_first_probe)
 
 		ck_assert_int_eq(enforcer_event_env(m, env).status, 0);
 		ck_assert(mock_record(m, device, &record));
-		ck_assert_str_eq(record.first_probe, expected[i]);
+		ck_assert_str_eq(first_probe_to_string(record.first_probe), expected[i]);
 		mock_free(m);
 	}
 }

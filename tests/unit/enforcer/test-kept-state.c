@@ -48,13 +48,13 @@ START_TEST(first_probe_survives_a_rule_that_is_taken_out_and_put_back)
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
 	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
 	ck_assert(mock_record(m, a, &record));
-	ck_assert_str_eq(record.first_probe, "won");
+	ck_assert_str_eq(first_probe_to_string(record.first_probe), "won");
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
 		ck_assert(!mock_record(m, a, &record));
 		ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 		ck_assert(mock_record(m, a, &record));
-		ck_assert_str_eq(record.first_probe, "won");
+		ck_assert_str_eq(first_probe_to_string(record.first_probe), "won");
 	}
 	/* Another device under the name has a first probe of its own. */
 	ck_assert_int_eq(enforcer_run(m, "release", NULL).status, 0);
@@ -62,7 +62,7 @@ START_TEST(first_probe_survives_a_rule_that_is_taken_out_and_put_back)
 	a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
 	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
 	ck_assert(mock_record(m, a, &record));
-	ck_assert_str_eq(record.first_probe, "");
+	ck_assert_str_eq(first_probe_to_string(record.first_probe), "");
 	mock_free(m);
 }
 END_TEST

@@ -204,7 +204,7 @@ START_TEST(first_probe_is_won_by_a_sweep_at_boot_only)
 				 0);
 		ck_assert(mock_record(m, device, &record));
 		ck_assert_str_eq(record.owned_override, "vfio-pci");
-		ck_assert_str_eq(record.first_probe, cases[i].expected);
+		ck_assert_str_eq(first_probe_to_string(record.first_probe), cases[i].expected);
 		/* The list is written in each case. */
 		ck_assert_int_eq(access(mock_printf(m, "%s/present", m->state), F_OK), 0);
 		mock_free(m);

@@ -94,7 +94,7 @@ static void check_claim(const struct device_observation *seen, const char *expec
 	while ((wait = first_probe_watches_settle(f)) > 0)
 		(void)usleep((useconds_t)wait);
 	ck_assert_int_eq(record_read(m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
-	ck_assert_str_eq(record.first_probe, expected);
+	ck_assert_str_eq(first_probe_to_string(record.first_probe), expected);
 	first_probe_watches_free(f);
 	hold_free(hold);
 	sysfs_device_free(d);
