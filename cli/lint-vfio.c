@@ -129,9 +129,23 @@ static void lint_kubevirt(struct lint_run *run, const struct lint_device *device
 			       decision->rule->label, decision->driver, device->d->bus, device->d->name));
 }
 
+static void lint_unknown_variant(struct lint_run *run, const struct lint_device *device, bool *said)
+{
+	const struct decision *decision = &device->decision;
+	char note[DECISION_NOTE_MAX];
+
+	decision_vfio_note(decision, note);
+	if (*said || !note[0])
+		return;
+	*said = true;
+	lint_warn(run, decision->rule,
+		  arena_printf(&run->lint->arena, "[device %s] gives %s %s to vfio, and %s",
+			       decision->rule->label, device->d->bus, device->d->name, note));
+}
+
 /* What was said of a rule is not said again for its other devices. */
 struct said {
-	bool bus, iommu, kubevirt;
+	bool bus, iommu, kubevirt, variant;
 };
 
 void lint_vfio_drivers(struct lint_run *run)
@@ -153,6 +167,7 @@ void lint_vfio_drivers(struct lint_run *run)
 			continue;
 		if (decision_is_vfio_of_bus(decision)) {
 			lint_bus_of_device(run, device, &said[decision->rule->order].bus);
+			lint_unknown_variant(run, device, &said[decision->rule->order].variant);
 			if (kubevirt)
 				lint_kubevirt(run, device, &said[decision->rule->order].kubevirt);
 		}

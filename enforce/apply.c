@@ -475,6 +475,7 @@ static void apply_replacing(const struct decision *decision, enum occasion occas
 			first_probe_recheck(&a);
 		}
 		outcome_add_iommu(decision, ret);
+		outcome_add_vfio(decision, &a.old, ret);
 	}
 	apply_save_record(&a);
 }

@@ -8,6 +8,7 @@
 
 #include "policy/decide.h"
 #include "state/device-state.h"
+#include "state/record.h"
 #include "sysfs/sysfs.h"
 
 #include <stdbool.h>
@@ -29,6 +30,12 @@ struct outcome {
  * know, whether it is good or bad.
  */
 void outcome_add_iommu(const struct decision *decision, struct outcome *o);
+
+/*
+ * Adds that it is not known which VFIO driver was made for the device, where that is so, and logs it unless
+ * the record of before (empty: none) said so already.
+ */
+void outcome_add_vfio(const struct decision *decision, const struct record *old, struct outcome *o);
 
 /* When a decision is applied. What is known of the device's first probe depends on it. */
 enum occasion {

@@ -54,6 +54,16 @@ static void explanation_set_why(struct explanation *e)
 			       r->line, r->label);
 }
 
+static void explanation_add_vfio(struct explanation *e)
+{
+	const size_t n = strlen(e->why);
+	char note[DECISION_NOTE_MAX];
+
+	decision_vfio_note(&e->decision, note);
+	if (note[0])
+		(void)snprintf(e->why + n, sizeof(e->why) - n, "; %s", note);
+}
+
 int explanation_make(struct explanation *e, const struct policy *policy, struct sysfs_device *d)
 {
 	char group[64];
@@ -68,6 +78,7 @@ int explanation_make(struct explanation *e, const struct policy *policy, struct 
 		return r;
 	}
 	explanation_set_why(e);
+	explanation_add_vfio(e);
 	(void)sysfs_device_override(d, e->override);
 	bound_driver(d, e->driver, sizeof(e->driver));
 	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) >= 0)

@@ -59,6 +59,44 @@ static int device_own_rule(const struct policy *policy, struct device *device, c
 	return device->own_rule_result;
 }
 
+static void decision_set_unknown(struct decision *d, const struct rule *rule, const struct missing *missing)
+{
+	d->kind = DECISION_UNKNOWN;
+	d->rule = rule;
+	d->missing = *missing;
+}
+
+static void decision_set_unknown_in_words(struct decision *d, const struct rule *rule, const char *what,
+					  int error)
+{
+	decision_set_unknown(d, rule, &(struct missing){ .fact = FACT_COUNT, .what = what, .error = error });
+}
+
+/*
+ * What `vfio` means. The modules' aliases tell; where they are gone (the kernel's package was upgraded, a
+ * minimal boot image), that changes nothing for a device that has its driver. One that has none gets the
+ * plain driver, since that, too, keeps the host's driver off.
+ */
+static void decision_choose_vfio(const struct policy *policy, struct decision *d)
+{
+	char kept[DRIVER_NAME_MAX + 1];
+	int r;
+
+	d->kind = DECISION_DRIVER;
+	d->vfio_unknown = vfio_drivers_choose(policy->vfio, d->device, d->driver, &d->module);
+	if (!d->vfio_unknown)
+		return;
+	r = d->device->ops->vfio_driver(d->device, rule_id(d->rule), kept);
+	if (r < 0) {
+		decision_set_unknown_in_words(d, d->rule, "the record of the device", r);
+		d->driver[0] = '\0';
+	} else if (r > 0) {
+		(void)strcpy(d->driver, kept);
+		d->module = NULL;
+		d->vfio_kept = true;
+	}
+}
+
 static void decision_choose_driver(const struct policy *policy, struct decision *d,
 				   const struct driver_choice *choice)
 {
@@ -75,25 +113,11 @@ static void decision_choose_driver(const struct policy *policy, struct decision 
 		(void)strcpy(d->driver, choice->name); /* rule_set() saw to its length */
 		break;
 	case DRIVER_VFIO:
-		d->kind = DECISION_DRIVER;
-		vfio_drivers_choose(policy->vfio, d->device, d->driver, &d->module);
+		decision_choose_vfio(policy, d);
 		break;
 	case DRIVER_UNSET:
 		break;
 	}
-}
-
-static void decision_set_unknown(struct decision *d, const struct rule *rule, const struct missing *missing)
-{
-	d->kind = DECISION_UNKNOWN;
-	d->rule = rule;
-	d->missing = *missing;
-}
-
-static void decision_set_unknown_in_words(struct decision *d, const struct rule *rule, const char *what,
-					  int error)
-{
-	decision_set_unknown(d, rule, &(struct missing){ .fact = FACT_COUNT, .what = what, .error = error });
 }
 
 static void decision_set_held(const struct policy *policy, struct decision *d)
@@ -317,6 +341,16 @@ void decision_missing_text(const struct decision *decision, char *buf, size_t si
 	rule_source(decision->rule, source, sizeof(source));
 	(void)snprintf(of, sizeof(of), " of %s", source);
 	missing_text(&decision->missing, of, buf, size);
+}
+
+void decision_vfio_note(const struct decision *decision, char buf[static DECISION_NOTE_MAX])
+{
+	buf[0] = '\0';
+	if (decision->kind == DECISION_DRIVER && decision->vfio_unknown)
+		(void)snprintf(buf, DECISION_NOTE_MAX,
+			       "which VFIO driver was made for it is not known: %s; %s %.127s%s",
+			       decision->vfio_unknown, decision->vfio_kept ? "it keeps" : "it gets",
+			       decision->driver, decision->vfio_kept ? "" : ", the plain one");
 }
 
 const char *decision_text(const struct decision *decision)

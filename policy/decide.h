@@ -40,6 +40,13 @@ struct decision {
 	struct missing missing;	 /* with DECISION_UNKNOWN */
 	char driver[DRIVER_NAME_MAX + 1]; /* what to write: a driver's name, "none", or "" */
 	const char *module; /* that has the driver; NULL: found from aliases and the driver's name */
+	/*
+	 * With DECISION_DRIVER by `vfio`: why it is not known which VFIO driver was made for the device, so
+	 * that it has what it was given earlier or is bound to (vfio_kept), else the plain one. NULL: it is
+	 * known.
+	 */
+	const char *vfio_unknown;
+	bool vfio_kept;
 	/* Companions in the group that the same policy decides about; each has no members of its own. */
 	struct decision *members;
 	size_t n_members;
@@ -88,6 +95,10 @@ static inline bool decision_is_nothing(const struct decision *decision)
 void decision_missing_text(const struct decision *decision, char *buf, size_t size);
 /* The same without the rule: "Modalias= cannot be compared yet". */
 void missing_text(const struct missing *missing, const char *of, char *buf, size_t size);
+
+#define DECISION_NOTE_MAX 384
+/* What is to be said of a decision that was made without the kernel's aliases; "": nothing. */
+void decision_vfio_note(const struct decision *decision, char buf[static DECISION_NOTE_MAX]);
 
 /* "none", "default", the driver's name, "unknown" or "": as `Decision` on the bus has it. */
 const char *decision_text(const struct decision *decision);

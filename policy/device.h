@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define DRIVER_NAME_MAX 127
+
 enum fact {
 	FACT_BUS,	 /* the bus's name */
 	FACT_NAME,	 /* the sysfs name */
@@ -81,6 +83,11 @@ struct device_ops {
 	 * negative errno: cannot tell.
 	 */
 	int (*kept_rule)(struct device *d, uint64_t *ret);
+	/*
+	 * The VFIO driver that this rule has chosen for this very device earlier in this boot, else the one
+	 * that is bound to it. 1: its name is in buf; 0: there is none; negative errno: cannot tell.
+	 */
+	int (*vfio_driver)(struct device *d, uint64_t rule_id, char buf[static DRIVER_NAME_MAX + 1]);
 };
 
 /* What must be known for a decision, and is not. */

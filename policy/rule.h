@@ -11,8 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DRIVER_NAME_MAX 127
-
 enum driver_kind {
 	DRIVER_UNSET,
 	DRIVER_NAMED,

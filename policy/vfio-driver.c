@@ -22,9 +22,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 /* Debian's have 1.6 MiB; a file beyond this is none. */
 #define ALIASES_MAX (64U * 1024U * 1024U)
+#define ALIASES_NAME "modules.alias"
 
 struct alias {
 	const char *pattern; /* "vfio_pci:v000015B3d0000101Esv*…" */
@@ -39,6 +41,19 @@ struct vfio_drivers {
 	struct alias *v; /* the most specific first */
 	size_t n, allocated;
 	bool loaded;
+	const char *why_unknown; /* why there are no aliases to tell variants by; NULL: there are */
+};
+
+/*
+ * Folders of modules, beside sysfs, and then the kernel's release: what kmod is built for on most systems;
+ * where /lib is no link to it; and as NixOS has kmod look, whose running kernel need not be the one that is
+ * installed.
+ */
+static const char *const module_folders[] = {
+	"/../lib/modules/",
+	"/../usr/lib/modules/",
+	"/../run/booted-system/kernel-modules/lib/modules/",
+	"/../run/current-system/kernel-modules/lib/modules/",
 };
 
 bool driver_is_vfio(const char *driver)
@@ -132,18 +147,24 @@ static void vfio_drivers_read_builtin(struct vfio_drivers *v, const char *text, 
 
 int vfio_aliases_dir(const char *sysfs, char *buf, size_t size)
 {
+	char path[PATH_MAX];
 	struct utsname kernel;
 
 	if (uname(&kernel) < 0)
 		return negative_errno();
-	return path_join(buf, size, sysfs, "/../lib/modules/", kernel.release, NULL);
+	for (size_t i = 0; i < ELEMENTSOF(module_folders); i++)
+		if (path_join(path, sizeof(path), sysfs, module_folders[i], kernel.release, "/" ALIASES_NAME,
+			      NULL) >= 0 &&
+		    access(path, F_OK) >= 0)
+			return path_join(buf, size, sysfs, module_folders[i], kernel.release, NULL);
+	return path_join(buf, size, sysfs, module_folders[0], kernel.release, NULL);
 }
 
 static const struct {
 	const char *name;
 	void (*read)(struct vfio_drivers *v, const char *text, size_t size);
 } files[] = {
-	{ "modules.alias", vfio_drivers_read_aliases },
+	{ ALIASES_NAME, vfio_drivers_read_aliases },
 	{ "modules.builtin.modinfo", vfio_drivers_read_builtin },
 };
 
@@ -200,29 +221,60 @@ struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v)
 	return NULL;
 }
 
+static int vfio_drivers_read_file(struct vfio_drivers *v, const char *dir, size_t i)
+{
+	_cleanup_(freep) char *text = NULL;
+	_cleanup_(closep) int fd = -EBADF;
+	char path[PATH_MAX];
+	struct stat st;
+	size_t size;
+	int r = path_join(path, sizeof(path), dir, "/", files[i].name, NULL);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return negative_errno();
+	r = read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size);
+	if (r >= 0)
+		files[i].read(v, text, size);
+	return r;
+}
+
+/* That the aliases of modules are not there is not the same as that there are no variants. */
+static void vfio_drivers_set_unknown(struct vfio_drivers *v, int error)
+{
+	struct utsname kernel;
+
+	if (uname(&kernel) < 0)
+		(void)strcpy(kernel.release, "?");
+	v->why_unknown =
+		error == -ENOENT || error == -ENOTDIR
+			? arena_printf(&v->arena, "there is no " ALIASES_NAME " of kernel %s", kernel.release)
+			: arena_printf(&v->arena, ALIASES_NAME " of kernel %s cannot be read: %s",
+				       kernel.release, strerror(-error));
+	if (!v->why_unknown)
+		v->why_unknown = "out of memory";
+}
+
 void vfio_drivers_load(struct vfio_drivers *v)
 {
-	char dir[PATH_MAX], path[PATH_MAX];
+	char dir[PATH_MAX];
+	int r;
 
 	if (!v || v->loaded)
 		return;
 	v->loaded = true;
-	if (vfio_aliases_dir(v->sysfs, dir, sizeof(dir)) < 0)
-		return;
-	for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-		_cleanup_(freep) char *text = NULL;
-		_cleanup_(closep) int fd = -EBADF;
-		struct stat st;
-		size_t size;
+	r = vfio_aliases_dir(v->sysfs, dir, sizeof(dir));
+	for (size_t i = 0; i < ELEMENTSOF(files) && r >= 0; i++) {
+		int read = vfio_drivers_read_file(v, dir, i);
 
-		/* What cannot be read offers nothing: there are kernels without modules. */
-		if (path_join(path, sizeof(path), dir, "/", files[i].name, NULL) < 0)
-			continue;
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0 && fstat(fd, &st) >= 0 &&
-		    read_full(fd, (size_t)st.st_size, ALIASES_MAX, &text, &size) >= 0)
-			files[i].read(v, text, size);
+		/* Without the other file there is only nothing built in. */
+		if (streq(files[i].name, ALIASES_NAME) && read < 0)
+			vfio_drivers_set_unknown(v, read);
 	}
+	if (r < 0)
+		vfio_drivers_set_unknown(v, r);
 	if (v->n > 0)
 		qsort(v->v, v->n, sizeof(*v->v), vfio_alias_compare);
 }
@@ -284,8 +336,8 @@ void vfio_driver_of_module(const char *sysfs, const char *bus, const char *modul
 		text_copy(buf, DRIVER_NAME_MAX + 1, name);
 }
 
-void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
-			 const char **ret_module)
+const char *vfio_drivers_choose(struct vfio_drivers *v, struct device *device,
+				char buf[static DRIVER_NAME_MAX + 1], const char **ret_module)
 {
 	const char *bus = device_text(device, FACT_BUS), *modalias;
 	const struct alias *alias;
@@ -294,18 +346,20 @@ void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf
 	*ret_module = NULL;
 	vfio_driver_by_pattern(bus ? bus : "", buf);
 	if (!v || !bus)
-		return;
+		return NULL;
 	vfio_drivers_load(v);
 	modalias = v->n > 0 ? device_text(device, FACT_MODALIAS) : NULL;
 	alias = modalias ? vfio_drivers_find_alias(v, bus, modalias) : NULL;
 	if (alias) {
 		vfio_driver_of_module(v->sysfs, bus, alias->module, buf);
 		*ret_module = alias->module;
-		return;
 	}
-	/* Mostly it is PCI, with aliases; where these are missing its plain driver is no guess. */
-	if (!streq(bus, "pci") &&
-	    path_join(path, sizeof(path), v->sysfs, "/bus/", bus, "/drivers", NULL) >= 0 &&
+	/* Only PCI has variants beside a plain driver. */
+	if (streq(bus, "pci"))
+		return v->why_unknown;
+	/* A driver that is registered there is the one; on PCI that would be a guess. */
+	if (!alias && path_join(path, sizeof(path), v->sysfs, "/bus/", bus, "/drivers", NULL) >= 0 &&
 	    folder_has_one_driver(path, "", only))
 		text_copy(buf, DRIVER_NAME_MAX + 1, only);
+	return NULL;
 }

@@ -21,13 +21,16 @@
 struct vfio_drivers;
 
 /*
- * The aliases of the running kernel's modules, from /lib/modules beside the sysfs of settings. Nothing is
- * read before it is needed. NULL: out of memory.
+ * The aliases of the running kernel's modules, from /lib/modules or its like beside the sysfs of settings.
+ * Nothing is read before it is needed. NULL: out of memory.
  */
 struct vfio_drivers *vfio_drivers_new(const struct settings *settings);
 struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v);
 
-/* Where they are: the folder of the running kernel's modules. 0 or negative errno. */
+/*
+ * Where they are: the folder of the running kernel's modules, the first that has modules.alias of those that
+ * distributions use, or the usual one where none has. 0 or negative errno.
+ */
 _must_check_ int vfio_aliases_dir(const char *sysfs, char *buf, size_t size);
 /* Whether a file of that folder is one that they are read from. */
 bool vfio_aliases_are_in(const char *name);
@@ -41,9 +44,11 @@ void vfio_drivers_load(struct vfio_drivers *v);
 /*
  * The driver's name for a device into buf. *ret_module: of the module that has it, where the aliases say
  * that (borrowed from v), else NULL. v may be NULL: then each bus has its plain one.
+ * Returns NULL; or why it is not known which one was made for the device (borrowed from v), as the aliases
+ * are not there to tell: then buf has the likeliest.
  */
-void vfio_drivers_choose(struct vfio_drivers *v, struct device *device, char buf[static DRIVER_NAME_MAX + 1],
-			 const char **ret_module);
+const char *vfio_drivers_choose(struct vfio_drivers *v, struct device *device,
+				char buf[static DRIVER_NAME_MAX + 1], const char **ret_module);
 
 /* The name under which a module that the aliases name has registered its driver with a bus; else as above. */
 void vfio_driver_of_module(const char *sysfs, const char *bus, const char *module,

@@ -160,6 +160,17 @@ static void evaluation_add_iommu(const struct device_observation *o, struct devi
 		(void)snprintf(e->reason + n, sizeof(e->reason) - n, "%s%s", n > 0 ? "; " : "", o->iommu);
 }
 
+/* Adds that `vfio` could not be told apart, unless what is recorded says so already. */
+static void evaluation_add_vfio(const struct device_observation *o, struct device_evaluation *e)
+{
+	const size_t n = strlen(e->reason);
+	char note[DECISION_NOTE_MAX];
+
+	decision_vfio_note(o->decision, note);
+	if (!o->unreadable && note[0] && !strstr(e->reason, note))
+		(void)snprintf(e->reason + n, sizeof(e->reason) - n, "%s%s", n > 0 ? "; " : "", note);
+}
+
 static void evaluate_observation(const struct device_observation *o, struct device_evaluation *e)
 {
 	const struct decision *d = o->decision;
@@ -197,4 +208,5 @@ void device_state_evaluate(const struct device_observation *observation, struct 
 	*ret = (struct device_evaluation){ .state = STATE_UNMANAGED };
 	evaluate_observation(observation, ret);
 	evaluation_add_iommu(observation, ret);
+	evaluation_add_vfio(observation, ret);
 }

@@ -8,6 +8,7 @@
 #include "state/boot-devices.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "policy/vfio-driver.h"
 #include "sysfs/iommu.h"
 #include "sysfs/pci.h"
 
@@ -411,6 +412,28 @@ static int sysfs_kept_rule(struct device *device, uint64_t *ret)
 	return 0;
 }
 
+static int sysfs_vfio_driver(struct device *device, uint64_t rule_id, char buf[static DRIVER_NAME_MAX + 1])
+{
+	struct sysfs_device *d = to_sysfs_device(device);
+	char driver[DRIVER_NAME_MAX + 1];
+	struct record record;
+	int r;
+
+	if (d->sysfs->state_dir && sysfs_device_know_inode(d)) {
+		r = record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
+		if (r < 0 && record_may_be_read_later(r))
+			return r;
+		if (r >= 0 && record.rule_id == rule_id && driver_is_vfio(record.decision)) {
+			text_copy(buf, DRIVER_NAME_MAX + 1, record.decision);
+			return 1;
+		}
+	}
+	if (sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0 || !driver_is_vfio(driver))
+		return 0;
+	text_copy(buf, DRIVER_NAME_MAX + 1, driver);
+	return 1;
+}
+
 const struct device_ops sysfs_device_ops = {
 	.fact = sysfs_fact,
 	.place = sysfs_place,
@@ -419,4 +442,5 @@ const struct device_ops sysfs_device_ops = {
 	.is_bridge = sysfs_is_bridge,
 	.was_present = sysfs_was_present,
 	.kept_rule = sysfs_kept_rule,
+	.vfio_driver = sysfs_vfio_driver,
 };

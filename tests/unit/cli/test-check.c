@@ -338,6 +338,34 @@ START_TEST(a_kernel_that_may_refuse_the_override_is_warned_of)
 }
 END_TEST
 
+START_TEST(a_kernel_whose_modules_are_gone_is_warned_of)
+{
+	static const char note[] =
+		"which VFIO driver was made for it is not known: there is no modules.alias of "
+		"kernel ";
+	struct machine t = machine_new("[device a]\nName=0000:00:05.0\nDriver=vfio\n");
+	struct enforcer_result r = machine_check(&t);
+	const char *aliases;
+
+	assert_line(&r, "warning",
+		    mock_printf(t.m, "[device a] gives pci 0000:00:05.0 to vfio, and %s", note));
+	assert_line(&r, "warning", "; it gets vfio-pci, the plain one");
+	r = enforcer_run(t.m, "explain", "0000:00:05.0", NULL);
+	ck_assert_msg(strstr(r.out, note) && strstr(r.out, "  Decision  vfio-pci\n"), "%s", r.out);
+	aliases = mock_aliases(t.m, "/lib/modules", "# Aliases\n");
+	r = machine_check(&t);
+	ck_assert_msg(!strstr(r.out, note), "%s", r.out);
+	/* What it has stays. */
+	ck_assert_int_eq(unlink(aliases), 0);
+	mock_bind(t.m, t.gpu, "nvgrace-gpu-vfio-pci");
+	r = enforcer_run(t.m, "--json", "explain", "0000:00:05.0", NULL);
+	ck_assert_msg(strstr(r.out, "it keeps nvgrace-gpu-vfio-pci\"") &&
+			      strstr(r.out, "\"decision\":\"nvgrace-gpu-vfio-pci\""),
+		      "%s", r.out);
+	mock_free(t.m);
+}
+END_TEST
+
 START_TEST(a_variant_is_warned_of_where_kubevirt_is)
 {
 	struct machine t = machine_new("[device a]\nName=0000:00:05.0\nDriver=vfio\n");
@@ -387,5 +415,5 @@ SUITE_MAIN("check", 60, the_root_disk_is_an_error, fstab_and_swap_are_warned_of,
 	   a_rule_for_nothing_is_named, a_bus_without_a_vfio_driver_is_an_error,
 	   the_framebuffer_of_the_firmware_is_warned_of, a_device_of_driverctl_is_named_with_both_policies,
 	   a_variant_is_warned_of_where_kubevirt_is, an_override_that_is_the_text_null_is_noticed,
-	   a_kernel_that_may_refuse_the_override_is_warned_of,
+	   a_kernel_that_may_refuse_the_override_is_warned_of, a_kernel_whose_modules_are_gone_is_warned_of,
 	   names_reach_neither_terminal_nor_json_as_they_are)

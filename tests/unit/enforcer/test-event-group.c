@@ -76,6 +76,7 @@ START_TEST(other_members_are_decided_again)
 	const char *bridge = mock_pci_add(m, "0000:00:02.0", NULL, 0x8086, 0x1901, 0x060400);
 	struct enforcer_result r;
 
+	(void)mock_aliases(m, "/lib/modules", "# Aliases\n");
 	mock_group(m, 7, other, bridge, NULL);
 	r = enforcer_event(m, other);
 	ck_assert_str_eq(r.out, "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What Driver=vfio means for a device: by the aliases of the modules that are installed, and by who is there.
  */
+#include "base/macro.h"
 #include "policy/decide.h"
 #include "policy/rule-index.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
@@ -10,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #define CARD "/devices/pci0000:00/0000:00:03.0"
 #define RULE "[device a]\nBus=*\nDriver=vfio\n"
@@ -25,14 +28,10 @@ static struct mock *tree(const char *aliases)
 	(void)mock_pci_add(m, "0000:00:03.0", NULL, 0x15b3, 0x101e, 0x020000);
 	mock_attr(m, CARD, "modalias", "pci:v000015B3d0000101Esv000015B3sd00000001bc02sc00i00\n");
 	(void)mock_policy(m, MOCK_ETC, "50-a.conf", RULE);
-	if (aliases) {
-		char dir[PATH_MAX];
-
-		ck_assert_int_eq(vfio_aliases_dir(m->sysfs, dir, sizeof(dir)), 0);
-		make_dirs(dir);
-		aliases = mock_printf(m, "# Aliases extracted from modules themselves.\n%s", aliases);
-		make_file(mock_printf(m, "%s/modules.alias", dir), aliases, strlen(aliases));
-	}
+	if (aliases)
+		(void)mock_aliases(
+			m, "/lib/modules",
+			mock_printf(m, "# Aliases extracted from modules themselves.\n%s", aliases));
 	return m;
 }
 
@@ -53,7 +52,9 @@ static const char *means(struct mock *m, const char *devpath)
 		d = mock_device(&sysfs, devpath);
 		ck_assert_int_eq(policy_decide(p, &d->device, &decision), 0);
 		ck_assert_int_eq(decision.kind, DECISION_DRIVER);
-		text[i] = mock_printf(m, "%s %s", decision.driver, decision.module ? decision.module : "-");
+		text[i] = mock_printf(m, "%s %s%s", decision.driver, decision.module ? decision.module : "-",
+				      decision.vfio_unknown ? mock_printf(m, " (%s)", decision.vfio_unknown)
+							    : "");
 		decision_done(&decision);
 		sysfs_device_free(d);
 		sysfs_done(&sysfs);
@@ -73,10 +74,57 @@ static void expect(const char *aliases, const char *want)
 
 START_TEST(without_aliases_it_is_the_plain_one)
 {
-	expect(NULL, "vfio-pci -");
 	expect("", "vfio-pci -");
 	expect(PLAIN, "vfio-pci vfio_pci");
 	expect("alias pci:v000015B3d*sv*sd*bc*sc*i* mlx5_core\n" PLAIN, "vfio-pci vfio_pci");
+}
+END_TEST
+
+/* That the list is not there is not the same as that no variant is in it. */
+START_TEST(without_their_list_it_is_not_known)
+{
+	struct mock *m = tree(NULL);
+	const char *aliases, *matrix = mock_device_add(m, "ap", "/devices/ap/card05", "05.0004", true);
+	struct utsname kernel;
+
+	ck_assert_int_eq(uname(&kernel), 0);
+	ck_assert_str_eq(means(m, CARD), mock_printf(m, "vfio-pci - (there is no modules.alias of kernel %s)",
+						     kernel.release));
+	/* Only PCI has variants. */
+	ck_assert_str_eq(means(m, matrix), "vfio_ap -");
+	aliases = mock_aliases(m, "/lib/modules", "");
+	ck_assert_str_eq(means(m, CARD), "vfio-pci -");
+	ck_assert_int_eq(unlink(aliases), 0);
+	make_dirs(aliases);
+	ck_assert_str_eq(means(m, CARD),
+			 mock_printf(m,
+				     "vfio-pci - (modules.alias of kernel %s cannot be read: Is a directory)",
+				     kernel.release));
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(the_list_is_found_where_distributions_have_it)
+{
+	static const char *const folders[] = {
+		"/usr/lib/modules",
+		"/run/booted-system/kernel-modules/lib/modules",
+		"/run/current-system/kernel-modules/lib/modules",
+	};
+	struct utsname kernel;
+
+	ck_assert_int_eq(uname(&kernel), 0);
+	for (size_t i = 0; i < ELEMENTSOF(folders); i++) {
+		struct mock *m = tree(NULL);
+
+		/* A folder without it does not hide it. */
+		make_dirs(mock_printf(m, "%s/../lib/modules/%s", m->sysfs, kernel.release));
+		(void)mock_aliases(m, folders[i], "# Aliases\n" PLAIN EXACT);
+		ck_assert_str_eq(means(m, CARD), "exact_vfio_pci exact-vfio-pci");
+		(void)mock_aliases(m, "/lib/modules", "# Aliases\n" PLAIN);
+		ck_assert_str_eq(means(m, CARD), "vfio-pci vfio_pci");
+		mock_free(m);
+	}
 }
 END_TEST
 
@@ -184,7 +232,8 @@ START_TEST(a_rules_own_module_goes_before_that_of_the_alias)
 }
 END_TEST
 
-SUITE_MAIN("vfio", 30, without_aliases_it_is_the_plain_one,
+SUITE_MAIN("vfio", 30, without_aliases_it_is_the_plain_one, without_their_list_it_is_not_known,
+	   the_list_is_found_where_distributions_have_it,
 	   the_alias_with_the_fewest_wildcards_wins_wherever_it_stands,
 	   aliases_of_other_devices_and_buses_do_not_count, lines_that_are_cut_are_passed_over,
 	   a_driver_that_is_registered_tells_its_own_name, built_in_variants_are_found,

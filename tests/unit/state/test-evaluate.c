@@ -287,6 +287,44 @@ static const struct evaluate_case decision_that_waits_for_a_fact_cases[] = {
 	  .reason = "the IOMMU group is not known yet" },
 };
 
+/* What holds of a device as decided, too, is said of each. */
+START_TEST(a_driver_that_was_not_told_apart)
+{
+	struct policy *policy = rules_of("[device x]\nName=x\nDriver=vfio\n");
+	struct decision decision = {
+		.kind = DECISION_DRIVER, .rule = policy->rules[0], .driver = "vfio-pci", .vfio_unknown = "why"
+	};
+	struct device_observation o = {
+		.decision = &decision, .driver = "vfio-pci", .override = "vfio-pci", .kept_off = ""
+	};
+	struct device_evaluation e;
+	struct record record = { .state = STATE_FAILED };
+
+	device_state_evaluate(&o, &e);
+	ck_assert_int_eq(e.state, STATE_ENFORCED);
+	ck_assert_str_eq(
+		e.reason,
+		"which VFIO driver was made for it is not known: why; it gets vfio-pci, the plain one");
+	decision.vfio_kept = true;
+	record_describe(&record, &decision);
+	(void)strcpy(record.reason, "it failed");
+	o.record = &record;
+	o.driver = "";
+	device_state_evaluate(&o, &e);
+	ck_assert_str_eq(e.reason,
+			 "it failed; which VFIO driver was made for it is not known: why; it keeps vfio-pci");
+	/* The enforcer has recorded it so. */
+	(void)strcpy(record.reason, e.reason);
+	device_state_evaluate(&o, &e);
+	ck_assert_str_eq(e.reason, record.reason);
+	decision.vfio_unknown = NULL;
+	(void)strcpy(record.reason, "");
+	device_state_evaluate(&o, &e);
+	ck_assert_str_eq(e.reason, "");
+	policy_free(policy);
+}
+END_TEST
+
 START_TEST(decision_that_waits_for_a_fact)
 {
 	CHECK_CASES(decision_that_waits_for_a_fact_cases);
@@ -294,4 +332,4 @@ START_TEST(decision_that_waits_for_a_fact)
 END_TEST
 
 SUITE_MAIN("evaluate", 20, decided_driver, decided_none, decided_default, nothing_decided,
-	   decision_that_waits_for_a_fact)
+	   decision_that_waits_for_a_fact, a_driver_that_was_not_told_apart)
