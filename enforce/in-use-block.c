@@ -19,6 +19,13 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+/*
+ * Says who uses it; 1. A change of mounts or of swap may tell that this has ended, also where what is mounted
+ * is only built on the disk.
+ */
+#define in_use_set_disk_reason(u, ...)                                                                       \
+	((void)strcpy((u)->answer->wait_for, "mount"), in_use_set_reason(u, __VA_ARGS__))
+
 struct disk {
 	const char *path;  /* in sysfs */
 	char node[256];	   /* below /dev */
@@ -136,8 +143,8 @@ static int mount_search_process(const char *pid, void *userdata)
 	if (!e->where[0])
 		return 0;
 	fd_users_process_name(u->root, pid, who, sizeof(who));
-	return in_use_set_reason(u, "/dev/%s is mounted on %.200s in the mount namespace of %s",
-				 e->disk->node, e->where, who);
+	return in_use_set_disk_reason(u, "/dev/%s is mounted on %.200s in the mount namespace of %s",
+				      e->disk->node, e->where, who);
 }
 
 static int disk_find_mount_elsewhere(const struct in_use *u, const struct disk *disk)
@@ -156,14 +163,13 @@ static int disk_find_user(struct in_use *u, const struct disk *disk)
 {
 	char text[PATH_MAX];
 
-	(void)strcpy(u->answer->wait_for, "mount");
 	disk_find_mount(u, disk, "proc/self/mountinfo", text, sizeof(text));
 	if (text[0])
-		return in_use_set_reason(u, "/dev/%s is mounted on %s", disk->node, text);
+		return in_use_set_disk_reason(u, "/dev/%s is mounted on %s", disk->node, text);
 	if (disk_is_swap(u, disk))
-		return in_use_set_reason(u, "/dev/%s is swap", disk->node);
+		return in_use_set_disk_reason(u, "/dev/%s is swap", disk->node);
 	if (disk_find_holder(disk, text, sizeof(text)))
-		return in_use_set_reason(u, "/dev/%s is used by %s", disk->node, text);
+		return in_use_set_disk_reason(u, "/dev/%s is used by %s", disk->node, text);
 	return disk_find_mount_elsewhere(u, disk) > 0 ? 1 : 0;
 }
 
@@ -194,7 +200,7 @@ int in_use_disk(struct in_use *u, const struct in_use_item *item, const struct n
 			strerror(errno));
 	r = disk_find_user(u, &disk);
 	return r != 0 ? r
-		      : in_use_set_reason(
+		      : in_use_set_disk_reason(
 				u, "/dev/%s is mounted in another mount namespace, or opened exclusively",
 				disk.node);
 }

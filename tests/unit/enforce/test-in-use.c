@@ -77,6 +77,22 @@ START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 }
 END_TEST
 
+/* A free partition is looked at before its disk, and no change of mounts tells when the disk's node comes
+ * back. */
+START_TEST(what_a_free_disk_might_have_waited_for_is_not_said_of_another)
+{
+	struct in_use_fixture s = in_use_fixture_new();
+	const char *disk = disk_add(&s, s.device, "sda");
+
+	(void)disk_add(&s, disk, "sda1");
+	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/sda", s.m->root)), 0);
+	s.look_only = true;
+	assert_used(&s, "/dev/sda is not there, so nobody can tell whether it is in use");
+	ck_assert_str_eq(s.answer.wait_for, "time");
+	in_use_fixture_done(&s);
+}
+END_TEST
+
 /* For somebody who may not disturb others: then only who can be seen is noticed. */
 START_TEST(nothing_is_opened_with_look_only)
 {
@@ -89,6 +105,7 @@ START_TEST(nothing_is_opened_with_look_only)
 	assert_free(&s);
 	beside_file(&s, "proc/self/mountinfo", "23 21 0:0 / /mnt rw,noatime shared:1 - ext4 /dev/root rw\n");
 	assert_used(&s, "/dev/sda is mounted on /mnt");
+	ck_assert_str_eq(s.answer.wait_for, "mount");
 	beside_file(&s, "proc/self/mountinfo", "");
 	mock_group(s.m, 7, s.device, NULL);
 	mock_attr(s.m, "/class/vfio/7", "dev", "1:3\n");
@@ -381,10 +398,10 @@ END_TEST
 
 SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, disk_that_can_be_had_exclusively_is_free,
 	   disk_without_its_own_node_is_taken_for_used, disk_that_cannot_be_opened_is_taken_for_used,
-	   nothing_is_opened_with_look_only, folder_that_cannot_be_looked_at, drive_without_a_medium_is_free,
-	   disk_with_a_slash_in_its_name, mount_point_of_a_mounted_disk_is_named,
-	   partition_is_named_before_its_disk, swap_is_named, holder_of_a_disk_is_named,
-	   mount_of_another_namespace_is_named_by_a_process, nvme_multipath_heads_are_followed,
-	   interface_below_another_interface, interface_with_an_address,
+	   what_a_free_disk_might_have_waited_for_is_not_said_of_another, nothing_is_opened_with_look_only,
+	   folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, disk_with_a_slash_in_its_name,
+	   mount_point_of_a_mounted_disk_is_named, partition_is_named_before_its_disk, swap_is_named,
+	   holder_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
+	   nvme_multipath_heads_are_followed, interface_below_another_interface, interface_with_an_address,
 	   interface_in_another_network_namespace, open_drm_device, open_vfio_device,
 	   open_vfio_group_without_an_iommu, tree_that_never_ends)
