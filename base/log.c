@@ -140,11 +140,13 @@ int log_errno(int priority, int error, const char *format, ...)
 	va_list ap;
 	size_t n;
 
+	errno = positive; /* what %m is */
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	n = strlen(text);
-	(void)snprintf(text + n, sizeof(text) - n, ": %s", strerror(positive));
+	if (!strstr(format, "%m"))
+		(void)snprintf(text + n, sizeof(text) - n, ": %s", strerror(positive));
 	log_write(priority, text);
 	errno = saved;
 	return -positive;

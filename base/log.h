@@ -33,5 +33,8 @@ const char *log_program(void);
 /* One line, without a newline; priority as in syslog(3). Never waits, never fails; errno stays. */
 void log_line(int priority, const char *format, ...) _printf_(2, 3);
 
-/* The same with ": " and the reason behind; error is an errno, negative or not. Returns it, negative. */
+/*
+ * The same for an error, an errno that is negative or not: its text stands where the format has %m, else
+ * behind the line and a ": ". Returns it, negative.
+ */
 int log_errno(int priority, int error, const char *format, ...) _printf_(3, 4);

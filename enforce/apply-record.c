@@ -29,8 +29,8 @@ bool apply_write_record_or_log(struct sysfs_device *d, const struct record *old,
 	int r = apply_write_record(d, old, record);
 
 	if (r < 0)
-		log_line(LOG_WARNING, "%s %s: cannot write the record under %s: %s, going on without it",
-			 d->bus, d->name, d->sysfs->state_dir, strerror(-r));
+		log_errno(LOG_WARNING, r, "%s %s: cannot write the record under %s: %m, going on without it",
+			  d->bus, d->name, d->sysfs->state_dir);
 	return r >= 0;
 }
 

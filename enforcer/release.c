@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #define DEVICE_USEC 5000000U
@@ -46,7 +45,7 @@ static bool release_device_or_log(struct sysfs_device *d, struct progress *progr
 
 	r = child_start(&child, CHILD_COPY, release_child_run, &release);
 	if (r < 0) {
-		log_line(LOG_ERR, "%s %s: cannot start a process: %s", d->bus, d->name, strerror(-r));
+		log_errno(LOG_ERR, r, "%s %s: cannot start a process", d->bus, d->name);
 		return false;
 	}
 	result = child_wait(&child, DEVICE_USEC);
@@ -71,7 +70,7 @@ static bool release_all_or_log(struct sysfs *sysfs)
 
 	r = sysfs_enumerate(sysfs, &v, &n);
 	if (r < 0) {
-		log_line(LOG_ERR, "release: %s", strerror(-r));
+		log_errno(LOG_ERR, r, "release");
 		return false;
 	}
 	for (size_t i = 0; i < n; i++) {

@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 /* Whether there is a file of the running system, by its path beside sysfs; true where the path is too long.
@@ -80,9 +79,9 @@ int verb_sweep_settled(const struct settings *settings)
 		log_line(LOG_DEBUG, "sweep: %zu devices were present at boot", n);
 		return 0;
 	}
-	log_line(LOG_ERR,
-		 "sweep: cannot complete the list of devices that were present at boot under %s: %s, so "
-		 "Group=hold leaves all devices alone",
-		 settings->state_dir, strerror(-r));
+	log_errno(LOG_ERR, r,
+		  "sweep: cannot complete the list of devices that were present at boot under %s: %m, so "
+		  "Group=hold leaves all devices alone",
+		  settings->state_dir);
 	return 1;
 }

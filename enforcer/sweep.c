@@ -21,7 +21,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #define DEVICE_USEC 2000000U
@@ -174,10 +173,11 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	s->occasion = sysfs.settled ? OCCASION_BOOT : OCCASION_LATER;
 	s->unlisted = r < 0;
 	if (s->unlisted)
-		log_line(LOG_WARNING,
-			 "sweep: cannot write the list of present devices under %s: %s, so Group=hold leaves "
-			 "all devices alone",
-			 settings->state_dir, strerror(-r));
+		log_errno(
+			LOG_WARNING, r,
+			"sweep: cannot write the list of present devices under %s: %m, so Group=hold leaves "
+			"all devices alone",
+			settings->state_dir);
 	if (policy->n_rules > 0)
 		r = sweep_run_children(s);
 	else

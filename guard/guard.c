@@ -17,7 +17,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -105,8 +104,8 @@ void guard_start_sweep(struct guard *g)
 	argv[n++] = "sweep";
 	r = child_start_program(&child, &program);
 	if (r < 0) {
-		log_line(LOG_ERR, "cannot start %s sweep: %s, devices added unheard are left alone", argv[0],
-			 strerror(-r));
+		log_errno(LOG_ERR, r, "cannot start %s sweep: %m, devices added unheard are left alone",
+			  argv[0]);
 		return;
 	}
 	/* Its end comes as a signal; the guard never kills it. */
@@ -131,8 +130,8 @@ static bool guard_reload_snapshot_or_log(struct guard *g)
 	struct policy_snapshot *p = policy_snapshot_load(g->settings);
 
 	if (!p) {
-		log_line(LOG_ERR, "cannot read the policy again: %s, the policy before stays in force",
-			 strerror(ENOMEM));
+		log_errno(LOG_ERR, ENOMEM,
+			  "cannot read the policy again: %m, the policy before stays in force");
 		return false;
 	}
 	policy_copies_update(g->settings->state_dir, p->policy);

@@ -81,21 +81,21 @@ static void guard_open_files(struct guard *g)
 	int r = policy_watch_new(g->settings, &g->loop.watch);
 
 	if (r < 0)
-		log_line(LOG_ERR, "cannot watch the policy's directories: %s, changes will not be noticed",
-			 strerror(-r));
+		log_errno(LOG_ERR, r,
+			  "cannot watch the policy's directories: %m, changes will not be noticed");
 	r = state_dir ? boot_devices_watch(state_dir) : 0;
 	if (r < 0)
-		log_line(LOG_WARNING,
-			 "cannot watch %s: %s, so Group=hold leaves members that are added later to udev's "
-			 "events",
-			 state_dir, strerror(-r));
+		log_errno(LOG_WARNING, r,
+			  "cannot watch %s: %m, so Group=hold leaves members that are added later to udev's "
+			  "events",
+			  state_dir);
 	g->loop.boot_watch = r;
 	r = state_dir ? intents_open(state_dir, &g->intents) : 0;
 	if (r < 0)
-		log_line(LOG_WARNING,
-			 "cannot open %s/writing: %s, an override that is being written when the guard is "
-			 "killed will be taken for foreign",
-			 state_dir, strerror(-r));
+		log_errno(LOG_WARNING, r,
+			  "cannot open %s/writing: %m, an override that is being written when the guard is "
+			  "killed will be taken for foreign",
+			  state_dir);
 }
 
 /* Everything that threads need, before there are any. 0; negative errno with what failed. */
@@ -231,7 +231,7 @@ int main(int argc, char **argv)
 	r = guard_live(&guard, options.no_hold ? 0 : options.limit_usec, &what);
 	notify_systemd("STOPPING=1");
 	if (r < 0)
-		log_line(LOG_ERR, "%s: %s, ending", what, strerror(-r));
+		log_errno(LOG_ERR, r, "%s: %m, ending", what);
 	if (options.settings.state_dir)
 		/* If it stays, its PID= is that of a process that has ended. */
 		ignore_error(state_remove(options.settings.state_dir, "guard"));

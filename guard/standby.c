@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define STANDBY_THREADS 2
 /* A late worker had better finish by itself; a hold lasts a second, so there is time. */
@@ -71,7 +70,7 @@ static void *standby_main(void *userdata)
 			worker_add_device(w, &e);
 		}
 	}
-	log_line(LOG_WARNING, "a standby thread failed: %s, late holds may expire", strerror(-r));
+	log_errno(LOG_WARNING, r, "a standby thread failed: %m, late holds may expire");
 	return NULL;
 }
 

@@ -111,8 +111,8 @@ static void *worker_main(void *userdata)
 	do
 		r = worker_process_event(w);
 	while (r == 0);
-	log_line(LOG_ERR, "cannot read the kernel's events: %s, ending so that systemd starts another guard",
-		 strerror(-r));
+	log_errno(LOG_ERR, r,
+		  "cannot read the kernel's events: %m, ending so that systemd starts another guard");
 	_exit(EXIT_FAILURE);
 }
 
@@ -173,9 +173,8 @@ static void *worker_factory_main(void *userdata)
 			continue;
 		r = worker_start(g);
 		if (r < 0 && !atomic_exchange(&g->thread_failure_logged, true))
-			log_line(LOG_WARNING,
-				 "cannot start another thread: %s, a device that hangs may delay the next",
-				 strerror(-r));
+			log_errno(LOG_WARNING, r,
+				  "cannot start another thread: %m, a device that hangs may delay the next");
 	}
 	return NULL;
 }

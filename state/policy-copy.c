@@ -59,10 +59,9 @@ static void policy_copy_keep(const char *state_dir, const struct policy_file *fi
 				       file->version.mode & 0644);
 	}
 	if (r < 0)
-		log_line(
-			LOG_WARNING,
-			"%s: cannot keep a copy under %s, so an error in a later version leaves no rules: %s",
-			file->path, state_dir, strerror(-r));
+		log_errno(LOG_WARNING, r,
+			  "%s: cannot keep a copy under %s, so an error in a later version leaves no rules",
+			  file->path, state_dir);
 }
 
 static int error_notice_path(const char *state_dir, const struct policy_file *file, char *buf, size_t size)

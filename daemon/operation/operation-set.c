@@ -94,7 +94,7 @@ static void operation_load_policy(struct operation *o)
 	int r = service_load_policy(o->service);
 
 	if (r < 0)
-		log_line(LOG_ERR, "reading the policy failed: %s, keeping the one before", strerror(-r));
+		log_errno(LOG_ERR, r, "reading the policy failed: %m, keeping the one before");
 }
 
 static void on_policy_restored(void *userdata, struct child_result result, const char *out, size_t size,

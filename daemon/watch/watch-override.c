@@ -104,9 +104,8 @@ static void override_log_unwatchable(struct watch_override *w, const char *path,
 	if (w->complained)
 		return;
 	w->complained = true;
-	log_line(LOG_WARNING, "%s: cannot be watched: %s%s, so writes by others will not be noticed", path,
-		 strerror(error),
-		 error == ENOSPC ? " (sysctl fs.inotify.max_user_watches is the limit)" : "");
+	log_errno(LOG_WARNING, error, "%s: cannot be watched: %m%s, so writes by others will not be noticed",
+		  path, error == ENOSPC ? " (sysctl fs.inotify.max_user_watches is the limit)" : "");
 }
 
 /* True: it was not watched before, so what was written since the look is not known. */

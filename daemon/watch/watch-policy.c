@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <syslog.h>
 #include <systemd/sd-event.h>
@@ -43,8 +42,7 @@ static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdat
 	(void)source;
 	(void)usec;
 	if (r < 0)
-		log_line(LOG_ERR, "reading the policy again: %s, the one before stays in force",
-			 strerror(-r));
+		log_errno(LOG_ERR, r, "reading the policy again: %m, the one before stays in force");
 	return 0;
 }
 

@@ -116,9 +116,9 @@ static void vfio_on_device_found(struct service *s, const struct refresh_finding
 		r = sd_event_add_inotify(s->event, &s->watch_vfio->folders[i], path,
 					 IN_OPEN | IN_CLOSE | IN_ONLYDIR, on_node, s);
 		if (r < 0 && r != -ENOENT)
-			log_line(LOG_WARNING,
-				 "%s: cannot be watched: %s, so it will not be noticed when a group is free",
-				 path, strerror(-r));
+			log_errno(LOG_WARNING, r,
+				  "%s: cannot be watched: %m, so it will not be noticed when a group is free",
+				  path);
 		if (r >= 0)
 			(void)sd_event_source_set_priority(s->watch_vfio->folders[i], PRIORITY_OTHERS);
 	}

@@ -82,6 +82,17 @@ START_TEST(line_stays_one_line)
 }
 END_TEST
 
+START_TEST(errno_stands_where_the_line_has_it)
+{
+	int fd = replace_stderr("own");
+
+	errno = EBUSY;
+	ck_assert_int_eq(log_errno(LOG_ERR, -ENOENT, "%s: cannot be read: %m, going on", "a"), -ENOENT);
+	ck_assert_int_eq(errno, EBUSY);
+	ck_assert_str_eq(written(fd), "<3>a: cannot be read: No such file or directory, going on\n");
+}
+END_TEST
+
 START_TEST(errno_is_appended_and_returned)
 {
 	int fd = replace_stderr("own");
@@ -111,4 +122,5 @@ START_TEST(long_line_is_cut)
 END_TEST
 
 SUITE_MAIN("log", 20, lines_in_the_journal_have_priorities, stream_of_another_is_no_journal,
-	   line_stays_one_line, errno_is_appended_and_returned, long_line_is_cut)
+	   line_stays_one_line, errno_stands_where_the_line_has_it, errno_is_appended_and_returned,
+	   long_line_is_cut)
