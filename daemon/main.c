@@ -9,6 +9,7 @@
 #include "base/system.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
+#include "daemon/bus/bus-answers.h"
 #include "daemon/bus/caller.h"
 #include "daemon/bus/limits.h"
 #include "daemon/bus/polkit.h"
@@ -75,7 +76,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static bool service_is_busy(const struct service *s)
 {
-	return operations_busy(s) || rebind_queue_is_busy(s) || bus_explain_is_busy() || refreshes_awaited(s);
+	return operations_busy(s) || rebind_queue_is_busy(s) || bus_explain_is_busy() ||
+	       refreshes_awaited(s) || answers_are_waited_for(s);
 }
 
 /*
@@ -152,6 +154,8 @@ static int service_connect_bus(struct service *s, const char **reterr_doing)
 	(void)sd_bus_set_exit_on_disconnect(s->bus, true);
 	r = sd_bus_add_filter(s->bus, NULL, polkit_filter, s);
 	if (r >= 0)
+		r = sd_bus_add_filter(s->bus, NULL, answers_filter, s);
+	if (r >= 0)
 		r = sd_bus_add_filter(s->bus, NULL, on_message, s);
 	if (r >= 0)
 		r = manager_bus_add(s);
@@ -184,9 +188,10 @@ static int service_watch_signals(sd_event *event)
 
 static int service_make_parts(struct service *s)
 {
-	int (*const make[])(struct service * s) = { callers_new,    limits_new,	      groups_new,
-						    refreshes_new,  rebind_queue_new, reconciler_new,
-						    watch_vfio_new, watch_use_new,    operations_new };
+	int (*const make[])(struct service * s) = { callers_new,    limits_new,	    answers_new,
+						    groups_new,	    refreshes_new,  rebind_queue_new,
+						    reconciler_new, watch_vfio_new, watch_use_new,
+						    operations_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -259,6 +264,7 @@ static void service_stop(struct program *program)
 	bus_explain_stop();
 	if (s->operations)
 		operations_free(s);
+	answers_free(s);
 	callers_free(s);
 	limits_free(s);
 	watch_use_free(s);

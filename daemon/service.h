@@ -27,6 +27,7 @@
 #define DEVICE_INTERFACE BUS_NAME ".Device"
 #define GROUP_INTERFACE BUS_NAME ".Group"
 
+struct answers;
 struct callers;
 struct groups;
 struct limits;
@@ -52,6 +53,7 @@ struct service {
 	uint64_t generation, digest; /* of the policy in force */
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;
+	struct answers *answers;
 	struct callers *callers;
 	struct limits *limits;
 	struct groups *groups;

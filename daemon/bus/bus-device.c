@@ -97,6 +97,25 @@ static int get_group(sd_bus *bus, const char *path, const char *interface, const
 	return group ? sd_bus_message_append(reply, "o", group) : -ENOMEM;
 }
 
+int device_append_properties(sd_bus_message *m, const void *device)
+{
+	const struct device_entry *e = device;
+	_cleanup_(freep) char *group = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < FIELD_GROUP; i++)
+		if (device_property_names[i])
+			r = sd_bus_message_append(m, "{sv}", device_property_names[i], "s", e->field[i]);
+	if (e->field[FIELD_GROUP][0]) {
+		group = group_object_path(e->field[FIELD_GROUP]);
+		if (!group)
+			return -ENOMEM;
+	}
+	return r < 0 ? r
+		     : sd_bus_message_append(m, "{sv}", device_property_names[FIELD_GROUP], "o",
+					     group ? group : "/");
+}
+
 /* The names are taken from the path, since the entry may go before the call is answered. */
 static int device_start_operation(struct service *s, sd_bus_message *m, uid_t uid, enum operation_kind kind,
 				  sd_bus_error *reterr)

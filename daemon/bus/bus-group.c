@@ -85,6 +85,33 @@ static int group_get_property(sd_bus *bus, const char *path, const char *interfa
 	return group_append_members(reply, g, streq(property, "Blockers"));
 }
 
+static int group_append_member_property(sd_bus_message *m, const struct group *g, bool blockers)
+{
+	int r = sd_bus_message_open_container(m, 'e', "sv");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", blockers ? "Blockers" : "Members");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "ao");
+	if (r >= 0)
+		r = group_append_members(m, g, blockers);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int group_append_properties(sd_bus_message *m, const void *group)
+{
+	const struct group *g = group;
+	int r = sd_bus_message_append(m, "{sv}", "Id", "s", group_id(g));
+
+	if (r >= 0)
+		r = group_append_member_property(m, g, false);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "{sv}", "Viable", "b", (int)group_is_viable(g));
+	return r < 0 ? r : group_append_member_property(m, g, true);
+}
+
 static const sd_bus_vtable group_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Id", "s", group_get_property, 0, BUS_PROPERTY_CONSTANT),

@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "daemon/bus/bus-answers.h"
 #include "daemon/bus/bus-explain.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
@@ -26,32 +27,6 @@
 #include <string.h>
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
-
-static int manager_append_devices(sd_bus_message *reply, const void *userdata)
-{
-	const struct service *s = userdata;
-	_cleanup_(freep) struct device_entry **v = devices_sorted(&s->devices);
-	int r = v ? sd_bus_message_open_container(reply, 'a', "(sssssso)") : -ENOMEM;
-
-	for (size_t i = 0; r >= 0 && v[i]; i++) {
-		_cleanup_(freep) char *path = device_object_path(v[i]);
-		const char *const *f = v[i]->field;
-
-		r = !path ? -ENOMEM
-			  : sd_bus_message_append(reply, "(sssssso)", f[FIELD_BUS], f[FIELD_NAME],
-						  f[FIELD_DRIVER], f[FIELD_OVERRIDE], f[FIELD_DECISION],
-						  f[FIELD_STATE], path);
-	}
-	return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-static int manager_method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-	int r = bus_reply(m, manager_append_devices, userdata);
-
-	(void)error;
-	return r < 0 ? r : 1;
-}
 
 /* GetDevice for a device that is not in the table yet. The names are parts of the message. */
 struct device_query {
@@ -170,6 +145,7 @@ static int manager_reload(struct service *s, sd_bus_message *m, uid_t uid, sd_bu
 	return operation_start(s, m, uid, OPERATION_RELOAD, NULL, NULL, reterr);
 }
 
+CALLER_METHOD(manager_method_list_devices, answer_list_devices)
 CALLER_METHOD(manager_method_explain, manager_explain)
 CALLER_METHOD(manager_method_set_override, manager_set_override)
 CALLER_METHOD(manager_method_clear_override, manager_clear_override)
@@ -179,12 +155,10 @@ CALLER_METHOD(manager_method_reload, manager_reload)
 
 static int manager_append_buses(sd_bus_message *reply, const struct service *s)
 {
-	_cleanup_(freep) struct device_entry **v = devices_sorted(&s->devices);
-	int r = v ? sd_bus_message_open_container(reply, 'a', "s") : -ENOMEM;
+	int r = sd_bus_message_open_container(reply, 'a', "s");
 
-	for (size_t i = 0; r >= 0 && v[i]; i++)
-		if (i == 0 || !streq(v[i]->field[FIELD_BUS], v[i - 1]->field[FIELD_BUS]))
-			r = sd_bus_message_append(reply, "s", v[i]->field[FIELD_BUS]);
+	for (const struct devices_bus *b = s->devices.buses; r >= 0 && b; b = b->next)
+		r = sd_bus_message_append(reply, "s", b->name);
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

@@ -14,8 +14,7 @@
 #include <syslog.h>
 #include <systemd/sd-bus.h>
 
-/* NULL: the bus does not show it. */
-static const char *const properties[FIELD_COUNT] = {
+const char *const device_property_names[FIELD_COUNT] = {
 	[FIELD_BUS] = "Bus",	       [FIELD_NAME] = "Name",	  [FIELD_SYSFS_PATH] = "SysfsPath",
 	[FIELD_PATH] = "Path",	       [FIELD_DRIVER] = "Driver", [FIELD_OVERRIDE] = "Override",
 	[FIELD_DECISION] = "Decision", [FIELD_RULE] = "Rule",	  [FIELD_SOURCE] = "Source",
@@ -81,8 +80,8 @@ static void signal_device_changed(struct service *s, const struct device_entry *
 	size_t n = 0;
 
 	for (size_t i = 0; i < FIELD_COUNT; i++)
-		if ((changed & (UINT32_C(1) << i)) && properties[i])
-			names[n++] = properties[i];
+		if ((changed & (UINT32_C(1) << i)) && device_property_names[i])
+			names[n++] = device_property_names[i];
 	if (n > 0)
 		path = device_object_path(e);
 	if (!path)

@@ -12,6 +12,9 @@ void signal_policy_reloaded(struct service *s);
 /* A property of the manager. */
 void signal_manager_changed(struct service *s, const char *property);
 
+/* The names of the properties of devices; NULL: the bus does not show that field. */
+extern const char *const device_property_names[FIELD_COUNT];
+
 /* Object paths: malloc()ed, NULL when out of memory. */
 char *device_object_path(const struct device_entry *e);
 char *group_object_path(const char *group);

@@ -24,6 +24,7 @@ static const struct limit_numbers {
 	[LIMIT_UNAUTHORIZED] = { 8, 64, 64 },
 	[LIMIT_DRY_RUNS] = { 16, 48, 64 },
 	[LIMIT_EXPLANATIONS] = { 4, 12, 16 },
+	[LIMIT_ANSWERS] = { 64, 512, 1024 },
 };
 
 /* Each process that a user has started costs so much time, of which it may be so far in debt. */
@@ -31,13 +32,17 @@ static const struct limit_numbers {
 #define PROCESSES_AT_ONCE 40U
 /* All users other than root together may have several times as many. */
 #define OTHERS_SHARE 4U
+/* Each line of a long answer costs its user so much, which is some ten times what it costs us. */
+#define LINE_USEC 10U
+#define LINES_DEBT_USEC 2000000U
 
 /* One that has something. Root has one, too, which is only counted. */
 struct limit_user {
 	struct limit_user *next;
 	uid_t uid;
 	unsigned n[LIMIT_COUNT];
-	uint64_t paid_until; /* when all processes that it had started are paid for */
+	uint64_t paid_until;	   /* when all processes that it had started are paid for */
+	uint64_t lines_paid_until; /* the same for the lines that it has read */
 };
 
 struct limits {
@@ -51,7 +56,7 @@ static bool limit_user_is_idle(const struct limit_user *u, uint64_t now)
 	for (size_t i = 0; i < LIMIT_COUNT; i++)
 		if (u->n[i] > 0)
 			return false;
-	return u->paid_until <= now;
+	return u->paid_until <= now && u->lines_paid_until <= now;
 }
 
 /* Only users that have something are kept. */
@@ -145,6 +150,22 @@ bool limit_take_processes(struct service *s, uid_t uid, unsigned n)
 	u->paid_until = user_until;
 	s->limits->others_paid_until = others_until;
 	return true;
+}
+
+uint64_t limit_take_lines(struct service *s, uid_t uid, size_t n)
+{
+	struct limit_user *u = limit_user_get(s, uid);
+	uint64_t now = service_now(s), until;
+
+	if (caller_is_root(uid))
+		return 0;
+	if (!u)
+		return LINES_DEBT_USEC;
+	until = later_of(u->lines_paid_until, now);
+	if (until > now + LINES_DEBT_USEC)
+		return until - now - LINES_DEBT_USEC;
+	u->lines_paid_until = until + n * LINE_USEC;
+	return 0;
 }
 
 int limits_new(struct service *s)

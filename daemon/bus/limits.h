@@ -9,6 +9,8 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* What a user has several of at the same time. */
@@ -17,6 +19,7 @@ enum limit {
 	LIMIT_UNAUTHORIZED, /* those among them that wait for polkit, or are checked before it is asked */
 	LIMIT_DRY_RUNS,
 	LIMIT_EXPLANATIONS,
+	LIMIT_ANSWERS, /* see bus-answers.h */
 	LIMIT_COUNT,
 };
 
@@ -32,3 +35,9 @@ void limit_give_back(struct service *s, uid_t uid, enum limit limit);
  * had too many started lately. Root always may.
  */
 bool limit_take_processes(struct service *s, uid_t uid, unsigned n);
+
+/*
+ * Before an answer of so many lines of ListDevices is made. 0: taken; else so many microseconds are to pass
+ * first. Root always may.
+ */
+uint64_t limit_take_lines(struct service *s, uid_t uid, size_t n);

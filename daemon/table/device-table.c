@@ -52,9 +52,46 @@ static int devices_grow(struct devices *devices)
 			link_entry(&bigger, e);
 		}
 	free(devices->buckets);
-	bigger.n = devices->n;
-	*devices = bigger;
+	devices->buckets = bigger.buckets;
+	devices->n_buckets = bigger.n_buckets;
 	return 0;
+}
+
+/* Where the bus is in the list, or belongs. */
+static struct devices_bus **bus_place(struct devices *devices, const char *name)
+{
+	struct devices_bus **at = &devices->buses;
+
+	while (*at && strcmp((*at)->name, name) < 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static int bus_count_one_more(struct devices *devices, const char *name)
+{
+	struct devices_bus **at = bus_place(devices, name), *b = *at;
+	size_t n = strlen(name) + 1;
+
+	if (!b || !streq(b->name, name)) {
+		b = calloc(1, sizeof(*b) + n);
+		if (!b)
+			return -ENOMEM;
+		memcpy(b->name, name, n);
+		b->next = *at;
+		*at = b;
+	}
+	b->n++;
+	return 0;
+}
+
+static void bus_count_one_less(struct devices *devices, const char *name)
+{
+	struct devices_bus **at = bus_place(devices, name), *b = *at;
+
+	if (!b || !streq(b->name, name) || --b->n > 0)
+		return;
+	*at = b->next;
+	free(b);
 }
 
 struct device_entry *devices_add(struct devices *devices, const char *bus, const char *name)
@@ -67,7 +104,9 @@ struct device_entry *devices_add(struct devices *devices, const char *bus, const
 	e = calloc(1, sizeof(*e));
 	if (e)
 		e->text = calloc(1, b + n + 1);
-	if (!e || !e->text) {
+	if (!e || !e->text || bus_count_one_more(devices, bus) < 0) {
+		if (e)
+			free(e->text);
 		free(e);
 		return NULL;
 	}
@@ -80,6 +119,7 @@ struct device_entry *devices_add(struct devices *devices, const char *bus, const
 	e->table = devices;
 	link_entry(devices, e);
 	devices->n++;
+	devices->changes++;
 	return e;
 }
 
@@ -87,8 +127,11 @@ void devices_remove(struct devices *devices, struct device_entry *entry)
 {
 	size_t bucket = bucket_of(devices, entry->field[FIELD_BUS], entry->field[FIELD_NAME]);
 
-	if (list_remove(devices->buckets[bucket], entry))
+	if (list_remove(devices->buckets[bucket], entry)) {
 		devices->n--;
+		devices->changes++;
+		bus_count_one_less(devices, entry->field[FIELD_BUS]);
+	}
 	free(entry->text);
 	free(entry);
 }
@@ -101,6 +144,10 @@ void devices_done(struct devices *devices)
 			free(e->text);
 			free(e);
 		}
+	for (struct devices_bus *b = devices->buses, *next; b; b = next) {
+		next = b->next;
+		free(b);
+	}
 	free(devices->buckets);
 	*devices = (struct devices){};
 }
@@ -121,6 +168,7 @@ int device_update(struct device_entry *entry, const char *text, size_t size, con
 	}
 	free(entry->text);
 	entry->text = copy;
+	entry->table->changes += *ret_changed != 0;
 	return 0;
 }
 

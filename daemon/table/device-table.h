@@ -57,9 +57,18 @@ struct device_entry {
 	enum refresh_purpose dropped_purpose;
 };
 
+/* A bus that has devices in the table. */
+struct devices_bus {
+	struct devices_bus *next;
+	size_t n;
+	char name[];
+};
+
 struct devices {
 	struct device_entry **buckets;
 	size_t n_buckets, n;
+	struct devices_bus *buses; /* by name */
+	uint64_t changes;	   /* grows whenever a text of a device changes, or one comes or goes */
 };
 
 struct device_entry *devices_find(const struct devices *devices, const char *bus, const char *name);
