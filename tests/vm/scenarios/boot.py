@@ -153,6 +153,7 @@ def later_events(vm):
 def sweep_again(vm):
     trace = traced(vm)
     present = vm.out("cat /run/driver-overrides/present")
+    assert present.split()[1] == "complete", "the end of the boot was not noted"
     vm.run(f"systemctl restart {SWEEP}")
     assert not trace.read("override"), trace.read("override")
     assert vm.out("cat /run/driver-overrides/present") == present
