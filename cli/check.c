@@ -4,6 +4,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "cli/lint.h"
+#include "policy/policy-settled.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -19,6 +20,8 @@ static const char *file_status_text(enum policy_file_status status)
 		return "in force";
 	case POLICY_FILE_COPY:
 		return "its last good version is in force";
+	case POLICY_FILE_UNSETTLED:
+		return "is being written; its last good version is in force";
 	case POLICY_FILE_BAD:
 		return "none of its rules is in force";
 	case POLICY_FILE_MASKED:
@@ -110,7 +113,7 @@ int verb_check(const struct cli *cli, char *const *args, size_t n)
 	int r;
 
 	r = n > 0 ? policy_load_files((const char *const *)args, n, &policy)
-		  : policy_load(&cli->settings, &policy);
+		  : policy_load_settled(&cli->settings, &policy);
 	if (r >= 0)
 		r = lint_find(&lint, &cli->settings, policy);
 	if (r < 0) {

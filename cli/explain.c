@@ -6,6 +6,7 @@
 #include "cli/null-override.h"
 #include "cli/udev-device.h"
 #include "explain/explanation.h"
+#include "policy/policy-settled.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -144,7 +145,7 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	if (!sysfs_device_is_supported(d))
 		return cli_fail("%s %s: has no driver_override file, so its driver cannot be chosen", d->bus,
 				d->name);
-	r = policy_load(&cli->settings, &policy);
+	r = policy_load_settled(&cli->settings, &policy);
 	if (r < 0)
 		return cli_fail("reading the policy: %s", strerror(-r));
 	for (size_t i = 0; i < policy->n_errors; i++)

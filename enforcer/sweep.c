@@ -11,6 +11,7 @@
 #include "enforce/apply-record.h"
 #include "enforcer/sweep-boot.h"
 #include "enforcer/verbs.h"
+#include "policy/policy-settled.h"
 #include "policy/rule-index.h"
 #include "state/policy-copy.h"
 #include "state/state-file.h"
@@ -147,7 +148,8 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	sysfs_init(&sysfs, settings);
 	sysfs.progress = &s->report->progress;
 
-	r = policy_load(settings, &policy);
+	/* At boot, nothing waits for a file that somebody is writing right now. */
+	r = at_boot ? policy_load(settings, &policy) : policy_load_settled(settings, &policy);
 	if (r < 0)
 		return r;
 	/* Without the index each rule is tried, which takes longer. */

@@ -145,6 +145,25 @@ static void guard_reload_policy(struct guard *g)
 		g->loop.n_policy_loads++;
 }
 
+/* Reads the policy where that is due. Returns in how many milliseconds to ask again; -1: not before an event.
+ */
+static int guard_follow_policy(struct guard *g)
+{
+	/* A bus that has just been registered is one more that the policy may match. */
+	bool due = atomic_exchange(&g->buses_changed, false);
+	uint64_t again_usec = 0;
+
+	if (g->loop.policy_changed) {
+		due = !policy_delay_goes_on(&g->loop.policy_delay, g->settings, &again_usec) || due;
+		g->loop.policy_changed = again_usec > 0;
+	}
+	if (due) {
+		guard_reload_policy(g);
+		guard_report_status(g);
+	}
+	return again_usec > 0 ? (int)(again_usec / 1000) + 1 : -1;
+}
+
 static void guard_log_expired_holds(struct guard *g)
 {
 	struct hold_counters c;
@@ -190,6 +209,12 @@ static int guard_do_pending(struct guard *g)
 	return -1;
 }
 
+/* Of two time-outs of poll(). */
+static int guard_sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 int guard_run(struct guard *g)
 {
 	int timeout = -1;
@@ -213,15 +238,12 @@ int guard_run(struct guard *g)
 		}
 		if (p[1].revents)
 			(void)eventfd_read(g->main_wakeup, &ignored);
-		/* A bus that has just been registered is one more that the policy may match. */
-		if ((p[2].revents && policy_watch_changed(g->loop.watch)) ||
-		    atomic_exchange(&g->buses_changed, false)) {
-			guard_reload_policy(g);
-			guard_report_status(g);
-		}
+		if (p[2].revents && policy_watch_changed(g->loop.watch))
+			g->loop.policy_changed = true;
+		timeout = guard_follow_policy(g);
 		/* The boot is over: a companion that comes from now on was not present at it. */
 		if (p[3].revents && boot_devices_watch_changed(g->loop.boot_watch))
 			(void)guard_reload_snapshot_or_log(g);
-		timeout = guard_do_pending(g);
+		timeout = guard_sooner(timeout, guard_do_pending(g));
 	}
 }

@@ -12,6 +12,7 @@
 #include "guard/hold.h"
 #include "guard/policy-snapshot.h"
 #include "guard/thread.h"
+#include "policy/policy-settled.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,6 +25,8 @@ struct policy_watch;
 struct guard_loop {
 	int signals;		    /* signalfd */
 	struct policy_watch *watch; /* NULL: the policy's directories cannot be watched */
+	bool policy_changed;	    /* its files are still to be read */
+	struct policy_delay policy_delay;
 	int boot_watch; /* for the list of devices that were present at boot; not above 0: not watched */
 	struct hold_counters reported; /* as of the last status */
 	const char *enforcer;	       /* path of the program whose sweep is run */

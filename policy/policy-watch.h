@@ -2,7 +2,8 @@
 /*
  * Hears when policy files change, and the modules' aliases, by which `vfio` finds its driver; for programs
  * that stay: one descriptor to poll, and whether what happened there concerns the policy. Directories of
- * policy may come and go.
+ * policy may come and go. Both they and files in them may be symbolic links: what these lead to is watched,
+ * too, and each link on the way, so that it is heard of when one of them leads elsewhere.
  */
 #pragma once
 

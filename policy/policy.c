@@ -8,6 +8,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "policy/policy-settled.h"
 #include "policy/vfio-driver.h"
 
 #include <dirent.h>
@@ -59,7 +60,7 @@ static int policy_file_read(struct policy *policy, const char *path, struct poli
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us up before we have seen that it is none. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
+	struct stat st, after;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -88,6 +89,12 @@ static int policy_file_read(struct policy *policy, const char *path, struct poli
 		return *reterr_error ? -EINVAL : -ENOMEM;
 	}
 	r = read_full(fd, (size_t)st.st_size, POLICY_FILE_MAX, &file->text, &file->size);
+	/* Asked again after the reading, during which the file may have been written to. */
+	if (r == 0)
+		file->unsettled = fstat(fd, &after) < 0 || after.st_size != st.st_size ||
+				  after.st_mtim.tv_sec != st.st_mtim.tv_sec ||
+				  after.st_mtim.tv_nsec != st.st_mtim.tv_nsec ||
+				  policy_file_settles_in(&after) > 0;
 	if (r == -EFBIG)
 		*reterr_error = "is larger than 8 MiB";
 	else if (r < 0 && r != -ENOMEM)
@@ -125,8 +132,11 @@ static int policy_load_copy(struct policy *policy, const char *state_dir, struct
 	else if (r == 1)
 		r = -ENOENT;
 	policy->n_errors = errors; /* of the copy: nobody could mend those */
-	if (r == 0)
+	if (r == 0) {
+		free(file->text);
 		file->text = TAKE_PTR(copy.text);
+		file->size = copy.size;
+	}
 	free(copy.text);
 	return r;
 }
@@ -144,6 +154,14 @@ static int policy_load_file(struct policy *policy, const char *state_dir, const 
 	if (r == 1) {
 		file->status = POLICY_FILE_MASKED;
 		return 0;
+	}
+	if (r == 0 && file->unsettled) {
+		r = policy_load_copy(policy, state_dir, file);
+		if (r == 0 || r == -ENOMEM) {
+			file->status = POLICY_FILE_UNSETTLED;
+			return r;
+		}
+		r = 0; /* there is no copy: what can be read counts */
 	}
 	if (r == -EINVAL)
 		r = policy_add_error(policy, path, 0, error) < 0 ? -ENOMEM : r;
@@ -230,10 +248,9 @@ static int conf_dir_list(struct policy *policy, const char *dir, size_t number, 
 					arena_printf(&policy->arena, "cannot be listed: %m"));
 	}
 	for (errno = 0; (e = readdir(d)); errno = 0) {
-		size_t length = strlen(e->d_name);
 		int r;
 
-		if (e->d_name[0] == '.' || length < 6 || !streq(e->d_name + length - 5, ".conf"))
+		if (!settings_is_policy_name(e->d_name))
 			continue;
 		/* Its name stands in properties, records and messages, a line each. */
 		if (e->d_name[strcspn(e->d_name, "\n\r")]) {

@@ -3,7 +3,7 @@
  * The policy: every rule in force, read from drop-in files.
  *
  * A file with any error is left out whole, and its last good copy, kept under the state directory by
- * enforce/, speaks for it. Nothing here writes.
+ * state/policy-copy.c, speaks for it; the same goes for a file that may be half written. Nothing here writes.
  */
 #pragma once
 
@@ -39,10 +39,11 @@ struct file_version {
 };
 
 enum policy_file_status {
-	POLICY_FILE_GOOD,   /* its rules are in force */
-	POLICY_FILE_COPY,   /* it has errors; the rules of its last good copy are in force */
-	POLICY_FILE_BAD,    /* it has errors and no copy: no rules */
-	POLICY_FILE_MASKED, /* a link to /dev/null: hides later files of its name, has no rules */
+	POLICY_FILE_GOOD,      /* its rules are in force */
+	POLICY_FILE_COPY,      /* it has errors; the rules of its last good copy are in force */
+	POLICY_FILE_UNSETTLED, /* it may be half written; the rules of its last good copy are in force */
+	POLICY_FILE_BAD,       /* it has errors and no copy: no rules */
+	POLICY_FILE_MASKED,    /* a link to /dev/null: hides later files of its name, has no rules */
 };
 
 struct policy_file {
@@ -50,7 +51,8 @@ struct policy_file {
 	const char *name; /* last part of path: decides the order */
 	enum policy_file_status status;
 	struct file_version version;
-	char *text; /* what its rules were read from, itself or its copy; malloc()ed */
+	bool unsettled; /* it may be half written, see policy-settled.h; no copy is made of it yet */
+	char *text;	/* what its rules were read from, itself or its copy; malloc()ed */
 	size_t size;
 };
 

@@ -77,6 +77,13 @@ bool settings_is_conf_dir(const struct settings *s, const char *path)
 	return false;
 }
 
+bool settings_is_policy_name(const char *name)
+{
+	const size_t n = strlen(name), suffix = strlen(".conf");
+
+	return name[0] != '.' && n > suffix && streq(name + n - suffix, ".conf");
+}
+
 bool cmdline_turns_off(const char *cmdline)
 {
 	static const char space[] = " \t\n";

@@ -50,6 +50,9 @@ size_t settings_to_argv(const struct settings *s, const char *first_dir, const c
 /* Whether a path is one of the policy directories, as it was given. */
 bool settings_is_conf_dir(const struct settings *s, const char *path);
 
+/* Whether a file of that name in a policy directory is read: it ends in .conf and is not hidden. */
+bool settings_is_policy_name(const char *name);
+
 /* Whether a kernel command line turns the project off: `driver_overrides=off`, the last one counts. */
 bool cmdline_turns_off(const char *cmdline);
 

@@ -159,7 +159,8 @@ static void policy_copies_forget_gone(const char *state_dir, const struct policy
 		copies++;
 	for (size_t i = 0; i < policy->n_files; i++)
 		expected += policy->files[i].status == POLICY_FILE_GOOD ||
-			    policy->files[i].status == POLICY_FILE_COPY;
+			    policy->files[i].status == POLICY_FILE_COPY ||
+			    policy->files[i].status == POLICY_FILE_UNSETTLED;
 	if (copies <= expected)
 		return;
 	dir_close(&dir);
@@ -179,7 +180,10 @@ void policy_copies_update(const char *state_dir, const struct policy *policy)
 
 		switch (file->status) {
 		case POLICY_FILE_GOOD:
-			policy_copy_keep(state_dir, file);
+			if (!file->unsettled)
+				policy_copy_keep(state_dir, file);
+			break;
+		case POLICY_FILE_UNSETTLED:
 			break;
 		case POLICY_FILE_COPY:
 		case POLICY_FILE_BAD:

@@ -8,10 +8,10 @@
 #include "policy/policy.h"
 
 /*
- * Copies each file that is good and not yet copied in this version, and deletes the copies of files that are
- * gone (unless a directory could not be listed). The errors of each other file are logged, once for each of
- * its versions, by whichever program finds them first. Trouble here is logged, never returned: a full /run
- * must not stop enforcement.
+ * Copies each file that is good, settled and not yet copied in this version, and deletes the copies of files
+ * that are gone (unless a directory could not be listed). The errors of each other file are logged, once for
+ * each of its versions, by whichever program finds them first. Trouble here is logged, never returned: a full
+ * /run must not stop enforcement.
  */
 void policy_copies_update(const char *state_dir, const struct policy *policy);
 

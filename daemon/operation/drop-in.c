@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "policy/policy-settled.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The first words of a file of ours. */
@@ -144,8 +146,9 @@ int drop_in_read(const char *path, char **ret)
 int drop_in_write(const char *path, const char *text)
 {
 	char dir[PATH_MAX], temporary[PATH_MAX];
+	struct timespec times[2];
 	const struct file_replacement how = {
-		.path = path, .temporary = temporary, .mode = 0644, .durable = true
+		.path = path, .temporary = temporary, .times = times, .mode = 0644, .durable = true
 	};
 	int r = path_parent(path, dir, sizeof(dir));
 
@@ -156,6 +159,7 @@ int drop_in_write(const char *path, const char *text)
 	r = path_printf(temporary, sizeof(temporary), "%s/" TEMPORARY, dir);
 	if (r >= 0)
 		r = dir_make(dir);
+	policy_file_times(times);
 	return r < 0 ? r : file_replace(&how, text, strlen(text));
 }
 

@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+#include "policy/policy-settled.h"
 #include "state/device-state.h"
 
 #include <errno.h>
@@ -258,7 +259,7 @@ static int on_reload_late(sd_event_source *source, uint64_t usec, void *userdata
 	return 0;
 }
 
-int reload_operation_start(struct operation *o)
+static int reload_operation_read(struct operation *o)
 {
 	struct service *s = o->service;
 	int r = service_load_policy(s);
@@ -269,4 +270,27 @@ int reload_operation_start(struct operation *o)
 	if (r < 0)
 		return r;
 	return operation_set_timer(o, o->deadline, on_reload_late);
+}
+
+static int on_reload_settled(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct operation *o = userdata;
+	int r = reload_operation_read(o);
+
+	(void)source;
+	(void)usec;
+	if (r < 0)
+		operation_fail_errno(o, r, "reading the policy");
+	return 0;
+}
+
+/* The caller has just written a file, and wants to know what is wrong with it: not with the one before. */
+int reload_operation_start(struct operation *o)
+{
+	uint64_t usec = policy_settles_in(o->service->settings);
+
+	if (usec == 0)
+		return reload_operation_read(o);
+	o->phase = PHASE_WAIT;
+	return operation_set_timer(o, operation_now(o->service) + usec, on_reload_settled);
 }

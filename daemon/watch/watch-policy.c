@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "daemon/service-policy.h"
+#include "policy/policy-settled.h"
 #include "policy/policy-watch.h"
 
 #include <errno.h>
@@ -20,7 +21,14 @@
 struct watch_policy {
 	struct policy_watch *watch;
 	sd_event_source *source, *timer;
+	struct policy_delay delay;
 };
+
+static int watch_policy_set_timer(struct watch_policy *w, uint64_t usec)
+{
+	(void)sd_event_source_set_time_relative(w->timer, usec);
+	return sd_event_source_set_enabled(w->timer, SD_EVENT_ONESHOT);
+}
 
 static int on_policy_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
@@ -29,21 +37,25 @@ static int on_policy_event(sd_event_source *source, int fd, uint32_t revents, vo
 	(void)source;
 	(void)fd;
 	(void)revents;
-	if (!policy_watch_changed(s->watch_policy->watch))
-		return 0;
-	(void)sd_event_source_set_time_relative(s->watch_policy->timer, POLICY_USEC);
-	return sd_event_source_set_enabled(s->watch_policy->timer, SD_EVENT_ONESHOT);
+	return policy_watch_changed(s->watch_policy->watch)
+		       ? watch_policy_set_timer(s->watch_policy, POLICY_USEC)
+		       : 0;
 }
 
 static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	int r = service_load_policy(userdata);
+	struct service *s = userdata;
+	uint64_t again_usec;
 
 	(void)source;
 	(void)usec;
-	if (r < 0)
-		log_errno(LOG_ERR, r, "reading the policy again: %m, the one before stays in force");
-	return 0;
+	if (!policy_delay_goes_on(&s->watch_policy->delay, s->settings, &again_usec)) {
+		int r = service_load_policy(s);
+
+		if (r < 0)
+			log_errno(LOG_ERR, r, "reading the policy again: %m, the one before stays in force");
+	}
+	return again_usec > 0 ? watch_policy_set_timer(s->watch_policy, again_usec) : 0;
 }
 
 int watch_policy_new(struct service *s)

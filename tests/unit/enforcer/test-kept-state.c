@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `driver-override`: what it keeps of devices and policy, and what it does where it cannot. */
+#include "policy/policy-settled.h"
 #include "state/record.h"
 #include "tests/unit/fixtures/run-enforcer.h"
 #include "tests/unit/fixtures/suite.h"
@@ -106,6 +107,32 @@ START_TEST(policy_directory_that_cannot_be_listed_keeps_its_last_good_files_in_f
 }
 END_TEST
 
+/* Its events do not wait: devices do. */
+START_TEST(event_of_a_device_goes_by_the_last_good_copy_of_a_file_that_is_being_written)
+{
+	struct mock *m = mock_new();
+	const char *a = mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	const char *path = mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "0000:00:03.0", "none"));
+	struct enforcer_result r = enforcer_event(m, a);
+
+	ck_assert_str_eq(mock_override(m, a), "none");
+	/* Again if this machine was so slow that the file was settled when it was read. */
+	do {
+		make_file(path, "[device a]\nName=0000:00:03.0\n", 29);
+		r = enforcer_event(m, a);
+	} while (policy_settles_in(&m->settings) == 0);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_str_eq(r.err, "");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE"), "none");
+	ck_assert_str_eq(mock_override(m, a), "none");
+	/* A person who asks for a sweep has all of the file meant. */
+	make_file(path, RULE("a", "0000:00:03.0", "vfio-pci"), strlen(RULE("a", "0000:00:03.0", "vfio-pci")));
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, a), "vfio-pci");
+	mock_free(m);
+}
+END_TEST
+
 /* A quarantine must hold; the override of a driver would be nobody's later, so that is not written. */
 START_TEST(without_a_state_directory_only_none_is_enforced_and_that_is_a_failure)
 {
@@ -148,4 +175,5 @@ END_TEST
 SUITE_MAIN("kept-state", 40, release_clears_the_text_null_of_a_device_without_a_driver,
 	   first_probe_survives_a_rule_that_is_taken_out_and_put_back,
 	   policy_directory_that_cannot_be_listed_keeps_its_last_good_files_in_force,
+	   event_of_a_device_goes_by_the_last_good_copy_of_a_file_that_is_being_written,
 	   without_a_state_directory_only_none_is_enforced_and_that_is_a_failure)

@@ -216,6 +216,29 @@ START_TEST(the_end_of_the_boot_is_heard_of)
 }
 END_TEST
 
+/* A guard that reads at once would find what is in the file so far. */
+START_TEST(file_that_is_being_written_is_read_when_it_has_been_left_alone)
+{
+	struct policy_snapshot *p;
+	struct fixture f;
+	size_t n_rules;
+
+	fixture_new(&f);
+	ck_assert_int_eq(policy_watch_new(f.g.settings, &f.g.loop.watch), 0);
+	ck_assert_int_eq(pthread_create(&f.thread, NULL, run_guard, &f), 0);
+	make_file(mock_printf(f.m, "%s/50.conf", f.m->conf[MOCK_ETC]), "[device d]\nName=x\nDriver=none\n",
+		  strlen("[device d]\nName=x\nDriver=none\n"));
+	do {
+		(void)usleep(10000);
+		p = guard_get_policy(&f.g);
+		n_rules = p->policy->n_rules;
+		policy_snapshot_unref(p);
+	} while (n_rules != 1);
+	ck_assert_uint_eq(policy_settles_in(f.g.settings), 0);
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(lost_messages_start_a_sweep_with_the_same_folders)
 {
 	struct fixture f;
@@ -397,7 +420,8 @@ END_TEST
 
 SUITE_MAIN("guard", 30, status_is_written_when_the_main_thread_is_woken,
 	   policy_is_read_again_when_the_buses_have_changed, policy_is_read_again_when_a_file_has_changed,
-	   the_end_of_the_boot_is_heard_of, lost_messages_start_a_sweep_with_the_same_folders,
+	   file_that_is_being_written_is_read_when_it_has_been_left_alone, the_end_of_the_boot_is_heard_of,
+	   lost_messages_start_a_sweep_with_the_same_folders,
 	   messages_lost_during_a_sweep_start_another_one_after_it,
 	   intents_of_a_previous_guard_end_with_the_sweep, a_hold_that_was_given_up_is_resumed_five_times,
 	   a_policy_that_is_read_again_leaves_copies_of_its_files, expired_holds_are_logged_once,
