@@ -4,6 +4,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -140,6 +141,8 @@ int log_errno(int priority, int error, const char *format, ...)
 	va_list ap;
 	size_t n;
 
+	/* UBSan checks what strstr() below is given, and so gcc would doubt it here. */
+	assert(format);
 	errno = positive; /* what %m is */
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
