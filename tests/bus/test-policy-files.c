@@ -102,6 +102,7 @@ START_TEST(reload_tells_what_is_wrong_with_a_file_that_was_just_written)
 	ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "(sus)"), 0);
 	ck_assert_int_gt(sd_bus_message_read(m, "(sus)", &text, NULL, NULL), 0);
 	ck_assert_str_eq(text, path);
+	sd_bus_message_unref(m);
 	harness_free(h);
 }
 END_TEST
