@@ -1,104 +1,140 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* overridectl: options, and the table of verbs. */
-#include "cli/cli.h"
+/* overridectl: the table of verbs. */
 #include "base/macro.h"
 #include "base/text.h"
-#include "policy/program-options.h"
+#include "cli/cli.h"
+#include "cli/command-line.h"
+#include "cli/near-miss.h"
+#include "cli/terminal.h"
 
 #include <errno.h>
-#include <stdarg.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
-static const struct verb {
-	const char *name;
-	const char *arguments;
-	const char *help;
-	size_t least, most;
-	int (*run)(const struct cli *cli, char *const *args, size_t n);
-} verbs[] = {
-	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, verb_check },
-	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1,
+#define HAS(option) (1U << VERB_##option)
+#define HAS_SET (HAS(RUNTIME) | HAS(BY) | HAS(GROUP) | HAS(REBIND) | HAS(MODULE) | HAS(FORCE) | HAS(DRY_RUN))
+
+/* The first is what is done where no verb is given. */
+static const struct verb verbs[] = {
+	{ "list", "", "devices with a decision or an override", 0, 0, HAS(ALL) | HAS(BUS), false, verb_list },
+	{ "show", "DEVICE", "all that is known of a device", 0, 1, HAS(RULE), false, verb_show },
+	{ "set", "DEVICE DRIVER", "choose the driver of a device, now and from now on", 2, 2, HAS_SET, false,
+	  verb_set },
+	{ "unset", "DEVICE", "remove what set wrote, and give the device back", 1, 1,
+	  HAS(RUNTIME) | HAS(BY) | HAS(FORCE) | HAS(DRY_RUN), false, verb_unset },
+	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1, 0, true,
 	  verb_explain },
+	{ "apply", "[DEVICE...]", "make devices as the policy says, now", 0, SIZE_MAX,
+	  HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_apply },
+	{ "groups", "", "IOMMU groups, and what keeps them from a guest", 0, 0, 0, false, verb_groups },
+	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, 0, true, verb_check },
+	{ "reload", "", "read the policy again", 0, 0, 0, false, verb_reload },
 };
-
-int cli_fail(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)fputs("overridectl: ", stderr);
-	(void)vfprintf(stderr, format, ap);
-	(void)fputc('\n', stderr);
-	va_end(ap);
-	return 1;
-}
 
 static void usage(FILE *f)
 {
-	(void)fputs("overridectl [OPTIONS] VERB\n\n", f);
+	(void)fputs("overridectl [OPTIONS] [VERB]\n\n", f);
 	for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-		(void)fprintf(f, "  %-8s %-10s  %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
-	(void)fputs("\nDEVICE: 0000:03:00.0, 03:00.0, pci/0000:03:00.0, a path in sysfs, a network "
-		    "interface, a disk, a node below /dev\n\n"
-		    "  --json            one JSON document instead of text\n"
-		    "  --no-legend       no headings and no summary\n"
-		    "  --conf-dir DIR    policy files are here (repeat: first wins)\n"
-		    "  --sysfs DIR       a sysfs tree other than /sys\n"
-		    "  --state-dir DIR   state other than in /run/driver-overrides\n"
-		    "  --version, --help\n",
+		(void)fprintf(f, "  %-8s %-14s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+	(void)fputs("\nDEVICE: 0000:03:00.0, 03:00.0, pci/0000:03:00.0, 'pci/0000:03:*', a path in sysfs, a "
+		    "network interface,\n  a disk, a node below /dev\n\n",
 		    f);
+	command_line_help(f, NULL);
 }
 
-enum { OPTION_JSON = 1, OPTION_NO_LEGEND };
-
-static int cli_option(void *userdata, int option, const char *argument)
+static void verb_usage(const struct verb *verb)
 {
-	struct cli *cli = userdata;
-
-	(void)argument;
-	if (option == OPTION_JSON)
-		cli->json = true;
-	else if (option == OPTION_NO_LEGEND)
-		cli->no_legend = true;
-	else
-		return 0;
-	return 1;
+	printf("overridectl %s [OPTIONS]%s%s\n\n  %s\n\n", verb->name, *verb->arguments ? " " : "",
+	       verb->arguments, verb->help);
+	command_line_help(stdout, verb);
+	puts("\nOptions of all verbs: overridectl --help");
 }
 
-static int cli_run_verb(const struct cli *cli, char *const *args, size_t n)
+static const struct verb *verb_find(const char *name)
 {
-	for (size_t i = 0; n > 0 && i < ELEMENTSOF(verbs); i++) {
-		if (!streq(args[0], verbs[i].name))
-			continue;
-		if (n - 1 < verbs[i].least || n - 1 > verbs[i].most) {
-			(void)cli_fail("usage: overridectl %s %s", verbs[i].name, verbs[i].arguments);
-			return 2;
-		}
-		if (settings_turned_off(&cli->settings))
-			(void)cli_fail("note: driver_overrides=off on the kernel command line, so nothing is "
-				       "enforced");
-		return verbs[i].run(cli, args + 1, n - 1);
+	struct near_miss near = near_miss_of(name);
+
+	for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
+		if (streq(verbs[i].name, name))
+			return &verbs[i];
+		near_miss_try(&near, verbs[i].name);
 	}
-	if (n > 0)
-		(void)cli_fail("unknown verb %s", args[0]);
-	usage(stderr);
-	return 2;
+	if (near.n > 0)
+		(void)cli_fail("unknown verb %s; did you mean %s?", name, near.names[0]);
+	else
+		(void)cli_fail("unknown verb %s; see overridectl --help", name);
+	return NULL;
+}
+
+/* A program that finds its standard files closed must not take others, such as a socket, for them. */
+static bool standard_files_open(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+			return false;
+	return true;
+}
+
+/* A reader that has gone, as `head` has, has read what it wanted. */
+static int output_finish(int status)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	if (errno == EPIPE)
+		return status;
+	return cli_fail("writing: %s", errno ? strerror(errno) : "the output is not complete");
+}
+
+static int verb_run(const struct cli *cli, char *const *args, size_t n)
+{
+	const struct verb *verb = n > 0 ? verb_find(args[0]) : &verbs[0];
+	int status;
+
+	if (!verb)
+		return STATUS_USAGE;
+	if (cli->help) {
+		if (n > 0)
+			verb_usage(verb);
+		else
+			usage(stdout);
+		return STATUS_DONE;
+	}
+	if (n > 0) {
+		args++;
+		n--;
+	}
+	status = command_line_check(cli, verb, n);
+	if (status != STATUS_DONE)
+		return status;
+	if (!cli->host && settings_turned_off(&cli->settings))
+		(void)cli_fail("note: driver_overrides=off on the kernel command line, so nothing is "
+			       "enforced");
+	terminal_start();
+	return verb->run(cli, args, n);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option table[] = {
-		PROGRAM_LONG_OPTIONS,
-		{ "json", no_argument, NULL, OPTION_JSON },
-		{ "no-legend", no_argument, NULL, OPTION_NO_LEGEND },
-		{},
-	};
-	struct cli cli = {};
-	const struct program_options options = { "overridectl", table, usage, cli_option, &cli };
-	int r = program_options_read(&options, &cli.settings, argc, argv);
+	struct cli cli;
+	int status;
 
-	return r != PROGRAM_RUNS ? r : cli_run_verb(&cli, argv + optind, (size_t)(argc - optind));
+	if (!standard_files_open())
+		return STATUS_FAILED;
+	(void)setlocale(LC_CTYPE, "");
+	status = command_line_read(&cli, argc, argv);
+	if (status == STATUS_DONE && cli.version)
+		puts("driver-overrides " PROJECT_VERSION);
+	else if (status == STATUS_DONE)
+		status = verb_run(&cli, argv + optind, (size_t)(argc - optind));
+	status = output_finish(status);
+	terminal_finish();
+	return status;
 }

@@ -108,18 +108,16 @@ int udev_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_devic
 	return sysfs_device_lookup(sysfs, node, ret);
 }
 
-void udev_device_model(const struct sysfs_device *d, char *buf, size_t size)
+void udev_device_model(const char *bus, const char *name, char *buf, size_t size)
 {
 	_cleanup_(udev_unrefp) struct udev *udev = udev_new();
 	_cleanup_(udev_device_unrefp) struct udev_device *u = NULL;
 	_cleanup_(udev_hwdb_unrefp) struct udev_hwdb *hwdb = NULL;
 	const char *vendor, *model, *modalias;
-	char path[PATH_MAX];
 
 	buf[0] = '\0';
-	if (!udev || path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL) < 0)
-		return;
-	u = udev_device_new_from_syspath(udev, path);
+	if (udev)
+		u = udev_device_new_from_subsystem_sysname(udev, bus, name);
 	if (!u)
 		return;
 	vendor = udev_device_get_property_value(u, "ID_VENDOR_FROM_DATABASE");

@@ -16,4 +16,4 @@
 int udev_device_lookup(struct sysfs *sysfs, const char *name, struct sysfs_device **ret);
 
 /* Vendor and model from udev's database, or from its hardware database; "" when neither knows. */
-void udev_device_model(const struct sysfs_device *d, char *buf, size_t size);
+void udev_device_model(const char *bus, const char *name, char *buf, size_t size);

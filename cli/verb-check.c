@@ -2,8 +2,10 @@
 /* overridectl check [FILE…]: errors and warnings of the policy. Needs no service. Status 1 on an error. */
 #include "cli/cli.h"
 #include "base/macro.h"
-#include "base/text.h"
+#include "cli/json-output.h"
 #include "cli/lint.h"
+#include "cli/safe-text.h"
+#include "cli/terminal.h"
 #include "policy/policy-settled.h"
 
 #include <json-c/json.h>
@@ -30,28 +32,20 @@ static const char *file_status_text(enum policy_file_status status)
 	return "";
 }
 
-/* Names of files and devices may have any bytes. */
-static void check_json_add_text(struct json_object *o, const char *key, const char *value)
-{
-	_cleanup_(freep) char *text = utf8_from_bytes(value, strlen(value));
-
-	(void)json_object_object_add(o, key, json_object_new_string(text ? text : ""));
-}
-
 static void check_json_add_messages(struct json_object *list, const struct policy_error *v, size_t n)
 {
 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *o = json_object_new_object();
 
-		check_json_add_text(o, "file", v[i].file);
+		json_output_add(o, "file", v[i].file);
 		(void)json_object_object_add(o, "line", json_object_new_int64(v[i].line));
-		check_json_add_text(o, "text", v[i].text);
+		json_output_add(o, "text", v[i].text);
 		(void)json_object_array_add(list, o);
 	}
 }
 
-static void check_print_json(const struct policy *policy, const struct lint *lint)
+static void check_print_json(const struct cli *cli, const struct policy *policy, const struct lint *lint)
 {
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array(),
 			   *errors = json_object_new_array(), *warnings = json_object_new_array();
@@ -59,7 +53,7 @@ static void check_print_json(const struct policy *policy, const struct lint *lin
 	for (size_t i = 0; i < policy->n_files; i++) {
 		struct json_object *f = json_object_new_object();
 
-		check_json_add_text(f, "file", policy->files[i].path);
+		json_output_add(f, "file", policy->files[i].path);
 		(void)json_object_object_add(
 			f, "status", json_object_new_string(file_status_text(policy->files[i].status)));
 		(void)json_object_array_add(files, f);
@@ -71,18 +65,17 @@ static void check_print_json(const struct policy *policy, const struct lint *lin
 	check_json_add_messages(warnings, lint->warnings.v, lint->warnings.n);
 	(void)json_object_object_add(o, "errors", errors);
 	(void)json_object_object_add(o, "warnings", warnings);
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
+	json_output_print(cli, o);
 }
 
 /* No byte of a name does anything to the terminal. */
 static void check_print_message(const struct policy_error *e, const char *kind)
 {
-	utf8_write(stdout, e->file);
+	safe_text_write(stdout, e->file);
 	if (e->line > 0)
 		printf(":%u", e->line);
 	printf(": %s: ", kind);
-	utf8_write(stdout, e->text);
+	safe_text_write(stdout, e->text);
 	putchar('\n');
 }
 
@@ -98,7 +91,7 @@ static void check_print_text(const struct cli *cli, const struct policy *policy,
 		return;
 	for (size_t i = 0; i < policy->n_files; i++)
 		if (policy->files[i].status != POLICY_FILE_GOOD) {
-			utf8_write(stdout, policy->files[i].path);
+			safe_text_write(stdout, policy->files[i].path);
 			printf(": %s\n", file_status_text(policy->files[i].status));
 		}
 	printf("%zu files, %zu rules, %zu errors, %zu warnings\n", policy->n_files, policy->n_rules,
@@ -120,11 +113,12 @@ int verb_check(const struct cli *cli, char *const *args, size_t n)
 		lint_done(&lint);
 		return cli_fail("reading the policy: %s", strerror(-r));
 	}
+	terminal_start_pager(cli);
 	if (cli->json)
-		check_print_json(policy, &lint);
+		check_print_json(cli, policy, &lint);
 	else
 		check_print_text(cli, policy, &lint);
 	failed = policy->n_errors > 0 || lint.errors.n > 0;
 	lint_done(&lint);
-	return failed ? 1 : 0;
+	return failed ? STATUS_FAILED : STATUS_DONE;
 }

@@ -3,7 +3,11 @@
 #include "cli/cli.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "cli/device-names.h"
+#include "cli/json-output.h"
 #include "cli/null-override.h"
+#include "cli/safe-text.h"
+#include "cli/terminal.h"
 #include "cli/udev-device.h"
 #include "explain/explanation.h"
 #include "policy/policy-settled.h"
@@ -18,7 +22,7 @@
 static void explain_print_line(const char *key, const char *text)
 {
 	printf("  %-9s ", key);
-	utf8_write(stdout, text);
+	safe_text_write(stdout, text);
 	putchar('\n');
 }
 
@@ -41,14 +45,14 @@ static void explain_print_rules(const struct explanation *e)
 		if (i == 0)
 			puts("  Rules that match, in order:");
 		printf("    ");
-		utf8_write(stdout, h->rule->file);
+		safe_text_write(stdout, h->rule->file);
 		printf(":%u [device ", h->rule->line);
-		utf8_write(stdout, h->rule->label);
+		safe_text_write(stdout, h->rule->label);
 		putchar(']');
 		if (h->match == MATCH_UNKNOWN) {
 			missing_text(&h->missing, "", missing, sizeof(missing));
 			printf("  (may match: ");
-			utf8_write(stdout, missing);
+			safe_text_write(stdout, missing);
 			putchar(')');
 		} else if (e->decision.cause == CAUSE_RULE && h->rule == e->decision.rule)
 			printf("  decides");
@@ -65,7 +69,7 @@ static void explain_print_companions(const struct explanation *e)
 		if (i == 0)
 			puts("  Other members of its group:");
 		printf("    %s ", companion->bus);
-		utf8_write(stdout, companion->name);
+		safe_text_write(stdout, companion->name);
 		printf(": %s\n",
 		       m->kind == DECISION_LEFT ? "left alone, was there at boot" : decision_text(m));
 	}
@@ -77,9 +81,9 @@ static void explain_print_text(const struct explanation *e, const char *model, c
 	const char *decision = decision_text(&e->decision);
 	const char *path = device_text(&e->device->device, FACT_PATH);
 
-	utf8_write(stdout, d->bus);
+	safe_text_write(stdout, d->bus);
 	putchar(' ');
-	utf8_write(stdout, d->name);
+	safe_text_write(stdout, d->name);
 	putchar('\n');
 	if (*model)
 		explain_print_line("Model", model);
@@ -93,7 +97,7 @@ static void explain_print_text(const struct explanation *e, const char *model, c
 	explain_print_line("Because", e->why);
 	if (e->has_record) {
 		printf("  Recorded  %s%s", record_state_text(&e->record), e->record.reason[0] ? ": " : "");
-		utf8_write(stdout, e->record.reason);
+		safe_text_write(stdout, e->record.reason);
 		putchar('\n');
 	}
 	if (note)
@@ -102,49 +106,35 @@ static void explain_print_text(const struct explanation *e, const char *model, c
 	explain_print_companions(e);
 }
 
-static void explain_print_json(const struct explanation *e, const char *model, const char *note)
+static void explain_print_json(const struct cli *cli, const struct explanation *e, const char *model,
+			       const char *note)
 {
 	struct json_object *o = explanation_json(e);
-	_cleanup_(freep) char *text = utf8_from_bytes(model, strlen(model)),
-			      *note_text = note ? utf8_from_bytes(note, strlen(note)) : NULL;
 
 	if (*model)
-		(void)json_object_object_add(o, "model", json_object_new_string(text ? text : ""));
-	if (note_text)
-		(void)json_object_object_add(o, "note", json_object_new_string(note_text));
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-}
-
-/* udev knows more names of a device than sysfs does, but only those of this machine. */
-static int explain_lookup(const struct cli *cli, struct sysfs *sysfs, const char *name,
-			  struct sysfs_device **ret)
-{
-	int r = cli->settings.sysfs_given ? -ENODEV : udev_device_lookup(sysfs, name, ret);
-
-	return r == -ENODEV ? sysfs_device_lookup(sysfs, name, ret) : r;
+		json_output_add(o, "model", model);
+	if (note)
+		json_output_add(o, "note", note);
+	json_output_print(cli, o);
 }
 
 int verb_explain(const struct cli *cli, char *const *args, size_t n)
 {
 	_cleanup_(policy_freep) struct policy *policy = NULL;
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
+	_cleanup_(device_names_done) struct device_names names = {};
 	static struct explanation e; /* as large as a page of sysfs and more */
 	char model[512] = "";
 	const char *note;
 	struct sysfs sysfs;
-	int r;
+	int r = device_name_find_or_fail(&names, cli, args, n);
 
-	(void)n;
+	if (r != STATUS_DONE)
+		return r;
 	sysfs_init(&sysfs, &cli->settings);
-	r = explain_lookup(cli, &sysfs, args[0], &d);
+	r = sysfs_device_find(&sysfs, names.v[0].bus, names.v[0].name, &d);
 	if (r < 0)
-		return cli_fail("%s: %s", args[0],
-				r == -ENODEV ? "no such device (try `ls /sys/bus/*/devices`)"
-					     : sysfs_lookup_error(r));
-	if (!sysfs_device_is_supported(d))
-		return cli_fail("%s %s: has no driver_override file, so its driver cannot be chosen", d->bus,
-				d->name);
+		return cli_fail("%s: %s", args[0], sysfs_lookup_error(r));
 	r = policy_load_settled(&cli->settings, &policy);
 	if (r < 0)
 		return cli_fail("reading the policy: %s", strerror(-r));
@@ -156,13 +146,14 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	if (r < 0)
 		return cli_fail("%s", strerror(-r));
 	if (!cli->settings.sysfs_given)
-		udev_device_model(d, model, sizeof(model));
+		udev_device_model(d->bus, d->name, model, sizeof(model));
 	note = explain_note(&e);
+	terminal_start_pager(cli);
 	if (cli->json)
-		explain_print_json(&e, model, note);
+		explain_print_json(cli, &e, model, note);
 	else
 		explain_print_text(&e, model, note);
 	explanation_done(&e);
 	sysfs_done(&sysfs);
-	return 0;
+	return STATUS_DONE;
 }

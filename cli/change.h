@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Changes by the service: the call, what it changed, and what to say of a refusal. */
+#pragma once
+
+#include "base/macro.h"
+#include "cli/command-line.h"
+#include "cli/device-names.h"
+#include "cli/device-rows.h"
+#include "cli/service-client.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct json_object;
+
+struct change {
+	const struct cli *cli;
+	const char *verb; /* "set", for the command that would go on */
+	const struct device_name *device;
+	const char *driver; /* NULL: the verb takes none */
+	struct device_rows rows;
+	struct device_row before, after;
+	bool policy_changed;
+	char state[32]; /* that the call has returned */
+};
+
+/* The service, or why it cannot be had. STATUS_DONE or STATUS_FAILED, and that was said. */
+_must_check_ int change_open_or_fail(struct service_client *c, const struct cli *cli);
+
+/*
+ * Calls a method of the manager for one device with the options that were given, and looks at the device
+ * before and after. STATUS_DONE or STATUS_FAILED, and that was said, with the command that would go on.
+ */
+_must_check_ int change_call_or_fail(struct change *change, struct service_client *c, const char *method);
+void change_done(struct change *change);
+
+/* Nothing is other than before. */
+bool change_is_none(const struct change *change);
+
+/* In a line, or as JSON; `none` is said where nothing was changed. */
+void change_print(const struct change *change, const char *none);
+
+/* Says why a call about a device was refused, and how to go on. Returns STATUS_FAILED. */
+int change_fail(const struct change *change, struct service_client *c, int r);
+
+/* Appends the options of SetOverride, ClearOverride, Apply and ApplyAll that were given. */
+_must_check_ int change_append_options(const struct cli *cli, sd_bus_message *m);

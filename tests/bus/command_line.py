@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""overridectl on the private bus and the mock tree of private.py, for its tests. Meson sets OVERRIDECTL, and the variables of
+private.py."""
+import contextlib
+import json
+import os
+import re
+import subprocess
+import time
+import unittest
+
+import private
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CARD = "pci/0000:00:03.0"
+ETHERNET = "platform/fff51000.ethernet"
+SOMEBODY = 65534
+
+
+def base_environment(**more):
+    """Nothing of the tester's own but the search path, and what the builds for tests need."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "GCOV_"))}
+    return {"PATH": os.environ["PATH"], **kept, **more}
+
+
+class Result:
+    """What a call printed, and its status."""
+
+    def __init__(self, process, root):
+        self.status, self.bytes, self.err = process.returncode, process.stdout, process.stderr.decode().replace(root, "ROOT")
+        self.out = process.stdout.decode(errors="replace").replace(root, "ROOT")
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+class Machine:
+    """The tree, its bus and its service, which may be stopped."""
+
+    def __init__(self, root, stack):
+        self.root, self.stack = root, stack
+
+    def places(self):
+        words = ["--sysfs", f"{self.root}/sys", "--state-dir", f"{self.root}/state"]
+        for name in ("etc", "run", "usr"):
+            words += ["--conf-dir", f"{self.root}/{name}"]
+        return words
+
+    def command(self, *arguments, address=True):
+        bus = ["--address", os.environ["DBUS_SYSTEM_BUS_ADDRESS"]] if address else []
+        return [os.environ["OVERRIDECTL"], *self.places(), "--enforcer", os.environ["FAKE_ENFORCER"], *bus, *arguments]
+
+    def run(self, *arguments, address=True, user=None, **options):
+        environment = base_environment(**{"LC_ALL": "C.UTF-8", **options.pop("env", {})})
+        return Result(subprocess.run(self.command(*arguments, address=address), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, check=False, timeout=120, user=user, env=environment, **options),
+                      self.root)
+
+    def write(self, path, text):
+        """At once and whole, so that a policy file counts at once: its two times must be of different ticks of the kernel."""
+        private.write(f"{self.root}/new", text)
+        time.sleep(0.02)
+        os.rename(f"{self.root}/new", f"{self.root}/{path}")
+
+    def read(self, path):
+        with open(f"{self.root}/{path}", encoding="utf-8") as stream:
+            return stream.read()
+
+    def faults(self, text):
+        """What the fake enforcer is to find; see fake-enforcer.c."""
+        self.write("faults", text)
+
+    def policy(self, text, name="50-a.conf"):
+        """A person's file, which the service has read and enforced when this returns."""
+        self.write(f"etc/{name}", text)
+        self.run("reload")
+        self.wait(lambda: all(device["state"] != "pending" for device in self.run("list", "--json").json["devices"]))
+
+    @staticmethod
+    def wait(condition):
+        """However slow the machine is."""
+        end = time.monotonic() + 60
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError("it does not come")
+            time.sleep(0.02)
+
+    def driver(self, device=CARD):
+        link = f"{self.root}/sys/bus/{device.replace('/', '/devices/', 1)}/driver"
+        return os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
+
+
+class Case(unittest.TestCase):
+    """A test with a machine of its own."""
+    maxDiff = None
+
+    def setUp(self):
+        stack = contextlib.ExitStack()
+        self.addCleanup(stack.close)
+        root = stack.enter_context(private.service())
+        os.chmod(root, 0o755)
+        self.machine = Machine(root, stack)
+
+    def run_verb(self, *arguments, status=0, **options):
+        """Runs it, and checks the status."""
+        result = self.machine.run(*arguments, **options)
+        self.assertEqual(result.status, status, f"{arguments}: {result.out}{result.err}")
+        return result
+
+    def check_golden(self, name, *arguments, **options):
+        """What is printed as text and as JSON is what golden/NAME.txt and NAME.json have; JSON is compared by its content, since
+        json-c from 0.18 on prints empty lists in another way. With GOLDEN=write in the environment, the files are written."""
+        text = re.sub(r"[ \t]+\n", "\n", self.run_verb(*arguments, **options).out)
+        document = self.run_verb("--json", *arguments, **options)
+        self.assertEqual(document.out.count("\n"), 1)
+        self.assertEqual(self.run_verb("--json=pretty", *arguments, **options).json, document.json)
+        self.compare(f"{name}.txt", text, lambda found: found)
+        self.compare(f"{name}.json", json.dumps(document.json, indent=1, ensure_ascii=False) + "\n", json.loads)
+        self.check_schema(arguments[0] if arguments else "list", document.json)
+
+    def compare(self, name, text, parse):
+        path = f"{HERE}/golden/{name}"
+        if os.environ.get("GOLDEN") == "write":
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(text)
+        with open(path, encoding="utf-8") as stream:
+            self.assertEqual(parse(text), parse(stream.read()), name)
+
+    def check_schema(self, verb, document):
+        """Against docs/schema/VERB.json."""
+        with open(f"{HERE}/../../docs/schema/{verb}.json", encoding="utf-8") as stream:
+            check_value(json.load(stream), document, verb)
+
+
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
+
+
+def check_value(schema, value, where):
+    """As much of JSON Schema as docs/schema uses, so that no package is needed."""
+    unknown = set(schema) - {"$schema", "title", "description", "type", "properties", "required", "additionalProperties", "items",
+                             "enum"}
+    if unknown:
+        raise AssertionError(f"{where}: the schema has {unknown}, which is not checked")
+    kind = TYPES[schema["type"]]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise AssertionError(f"{where}: {value!r} is not of type {schema['type']}")
+    if "enum" in schema and value not in schema["enum"]:
+        raise AssertionError(f"{where}: {value!r} is none of {schema['enum']}")
+    if kind is dict:
+        properties = schema["properties"]
+        if set(value) - set(properties):
+            raise AssertionError(f"{where}: {set(value) - set(properties)} is not in the schema")
+        if set(schema["required"]) - set(value):
+            raise AssertionError(f"{where}: {set(schema['required']) - set(value)} is missing")
+        for key, member in value.items():
+            check_value(properties[key], member, f"{where}.{key}")
+    elif kind is list:
+        for index, member in enumerate(value):
+            check_value(schema["items"], member, f"{where}[{index}]")
