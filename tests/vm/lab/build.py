@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Makes the archive of the build under test: what `meson install` would install, as an overlay over a guest's base."""
 
+import functools
 import os
 import re
 import subprocess
@@ -32,18 +33,13 @@ def _enable(root):
     return made
 
 
-def source(name):
-    """The text of a program of tests/vm/programs."""
-    with open(_source(name), encoding="utf-8") as stream:
-        return stream.read()
-
-
 def _source(name):
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs", name + ".c")
 
 
+@functools.lru_cache(maxsize=None)
 def program(name, *libraries):
-    """The bytes of a program of tests/vm/programs, linked statically: it depends on nothing that is in the guest, but
+    """The bytes of a program of tests/vm/programs, compiled once in a process, linked statically: it depends on nothing that is in the guest, but
     for these libraries, which every guest has, if any are named."""
     with tempfile.TemporaryDirectory(prefix="driver-overrides-program-") as work:
         target = os.path.join(work, name)

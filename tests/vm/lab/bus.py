@@ -40,7 +40,7 @@ def device_property(vm, device, name, bus="pci", user=""):
 
 def wait_device_property(vm, device, name, value, bus="pci"):
     vm.wait_for(f"busctl get-property org.driveroverrides1 {object_path(device, bus)} org.driveroverrides1.Device {name} "
-                f"| grep -qx 's \"{value}\"'", timeout=90)
+                f"| grep -qx 's \"{value}\"'", timeout=90, interval=0.5)
 
 
 def policy_files(vm):

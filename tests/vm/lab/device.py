@@ -17,7 +17,7 @@ def path(device, bus="pci"):
 
 
 def exists(vm, device, bus="pci"):
-    return vm.run(f"test -e {path(device, bus)}", check=False).rc == 0
+    return vm.run(["exists", path(device, bus)], check=False).rc == 0
 
 
 def inode(vm, device, bus="pci"):
@@ -54,7 +54,7 @@ def settle(vm):
 
 def traced(vm):
     """The trace of this machine, empty, whichever scenario is the first to want it."""
-    if vm.run(f"[ -d {INSTANCE} ] && echo >{INSTANCE}/trace", check=False).rc:
+    if vm.run(["empty", f"{INSTANCE}/trace"], check=False).rc:
         return Trace(vm).start()
     return Trace(vm)
 
@@ -72,7 +72,7 @@ def unload(vm, module="e1000e"):
 
 
 def loaded(vm, module):
-    return vm.run(f"grep -q '^{module.replace('-', '_')} ' /proc/modules", check=False).rc == 0
+    return vm.run(["exists", f"/sys/module/{module.replace('-', '_')}/refcnt"], check=False).rc == 0
 
 
 def remove(vm, *devices):
@@ -160,8 +160,18 @@ def proper_order(trace, device, driver, companion=False):
 
 def record(vm, device, bus="pci"):
     """The enforcer's own record of a device; empty when there is none."""
-    text = vm.out(f"cat /run/driver-overrides/devices/{bus}:{device} 2>/dev/null || true")
+    found = vm.run(["cat", f"/run/driver-overrides/devices/{bus}:{device}"], check=False)
+    return {} if found.rc else record_fields(found.out)
+
+
+def record_fields(text):
     return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def wait_journal(vm, unit, text, timeout=60):
+    """Waits until the unit has said this, or it has said it already."""
+    vm.run(f"exec 3< <(exec journalctl -b -u {unit} --follow --no-tail --no-pager -o cat)\ntrap \"kill $!\" EXIT\n"
+           f"timeout {timeout} grep -qm1 '{text}' <&3", timeout + 30)
 
 
 def journal(vm, text):

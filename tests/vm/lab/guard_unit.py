@@ -4,7 +4,7 @@
 import contextlib
 import os
 
-from .device import path, probed, proper_order, record, traced
+from .device import path, probed, proper_order, record, record_fields, traced
 
 GUARD = "driver-override-guard.service"
 RECORD = "/run/driver-overrides/guard"
@@ -32,6 +32,13 @@ def guard_pid(vm):
     return int(vm.out(f"systemctl show -P MainPID {GUARD}"))
 
 
+def guard_again(pid):
+    """For wait_for(): a shell's condition that another guard than this one runs. A busy systemd calls the unit active for seconds
+    after its end, and asking systemd keeps it busier, so the guard's own word comes first."""
+    return (f"! grep -qsx PID={pid} {RECORD} && [ $(systemctl show -P MainPID {GUARD}) != {pid} ] && "
+            f"systemctl -q is-active {GUARD}")
+
+
 @contextlib.contextmanager
 def policy_read(vm):
     """Ends when the guard has read the policy that was written meanwhile."""
@@ -50,8 +57,8 @@ def write_policy(vm, text):
 def first_probe(vm, device, bus="pci"):
     """FirstProbe of the device that is there now, once the guard has settled it."""
     file = f"/run/driver-overrides/devices/{bus}:{device}"
-    vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file}", timeout=60)
-    return record(vm, device, bus)["FIRST_PROBE"]
+    text = vm.wait_for(f"grep -qx INODE=$(stat -Lc %i {path(device, bus)}) {file} && grep -q ^FIRST_PROBE= {file} && cat {file}")
+    return record_fields(text)["FIRST_PROBE"]
 
 
 def prefer_lab(vm):

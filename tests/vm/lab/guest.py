@@ -15,9 +15,9 @@ import tarfile
 
 if __package__ in (None, ""):
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from lab import archive, build, store
+    from lab import archive, store, unpacked
 else:
-    from . import archive, build, store
+    from . import archive, store, unpacked
 
 PACKAGES = """systemd systemd-sysv udev dbus polkitd kmod linux-image-amd64 libbpf1 libinih1 libjson-c5 libudev1 libkmod2
     libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup driverctl""".split()
@@ -95,7 +95,8 @@ for unit in getty.target getty@.service serial-getty@.service console-getty.serv
     systemd-sysusers.service systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-logind.service \
     systemd-user-sessions.service systemd-journal-flush.service systemd-remount-fs.service systemd-tmpfiles-clean.timer \
     dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount systemd-hibernate-clear.service \
-    systemd-tpm2-setup.service systemd-tpm2-setup-early.service systemd-pcrphase.service systemd-machine-id-commit.service; do
+    systemd-tpm2-setup.service systemd-tpm2-setup-early.service systemd-pcrphase.service systemd-machine-id-commit.service \
+    systemd-journal-catalog-update.service systemd-udev-load-credentials.service; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
 ln -sf /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
@@ -129,7 +130,7 @@ class Image:
     def __init__(self, guest, folder):
         self.guest = guest
         self.folder = folder
-        self.kernel = os.path.join(folder, "vmlinuz")
+        self.kernel, self.packed = os.path.join(folder, "vmlinux"), os.path.join(folder, "vmlinuz")
         self.base = os.path.join(folder, "base.cpio")
         self.config = os.path.join(folder, "config")
         with open(os.path.join(folder, "version"), encoding="ascii") as stream:
@@ -138,7 +139,7 @@ class Image:
 
 def recipe(guest):
     entry = GUESTS[guest]
-    return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, build.source("agent"), AGENT_UNIT, "format 2"], sort_keys=True)
+    return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, AGENT_UNIT, "format 3"], sort_keys=True)
 
 
 def _make(guest, folder, log):
@@ -173,8 +174,6 @@ def _make(guest, folder, log):
         with tarfile.open(fileobj=child.stdout, mode="r|") as tar, \
                 archive.Writer(os.path.join(folder, "base.cpio")) as out:
             out.add_tar(tar, divert)
-            out.directory("usr/lib/lab")
-            out.file("usr/lib/lab/agent", build.program("agent"), 0o755)
             # These two mmdebstrap resets at its end. A machine that was booted before has an identity: systemd's
             # "first boot" would enable every unit by its preset.
             out.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444)
@@ -187,6 +186,7 @@ def _make(guest, folder, log):
         status = child.wait()
     if status or len(version) != 1:
         raise RuntimeError(f"making guest {guest} failed (mmdebstrap status {status}, kernels {version})")
+    unpacked.write(os.path.join(folder, "vmlinuz"), os.path.join(folder, "vmlinux"))
     with open(os.path.join(folder, "version"), "w", encoding="ascii") as stream:
         stream.write(version[0] + "\n")
 

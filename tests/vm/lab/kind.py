@@ -12,8 +12,8 @@ import tempfile
 from . import machine
 
 # What Machine.start() takes of a scenario file's MACHINE.
-START_KEYS = ("cpus", "memory", "cmdline", "devices", "qemu", "files", "timeout")
-COMMAND_KEYS = ("cpus", "memory", "cmdline", "devices", "qemu")
+START_KEYS = ("cpus", "memory", "cmdline", "devices", "qemu", "packed", "files", "timeout")
+COMMAND_KEYS = ("cpus", "memory", "cmdline", "devices", "qemu", "packed")
 
 NO_GUARD = {f"/etc/systemd/system/driver-override-guard.{kind}": machine.link("/dev/null")
             for kind in ("service", "socket")}

@@ -22,6 +22,7 @@ import time
 import uuid
 
 from . import archive, build, emulator
+from .command import WAIT, words_of
 from .errors import CommandFailed, CommandTimeout, LabError, MachineDead
 from .qmp import Qmp
 
@@ -153,11 +154,13 @@ class Machine:
 
     # Start and stop
 
-    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), overlays=(), files=None, timeout=240):
+    def start(self, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), packed=False, overlays=(), files=None,
+              timeout=240):
         """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
-        beginning. qemu: any further arguments. overlays: archives unpacked over the base. files: path in the guest
-        -> content, (content, mode), link(target) or program(name)."""
-        self._launch([*self._command(cpus, memory, cmdline, devices, qemu), "-initrd", self._initrd(overlays, files or {})])
+        beginning. qemu: any further arguments. packed: with the kernel as it is packed, for a machine that is to be suspended:
+        QEMU writes an unpacked one anew over the old one when it wakes up. overlays: archives unpacked over the base. files: path
+        in the guest -> content, (content, mode), link(target) or program(name)."""
+        self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-initrd", self._initrd(overlays, files or {})])
         with self.condition:
             if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
                 raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
@@ -173,10 +176,10 @@ class Machine:
         finally:
             self.qmp("cont")
 
-    def restore(self, path, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), timeout=60):
+    def restore(self, path, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), packed=False, timeout=60):
         """Goes on where save() has left a machine that was started with the same settings, and returns when the shell in
         the guest answers. The guest's clocks go on, too, as if no time had passed."""
-        self._launch([*self._command(cpus, memory, cmdline, devices, qemu), "-incoming", "defer"])
+        self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-incoming", "defer"])
         self.qmp("migrate-set-capabilities", capabilities=[MAPPED_RAM])
         self.qmp("migrate-incoming", uri=f"file:{path}")
         self._migrated(timeout)
@@ -192,7 +195,7 @@ class Machine:
                 raise LabError(f"migration: {status.get('error-desc') or status.get('status')}")
             time.sleep(0.02)
 
-    def _command(self, cpus, memory, cmdline, devices, qemu):
+    def _command(self, cpus, memory, cmdline, devices, qemu, packed):
         """QEMU's command line but for where the guest's system comes from."""
         accel = accelerator(self.image.kernel)
         command = [
@@ -201,7 +204,7 @@ class Machine:
             "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi",
             "-cpu", "host" if accel == "kvm" else EMULATED_CPU,
             "-display", "none", "-nodefaults", "-no-reboot", "-no-user-config",
-            "-kernel", self.image.kernel, "-append", f"{CMDLINE} {cmdline}".strip(),
+            "-kernel", self.image.packed if packed else self.image.kernel, "-append", f"{CMDLINE} {cmdline}".strip(),
             "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,path={self.qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
             "-device", "intel-iommu,intremap=on",
@@ -253,6 +256,8 @@ class Machine:
         """The base and what comes over it, as one file."""
         small = os.path.join(self.work, "files.cpio")
         with archive.Writer(small) as out:
+            out.parents("usr/lib/lab/agent")
+            out.file("usr/lib/lab/agent", build.program("agent"), 0o755)
             for path, what in files.items():
                 out.parents(path)
                 if isinstance(what, tuple) and what[0] == "link":
@@ -326,11 +331,14 @@ class Machine:
                 self.answers[fields[0]] = Result(int(fields[1]), out.decode("utf-8", "replace"))
 
     def spawn(self, command):
-        """Starts a script in the guest and returns a Job at once. Jobs run side by side."""
+        """Starts a script in the guest, or one command (a list of words), and returns a Job at once. Jobs run side by side."""
         ident = uuid.uuid4().hex[:12]
         if self.closed:
             raise MachineDead("the guest is gone\n" + self.console_tail())
-        script = command.encode("utf-8", "surrogateescape")
+        words = words_of(command)
+        script = "\0".join(["", *words, ""]) if words else command
+        command = shlex.join(command) if words is command else command
+        script = script.encode("utf-8", "surrogateescape")
         try:
             self.port.sendall(f"{ident} {len(script)}\n".encode() + script)
         except OSError as error:
@@ -338,7 +346,8 @@ class Machine:
         return Job(self, ident, command)
 
     def run(self, command, timeout=60, check=True):
-        """Runs a script (`bash -e`, any number of lines) as root; its Result has rc and out (stdout and stderr).
+        """Runs a script (`bash -e`, any number of lines) or one command (a list of words: that costs half as much) as root; its
+        Result has rc and out (stdout and stderr).
         check: a status other than 0 raises CommandFailed."""
         result = self.spawn(command).wait(timeout)
         if check and result.rc:
@@ -351,24 +360,28 @@ class Machine:
         return self.run(command, timeout).out.strip()
 
     def wait_for(self, command, timeout=60, interval=0.2):
-        """Repeats a command until it succeeds; its output. Raises CommandTimeout with the last output."""
-        deadline = time.monotonic() + timeout
-        while True:
-            result = self.run(command, max(5, deadline - time.monotonic()), check=False)
-            if result.rc == 0:
-                return result.out.strip()
-            if time.monotonic() > deadline:
-                raise CommandTimeout(f"not so after {timeout} s: {command}\n{result.out}")
-            time.sleep(interval)
+        """Repeats a command until it succeeds; its output. Raises CommandTimeout with the last output. One script in the guest
+        does that: starting a shell for each look would keep the guest from what is waited for."""
+        result = self.run(WAIT.format(command=command, timeout=int(timeout), interval=interval), timeout + 30, check=False)
+        if result.rc:
+            raise CommandTimeout(f"not so after {timeout} s: {command}\n{result.out}")
+        return result.out.strip()
 
     def driver(self, device, bus="pci"):
         """The name of the driver a device is bound to, or an empty string. Fails when there is no such device."""
         folder = f"/sys/bus/{bus}/devices/{device}"
-        return os.path.basename(self.out(f"test -e {folder}; [ ! -e {folder}/driver ] || readlink {folder}/driver"))
+        found = self.run(["readlink", f"{folder}/driver"], check=False)
+        if found.rc:
+            self.run(["exists", folder])
+        return os.path.basename(found.out.strip())
 
     def write(self, path, content, mode=0o644):
         """Writes a file in the running guest."""
         data = content if isinstance(content, bytes) else content.encode()
+        if b"\0" not in data:
+            text = data.decode("utf-8", "surrogateescape")
+            if self.run(["write", f"{mode:o}", path, text], check=False).rc == 0:
+                return
         folder = shlex.quote(os.path.dirname(path) or ".")
         if b"\0" in data:  # no text of a shell's
             written = f"base64 -d >'{path}' <<'END'\n{base64.b64encode(data).decode()}\nEND"

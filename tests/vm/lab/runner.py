@@ -187,6 +187,7 @@ def main(folder):
     images = {name: guest.image(name) for name in guests}
     if images:
         machine.accelerator(next(iter(images.values())).kernel)  # once, before the processes fork
+        build.program("agent")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="driver-overrides-overlay-") as work, kind.saved_folder() as saved_dir:
         overlays = build.overlay(options.build and os.path.abspath(options.build), os.path.join(work, "build.cpio"))

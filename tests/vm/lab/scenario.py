@@ -22,7 +22,7 @@ import traceback
 
 from . import guard_unit, kind, lost, machine
 
-# What a scenario file may say about a machine. The first seven are there when it boots, see Machine.start().
+# What a scenario file may say about a machine. The first eight are there when it boots, see Machine.start().
 MACHINE_KEYS = kind.START_KEYS + (
     "overlay",      # False: without the build under test
     "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone

@@ -4,7 +4,9 @@
  * virtio port, runs each script as a process of its own (`bash -e`) and answers "ID STATUS LENGTH\n" and its
  * output. A port and not a console: bytes pass as they are, no echo, no line limit, no terminal queries; and
  * a command that hangs leaves the next one its way. A program and not a script, because starting processes is
- * what emulation is slowest at.
+ * what emulation is slowest at. For that reason a script that begins with a zero byte is no script, but the
+ * words of one command, each with a zero byte at its end: no shell is started for it, and for what scenarios
+ * do most (see OWN) no program either.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,9 +21,11 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SCRIPT "/run/lab/%s.sh"
+#define NEVER "/run/lab/never" /* a pipe that nobody writes to: a script that reads from it sleeps */
 
 struct job {
 	char id[32];
@@ -69,19 +73,121 @@ static void write_all(int fd, const char *data, size_t size)
 	}
 }
 
+static int failed(const char *path)
+{
+	fprintf(stderr, "%s: %s\n", path, strerror(errno));
+	return 1;
+}
+
+static int own_cat(char **words)
+{
+	static char block[65536];
+
+	for (; *words; words++) {
+		int fd = open(*words, O_RDONLY | O_CLOEXEC);
+		ssize_t n;
+
+		if (fd < 0)
+			return failed(*words);
+		while ((n = read(fd, block, sizeof(block))) > 0)
+			write_all(1, block, (size_t)n);
+		if (n < 0)
+			return failed(*words);
+		close(fd);
+	}
+	return 0;
+}
+
+static int own_readlink(char **words)
+{
+	char target[4096];
+	ssize_t n = readlink(words[0], target, sizeof(target) - 1);
+
+	if (n < 0)
+		return 1;
+	target[n] = '\n';
+	write_all(1, target, (size_t)n + 1);
+	return 0;
+}
+
+/* As `test -e`, which is all that it is asked. */
+static int own_exists(char **words)
+{
+	return access(words[0], F_OK) == 0 ? 0 : 1;
+}
+
+/* As `: >FILE`, but the file is there already. */
+static int own_empty(char **words)
+{
+	return open(words[0], O_WRONLY | O_TRUNC | O_CLOEXEC) < 0 ? failed(words[0]) : 0;
+}
+
+/*
+ * MODE FILE TEXT: as `printf %s TEXT >FILE; chmod MODE FILE; touch -d NOW FILE`. With a time of its own a
+ * policy file counts at once: the lab is faster than the 200 ms of driver-overrides.d(5).
+ */
+static int own_write(char **words)
+{
+	int fd = open(words[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct timespec times[2];
+
+	if (fd < 0)
+		return failed(words[1]);
+	if (write(fd, words[2], strlen(words[2])) != (ssize_t)strlen(words[2]))
+		return failed(words[1]);
+	if (fchmod(fd, (mode_t)strtoul(words[0], NULL, 8)) < 0)
+		return failed(words[1]);
+	(void)clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[1] = times[0];
+	return futimens(fd, times) < 0 ? failed(words[1]) : 0;
+}
+
+static const struct {
+	const char *name;
+	int count; /* of its words; -1: any */
+	int (*run)(char **words);
+} OWN[] = {
+	{ "cat", -1, own_cat },	   { "readlink", 1, own_readlink }, { "exists", 1, own_exists },
+	{ "empty", 1, own_empty }, { "write", 3, own_write },
+};
+
+/* In the job's own process: it may sleep in the kernel for ever. */
+static int run_words(const char *data, size_t size)
+{
+	char **words = NULL;
+	int count = 0;
+
+	for (const char *at = data; at < data + size; at += strlen(at) + 1) {
+		words = realloc(words, (size_t)(count + 2) * sizeof(*words));
+		need(words != NULL, "realloc");
+		words[count++] = strdup(at);
+	}
+	need(count > 0, "no words");
+	words[count] = NULL;
+	for (size_t i = 0; i < sizeof(OWN) / sizeof(*OWN); i++)
+		if (strcmp(words[0], OWN[i].name) == 0 && (OWN[i].count < 0 || OWN[i].count == count - 1))
+			return OWN[i].run(words + 1);
+	execvp(words[0], words);
+	(void)failed(words[0]);
+	return 127;
+}
+
 static void start(const char *id, const char *script, size_t size)
 {
 	struct job *job = calloc(1, sizeof(*job));
+	int shell = size == 0 || script[0] != '\0';
 	char path[64];
 	int fd;
 
 	need(job != NULL, "calloc");
 	(void)snprintf(job->id, sizeof(job->id), "%s", id);
 	(void)snprintf(path, sizeof(path), SCRIPT, id);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	need(fd >= 0, path);
-	write_all(fd, script, size);
-	close(fd);
+	if (shell) {
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		need(fd >= 0, path);
+		write_all(fd, script, size);
+		close(fd);
+	}
 	job->out = memfd_create("output", MFD_CLOEXEC);
 	need(job->out >= 0, "memfd_create");
 	job->pid = fork();
@@ -96,6 +202,8 @@ static void start(const char *id, const char *script, size_t size)
 			_exit(126);
 		if (fd > 2)
 			close(fd);
+		if (!shell)
+			_exit(run_words(script + 1, size - 1));
 		execl("/bin/bash", "bash", "-e", path, (char *)NULL);
 		_exit(127);
 	}
@@ -175,6 +283,7 @@ int main(void)
 	int port, signals;
 
 	(void)mkdir("/run/lab", 0755);
+	(void)mkfifo(NEVER, 0600);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);

@@ -13,7 +13,8 @@ from lab.trace import first_driver
 CARD = "0000:01:00.0"
 COMMON = dict(guard=True, lasts=60, written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
                                  + rule("sound", Bus="platform", Name="snd_dummy.*", Driver="none")})
-MACHINES = dict(one=dict(cpus=1, **COMMON), four=dict(cpus=4, **COMMON))
+# The first one shares its boot with a machine that is suspended.
+MACHINES = dict(one=dict(cpus=1, packed=True, **COMMON), four=dict(cpus=4, **COMMON))
 
 # debugfs; what the kernel command line's preempt= sets, too.
 PREEMPT = "/sys/kernel/debug/sched/preempt"

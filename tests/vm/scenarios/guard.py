@@ -4,7 +4,7 @@ answer."""
 import re
 
 from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
-from lab.guard_unit import CONF, first_probe, guard_status, repetitions, write_policy
+from lab.guard_unit import CONF, first_probe, guard_again, guard_status, repetitions, write_policy
 from lab.scenario import scenario
 from lab.trace import INSTANCE
 
@@ -134,9 +134,7 @@ def killed(vm):
         plug(vm, 0, CARD)
         probed(vm, CARD)
         assert vm.driver(CARD) in ("e1000e", "vfio-pci"), i
-        # A busy systemd calls it active for seconds after its end.
-        vm.wait_for(f"[ $(systemctl show -P MainPID driver-override-guard.service) != {pid} ] &&"
-                    "systemctl -q is-active driver-override-guard.service", timeout=120)
+        vm.wait_for(guard_again(pid), timeout=120)
         unplug(vm, 0, CARD)
     plug(vm, 0, CARD, "vfio-pci")
     assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)

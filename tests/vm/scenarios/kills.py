@@ -4,7 +4,7 @@
 import re
 
 from lab.device import empty_ports, override, path, plug, probed, record, rule, settle, traced, unplug
-from lab.guard_unit import (CONF, GUARD, device_lives, first_probe, guard_pid, plug_guaranteed, repetitions,
+from lab.guard_unit import (CONF, GUARD, device_lives, first_probe, guard_again, guard_pid, plug_guaranteed, repetitions,
                             unplug_unsettled)
 from lab.scenario import scenario
 from lab.trace import first_driver
@@ -28,7 +28,7 @@ for i in $(seq %d); do
     echo 1 >/sys/bus/pci/rescan
     wait $killer
     for j in $(seq 300); do [ -e $where/driver ] && break; sleep 0.1; done
-    until [ $(systemctl show -P MainPID $guard) != $pid ] && systemctl -q is-active $guard; do sleep 0.1; done
+    until %s; do sleep 0.1; done
     udevadm settle --timeout=60
     sleep 1
     claimed=nothing
@@ -71,7 +71,7 @@ def killed(vm):
     outcomes = []
     for _ in range(repetitions(10, 1)):
         trace = traced(vm)
-        out = vm.out(LIFE % (CARD, GUARD, repetitions(10, 5)), timeout=600)
+        out = vm.out(LIFE % (CARD, GUARD, repetitions(10, 5), guard_again("$pid")), timeout=600)
         told = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in out.splitlines() if line.startswith("life ")]
         found = device_lives(trace.read(device=CARD))
         assert len(found) == len(told) == repetitions(10, 5), (len(found), len(told))
@@ -97,7 +97,7 @@ def plugged(vm):
         plug(vm, 0, CARD)
         job.wait()
         probed(vm, CARD)
-        vm.wait_for(f"[ $(systemctl show -P MainPID {GUARD}) != {guard} ] && systemctl -q is-active {GUARD}")
+        vm.wait_for(guard_again(guard))
         settle(vm)
         vm.run("sleep 1")
         judge(number, device_lives(trace.read(device=CARD))[0],

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """More events than the guard's buffer holds: it says so and sweeps."""
 
-from lab.device import empty_ports, override, path, probed, record, rule, traced
+from lab.device import empty_ports, override, path, probed, record, rule, traced, wait_journal
 from lab.guard_unit import CONF, GUARD, guard_pid, plug_guaranteed
 from lab.scenario import scenario
 
@@ -40,7 +40,7 @@ def overflow(vm):
     probed(vm, CARDS[1], 60)
     assert [e.text for e in trace.read("probe", CARDS[1])] == ["e1000e"] and not override(vm, CARDS[1])
     vm.run(f"kill -CONT {guard}")
-    vm.wait_for(f"journalctl -b -u {GUARD} --no-pager | grep -q 'came faster than they were read'", 120)
+    wait_journal(vm, GUARD, "came faster than they were read", 120)
     vm.wait_for(f"grep -qx vfio-pci {path(CARDS[1])}/driver_override", 60)
     assert record(vm, CARDS[1]).get("FIRST_PROBE") in (None, "lost", "unknown"), record(vm, CARDS[1])
     plug_guaranteed(vm, 0, CARDS[0])

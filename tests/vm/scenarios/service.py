@@ -214,7 +214,7 @@ def exposure(vm):
 @scenario("where no rule is in force, the service exits when idle and starts when it is called", timeout=300)
 def idle(vm):
     vm.run("rm /etc/driver-overrides.d/*.conf")
-    vm.wait_for(f"! systemctl -q is-active {UNIT}", timeout=120)
+    vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}", timeout=120)
     assert vm.out(f"systemctl show -P Result {UNIT}") == "success"
     assert "QEMU0002:00" in manager_call(vm, "ListDevices")
     assert vm.out(f"systemctl is-active {UNIT}") == "active"
@@ -224,7 +224,7 @@ def idle(vm):
 def undecided(vm):
     empty_ports(vm)
     vm.run("rm -f /etc/driver-overrides.d/*.conf")
-    vm.wait_for(f"! systemctl -q is-active {UNIT}", timeout=120)
+    vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}", timeout=120)
     # What the enforcer says when it has run out of time before it could decide.
     vm.write("/root/out-of-time", "#!/bin/sh\necho DRIVER_OVERRIDE_STATE=pending\n", 0o755)
     vm.run("mount --bind /root/out-of-time /usr/lib/udev/driver-override")

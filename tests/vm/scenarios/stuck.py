@@ -6,7 +6,7 @@ What is stuck is a virtio disk whose backend does not answer: virtio_blk reads t
 is locked meanwhile. The disk is bound by hand: while a plugged card is probed, the kernel itself plugs no other."""
 
 from lab.device import journal, path, plug, properties, record, rule, unplug, uptime
-from lab.guard_unit import (CONF, GUARD, first_probe, guard_pid, guard_status, plug_guaranteed, repetitions,
+from lab.guard_unit import (CONF, GUARD, first_probe, guard_again, guard_pid, guard_status, plug_guaranteed, repetitions,
                             unplug_unsettled, wait_status)
 from lab.scenario import scenario
 
@@ -109,6 +109,6 @@ def killed_asleep(vm):
         assert int(vm.out(f"cat /proc/{guard}/task/*/status | grep -c '^State:.D' || true")) > 0, "it does not sleep any more"
     throttle(vm, 0)
     assert hangs.wait().rc == 0 and reads.wait().rc == 0
-    vm.wait_for(f"! test -e /proc/{guard} && [ $(systemctl show -P MainPID {GUARD}) != 0 ] && systemctl is-active {GUARD}")
+    vm.wait_for(f"! test -e /proc/{guard} && {guard_again(guard)} && [ $(systemctl show -P MainPID {GUARD}) != 0 ]")
     plug_guaranteed(vm, 0, CARD)
     unplug_unsettled(vm, 0, CARD)

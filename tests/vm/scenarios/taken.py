@@ -18,7 +18,7 @@ MACHINES = dict(
         # A disk that is taken away while it is in use, on purpose.
         kernel_log=[r"EXT4-fs|Buffer I/O|JBD2|nvme"], **COMMON),
     # QEMU 10 often ends by an assertion (iotlb_to_section) where two emulated CPUs go through this.
-    asleep=dict(cpus=1, **COMMON))
+    asleep=dict(cpus=1, packed=True, **COMMON))
 
 
 def set_to(vm, device, driver, *options):
