@@ -28,6 +28,7 @@
 #include "daemon/watch/watch-udev.h"
 #include "daemon/watch/watch-use.h"
 #include "daemon/watch/watch-vfio.h"
+#include "daemon/watch/watch-writer.h"
 #include "policy/program-options.h"
 
 #include <signal.h>
@@ -188,10 +189,10 @@ static int service_watch_signals(sd_event *event)
 
 static int service_make_parts(struct service *s)
 {
-	int (*const make[])(struct service * s) = { callers_new,    limits_new,	    answers_new,
-						    groups_new,	    refreshes_new,  rebind_queue_new,
-						    reconciler_new, watch_vfio_new, watch_use_new,
-						    operations_new };
+	int (*const make[])(struct service * s) = { callers_new,      limits_new,     answers_new,
+						    groups_new,	      refreshes_new,  rebind_queue_new,
+						    reconciler_new,   watch_vfio_new, watch_use_new,
+						    watch_writer_new, operations_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -268,6 +269,7 @@ static void service_stop(struct program *program)
 	callers_free(s);
 	limits_free(s);
 	watch_use_free(s);
+	watch_writer_free(s);
 	watch_vfio_free(s);
 	reconciler_free(s);
 	rebind_queue_free(s);

@@ -36,6 +36,7 @@ struct refresh_observer;
 struct watch_override;
 struct watch_use;
 struct watch_vfio;
+struct watch_writer;
 struct reconciler;
 struct rebind_queue;
 struct recovery;
@@ -64,6 +65,7 @@ struct service {
 	struct watch_override *watch_override;
 	struct watch_vfio *watch_vfio;
 	struct watch_use *watch_use;
+	struct watch_writer *watch_writer;
 	struct rebind_queue *rebind_queue;
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */

@@ -8,6 +8,7 @@
 #include "state/intent.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "sysfs/binding.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -101,6 +102,27 @@ void apply_record_state(const struct decision *decision, const char *override, e
 	(void)apply_write_record_or_log(d, NULL, &record);
 }
 
+enum device_state apply_recorded_state(const struct sysfs_device *d)
+{
+	struct record record;
+
+	return d->sysfs->state_dir &&
+			       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0
+		       ? record.state
+		       : STATE_UNKNOWN;
+}
+
+void apply_announce_state(struct sysfs_device *d, enum device_state before)
+{
+	int r = 0;
+
+	if (apply_recorded_state(d) != before)
+		r = device_announce(d, "change");
+	if (r < 0 && r != -ENOENT)
+		log_line(LOG_WARNING, "%s %s: cannot ask for its uevent: %s, so udev keeps its former state",
+			 d->bus, d->name, strerror(-r));
+}
+
 void apply_record_stuck(struct sysfs_device *d, const char *doing)
 {
 	struct record record = {};
@@ -112,4 +134,63 @@ void apply_record_stuck(struct sysfs_device *d, const char *doing)
 	record.state = STATE_STUCK;
 	(void)snprintf(record.reason, sizeof(record.reason), "%s did not come back", doing);
 	(void)apply_write_record_or_log(d, NULL, &record);
+}
+
+static bool occasion_is_first(enum occasion occasion)
+{
+	return occasion == OCCASION_ADDED || occasion == OCCASION_BOOT;
+}
+
+enum first_probe apply_first_probe(const struct decision *decision, enum occasion occasion)
+{
+	char driver[BOUND_MAX];
+
+	if (!occasion_is_first(occasion) || decision->kind == DECISION_DEFAULT)
+		return FIRST_PROBE_UNSEEN;
+	bound_driver(to_sysfs_device(decision->device), driver, sizeof(driver));
+	if (!driver[0])
+		return FIRST_PROBE_WON;
+	/* At boot the driver may be built in, or have come long before this package did. */
+	return occasion == OCCASION_BOOT || streq(driver, decision->driver) ? FIRST_PROBE_UNKNOWN
+									    : FIRST_PROBE_LOST;
+}
+
+void apply_recheck_first_probe(const struct decision *decision, enum occasion occasion,
+			       const struct record *old, struct record *record)
+{
+	char driver[BOUND_MAX];
+
+	if (!occasion_is_first(occasion) || (record->first_probe ?: old->first_probe) != FIRST_PROBE_WON)
+		return;
+	bound_driver(to_sysfs_device(decision->device), driver, sizeof(driver));
+	if (driver[0] && !streq(driver, decision->driver))
+		record->first_probe = FIRST_PROBE_LOST;
+}
+
+void apply_log_others(const struct decision *decision, const struct record *old, const char *writer,
+		      bool drifted, struct outcome *o)
+{
+	const struct sysfs_device *d = to_sysfs_device(decision->device);
+	const bool known = record_tells_of_others(old);
+	const char *state = device_state_to_string(o->state);
+	size_t n;
+
+	if (!drifted && o->state != STATE_FOREIGN) {
+		if (known && !o->wrote && o->state == state_as_decided(decision))
+			log_line(LOG_NOTICE, "%s %s: %s: others have made it as decided again", d->bus,
+				 d->name, state);
+		return;
+	}
+	if (known && reason_tells(old->reason, o->reason)) {
+		(void)strcpy(o->reason, old->reason);
+		return;
+	}
+	n = strlen(o->reason);
+	if (writer[0])
+		(void)snprintf(o->reason + n, sizeof(o->reason) - n, "; written by %.200s", writer);
+	/* A name that a process has given itself must not begin another line of the record. */
+	for (char *c = o->reason + n; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
+	log_line(LOG_NOTICE, "%s %s: %s: %s", d->bus, d->name, state, o->reason);
 }

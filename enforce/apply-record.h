@@ -44,5 +44,32 @@ int apply_take_over(struct sysfs_device *d, const char *override);
 void apply_record_state(const struct decision *decision, const char *override, enum device_state state,
 			const char *reason, const char *wait_for);
 
+/* The state that the device's record tells; STATE_UNKNOWN: there is none. */
+enum device_state apply_recorded_state(const struct sysfs_device *d);
+
+/* Has the kernel announce a change of the device if its record tells another state than `before`, so that
+ * udev's properties follow. */
+void apply_announce_state(struct sysfs_device *d, enum device_state before);
+
 /* Records that a child did not come back from the kernel while `doing` something with the device. */
 void apply_record_stuck(struct sysfs_device *d, const char *doing);
+
+/*
+ * FirstProbe, as far as it shows right after the write. The `driver` link is there from the beginning of a
+ * probe on. If the decided driver is bound already, nobody can tell whether it came by our override.
+ */
+enum first_probe apply_first_probe(const struct decision *decision, enum occasion occasion);
+
+/*
+ * Looks at the driver once more, with the probe behind us: on Linux 7 and later a write is no barrier, so a
+ * driver that had matched before the write makes its link after it. `old` is what was recorded before.
+ */
+void apply_recheck_first_probe(const struct decision *decision, enum occasion occasion,
+			       const struct record *old, struct record *record);
+
+/*
+ * Logs what others have done to the device, once for each change: the record, `old`, remembers what was said,
+ * with who wrote it, and the outcome has that as its reason. writer: as in apply_decision_after().
+ */
+void apply_log_others(const struct decision *decision, const struct record *old, const char *writer,
+		      bool drifted, struct outcome *o);

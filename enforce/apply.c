@@ -42,6 +42,8 @@ struct apply_run {
 	/* By what the device was found in use when it was to be moved under this very decision; empty: it was
 	 * not. */
 	struct in_use_answer use;
+	const char *writer; /* the last other program that wrote the override; "": not known */
+	bool drifted;	    /* others have changed it, and that is left to them */
 	bool asked; /* by a person: the device is probed also where its bus does not do so by itself */
 	char record_error[256]; /* with outcome->unrecorded: why */
 };
@@ -140,45 +142,6 @@ static void settle_driver(struct apply_run *a)
 	}
 }
 
-static bool occasion_is_first(enum occasion occasion)
-{
-	return occasion == OCCASION_ADDED || occasion == OCCASION_BOOT;
-}
-
-/*
- * FirstProbe, as far as it shows right after the write. The `driver` link is there from the beginning of a
- * probe on. If the decided driver is bound already, nobody can tell whether it came by our override.
- */
-static enum first_probe first_probe_after_write(const struct apply_run *a)
-{
-	char driver[BOUND_MAX];
-
-	if (!occasion_is_first(a->occasion) || a->decision->kind == DECISION_DEFAULT)
-		return FIRST_PROBE_UNSEEN;
-	bound_driver(a->d, driver, sizeof(driver));
-	if (!driver[0])
-		return FIRST_PROBE_WON;
-	/* At boot the driver may be built in, or have come long before this package did. */
-	return a->occasion == OCCASION_BOOT || streq(driver, a->decision->driver) ? FIRST_PROBE_UNKNOWN
-										  : FIRST_PROBE_LOST;
-}
-
-/*
- * Looks at the driver once more, with the probe behind us: on Linux 7 and later a write is no barrier, so a
- * driver that had matched before the write makes its link after it.
- */
-static void first_probe_recheck(struct apply_run *a)
-{
-	struct record *record = &a->record;
-	char driver[BOUND_MAX];
-
-	if (!occasion_is_first(a->occasion) || (record->first_probe ?: a->old.first_probe) != FIRST_PROBE_WON)
-		return;
-	bound_driver(a->d, driver, sizeof(driver));
-	if (driver[0] && !streq(driver, a->decision->driver))
-		record->first_probe = FIRST_PROBE_LOST;
-}
-
 /* A driver that is bound already when an override comes to name it has not come by that override. */
 static void record_driver_before(struct apply_run *a)
 {
@@ -199,7 +162,8 @@ static bool override_is_to_stay(const char *override, const char *want, bool our
 		return true;
 	if (!override[0] || ours)
 		return false;
-	outcome_set(o, STATE_FOREIGN, "driver_override is %.100s, which was not set by us", override);
+	o->state = STATE_FOREIGN;
+	reason_set_foreign(o->reason, sizeof(o->reason), override);
 	return true;
 }
 
@@ -265,7 +229,7 @@ static bool write_override_or_refuse(struct apply_run *a, const char *override, 
 	}
 	a->outcome->wrote = true;
 	if (!first_probe_is_known)
-		a->record.first_probe = first_probe_after_write(a);
+		a->record.first_probe = apply_first_probe(a->decision, a->occasion);
 	return true;
 }
 
@@ -279,8 +243,12 @@ static bool drift_is_to_stay(struct apply_run *a, const char *override, bool our
 	bound_driver(a->d, driver, sizeof(driver));
 	if (!apply_has_drifted(a->decision, &a->old, override, driver))
 		return false;
-	outcome_set(a->outcome, STATE_PENDING, "drifted: driver_override is %.100s, driver is %.100s",
-		    override[0] ? override : "empty", driver[0] ? driver : "none");
+	/* Its override is as decided, so whoever wrote that last did not bring this about. */
+	if (streq(override, a->decision->driver))
+		a->writer = "";
+	a->outcome->state = STATE_PENDING;
+	reason_set_drift(a->outcome->reason, sizeof(a->outcome->reason), override, driver);
+	a->drifted = true;
 	(void)strcpy(a->record.owned_override, ours ? override : "");
 	(void)strcpy(a->record.driver_by_override, a->old.driver_by_override);
 	return true;
@@ -380,7 +348,12 @@ static bool apply_prepare_or_refuse(const struct decision *decision, enum occasi
 
 	*outcome = (struct outcome){ .state = STATE_UNMANAGED };
 	*ret = (struct apply_run){
-		.decision = decision, .occasion = occasion, .foreign = foreign, .d = d, .outcome = outcome
+		.decision = decision,
+		.occasion = occasion,
+		.foreign = foreign,
+		.d = d,
+		.outcome = outcome,
+		.writer = "",
 	};
 	switch (decision->kind) {
 	case DECISION_NOTHING:
@@ -456,36 +429,52 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 	/* An override that stood has its record already, and so has one that was written. */
 	if (!ret->wrote && ret->state == STATE_PENDING)
 		return;
+	apply_log_others(decision, &a.old, a.writer, a.drifted, ret);
 	apply_save_record(&a);
 }
 
-static void apply_replacing(const struct decision *decision, enum occasion occasion, const char *foreign,
-			    bool asked, struct outcome *ret)
+static void apply_replacing(struct apply_run *a)
 {
-	struct apply_run a;
+	const struct decision *decision = a->decision;
 
-	if (!apply_prepare_or_refuse(decision, occasion, foreign, &a, ret))
-		return;
-	a.asked = asked;
-	if (settle_override_or_refuse(&a)) {
+	if (settle_override_or_refuse(a)) {
 		if (decision->kind == DECISION_DEFAULT) {
-			settle_default(&a);
+			settle_default(a);
 		} else {
-			settle_driver(&a);
-			first_probe_recheck(&a);
+			settle_driver(a);
+			apply_recheck_first_probe(a->decision, a->occasion, &a->old, &a->record);
 		}
-		outcome_add_iommu(decision, ret);
-		outcome_add_vfio(decision, &a.old, ret);
+		outcome_add_iommu(decision, a->outcome);
+		outcome_add_vfio(decision, &a->old, a->outcome);
 	}
-	apply_save_record(&a);
+	apply_log_others(decision, &a->old, a->writer, a->drifted, a->outcome);
+	apply_save_record(a);
 }
 
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret)
 {
-	apply_replacing(decision, occasion, "", false, ret);
+	struct apply_run a;
+
+	if (apply_prepare_or_refuse(decision, occasion, "", &a, ret))
+		apply_replacing(&a);
 }
 
 void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret)
 {
-	apply_replacing(decision, OCCASION_LATER, override, true, ret);
+	struct apply_run a;
+
+	if (!apply_prepare_or_refuse(decision, OCCASION_LATER, override, &a, ret))
+		return;
+	a.asked = true;
+	apply_replacing(&a);
+}
+
+void apply_decision_after(const struct decision *decision, const char *writer, struct outcome *ret)
+{
+	struct apply_run a;
+
+	if (!apply_prepare_or_refuse(decision, OCCASION_AGAIN, "", &a, ret))
+		return;
+	a.writer = writer;
+	apply_replacing(&a);
 }

@@ -50,7 +50,7 @@ enum occasion {
 /*
  * Compares, writes at most once, has a device without a driver probed by the decided driver if that is
  * registered, and looks at the result. Never overwrites an override that is not ours. The outcome is
- * complete: failures of sysfs are outcomes, not errors.
+ * complete: failures of sysfs are outcomes, not errors. Logs what others have changed, once for each change.
  */
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
@@ -59,6 +59,12 @@ void apply_decision(const struct decision *decision, enum occasion occasion, str
  * ours, because a person asked for that. Any other value is still left alone.
  */
 void apply_decision_over(const struct decision *decision, const char *override, struct outcome *ret);
+
+/*
+ * What OCCASION_AGAIN does, after another program has changed the device: it is recorded and logged that this
+ * `writer` ("": not known) was the last to write its override.
+ */
+void apply_decision_after(const struct decision *decision, const char *writer, struct outcome *ret);
 
 /*
  * The first half of apply_decision(): the override without the probe, which may take long. Writes nothing

@@ -9,14 +9,15 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "enforce/apply.h"
+#include "sysfs/binding.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -52,18 +53,14 @@ struct group_run {
  * Has the kernel send the member's uevent again, by which udev treats it like a new device and loads the
  * module of the driver that it was just given. It has no event of its own now.
  */
-static void member_announce_again(const struct sysfs_device *d)
+static void member_announce_again(struct sysfs_device *d)
 {
-	_cleanup_(closep) int fd = -EBADF;
-	char path[PATH_MAX];
+	int r = device_announce(d, "add");
 
-	if (sysfs_device_path(d, "uevent", path, sizeof(path)) < 0)
-		return;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "add", 3) < 0)
+	if (r < 0)
 		log_line(LOG_WARNING,
-			 "%s %s: cannot ask for its uevent: %m, not having the driver's module loaded",
-			 d->bus, d->name);
+			 "%s %s: cannot ask for its uevent: %s, not having the driver's module loaded",
+			 d->bus, d->name, strerror(-r));
 }
 
 static bool member_is_to_be_applied(const struct decision *companion)
@@ -108,7 +105,7 @@ static void member_release(struct sysfs_device *d)
 
 static void member_settle(const struct decision *companion, bool wrote)
 {
-	const struct sysfs_device *d = to_sysfs_device(companion->device);
+	struct sysfs_device *d = to_sysfs_device(companion->device);
 	struct outcome outcome;
 
 	apply_decision(companion, OCCASION_AGAIN, &outcome);

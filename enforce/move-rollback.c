@@ -65,11 +65,36 @@ static int override_restore(struct move *m)
 	return override_write(m->d, m->override);
 }
 
+/*
+ * Another program has written the override while the move was under way, so the device is that program's now.
+ * If it has no driver, that may be our doing, and the one that the override admits is asked.
+ */
+static bool move_leave_to_other(struct move *m)
+{
+	char override[OVERRIDE_MAX], driver[BOUND_MAX];
+	struct outcome outcome;
+
+	if (sysfs_device_override(m->d, override) < 0 || !override[0] || streq(override, m->override) ||
+	    streq(override, m->decision->driver))
+		return false;
+	bound_driver(m->d, driver, sizeof(driver));
+	if (!driver[0])
+		(void)device_probe(m->d);
+	apply_decision(m->decision, OCCASION_LATER, &outcome);
+	move_result_set(m->ret, STATE_FOREIGN, MOVE_FOREIGN,
+			"driver_override is %.100s, which was set by another program meanwhile", override);
+	return true;
+}
+
 void move_roll_back(struct move *m)
 {
 	size_t n;
-	int r = override_restore(m), q = m->driver[0] ? driver_restore(m) : 0;
+	int r, q;
 
+	if (move_leave_to_other(m))
+		return;
+	r = override_restore(m);
+	q = m->driver[0] ? driver_restore(m) : 0;
 	n = strlen(m->ret->reason);
 	if (r < 0)
 		(void)snprintf(m->ret->reason + n, sizeof(m->ret->reason) - n,

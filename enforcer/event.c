@@ -4,7 +4,7 @@
  * answered, so we answer within two seconds whatever the kernel does: a child does all the work, the parent
  * waits for it and prints properties.
  */
-#include "enforce/apply.h"
+#include "enforce/apply-record.h"
 #include "base/child.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -30,7 +30,8 @@
 /* In memory that parent and child share. The child writes a part, then sets the stage. */
 struct event {
 	const struct settings *settings;
-	const char *named;   /* the device as a person named it; NULL: udev's devpath counts */
+	const char *named;   /* the device as a caller named it; NULL: udev's devpath counts */
+	const char *writer;  /* the other program that wrote its override last; "": not known */
 	const char *devpath; /* for messages, too */
 	const char *bus;
 	enum occasion occasion;
@@ -91,11 +92,16 @@ static void event_log_outcome(const struct sysfs_device *d, const struct outcome
 
 static void event_apply_own(struct event *e, const struct decision *decision)
 {
+	struct sysfs_device *d = to_sysfs_device(decision->device);
+	const enum device_state before = apply_recorded_state(d);
 	struct outcome outcome;
 
 	event_set_decision(e, decision);
-	apply_decision(decision, e->occasion, &outcome);
-	event_log_outcome(to_sysfs_device(decision->device), &outcome);
+	if (e->writer[0])
+		apply_decision_after(decision, e->writer, &outcome);
+	else
+		apply_decision(decision, e->occasion, &outcome);
+	event_log_outcome(d, &outcome);
 	if (decision_is_nothing(decision))
 		return;
 	if (outcome.gone) {
@@ -104,6 +110,9 @@ static void event_apply_own(struct event *e, const struct decision *decision)
 	}
 	e->state = outcome.state;
 	atomic_store(&e->stage, STAGE_DONE);
+	/* udev is not the caller, so it has to be told. */
+	if (e->named)
+		apply_announce_state(d, before);
 }
 
 struct event_group {
@@ -247,7 +256,28 @@ static void event_answer_timed_out(const struct event *e, int stage)
 		property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
 }
 
-int verb_event(const struct settings *settings, const char *device)
+/*
+ * Another event than `add`: nothing is decided, and nothing of the device is read that could sleep. What its
+ * record says now takes the place of what udev remembers of earlier events.
+ */
+static int event_print_record(const struct settings *settings, const char *devpath, const char *bus)
+{
+	struct sysfs_device *d;
+	struct record record;
+	struct sysfs sysfs;
+
+	sysfs_init(&sysfs, settings);
+	if (!settings->state_dir || sysfs_device_new(&sysfs, devpath, bus, &d) < 0 ||
+	    record_read(settings->state_dir, d->bus, d->name, d->inode, &record) < 0)
+		return 0;
+	property_print("DRIVER_OVERRIDE", record.decision);
+	property_print("DRIVER_OVERRIDE_RULE", record.rule);
+	property_print("DRIVER_OVERRIDE_SOURCE", record.source);
+	property_print("DRIVER_OVERRIDE_STATE", record_state_text(&record));
+	return 0;
+}
+
+int verb_event(const struct settings *settings, const char *device, const char *writer)
 {
 	static char buffer[8192]; /* spares stdio a malloc(), whose lock an abandoned child may hold */
 	static struct event e;	  /* too large for a stack, and an abandoned child may still write to it */
@@ -258,6 +288,7 @@ int verb_event(const struct settings *settings, const char *device)
 	(void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	e.settings = settings;
 	e.named = device;
+	e.writer = writer;
 	e.devpath = device ? device : getenv("DEVPATH");
 	if (!e.devpath) {
 		log_line(LOG_ERR, "event: no device: neither an argument nor DEVPATH in the environment");
@@ -268,6 +299,8 @@ int verb_event(const struct settings *settings, const char *device)
 		const char *action = getenv("ACTION");
 
 		e.bus = getenv("SUBSYSTEM");
+		if (action && !streq(action, "add"))
+			return event_print_record(settings, e.devpath, e.bus);
 		/* The kernel marks an event that somebody asked for by writing to `uevent`. */
 		if (action && streq(action, "add") && !getenv("SYNTH_UUID"))
 			e.occasion = OCCASION_ADDED;

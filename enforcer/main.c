@@ -25,6 +25,8 @@ static void usage(FILE *f)
 		"  --sysfs DIR       use a sysfs tree other than /sys\n"
 		"  --state-dir DIR   keep state in a directory other than /run/driver-overrides\n"
 		"  --version, --help\n"
+		"event DEVICE:\n"
+		"  --written-by PROGRAM     this other program has written the override\n"
 		"sweep:\n"
 		"  --boot                   nothing has loaded a driver yet: the unit that runs before udev\n"
 		"  --settled                udev has worked off the coldplug: only record what is present\n"
@@ -45,7 +47,8 @@ struct command_line {
 	struct rebind_options rebind;
 	bool for_rebind; /* an option of rebind was given */
 	bool at_boot, settled;
-	const char *verb; /* "": none */
+	const char *writer; /* NULL: not given */
+	const char *verb;   /* "": none */
 	char *const *arguments;
 	int n;
 };
@@ -63,6 +66,10 @@ static int command_line_take(void *userdata, int option, const char *argument)
 		c->settled = true;
 		return 1;
 	}
+	if (option == OPTION_WRITTEN_BY) {
+		c->writer = argument;
+		return 1;
+	}
 	r = rebind_option(&c->rebind, option, argument);
 	c->for_rebind = c->for_rebind || r > 0;
 	return r;
@@ -76,6 +83,7 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 		REBIND_LONG_OPTIONS,
 		{ "boot", no_argument, NULL, OPTION_BOOT },
 		{ "settled", no_argument, NULL, OPTION_SETTLED },
+		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
 	};
 	const struct program_options options = { "driver-override", table, usage, command_line_take, ret };
@@ -97,6 +105,8 @@ static bool command_line_is_valid(const struct command_line *c)
 	if ((c->at_boot || c->settled) && !streq(c->verb, "sweep"))
 		return false;
 	if (c->at_boot && c->settled)
+		return false;
+	if (c->writer && (!streq(c->verb, "event") || c->n != 1))
 		return false;
 	if (c->for_rebind && !streq(c->verb, "rebind"))
 		return false;
@@ -127,7 +137,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (streq(c.verb, "event"))
-		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL);
+		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL, c.writer ? c.writer : "");
 	if (streq(c.verb, "sweep") && c.settled)
 		return verb_sweep_settled(&c.settings);
 	if (streq(c.verb, "sweep"))

@@ -93,6 +93,7 @@ static int rebind_child_run(void *userdata)
 	struct sysfs_device *d = w->device;
 	struct move_result *moved = &w->report->moved;
 	struct move_options options = *w->options;
+	enum device_state before;
 	struct policy *policy;
 	struct decision decision;
 	int r;
@@ -119,7 +120,10 @@ static int rebind_child_run(void *userdata)
 			return r;
 	}
 	options.policy = policy;
+	before = apply_recorded_state(d);
 	move_device(&decision, &options, moved);
+	if (!options.dry_run)
+		apply_announce_state(d, before);
 	rebind_check_device_gone(d, moved);
 	atomic_store(&w->report->has_groups, policy->has_groups);
 	atomic_store(&w->report->done, true);

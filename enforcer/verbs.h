@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 /*
- * A device's `add` event, from udev: decides, writes the override, prints properties. `device` is as a person
- * names it, or NULL for the one that udev names in the environment.
+ * A device's `add` event, from udev: decides, writes the override, prints properties. `device` is as a caller
+ * names it, or NULL for the one that udev names in the environment; of another event of that one, only what
+ * is recorded is printed. writer: the other program that wrote the override last; "": not known.
  */
-int verb_event(const struct settings *settings, const char *device);
+int verb_event(const struct settings *settings, const char *device, const char *writer);
 
 /* All devices present. at_boot: called by the unit that runs before udev, so first probes may still be won.
  */
@@ -39,6 +40,7 @@ enum rebind_option {
 enum {
 	OPTION_BOOT = OPTION_TIMEOUT + 1, /* of sweep */
 	OPTION_SETTLED,			  /* of sweep */
+	OPTION_WRITTEN_BY,		  /* of event */
 };
 
 #define REBIND_LONG_OPTIONS                                                                                  \

@@ -21,6 +21,33 @@ static void _printf_(3, 4)
 	va_end(ap);
 }
 
+/* What a reason of drift begins with. */
+#define DRIFTED "drifted: "
+
+void reason_set_foreign(char *buf, size_t size, const char *override)
+{
+	(void)snprintf(buf, size, "driver_override is %.100s, which was not set by policy", override);
+}
+
+void reason_set_drift(char *buf, size_t size, const char *override, const char *driver)
+{
+	(void)snprintf(buf, size, DRIFTED "driver_override is %.100s, driver is %.100s",
+		       override[0] ? override : "empty", driver[0] ? driver : "none");
+}
+
+bool reason_tells(const char *recorded, const char *reason)
+{
+	const char *rest = startswith(recorded, reason);
+
+	return rest && (!*rest || startswith(rest, "; "));
+}
+
+bool record_tells_of_others(const struct record *record)
+{
+	return record->state == STATE_FOREIGN ||
+	       (record->state == STATE_PENDING && startswith(record->reason, DRIFTED));
+}
+
 enum device_state state_as_decided(const struct decision *decision)
 {
 	return decision->kind == DECISION_NONE && decision->cause == CAUSE_GROUP ? STATE_HELD
@@ -105,10 +132,10 @@ static void evaluate_undecided(const struct device_observation *o, struct device
 			       "its rule is gone; to be given back to its own driver%s%s",
 			       o->record->reason[0] ? ": " : "", o->record->reason);
 		e->action = ACTION_GIVE_BACK;
-	} else if (o->override[0])
-		evaluation_set(e, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
-			       o->override);
-	else if (driver_is_refused(o)) {
+	} else if (o->override[0]) {
+		e->state = STATE_FOREIGN;
+		reason_set_foreign(e->reason, sizeof(e->reason), o->override);
+	} else if (driver_is_refused(o)) {
 		evaluation_set(e, o->kept_off[0] ? STATE_HELD : STATE_PENDING, "%s", refusal_reason(o));
 		e->action = ACTION_GIVE_BACK;
 	} else if (o->kept_off[0])
@@ -117,6 +144,16 @@ static void evaluate_undecided(const struct device_observation *o, struct device
 		evaluation_set(e, STATE_UNMANAGED, "%s; a rule of a member may decide then", o->iommu);
 	else
 		evaluation_set(e, STATE_UNMANAGED, "%s", "");
+}
+
+/* Others made the difference. Once that is recorded, the record may also say who it was. */
+static void evaluate_others(const struct device_observation *o, bool same, enum device_state state,
+			    const char *reason, struct device_evaluation *e)
+{
+	bool recorded = same && record_has_state(o, state) && reason_tells(o->record->reason, reason);
+
+	evaluation_set(e, state, "%s", recorded ? o->record->reason : reason);
+	e->action = recorded ? ACTION_NONE : ACTION_NOTE;
 }
 
 /*
@@ -128,20 +165,20 @@ static void evaluate_difference(const struct device_observation *o, struct devic
 	const struct decision *d = o->decision;
 	const char *want = decision_text(d);
 	bool same = o->record && streq(o->record->decision, want) && o->record->rule_id == rule_id(d->rule);
+	char reason[512];
 
 	e->action = decision_was_enforced(o) ? ACTION_NONE : ACTION_REBIND;
 	if (record_has_state(o, STATE_STUCK))
 		evaluation_set(e, STATE_STUCK, "%s", o->record->reason);
 	else if (o->override[0] && !streq(o->override, d->driver) && !override_is_ours(o)) {
-		evaluation_set(e, STATE_FOREIGN, "driver_override is %.100s, which was not set by policy",
-			       o->override);
-		e->action = ACTION_NONE;
+		reason_set_foreign(reason, sizeof(reason), o->override);
+		evaluate_others(o, same, STATE_FOREIGN, reason, e);
 	} else if (o->kept_off[0] || (same && driver_is_refused(o)))
 		evaluation_set(e, STATE_HELD, "%s", refusal_reason(o));
-	else if (decision_was_enforced(o))
-		evaluation_set(e, STATE_PENDING, "drifted: driver_override is %.100s, driver is %.100s",
-			       o->override[0] ? o->override : "empty", o->driver[0] ? o->driver : "none");
-	else if (same && (record_has_state(o, STATE_FAILED) || record_has_state(o, STATE_PENDING)))
+	else if (decision_was_enforced(o)) {
+		reason_set_drift(reason, sizeof(reason), o->override, o->driver);
+		evaluate_others(o, same, STATE_PENDING, reason, e);
+	} else if (same && (record_has_state(o, STATE_FAILED) || record_has_state(o, STATE_PENDING)))
 		evaluation_set(e, o->record->state, "%s", o->record->reason);
 	else if (same && record_has_state(o, STATE_BLOCKED) && o->driver[0])
 		evaluation_set(e, STATE_BLOCKED, "%s", o->record->reason);
@@ -201,6 +238,8 @@ static void evaluate_observation(const struct device_observation *o, struct devi
 	e->state = state_as_decided(d);
 	if (!decision_was_enforced(o))
 		e->action = ACTION_RECORD;
+	else if (!record_has_state(o, e->state))
+		e->action = ACTION_NOTE;
 }
 
 void device_state_evaluate(const struct device_observation *observation, struct device_evaluation *ret)

@@ -10,12 +10,14 @@
 #include "state/record.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum pending_action {
 	ACTION_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
 	ACTION_REBIND,	  /* not yet as decided since it was added or its rule changed */
 	ACTION_GIVE_BACK, /* what we set is left over from a rule that has gone */
 	ACTION_RECORD,	  /* as decided, and no record says so yet */
+	ACTION_NOTE,	  /* what others have made of the device is not what is recorded */
 };
 
 struct device_observation {
@@ -38,6 +40,19 @@ struct device_evaluation {
 	enum pending_action action;
 	char reason[640];
 };
+
+/*
+ * The reason of a device that others have changed: its override is not ours, or it was as decided until then.
+ * Who wrote it may follow in a record.
+ */
+void reason_set_foreign(char *buf, size_t size, const char *override);
+void reason_set_drift(char *buf, size_t size, const char *override, const char *driver);
+
+/* Whether a recorded reason is this one, with or without who wrote it. */
+bool reason_tells(const char *recorded, const char *reason);
+
+/* Whether a record says that others have changed the device since it was as decided. */
+bool record_tells_of_others(const struct record *record);
 
 void device_state_evaluate(const struct device_observation *observation, struct device_evaluation *ret);
 

@@ -112,3 +112,14 @@ int device_unbind(struct sysfs_device *d, const char *driver)
 	sysfs_progress(d, "waiting for the driver to give up", "(unbind)");
 	return write_to_driver(d, driver, "/unbind");
 }
+
+int device_announce(struct sysfs_device *d, const char *action)
+{
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, "uevent", path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	sysfs_progress(d, "writing", "uevent");
+	return write_file(path, action);
+}

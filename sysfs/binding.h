@@ -31,3 +31,6 @@ int device_probe(struct sysfs_device *d);
 /* -ENOENT: no such driver, or one that cannot be bound and unbound by hand. */
 int device_bind(struct sysfs_device *d, const char *driver);
 int device_unbind(struct sysfs_device *d, const char *driver);
+
+/* Has the kernel send a uevent of the device, "add" or "change", by which udev looks at it again. */
+int device_announce(struct sysfs_device *d, const char *action);

@@ -48,7 +48,7 @@ static const unsigned queue_jobs_max[QUEUE_COUNT] = {
 struct rebind_job {
 	struct rebind_job *next;
 	struct service *service;
-	char *bus, *name, *staging;
+	char *bus, *name, *staging, *written_by;
 	uint64_t inode; /* 0: not compared */
 	enum rebind rebind;
 	bool overwrite, dry_run, look_only;
@@ -78,6 +78,7 @@ static void rebind_job_free(struct rebind_job *r)
 	free(r->bus);
 	free(r->name);
 	free(r->staging);
+	free(r->written_by);
 	free(r);
 }
 
@@ -188,6 +189,15 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 	char device[512], timeout[16], inode[32];
 	size_t n = settings_to_argv(s->settings, r->staging, argv, 1);
 
+	if (path_printf(device, sizeof(device), "%s/%s", r->bus, r->name) < 0)
+		return -ENAMETOOLONG;
+	if (r->written_by) {
+		argv[n++] = "event";
+		argv[n++] = "--written-by";
+		argv[n++] = r->written_by;
+		argv[n++] = device;
+		return task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
+	}
 	argv[n++] = "rebind";
 	if (r->rebind != REBIND_UNSET) {
 		argv[n++] = "--rebind";
@@ -207,8 +217,6 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 	argv[n++] = "--timeout";
 	argv[n++] = number_to_text(
 		left > MARGIN_USEC + 1000000U ? (unsigned)((left - MARGIN_USEC) / 1000000U) : 1, timeout);
-	if (path_printf(device, sizeof(device), "%s/%s", r->bus, r->name) < 0)
-		return -ENAMETOOLONG;
 	argv[n++] = device;
 	return task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
 }
@@ -301,6 +309,7 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 				  .name = strdup(request->name),
 				  .staging = request->staging ? strdup(request->staging) : NULL,
 				  .inode = request->inode,
+				  .written_by = request->written_by ? strdup(request->written_by) : NULL,
 				  .rebind = request->rebind,
 				  .overwrite = request->overwrite,
 				  .dry_run = request->dry_run,
@@ -314,7 +323,7 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 				  .deadline = service_now(s) + request->usec,
 				  .done = done,
 				  .userdata = userdata };
-	if (r->bus && r->name && (r->staging || !request->staging))
+	if (r->bus && r->name && (r->staging || !request->staging) && (r->written_by || !request->written_by))
 		k = r->queue == QUEUE_BACKGROUND ? 0
 						 : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
 								     r->deadline, 10000, on_queue_timer, r);

@@ -21,12 +21,14 @@ struct rebind_request {
 	enum rebind rebind; /* REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* an override that is not ours, too */
 	bool dry_run;
-	bool look_only;			 /* a dry run that may not open anything exclusively */
-	bool query;			 /* a dry run on which nothing depends */
-	uid_t uid;			 /* whose query it is */
-	const char *staging;		 /* a directory of policy that comes before all others; NULL: none */
-	uint64_t usec;			 /* how long it may take, waiting for its turn included */
-	bool background;		 /* no caller waits for it: usec counts from when it begins */
+	bool look_only;		/* a dry run that may not open anything exclusively */
+	bool query;		/* a dry run on which nothing depends */
+	uid_t uid;		/* whose query it is */
+	const char *written_by; /* NULL: to be moved. Else others have changed it, and only that is noted; by
+				 * whom, "" if that is not known */
+	const char *staging;	/* a directory of policy that comes before all others; NULL: none */
+	uint64_t usec;		/* how long it may take, waiting for its turn included */
+	bool background;	/* no caller waits for it: usec counts from when it begins */
 	void (*destroy)(void *userdata); /* once done has been called or never will be; may be NULL */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that are not yet as decided; see reconcile.h. */
 #include "daemon/reconcile/reconcile.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
@@ -8,6 +9,7 @@
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/reconcile/recovery.h"
 #include "daemon/refresh/refresh.h"
+#include "daemon/watch/watch-writer.h"
 #include "state/device-state.h"
 #include "state/evaluate.h"
 
@@ -52,9 +54,13 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 	if (result->error[0]) {
 		const struct device_entry *e = devices_find(&s->devices, m->bus, m->name);
 
-		/* A device in use is tried again and again: what is known already is not said again. */
+		/* A device in use is tried again and again: what is known already is not said again. Of
+		 * another program's override the enforcer has told. */
 		s->reconciler->failed++;
-		log_line(e && streq(e->field[FIELD_REASON], result->reason) ? LOG_DEBUG : LOG_WARNING,
+		log_line((e && streq(e->field[FIELD_REASON], result->reason)) ||
+					 device_state_is(result->state, STATE_FOREIGN)
+				 ? LOG_DEBUG
+				 : LOG_WARNING,
 			 "%s %s: %s%s%s", m->bus, m->name, result->state, result->state[0] ? ": " : "",
 			 result->reason);
 		if (device_state_is(result->state, STATE_STUCK))
@@ -67,7 +73,20 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }
 
-static int move_start(struct service *s, const struct device_entry *e, enum pending_action action)
+static void on_note_done(void *userdata, const struct rebind_result *result)
+{
+	struct reconcile_move *m = userdata;
+
+	/* What was noted the enforcer has logged itself. */
+	if (result->error[0])
+		log_line(LOG_WARNING, "%s %s: recording what others have changed: %s", m->bus, m->name,
+			 result->reason);
+	refresh_request(m->service, m->bus, m->name, REFRESH_ONLY);
+}
+
+/* writer: with ACTION_NOTE. */
+static int reconcile_job_start(struct service *s, const struct device_entry *e, enum pending_action action,
+			       const char *writer)
 {
 	struct reconcile_move *m = calloc(1, sizeof(*m));
 	struct rebind_request request;
@@ -85,14 +104,30 @@ static int move_start(struct service *s, const struct device_entry *e, enum pend
 						 .name = m->name,
 						 /* It only has to be recorded that all is as it should be. */
 						 .rebind = action == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
+						 .written_by = action == ACTION_NOTE ? writer : NULL,
 						 .destroy = move_free,
 						 .background = true,
 						 .usec = REBIND_USEC };
-		r = rebind_job_start(s, &request, on_move_done, m, NULL);
+		r = rebind_job_start(s, &request, action == ACTION_NOTE ? on_note_done : on_move_done, m,
+				     NULL);
 	}
 	if (r < 0)
 		move_free(m);
 	return r;
+}
+
+/* Others have changed the device: that is recorded, once for each change that a look has found. */
+static int device_note(struct service *s, struct device_entry *e)
+{
+	const char *state = e->field[FIELD_STATE], *reason = e->field[FIELD_REASON];
+	uint64_t seen = fnv1a(fnv1a(FNV_BASIS, state, strlen(state) + 1), reason, strlen(reason));
+	char writer[256];
+
+	if (seen == e->noted)
+		return 0;
+	e->noted = seen;
+	watch_writer_find(s, e, writer, sizeof(writer));
+	return reconcile_job_start(s, e, ACTION_NOTE, writer);
 }
 
 static void device_reconcile(struct service *s, struct device_entry *e, enum refresh_purpose purpose)
@@ -106,6 +141,14 @@ static void device_reconcile(struct service *s, struct device_entry *e, enum ref
 		return;
 	if (!rule)
 		rule = NO_RULE;
+	if (action == ACTION_NOTE) {
+		r = device_note(s, e);
+		if (r < 0)
+			log_errno(LOG_ERR, r, "%s %s: recording what others have changed",
+				  e->field[FIELD_BUS], e->field[FIELD_NAME]);
+		return;
+	}
+	e->noted = 0;
 	switch (purpose) {
 	case REFRESH_ONLY:
 		return;
@@ -118,11 +161,12 @@ static void device_reconcile(struct service *s, struct device_entry *e, enum ref
 	}
 	switch (action) {
 	case ACTION_NONE:
+	case ACTION_NOTE:
 		return;
 	case ACTION_REBIND:
 	case ACTION_GIVE_BACK:
 	case ACTION_RECORD:
-		r = move_start(s, e, action);
+		r = reconcile_job_start(s, e, action, NULL);
 		break;
 	}
 	if (r < 0)

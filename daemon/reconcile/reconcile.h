@@ -2,7 +2,8 @@
 /*
  * Devices that are not yet as decided are moved by their rule's Rebind=: those that were there before the
  * service, lost their first probe, or are decided otherwise by a changed policy. A device that was as decided
- * and has drifted away is left alone; so is one for which the same rule has been tried already.
+ * and has drifted away is left alone, and the enforcer records that; so is one for which the same rule has
+ * been tried already.
  */
 #pragma once
 

@@ -48,6 +48,7 @@ struct device_entry {
 	const char *field[FIELD_COUNT];
 	uint64_t seq;	     /* of the look that delivered this */
 	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
+	uint64_t noted;	     /* what others made of it, when the enforcer was last asked to record that */
 	bool hangs;	     /* a read of its files did not come back */
 	int watch;	     /* of its driver_override; 0: none; see watch-override.h */
 	/* See refresh_move_begins(). */

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
+#include "daemon/watch/watch-writer.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -129,6 +130,7 @@ static bool override_watch(struct service *s, struct device_entry *e)
 			override_log_unwatchable(w, path, errno);
 		return false;
 	}
+	watch_writer_add(s, path);
 	return watches_insert(w, wd, e) >= 0;
 }
 

@@ -5,7 +5,8 @@
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
  * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
  * "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver. Each call is a line in
- * SYSFS/../calls.
+ * SYSFS/../calls. The verb `event` binds nothing, so the real enforcer does it, DRIVER_OVERRIDE in the
+ * environment; each call of it is a line in SYSFS/../notes.
  */
 #include "base/errno.h"
 #include "base/macro.h"
@@ -34,12 +35,12 @@ static const char *device, *rebind_option = "";
 static bool dry_run, look_only, overwrite;
 static uint64_t inode;
 
-static void note_call(void)
+static void note_call(const char *file)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX], line[1024];
 
-	ignore_error(path_printf(path, sizeof(path), "%s/../calls", settings.sysfs));
+	ignore_error(path_printf(path, sizeof(path), "%s/../%s", settings.sysfs, file));
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
 		       look_only ? " look-only" : "", overwrite ? " overwrite" : "",
@@ -201,7 +202,7 @@ static int rebind(void)
 	char text[1024];
 	const char *s;
 
-	note_call();
+	note_call("calls");
 	sysfs_init(&sysfs, &settings);
 	if (sysfs_device_lookup(&sysfs, device, &d) < 0)
 		return log_service("", "NoSuchDevice", "no such device", NULL);
@@ -233,6 +234,17 @@ static int rebind(void)
 	return act(d, &decision);
 }
 
+static int event(char **argv)
+{
+	const char *real = getenv("DRIVER_OVERRIDE");
+
+	note_call("notes");
+	if (!real)
+		return 3;
+	(void)execv(real, argv);
+	return 3;
+}
+
 int main(int argc, char **argv)
 {
 	enum {
@@ -241,7 +253,8 @@ int main(int argc, char **argv)
 		OPTION_DRY_RUN,
 		OPTION_LOOK_ONLY,
 		OPTION_INODE,
-		OPTION_TIMEOUT
+		OPTION_TIMEOUT,
+		OPTION_WRITTEN_BY
 	};
 	static const struct option options[] = {
 		PROGRAM_LONG_OPTIONS,
@@ -251,6 +264,7 @@ int main(int argc, char **argv)
 		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },
 		{ "inode", required_argument, NULL, OPTION_INODE },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
 	};
 	int c;
@@ -267,12 +281,15 @@ int main(int argc, char **argv)
 			look_only = true;
 		else if (c == OPTION_INODE)
 			inode = strtoull(optarg, NULL, 10);
-		else if (c != OPTION_TIMEOUT && settings_option(&settings, c, optarg) <= 0)
+		else if (c != OPTION_TIMEOUT && c != OPTION_WRITTEN_BY &&
+			 settings_option(&settings, c, optarg) <= 0)
 			return 2;
 	}
 	/* Never on the running system. */
-	if (argc - optind != 2 || !streq(argv[optind], "rebind") || !settings.sysfs_given)
+	if (argc - optind != 2 || !settings.sysfs_given)
 		return 2;
 	device = argv[optind + 1];
-	return rebind();
+	if (streq(argv[optind], "event"))
+		return event(argv);
+	return streq(argv[optind], "rebind") ? rebind() : 2;
 }

@@ -98,6 +98,42 @@ START_TEST(override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced)
 }
 END_TEST
 
+/* What driverctl does while the service moves the device: it unbinds it, writes, and has it probed. */
+START_TEST(device_that_another_program_takes_meanwhile_is_left_to_it)
+{
+	static const struct {
+		const char *before, *what, *driver, *writes;
+	} cases[] = {
+		/* Before the override was to be written; it was the decided one at first, too. */
+		{ "", "unbind nvme", "uio", "unbind nvme" },
+		{ "vfio-pci", "unbind nvme", "uio", "unbind nvme" },
+		/* The other program has not had it probed, and nobody else will. */
+		{ "", "unbind nvme", "", "unbind nvme, probe" },
+		/* Before the way back. */
+		{ "", "probe", "uio", "unbind nvme, override vfio-pci, probe" },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
+
+		if (cases[i].before[0])
+			move_fixture_event(&f);
+		(void)kernel_writes(f.m);
+		if (streq(cases[i].what, "probe"))
+			kernel_refuses("bind vfio-pci", EIO);
+		kernel_driver_add(f.m, "uio");
+		kernel_is_overtaken(cases[i].what, f.device, "uio", cases[i].driver);
+		move_fixture_move(&f);
+		ck_assert_str_eq(kernel_writes(f.m), cases[i].writes);
+		assert_moved(&f, "foreign", "Foreign", "uio", "uio", true);
+		ck_assert_ptr_nonnull(strstr(f.moved.reason, "set by another program"));
+		ck_assert_int_eq(record_of(&f)->state, STATE_FOREIGN);
+		ck_assert_str_eq(record_of(&f)->owned_override, "");
+		move_fixture_done(&f);
+	}
+}
+END_TEST
+
 START_TEST(rebind_no_with_a_foreign_override)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci") "Rebind=no\n");
@@ -137,4 +173,5 @@ SUITE_MAIN("move-foreign", 60, foreign_override_is_replaced_on_request_only,
 	   override_that_the_kernel_has_set_is_never_replaced,
 	   override_of_a_child_of_a_vfio_container_is_never_replaced,
 	   override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced, rebind_no_with_a_foreign_override,
+	   device_that_another_program_takes_meanwhile_is_left_to_it,
 	   override_of_a_guard_that_died_is_replaced, override_of_a_guard_that_died_is_given_back)

@@ -30,6 +30,7 @@ struct evaluate_case {
 	bool group_unknown;
 	enum about about;
 	enum device_state recorded;
+	const char *recorded_reason;		  /* NULL: "as recorded" */
 	const char *owned, *by_override, *before; /* NULL: "" */
 	const char *override, *driver, *kept_off; /* NULL: "" */
 	bool unreadable;
@@ -58,7 +59,7 @@ static void record_fill(struct record *record, const struct evaluate_case *c, co
 	text_copy(record->driver_by_override, sizeof(record->driver_by_override), or_empty(c->by_override));
 	text_copy(record->driver_before_override, sizeof(record->driver_before_override),
 		  or_empty(c->before));
-	(void)strcpy(record->reason, "as recorded");
+	(void)strcpy(record->reason, c->recorded_reason ? c->recorded_reason : "as recorded");
 	if (c->about == ENFORCED)
 		record->enforced = record_decision_id(record);
 }
@@ -108,6 +109,7 @@ static void check_case(const struct evaluate_case *c, size_t i)
 	check_case(&(cases)[i], i)
 
 #define FOREIGN "driver_override is other, which was not set by policy"
+#define DRIFT "drifted: driver_override is vfio-pci, driver is nvme"
 #define NOT_YET "driver_override is empty, driver is none"
 
 static const struct evaluate_case decided_driver_cases[] = {
@@ -123,13 +125,30 @@ static const struct evaluate_case decided_driver_cases[] = {
 	  .reason = "driver_override is empty, driver is vfio-pci" },
 	{ ROW, .override = "vfio-pci", .driver = "nvme", .state = STATE_PENDING, .action = ACTION_REBIND,
 	  .reason = "driver_override is vfio-pci, driver is nvme" },
-	/* What others changed after it was enforced is shown, and left alone. */
+	/* What others changed after it was enforced is shown, recorded, and left alone. */
 	{ ROW, .override = "vfio-pci", .driver = "nvme", .about = ENFORCED, .recorded = STATE_ENFORCED,
-	  .owned = "vfio-pci", .state = STATE_PENDING,
-	  .reason = "drifted: driver_override is vfio-pci, driver is nvme" },
-	{ ROW, .override = "other", .driver = "other", .state = STATE_FOREIGN, .reason = FOREIGN },
+	  .owned = "vfio-pci", .state = STATE_PENDING, .action = ACTION_NOTE, .reason = DRIFT },
+	{ ROW, .override = "vfio-pci", .driver = "nvme", .about = ENFORCED, .recorded = STATE_PENDING,
+	  .recorded_reason = DRIFT, .state = STATE_PENDING, .reason = DRIFT },
+	{ ROW, .override = "other", .driver = "other", .state = STATE_FOREIGN, .action = ACTION_NOTE,
+	  .reason = FOREIGN },
 	{ ROW, .override = "other", .about = THIS, .recorded = STATE_PENDING, .owned = "vfio-pci",
-	  .state = STATE_FOREIGN, .reason = FOREIGN },
+	  .state = STATE_FOREIGN, .action = ACTION_NOTE, .reason = FOREIGN },
+	/* A record may tell who it was; but not about another override, or another state. */
+	{ ROW, .override = "other", .about = THIS, .recorded = STATE_FOREIGN,
+	  .recorded_reason = FOREIGN "; written by sh (pid 1)", .state = STATE_FOREIGN,
+	  .reason = FOREIGN "; written by sh (pid 1)" },
+	{ ROW, .override = "other", .about = ANOTHER, .recorded = STATE_FOREIGN, .recorded_reason = FOREIGN,
+	  .state = STATE_FOREIGN, .action = ACTION_NOTE, .reason = FOREIGN },
+	{ ROW, .override = "third", .about = THIS, .recorded = STATE_FOREIGN, .recorded_reason = FOREIGN,
+	  .state = STATE_FOREIGN, .action = ACTION_NOTE,
+	  .reason = "driver_override is third, which was not set by policy" },
+	{ ROW, .override = "other", .about = THIS, .recorded = STATE_FOREIGN,
+	  .recorded_reason = FOREIGN " of ours", .state = STATE_FOREIGN, .action = ACTION_NOTE,
+	  .reason = FOREIGN },
+	/* As decided again, and the record does not say so yet. */
+	{ ROW, .override = "vfio-pci", .driver = "vfio-pci", .about = ENFORCED, .recorded = STATE_FOREIGN,
+	  .state = STATE_ENFORCED, .action = ACTION_NOTE, .reason = "" },
 	/* Ours from another decision. */
 	{ ROW, .override = "other", .about = ANOTHER, .recorded = STATE_ENFORCED, .owned = "other",
 	  .state = STATE_PENDING, .action = ACTION_REBIND,
@@ -222,7 +241,8 @@ static const struct evaluate_case decided_default_cases[] = {
 	{ ROW, .override = "vfio-pci", .driver = "nvme", .about = ANOTHER, .owned = "vfio-pci",
 	  .state = STATE_PENDING, .action = ACTION_REBIND,
 	  .reason = "driver_override is vfio-pci, driver is nvme" },
-	{ ROW, .override = "other", .driver = "nvme", .state = STATE_FOREIGN, .reason = FOREIGN },
+	{ ROW, .override = "other", .driver = "nvme", .state = STATE_FOREIGN, .action = ACTION_NOTE,
+	  .reason = FOREIGN },
 	/* It is to get its driver when its group is free. */
 	{ ROW, .kept_off = KEPT, .state = STATE_HELD, .action = ACTION_REBIND, .reason = KEPT },
 	{ ROW, .driver = "nvme", .kept_off = KEPT, .state = STATE_ENFORCED, .action = ACTION_RECORD,
