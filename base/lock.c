@@ -46,3 +46,8 @@ int lock_wait(int fd, bool shared)
 			return negative_errno();
 	return 0;
 }
+
+int lock_share(int fd)
+{
+	return flock(fd, LOCK_SH | LOCK_NB) < 0 ? negative_errno() : 0;
+}

@@ -27,3 +27,6 @@ _must_check_ int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec);
  * its parent does not wait so long. 0 or negative errno.
  */
 _must_check_ int lock_wait(int fd, bool shared);
+
+/* Shares the lock, unless another process has it for itself. 0, -EWOULDBLOCK, or other negative errno. */
+_must_check_ int lock_share(int fd);

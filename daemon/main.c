@@ -22,6 +22,7 @@
 #include "daemon/service-policy.h"
 #include "daemon/service-status.h"
 #include "daemon/table/group-table.h"
+#include "daemon/task.h"
 #include "daemon/watch/watch-override.h"
 #include "daemon/watch/watch-policy.h"
 #include "daemon/watch/watch-records.h"
@@ -189,10 +190,10 @@ static int service_watch_signals(sd_event *event)
 
 static int service_make_parts(struct service *s)
 {
-	int (*const make[])(struct service * s) = { callers_new,      limits_new,     answers_new,
-						    groups_new,	      refreshes_new,  rebind_queue_new,
-						    reconciler_new,   watch_vfio_new, watch_use_new,
-						    watch_writer_new, operations_new };
+	int (*const make[])(struct service *
+			    s) = { callers_new,	   limits_new,	  signals_watch_left_behind, answers_new,
+				   groups_new,	   refreshes_new, rebind_queue_new,	     reconciler_new,
+				   watch_vfio_new, watch_use_new, watch_writer_new,	     operations_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -279,6 +280,8 @@ static void service_stop(struct program *program)
 	watch_records_free(s);
 	watch_override_free(s);
 	program->watch_udev = watch_udev_free(program->watch_udev);
+	tasks_watch_left_behind(NULL, NULL);
+	(void)sd_event_source_disable_unref(s->left_behind_soon);
 	groups_free(s);
 	devices_done(&s->devices);
 	(void)sd_event_source_disable_unref(program->idle);

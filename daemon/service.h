@@ -70,6 +70,8 @@ struct service {
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */
 	struct operations *operations;
+	sd_event_source *left_behind_soon; /* its number is told then, if it is another by then */
+	unsigned left_behind_told;
 	bool announced; /* the first look is over: objects may be seen, changes are signalled */
 	uint64_t last_used;
 };

@@ -2,6 +2,7 @@
 /* Work in a process of its own; see task.h. */
 #include "daemon/task.h"
 #include "base/errno.h"
+#include "base/list.h"
 #include "base/macro.h"
 #include "base/system.h"
 
@@ -27,6 +28,7 @@
 #define OUTPUT_MAX (64U * 1024U * 1024U)
 
 struct task {
+	struct task *next;		      /* among those that were left behind */
 	sd_event_source *source, *io, *timer; /* source: of the process's end; it owns the pidfd */
 	struct task_note *note;		      /* shared with the child; NULL for programs */
 	struct task_note noted;		      /* what it said when we last looked */
@@ -37,8 +39,33 @@ struct task {
 	size_t size, allocated;
 	struct child child;
 	int fd;
-	bool may_kill, in_second_half;
+	bool may_kill, in_second_half, has_ended;
 };
+
+/* Those that were left behind and have not ended. The one place that knows of them. */
+static struct {
+	struct task *first;
+	unsigned n;
+	void (*changed)(void *userdata);
+	void *userdata;
+} left_behind;
+
+static void left_behind_tell(void)
+{
+	if (left_behind.changed)
+		left_behind.changed(left_behind.userdata);
+}
+
+unsigned tasks_left_behind(void)
+{
+	return left_behind.n;
+}
+
+void tasks_watch_left_behind(void (*changed)(void *userdata), void *userdata)
+{
+	left_behind.changed = changed;
+	left_behind.userdata = userdata;
+}
 
 static void task_release(struct task *t)
 {
@@ -56,8 +83,21 @@ static void task_free(void *userdata)
 {
 	struct task *t = userdata;
 
+	if (list_remove(left_behind.first, t)) {
+		left_behind.n--;
+		left_behind_tell();
+	}
 	task_release(t);
 	free(t);
+}
+
+/* A child that did not come back may be in the middle of writing it. */
+static void task_take_note(struct task *t)
+{
+	if (!t->note)
+		return;
+	t->noted = *t->note;
+	t->noted.bus[sizeof(t->noted.bus) - 1] = t->noted.name[sizeof(t->noted.name) - 1] = '\0';
 }
 
 /* From here on the event source of the process's end is all that is left, and frees the rest when it fires.
@@ -66,6 +106,13 @@ static void task_leave_behind(struct task *t)
 {
 	if (t->may_kill)
 		(void)sd_event_source_send_child_signal(t->source, SIGKILL, NULL, 0);
+	task_take_note(t);
+	if (!t->has_ended) {
+		t->next = left_behind.first;
+		left_behind.first = t;
+		left_behind.n++;
+		left_behind_tell();
+	}
 	task_release(t);
 	t->done = NULL;
 	(void)sd_event_source_set_floating(t->source, true);
@@ -109,17 +156,14 @@ static void task_finish(struct task *t, struct child_result result)
 	task_done_t done = t->done;
 	void *userdata = t->userdata;
 	_cleanup_(freep) char *out = NULL;
-	struct task_note note = {};
+	struct task_note note;
 	size_t size = t->size;
 
 	if (t->out)
 		t->out[t->size] = '\0';
 	out = TAKE_PTR(t->out);
-	if (t->note) {
-		note = *t->note;
-		/* A child that did not come back may be in the middle of it. */
-		note.bus[sizeof(note.bus) - 1] = note.name[sizeof(note.name) - 1] = '\0';
-	}
+	task_take_note(t);
+	note = t->noted;
 	task_leave_behind(t);
 	done(userdata, result, out ? out : "", out ? size : 0, &note);
 }
@@ -137,6 +181,7 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
 	}
 	r = t->fd >= 0 ? task_read(t) : 0;
 	t->may_kill = false;
+	t->has_ended = true;
 	task_finish(t,
 		    r < 0 ? (struct child_result){ .how = CHILD_KILLED } : child_result_of(&t->child, info));
 	(void)sd_event_source_set_floating(s, false);

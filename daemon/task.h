@@ -42,3 +42,8 @@ int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_don
 
 /* Stops caring: done is not called any more. NULL is fine. */
 struct task *task_forget(struct task *task);
+
+/* How many processes were left behind, as a rule in the kernel, and have not ended since. */
+unsigned tasks_left_behind(void);
+/* Calls changed(userdata) whenever that number may have changed. */
+void tasks_watch_left_behind(void (*changed)(void *userdata), void *userdata);

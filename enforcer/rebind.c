@@ -208,7 +208,10 @@ static bool rebind_device_or_refuse(const struct rebind_run *w)
 	struct child_result result;
 	struct child child;
 
-	if (!w->options->dry_run) {
+	/* Only so that whoever waits for the device knows of a child that was left behind; see recovery.h. */
+	if (w->options->dry_run)
+		lock = device_look_lock_acquire(w->settings->state_dir, w->device->bus, w->device->name);
+	else {
 		lock = device_lock_acquire(w->settings->state_dir, w->device->bus, w->device->name,
 					   w->deadline);
 		if (lock == -ETIMEDOUT) {

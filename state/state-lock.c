@@ -73,3 +73,25 @@ int writer_lock_acquire(const char *state_dir, uint64_t deadline)
 	r = lock_acquire(fd, deadline, WRITER_LOCK_RETRY_USEC);
 	return r < 0 ? r : TAKE_FD(fd);
 }
+
+int device_look_lock_path(const char *state_dir, const char *bus, const char *name, char *buf, size_t size)
+{
+	return state_device_path(state_dir, "/dry-run/", bus, name, buf, size);
+}
+
+int device_look_lock_acquire(const char *state_dir, const char *bus, const char *name)
+{
+	char path[PATH_MAX];
+	_cleanup_(closep) int fd = -EBADF;
+	int r = state_dir_make(state_dir, "dry-run");
+
+	if (r >= 0)
+		r = device_look_lock_path(state_dir, bus, name, path, sizeof(path));
+	if (r < 0)
+		return r;
+	fd = lock_open(path);
+	if (fd < 0)
+		return fd;
+	r = lock_share(fd);
+	return r < 0 ? r : TAKE_FD(fd);
+}

@@ -38,3 +38,14 @@ _must_check_ int device_lock_path(const char *state_dir, const char *bus, const 
  * errno.
  */
 _must_check_ int writer_lock_acquire(const char *state_dir, uint64_t deadline);
+
+/*
+ * Says that a dry run is at work on the device, until the file descriptor is closed, here and in every child.
+ * Dry runs do not wait for each other, and nothing that moves the device waits for them. A file descriptor or
+ * negative errno.
+ */
+_must_check_ int device_look_lock_acquire(const char *state_dir, const char *bus, const char *name);
+
+/* The file of that lock, STATE_DIR/dry-run/BUS:NAME, which need not exist. 0 or -ENAMETOOLONG. */
+_must_check_ int device_look_lock_path(const char *state_dir, const char *bus, const char *name, char *buf,
+				       size_t size);

@@ -5,6 +5,7 @@
 #include "daemon/bus/errors.h"
 #include "daemon/bus/limits.h"
 #include "daemon/refresh/refresh-worker.h"
+#include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
 #include "explain/explanation.h"
 
@@ -67,8 +68,9 @@ static void on_explain_done(void *userdata, struct child_result result, const ch
 	struct explain_call *x = userdata;
 
 	(void)size;
-	(void)note;
 	x->task = NULL;
+	if (result.how == CHILD_TIMED_OUT && note->name[0])
+		refresh_device_hangs(x->service, note->bus, note->name);
 	if (result.how == CHILD_OK)
 		(void)sd_bus_reply_method_return(x->call, "s", out);
 	else if (result.how == CHILD_FAILED && result.error == -ENODEV)
@@ -87,8 +89,12 @@ int bus_explain_start(struct service *s, sd_bus_message *call, uid_t uid, const 
 		      sd_bus_error *reterr)
 {
 	struct explain_call *x;
-	int r = -ENOMEM;
+	int r;
 
+	r = refresh_check_device(s, bus, name, reterr);
+	if (r < 0)
+		return r;
+	r = -ENOMEM;
 	if (!limit_take_processes(s, uid, 1) || !limit_take(s, uid, LIMIT_EXPLANATIONS))
 		return sd_bus_error_set(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED,
 					"too many explanations are asked for; try again in a few seconds");

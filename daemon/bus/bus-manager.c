@@ -14,6 +14,7 @@
 #include "daemon/bus/limits.h"
 #include "daemon/operation/operation.h"
 #include "daemon/refresh/refresh.h"
+#include "daemon/task.h"
 #include "sysfs/sysfs.h"
 
 #include <errno.h>
@@ -220,6 +221,8 @@ static int manager_get_property(sd_bus *bus, const char *path, const char *inter
 		return sd_bus_message_append(reply, "u", (uint32_t)s->policy->n_rules);
 	if (streq(property, "Errors"))
 		return bus_append_errors(reply, s->policy);
+	if (streq(property, "LeftBehind"))
+		return sd_bus_message_append(reply, "u", (uint32_t)tasks_left_behind());
 	if (streq(property, "Buses"))
 		return manager_append_buses(reply, s);
 	return manager_append_hold(reply, s);
@@ -235,6 +238,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_PROPERTY("Errors", "a(sus)", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Buses", "as", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Hold", "s", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("LeftBehind", "u", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("ListDevices", NULL, , "a(sssssso)", SD_BUS_PARAM(devices),
 				 manager_method_list_devices, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device),

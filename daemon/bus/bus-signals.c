@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/table/group-table.h"
+#include "daemon/task.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,11 @@
 #include <string.h>
 #include <syslog.h>
 #include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+/* How long a process has to be left behind before it is told. */
+#define LEFT_BEHIND_USEC 200000U
 
 const char *const device_property_names[FIELD_COUNT] = {
 	[FIELD_BUS] = "Bus",	       [FIELD_NAME] = "Name",	  [FIELD_SYSFS_PATH] = "SysfsPath",
@@ -167,4 +173,36 @@ void signal_manager_changed(struct service *s, const char *property)
 	if (s->announced)
 		signal_log_failure(
 			sd_bus_emit_properties_changed(s->bus, BUS_PATH, MANAGER_INTERFACE, property, NULL));
+}
+
+static int on_left_behind_soon(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct service *s = userdata;
+
+	(void)source;
+	(void)usec;
+	if (s->left_behind_told != tasks_left_behind())
+		signal_manager_changed(s, "LeftBehind");
+	s->left_behind_told = tasks_left_behind();
+	return 0;
+}
+
+/* Most processes end as soon as nobody waits for them any more, and are not worth a signal. */
+static void on_left_behind_changed(void *userdata)
+{
+	struct service *s = userdata;
+
+	(void)sd_event_source_set_time_relative(s->left_behind_soon, LEFT_BEHIND_USEC);
+	(void)sd_event_source_set_enabled(s->left_behind_soon, SD_EVENT_ONESHOT);
+}
+
+int signals_watch_left_behind(struct service *s)
+{
+	int r = sd_event_add_time_relative(s->event, &s->left_behind_soon, CLOCK_MONOTONIC, 0, 100000,
+					   on_left_behind_soon, s);
+
+	if (r < 0)
+		return r;
+	tasks_watch_left_behind(on_left_behind_changed, s);
+	return sd_event_source_set_enabled(s->left_behind_soon, SD_EVENT_OFF);
 }

@@ -8,6 +8,9 @@
 /* Signals of devices, of their buses and of their groups. */
 extern const struct refresh_observer bus_signals_observer;
 
+/* Has LeftBehind signalled when it changes. */
+int signals_watch_left_behind(struct service *s);
+
 void signal_policy_reloaded(struct service *s);
 /* A property of the manager. */
 void signal_manager_changed(struct service *s, const char *property);

@@ -244,8 +244,8 @@ static void on_planned(void *userdata, struct child_result result, const char *o
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
 
-	(void)note;
 	o->task = NULL;
+	operation_note_hang(o, result, note);
 	if (result.how != CHILD_OK) {
 		operation_fail_task(o, result, "reading the device's files");
 		return;

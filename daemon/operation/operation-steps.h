@@ -88,6 +88,9 @@ void operation_answer_state(struct operation *o);
 /* For a task (task.h) that failed or timed out before anything was changed. */
 void operation_fail_task(struct operation *o, struct child_result result, const char *doing);
 
+/* A child that read a device's files has not come back: no more are to follow it. */
+void operation_note_hang(struct operation *o, struct child_result result, const struct task_note *note);
+
 /* What the caller's options mean for the enforcer. */
 struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name);
 

@@ -144,6 +144,12 @@ void operation_fail_task(struct operation *o, struct child_result result, const 
 		operation_fail_errno(o, child_result_errno(result), doing);
 }
 
+void operation_note_hang(struct operation *o, struct child_result result, const struct task_note *note)
+{
+	if (result.how == CHILD_TIMED_OUT && note->name[0])
+		refresh_device_hangs(o->service, note->bus, note->name);
+}
+
 struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name)
 {
 	return (struct rebind_request){
@@ -280,8 +286,8 @@ static void on_plan_checked(void *userdata, struct child_result result, const ch
 	struct drop_in_plan unused = {};
 	int r;
 
-	(void)note;
 	o->task = NULL;
+	operation_note_hang(o, result, note);
 	r = result.how != CHILD_OK ? 0 : drop_in_plan_work_read(out, size, &unused, &error);
 	drop_in_plan_done(&unused);
 	if (result.how != CHILD_OK)
@@ -306,6 +312,10 @@ static int operation_begin_dry_run(struct operation *o, sd_bus_error *reterr)
 {
 	unsigned n = DRY_RUN_PROCESSES + (operation_changes_policy(o) ? PLAN_PROCESSES : 0);
 
+	int r = refresh_check_device(o->service, o->bus, o->name, reterr);
+
+	if (r < 0)
+		return r;
 	if (!operation_take_limit(o, LIMIT_DRY_RUNS))
 		return operation_refuse_limit(reterr, "dry runs are under way");
 	/* ApplyAll takes its processes one by one. */
@@ -318,6 +328,10 @@ static int operation_begin_dry_run(struct operation *o, sd_bus_error *reterr)
 /* The plan is checked first: no password is asked for a call that would be refused anyway. */
 static int operation_begin_authorization(struct operation *o, sd_bus_error *reterr)
 {
+	int r = refresh_check_device(o->service, o->bus, o->name, reterr);
+
+	if (r < 0)
+		return r;
 	if (!operation_take_limit(o, LIMIT_UNAUTHORIZED))
 		return operation_refuse_limit(reterr, "calls wait for authorization");
 	if (!operation_changes_policy(o)) {

@@ -160,6 +160,8 @@ static void on_enforcer_done(void *userdata, struct child_result result, const c
 	(void)size;
 	r->task = NULL;
 	if (result.how == CHILD_TIMED_OUT) {
+		if (r->dry_run)
+			refresh_device_hangs(r->service, r->bus, r->name);
 		rebind_job_fail(r, "Stuck", "the enforcer has not come back in time");
 		return;
 	}
@@ -171,6 +173,8 @@ static void on_enforcer_done(void *userdata, struct child_result result, const c
 		line_take_reason(line, n, &said);
 		line += n + (line[n] == '\n');
 	}
+	if (r->dry_run && streq(said.error, "Stuck"))
+		refresh_device_hangs(r->service, r->bus, r->name);
 	if (result.how != CHILD_OK && !said.error[0]) {
 		rebind_job_fail(r, "Failed", "the enforcer failed: %s",
 				said.reason[0]		     ? said.reason

@@ -45,18 +45,27 @@ static void recovery_free(struct recovery *v)
 	free(v);
 }
 
-/* Until the process that moves the device has ended, and so has a child that it left behind. */
-static int recovery_wait_for_lock(const struct recovery *v)
+/* The lock is given back at once: whatever moves the device next must not wait for us. */
+static int recovery_wait_for_lock_of(const char *path, bool shared)
 {
-	_cleanup_(closep) int fd = -EBADF;
-	char path[PATH_MAX];
-	int r = device_lock_path(v->service->settings->state_dir, v->bus, v->name, path, sizeof(path));
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (r < 0)
-		return r;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? 0 : lock_wait(fd, true); /* the lock is given back at once: whatever moves the device
-						    next must not wait for us */
+	return fd < 0 ? 0 : lock_wait(fd, shared);
+}
+
+/* Until the processes that move the device or try that have ended, and so have children that they left
+ * behind. */
+static int recovery_wait_for_locks(const struct recovery *v)
+{
+	const char *state_dir = v->service->settings->state_dir;
+	char path[PATH_MAX];
+	int r = device_lock_path(state_dir, v->bus, v->name, path, sizeof(path));
+
+	if (r >= 0)
+		r = recovery_wait_for_lock_of(path, true);
+	if (r >= 0)
+		r = device_look_lock_path(state_dir, v->bus, v->name, path, sizeof(path));
+	return r < 0 ? r : recovery_wait_for_lock_of(path, false);
 }
 
 /* Reads what a look would read of it, however long that takes. */
@@ -67,7 +76,7 @@ static int recovery_work(FILE *out, struct task_note *note, void *arg)
 	char override[OVERRIDE_MAX], why[512];
 	struct sysfs_device *d;
 	struct refresh_worker s;
-	int r = recovery_wait_for_lock(v);
+	int r = recovery_wait_for_locks(v);
 
 	if (e)
 		e->hangs = false; /* in this copy of the service; otherwise its files would not be read */
@@ -96,6 +105,7 @@ static void on_recovery_done(void *userdata, struct child_result result, const c
 	else
 		log_line(LOG_ERR, "%s %s: waiting until it comes back: %s", v->bus, v->name,
 			 child_result_text(result));
+	refresh_device_is_back(v->service, v->bus, v->name);
 	refresh_request_unread(v->service);
 	refresh_request(v->service, v->bus, v->name,
 			result.how == CHILD_OK ? REFRESH_AND_RETRY : REFRESH_ONLY);
@@ -120,8 +130,10 @@ void recovery_await(struct service *s, const char *bus, const char *name)
 		if (r < 0)
 			recovery_free(v);
 	}
-	if (r < 0)
+	if (r < 0) {
 		log_errno(LOG_ERR, r, "%s %s: waiting until it comes back", bus, name);
+		refresh_device_is_back(s, bus, name);
+	}
 }
 
 static void recovery_on_device_found(struct service *s, const struct refresh_finding *found)

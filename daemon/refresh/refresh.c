@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "daemon/bus/errors.h"
 #include "daemon/refresh/refresh-look.h"
 #include "daemon/refresh/refresh-worker.h"
 #include "daemon/task.h"
@@ -18,12 +19,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
 /* Devices that hang one after the other. If there are more, something else is wrong: what has been read by
  * then is kept, and no other device is read. */
 #define HANGS_MAX 32U
+/* Processes left behind by all; from then on no user's call starts one more. */
+#define LEFT_BEHIND_MAX 64U
 /* How often a child that is only slow is started again, with all of its time: the machine may be busy. */
 #define SLOW_MAX 4U
 /* Events come in bunches. */
@@ -81,26 +85,73 @@ static int refresh_work(FILE *out, struct task_note *note, void *arg)
 	return r;
 }
 
+/* NULL: no memory. */
+static struct device_entry *device_mark_hanging(struct service *s, const char *bus, const char *name)
+{
+	struct device_entry *e = devices_find(&s->devices, bus, name);
+
+	if (!e)
+		e = devices_add(&s->devices, bus, name);
+	if (e)
+		e->hangs = e->awaited = true;
+	return e;
+}
+
+/* Unless it still hangs, as far as is known: else each look would leave one more process behind. */
+static void device_try_again(struct device_entry *e)
+{
+	if (e && !e->awaited)
+		e->hangs = false;
+}
+
+void refresh_device_is_back(struct service *s, const char *bus, const char *name)
+{
+	struct device_entry *e = devices_find(&s->devices, bus, name);
+
+	if (e)
+		e->awaited = false;
+}
+
+void refresh_device_hangs(struct service *s, const char *bus, const char *name)
+{
+	struct device_entry *e = devices_find(&s->devices, bus, name);
+
+	if (!e || e->hangs)
+		return;
+	log_line(LOG_WARNING, "%s %s: reading its files in sysfs timed out, it is stuck", bus, name);
+	e->hangs = e->awaited = true;
+	refresh_request(s, bus, name, REFRESH_ONLY);
+}
+
+int refresh_check_device(const struct service *s, const char *bus, const char *name, sd_bus_error *reterr)
+{
+	const struct device_entry *e = name ? devices_find(&s->devices, bus, name) : NULL;
+
+	if (e && e->hangs)
+		return sd_bus_error_setf(reterr, ERROR_STUCK,
+					 "%s %s is stuck: an earlier process is blocked in the kernel", bus,
+					 name);
+	if (tasks_left_behind() >= LEFT_BEHIND_MAX)
+		return sd_bus_error_setf(reterr, ERROR_STUCK, "%u processes are blocked in the kernel",
+					 tasks_left_behind());
+	return 0;
+}
+
 static int refresh_start_worker(struct refresh *look);
 
 /* True: that device is marked and the look goes on without it. */
 static bool go_on_without(struct refresh *look, const struct task_note *note)
 {
 	struct service *s = look->service;
-	struct device_entry *e;
 
 	/* A child that does not read, or not this device any more, is only slow. */
 	if (!note->name[0] || (streq(look->without.name, note->name) && streq(look->without.bus, note->bus)))
 		return ++look->slow <= SLOW_MAX && refresh_start_worker(look) >= 0;
 	log_line(LOG_WARNING, "%s %s: reading its files in sysfs timed out, going on without it", note->bus,
 		 note->name);
-	e = devices_find(&s->devices, note->bus, note->name);
-	if (!e)
-		e = devices_add(&s->devices, note->bus, note->name);
-	if (!e)
+	if (!device_mark_hanging(s, note->bus, note->name))
 		return false;
 	look->without = *note;
-	e->hangs = true;
 	if (++look->hangs > HANGS_MAX) {
 		log_line(LOG_ERR,
 			 "reading timed out for more than %u devices, not reading the others before one of "
@@ -170,7 +221,7 @@ static int refresh_start(struct service *s, bool all, enum refresh_purpose purpo
 	/* Those that did not answer are asked again. */
 	if (all && purpose == REFRESH_AND_RETRY)
 		for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
-			e->hangs = false;
+			device_try_again(e);
 	r = refresh_start_worker(look);
 	if (r < 0) {
 		refresh_free(look);
@@ -225,8 +276,8 @@ void refresh_request(struct service *s, const char *bus, const char *name, enum 
 	struct device_entry *e = devices_find(&s->devices, bus, name);
 	struct refresh_item *i;
 
-	if (e && purpose > REFRESH_ONLY)
-		e->hangs = false;
+	if (purpose > REFRESH_ONLY)
+		device_try_again(e);
 	for (i = queue->wanted; i; i = i->next)
 		if (streq(i->name, name) && streq(i->bus, bus)) {
 			if (purpose > i->purpose)
@@ -266,10 +317,8 @@ int refresh_device_now(struct service *s, const char *bus, const char *name, voi
 		       void *userdata, struct refresh **ret)
 {
 	struct refresh_item *i = item_new(bus, name, REFRESH_ONLY);
-	struct device_entry *e = devices_find(&s->devices, bus, name);
 
-	if (e)
-		e->hangs = false;
+	device_try_again(devices_find(&s->devices, bus, name));
 	return i ? refresh_start(s, false, REFRESH_ONLY, i, done, userdata, ret) : -ENOMEM;
 }
 

@@ -10,6 +10,7 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <systemd/sd-bus.h>
 
 struct refresh;
 
@@ -32,6 +33,21 @@ int refresh_device_now(struct service *s, const char *bus, const char *name, voi
 /* The same for all devices, with whatever follows from the purpose. */
 int refresh_all_now(struct service *s, enum refresh_purpose purpose, void (*done)(void *userdata),
 		    void *userdata, struct refresh **ret);
+
+/*
+ * A process other than a look has not come back from reading this device's files, so the device is stuck,
+ * which a look has to tell: without reading it until the process that waits for it (recovery.h) has come
+ * back.
+ */
+void refresh_device_hangs(struct service *s, const char *bus, const char *name);
+/* That process has come back, or there is none: the next look may read the device. */
+void refresh_device_is_back(struct service *s, const char *bus, const char *name);
+
+/*
+ * 0, or negative errno with the error that answers a call: its device is known to hang, or too many processes
+ * were left behind by others. For calls that any user may make, before a process is started.
+ */
+int refresh_check_device(const struct service *s, const char *bus, const char *name, sd_bus_error *reterr);
 
 /*
  * The enforcer begins to move this device, or has ended. A look that had begun before may read what stands

@@ -50,6 +50,7 @@ struct device_entry {
 	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
 	uint64_t noted;	     /* what others made of it, when the enforcer was last asked to record that */
 	bool hangs;	     /* a read of its files did not come back */
+	bool awaited;	     /* and the process that waits for it (recovery.h) has not come back either */
 	int watch;	     /* of its driver_override; 0: none; see watch-override.h */
 	/* See refresh_move_begins(). */
 	uint64_t half_way_seq; /* of the latest look that had begun when the enforcer did */

@@ -83,7 +83,11 @@ START_TEST(a_call_is_answered_in_time_whatever_hangs)
 	ck_assert_str_eq(error, "org.driveroverrides1.Error.Stuck");
 	ck_assert_uint_lt(clock_usec() - before, ANSWER_USEC_MAX);
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	/* The enforcer that has not come back is known of, until it does. */
+	WAIT_UNTIL(streq(manager_property(h, "LeftBehind", "u"), "1"));
 	faults(h, "");
+	mock_attr_comes_back(h->m, card, "driver_override", "(null)\n");
+	WAIT_UNTIL(streq(manager_property(h, "LeftBehind", "u"), "0"));
 	(void)sd_bus_flush_close_unref(other);
 	harness_free(h);
 }

@@ -201,7 +201,79 @@ START_TEST(one_user_may_have_so_many_processes_started_in_a_time)
 }
 END_TEST
 
+/*
+ * Where a killed process stays in the kernel, each would be one more for ever. The test cannot have such a
+ * kernel, but sees that no second process is started.
+ */
+START_TEST(a_device_that_hangs_is_read_by_one_process_whoever_asks)
+{
+	struct harness *h = begin();
+	sd_bus *user;
+
+	h->read_timeout = "500";
+	service_start(h);
+	user = connect_as(h, SOMEBODY);
+	mock_attr_hangs(h->m, PATH_OF(CARD), "driver_override");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Explain", "ss", "pci", CARD)),
+			 "!Stuck");
+	ck_assert_ptr_nonnull(strstr(h->error.message, "timed out"));
+	/* Everybody is told, and nobody has it read once more. */
+	wait_property(h, "pci", CARD, "State", "stuck");
+	for (unsigned i = 0; i < 60; i++) {
+		bool explain = i % 2;
+
+		ck_assert_str_eq(explain ? outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Explain", "ss",
+							      "pci", CARD))
+					 : apply_dry(h, user, CARD),
+				 "!Stuck");
+		ck_assert_ptr_nonnull(strstr(h->error.message, "is stuck"));
+	}
+	ck_assert_uint_eq(calls(h, "dry-run"), 0);
+	/* Another device has its explanation. */
+	ck_assert_ptr_nonnull(
+		strchr(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Explain", "ss", "pci", DISK)), '{'));
+	mock_attr_comes_back(h->m, PATH_OF(CARD), "driver_override", "(null)\n");
+	wait_property(h, "pci", CARD, "State", "unmanaged");
+	ck_assert_ptr_nonnull(
+		strchr(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Explain", "ss", "pci", CARD)), '{'));
+	(void)sd_bus_flush_close_unref(user);
+	harness_free(h);
+}
+END_TEST
+
+/* The enforcer has left its child behind, which holds the lock that says so. Here the test has it. */
+START_TEST(a_dry_run_that_hangs_is_the_last_one_of_its_device)
+{
+	struct harness *h = begin();
+	const char *locks = mock_printf(h->m, "%s/dry-run", h->m->state);
+	sd_bus *user;
+	int lock;
+
+	make_dirs(locks);
+	lock = open(mock_printf(h->m, "%s/pci:" CARD, locks), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(flock(lock, LOCK_SH), 0);
+	service_start(h);
+	user = connect_as(h, SOMEBODY);
+	faults(h, "pci/" CARD " Stuck it sleeps\n");
+	ck_assert_str_eq(apply_dry(h, user, CARD), "!Stuck");
+	wait_property(h, "pci", CARD, "State", "stuck");
+	for (unsigned i = 0; i < 20; i++)
+		ck_assert_str_eq(apply_dry(h, user, CARD), "!Stuck");
+	ck_assert_uint_eq(calls(h, CARD " dry-run"), 1);
+	ck_assert_str_eq(apply_dry(h, user, DISK), "unmanaged");
+	faults(h, "");
+	(void)close(lock);
+	wait_property(h, "pci", CARD, "State", "unmanaged");
+	ck_assert_str_eq(apply_dry(h, user, CARD), "unmanaged");
+	(void)sd_bus_flush_close_unref(user);
+	harness_free(h);
+}
+END_TEST
+
 SUITE_MAIN("bus-limits", 570, no_user_can_hold_a_lock_that_writers_wait_for,
 	   dry_runs_of_one_user_leave_places_for_root_and_for_another,
 	   explanations_of_one_user_leave_places_for_root_and_for_another,
-	   one_user_may_have_so_many_processes_started_in_a_time)
+	   one_user_may_have_so_many_processes_started_in_a_time,
+	   a_device_that_hangs_is_read_by_one_process_whoever_asks,
+	   a_dry_run_that_hangs_is_the_last_one_of_its_device)

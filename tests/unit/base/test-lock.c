@@ -65,7 +65,12 @@ START_TEST(deadline_ends_the_wait)
 	ck_assert_uint_ge(now_usec() - start, 50000);
 	(void)close(mine);
 	ck_assert_int_eq(lock_acquire(other, 0, 0), 0);
+	mine = lock_open(lock_file());
+	ck_assert_int_eq(lock_share(mine), -EWOULDBLOCK);
 	(void)close(other);
+	ck_assert_int_eq(lock_share(mine), 0);
+	(void)close(mine);
+	ck_assert_int_eq(lock_share(-1), -EBADF);
 	ck_assert_int_eq(lock_acquire(-1, UINT64_MAX, 0), -EBADF);
 	ck_assert_int_eq(lock_wait(-1, false), -EBADF);
 }
