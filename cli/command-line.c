@@ -17,7 +17,6 @@ enum {
 	GLOBAL_NO_LEGEND,
 	GLOBAL_NO_PAGER,
 	GLOBAL_ADDRESS,
-	GLOBAL_ENFORCER,
 	FIRST_OF_VERB,
 };
 
@@ -49,7 +48,6 @@ static const struct option global_options[] = {
 	{ "no-pager", no_argument, NULL, GLOBAL_NO_PAGER },
 	{ "host", required_argument, NULL, 'H' },
 	{ "address", required_argument, NULL, GLOBAL_ADDRESS },
-	{ "enforcer", required_argument, NULL, GLOBAL_ENFORCER },
 };
 
 static bool json_mode_parse(const char *text, enum json_mode *ret)
@@ -95,9 +93,6 @@ static int option_store(struct cli *cli, int option, const char *argument)
 	case GLOBAL_ADDRESS:
 		cli->address = argument;
 		return *argument ? 1 : -EINVAL;
-	case GLOBAL_ENFORCER:
-		cli->enforcer = argument;
-		return *argument ? 1 : -EINVAL;
 	default:
 		return settings_option(&cli->settings, option, argument);
 	}
@@ -114,7 +109,7 @@ int command_line_read(struct cli *ret, int argc, char **argv)
 			(struct option){ verb_options[i].name,
 					 verb_options[i].argument ? required_argument : no_argument, NULL,
 					 FIRST_OF_VERB + i };
-	*ret = (struct cli){ .enforcer = ENFORCER_PATH };
+	*ret = (struct cli){};
 	settings_init(&ret->settings);
 	while ((c = getopt_long(argc, argv, "hVH:", table, NULL)) >= 0) {
 		r = option_store(ret, c, optarg);

@@ -39,7 +39,6 @@ struct cli {
 	bool help, version;		       /* asked for instead of anything else */
 	const char *host;		       /* NULL: this machine */
 	const char *address;		       /* of the bus that is asked; NULL: the system's */
-	const char *enforcer;		       /* the program that gives devices back */
 	const char *option[VERB_OPTION_COUNT]; /* NULL: not given; "" where it takes no argument */
 };
 

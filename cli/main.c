@@ -35,6 +35,9 @@ static const struct verb verbs[] = {
 	  HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_apply },
 	{ "groups", "", "IOMMU groups, and what keeps them from a guest", 0, 0, 0, false, verb_groups },
 	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, 0, true, verb_check },
+	{ "monitor", "", "follow what happens", 0, 0, HAS(EXEC), false, verb_monitor },
+	{ "wait", "DEVICE...", "until devices are as decided", 0, SIZE_MAX,
+	  HAS(RULE) | HAS(STATE) | HAS(TIMEOUT), false, verb_wait },
 	{ "reload", "", "read the policy again", 0, 0, 0, false, verb_reload },
 };
 

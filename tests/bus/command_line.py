@@ -49,7 +49,7 @@ class Machine:
 
     def command(self, *arguments, address=True):
         bus = ["--address", os.environ["DBUS_SYSTEM_BUS_ADDRESS"]] if address else []
-        return [os.environ["OVERRIDECTL"], *self.places(), "--enforcer", os.environ["FAKE_ENFORCER"], *bus, *arguments]
+        return [os.environ["OVERRIDECTL"], *self.places(), *bus, *arguments]
 
     def run(self, *arguments, address=True, user=None, **options):
         environment = base_environment(**{"LC_ALL": "C.UTF-8", **options.pop("env", {})})

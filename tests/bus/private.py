@@ -52,6 +52,32 @@ def has_owner(name):
     return r.stdout == "b true\n"
 
 
+RUNNING = {}
+
+
+def start(root):
+    """Starts the service of a tree, and waits for its name."""
+    command = [os.environ["DRIVER_OVERRIDED"], "--enforcer", os.environ["FAKE_ENFORCER"], "--events", f"{root}/events",
+               "--sysfs", f"{root}/sys", "--state-dir", f"{root}/state"]
+    for name in ("etc", "run", "usr"):
+        command += ["--conf-dir", f"{root}/{name}"]
+    child = RUNNING[root] = subprocess.Popen(command)
+    end = time.monotonic() + 60
+    while not has_owner("org.driveroverrides1"):
+        if child.poll() is not None or time.monotonic() > end:
+            stop(root)
+            raise RuntimeError("the service does not come up")
+        time.sleep(0.02)
+
+
+def stop(root):
+    """Ends it, if it runs."""
+    child = RUNNING.pop(root, None)
+    if child:
+        child.terminate()
+        child.wait()
+
+
 @contextlib.contextmanager
 def service():
     """Runs the service; DBUS_SYSTEM_BUS_ADDRESS is set meanwhile."""
@@ -70,15 +96,6 @@ def service():
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         stack.callback(lambda: (bus.terminate(), bus.wait(), bus.stdout.close()))
         os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = bus.stdout.readline().strip()
-        command = [os.environ["DRIVER_OVERRIDED"], "--enforcer", os.environ["FAKE_ENFORCER"], "--events", f"{root}/events",
-                   "--sysfs", sysfs, "--state-dir", f"{root}/state"]
-        for name in ("etc", "run", "usr"):
-            command += ["--conf-dir", f"{root}/{name}"]
-        child = subprocess.Popen(command)
-        stack.callback(lambda: (child.terminate(), child.wait()))
-        end = time.monotonic() + 60
-        while not has_owner("org.driveroverrides1"):
-            if child.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("the service does not come up")
-            time.sleep(0.02)
+        start(root)
+        stack.callback(lambda: stop(root))
         yield root
