@@ -65,7 +65,7 @@ def three_plugs(vm):
         # systemd starts a unit that a device wants when it is not active, and driverctl's stays so.
         says(vm, CARD, *(("foreign", THEIRS) if number == 0 else ("enforced", OURS)))
         lines = told(vm, CARD)
-        assert len(lines) == 1 and f"; written by driverctl (pid " in lines[0], lines
+        assert len(lines) == 1 and "; written by driverctl (pid " in lines[0], lines
         assert f"driverctl@pci-{CARD}.service)" in lines[0], lines
         if number == 0:
             assert device_property(vm, CARD, "Reason") in lines[0], (device_property(vm, CARD, "Reason"), lines)
