@@ -71,6 +71,7 @@ START_TEST(disk_that_cannot_be_opened_is_taken_for_used)
 	(void)disk_add(&s, s.device, "sda");
 	ck_assert_int_eq(chmod(mock_printf(s.m, "%s/dev/sda", s.m->root), 0), 0);
 	drop_capabilities();
+	s.is_not_shown = true;
 	assert_used(&s,
 		    "/dev/sda cannot be opened, so nobody can tell whether it is in use: Permission denied");
 	in_use_fixture_done(&s);
@@ -228,6 +229,7 @@ START_TEST(mount_of_another_namespace_is_named_by_a_process)
 
 	(void)disk_add(&s, s.device, "sda");
 	node_hold(&s, "sda");
+	s.is_not_shown = true;
 	assert_used(&s, "/dev/sda is mounted in another mount namespace, or opened exclusively");
 
 	beside_link(&s, "proc/self/ns/mnt", "mnt:[1]");
@@ -241,6 +243,7 @@ START_TEST(mount_of_another_namespace_is_named_by_a_process)
 	beside_link(&s, "proc/4711/ns/mnt", "mnt:[3]");
 	beside_file(&s, "proc/4711/mountinfo", mounted);
 	beside_file(&s, "proc/4711/comm", "sleep\n");
+	s.is_not_shown = false;
 	assert_used(&s, "/dev/sda is mounted on /mnt in the mount namespace of sleep (process 4711)");
 	in_use_fixture_done(&s);
 }
@@ -352,6 +355,7 @@ START_TEST(open_vfio_device)
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/proc/4711/fd/7", s.m->root)), 0);
 	assert_free(&s); /* it has no node */
 	beside_link(&s, "dev/vfio/7", "7");
+	s.is_not_shown = true;
 	assert_used(
 		&s,
 		"/dev/vfio/7 cannot be opened, so nobody can tell whether it is in use: Too many levels of "
@@ -359,6 +363,7 @@ START_TEST(open_vfio_device)
 	ck_assert_int_eq(unlink(mock_printf(s.m, "%s/dev/vfio/7", s.m->root)), 0);
 
 	/* The device itself, where it has a node. */
+	s.is_not_shown = false;
 	mock_class_add(s.m, "vfio-dev", s.device, "vfio0");
 	assert_free(&s);
 	mock_attr(s.m, mock_printf(s.m, "%s/vfio-dev/vfio0", s.device), "dev", "1:5\n");
