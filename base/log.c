@@ -2,11 +2,13 @@
 /* Log lines to stderr, the journal, or the kernel log; see log.h. */
 #include "base/log.h"
 #include "base/macro.h"
+#include "base/path.h"
 #include "base/text.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +26,8 @@ static struct {
 	enum log_target target;
 	bool stderr_is_journal;
 	int max_level;
-} logger = { .program = "driver-override", .max_level = LOG_INFO };
+	char journal[PATH_MAX]; /* its socket */
+} logger = { .program = "driver-override", .max_level = LOG_INFO, .journal = "/run/systemd/journal/socket" };
 
 /*
  * systemd.exec(5): JOURNAL_STREAM has the device and the inode of the stream. The variable alone says
@@ -70,30 +73,75 @@ void log_set_max_level(int priority)
 	logger.max_level = priority;
 }
 
+void log_set_journal_beside(const char *state_dir)
+{
+	if (path_join(logger.journal, sizeof(logger.journal), state_dir, "/../systemd/journal/socket", NULL) <
+	    0)
+		logger.journal[0] = '\0'; /* nobody listens there */
+}
+
+bool log_keeps_fields(void)
+{
+	return logger.target == LOG_TO_JOURNAL || logger.stderr_is_journal;
+}
+
 const char *log_program(void)
 {
 	return logger.program;
 }
 
-/* The journal's own protocol: fields, a line each, in one datagram. */
-static bool log_to_journal(int priority, const char *text)
+/* Control characters become blanks: nothing that a line quotes may begin another one. */
+static void text_to_one_line(char *text)
 {
-	static const union {
-		struct sockaddr sa;
-		struct sockaddr_un un;
-	} address = { .un = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket" } };
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char message[1400];
+	for (char *s = text; *s; s++)
+		if ((unsigned char)*s < ' ')
+			*s = ' ';
+}
+
+/* One entry in the journal's own protocol: NAME=VALUE, a line each. */
+struct journal_entry {
+	size_t n;
+	char text[3072];
+};
+
+/* A field for which there is no room is left out. */
+static void journal_entry_add(struct journal_entry *entry, const char *name, const char *value)
+{
+	char *at = entry->text + entry->n;
+	size_t size = sizeof(entry->text) - entry->n;
 	int n;
 
-	if (fd < 0)
+	if (!value || !*value)
+		return;
+	n = snprintf(at, size, "%s=%s\n", name, value);
+	if (n < 0 || (size_t)n >= size)
+		return;
+	at[n - 1] = '\0';
+	text_to_one_line(at);
+	at[n - 1] = '\n';
+	entry->n += (size_t)n;
+}
+
+static bool log_to_journal(int priority, const char *text, const struct log_field *fields, size_t n)
+{
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const char digit[] = { (char)('0' + priority), '\0' };
+	struct journal_entry entry = {};
+	union {
+		struct sockaddr sa;
+		struct sockaddr_un un;
+	} address = { .un = { .sun_family = AF_UNIX } };
+
+	if (fd < 0 || strlen(logger.journal) >= sizeof(address.un.sun_path))
 		return false;
-	n = snprintf(message, sizeof(message), "PRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nMESSAGE=%s\n", priority,
-		     logger.program, text);
-	if (n < 0 || (size_t)n >= sizeof(message))
-		n = (int)sizeof(message) - 1;
-	return sendto(fd, message, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa, sizeof(address.un)) ==
-	       n;
+	(void)strcpy(address.un.sun_path, logger.journal);
+	journal_entry_add(&entry, "PRIORITY", digit);
+	journal_entry_add(&entry, "SYSLOG_IDENTIFIER", logger.program);
+	journal_entry_add(&entry, "MESSAGE", text);
+	for (size_t i = 0; i < n; i++)
+		journal_entry_add(&entry, fields[i].name, fields[i].value);
+	return sendto(fd, entry.text, entry.n, MSG_NOSIGNAL | MSG_DONTWAIT, &address.sa,
+		      sizeof(address.un)) == (ssize_t)entry.n;
 }
 
 static bool log_to_kernel(int priority, const char *text)
@@ -103,19 +151,19 @@ static bool log_to_kernel(int priority, const char *text)
 	return fd >= 0 && dprintf(fd, "<%d>%s: %s\n", LOG_DAEMON | priority, logger.program, text) > 0;
 }
 
-/* Control characters become blanks: nothing that a line quotes may begin another one. */
-static void log_write(int priority, char *text)
+/* stderr of a unit is a stream into the journal, which has no fields. */
+static void log_write(int priority, char *text, const struct log_field *fields, size_t n)
 {
 	if (priority > logger.max_level)
 		return;
-	for (char *s = text; *s; s++)
-		if ((unsigned char)*s < ' ')
-			*s = ' ';
-
-	if (logger.target == LOG_TO_JOURNAL &&
-	    (log_to_journal(priority, text) || log_to_kernel(priority, text)))
-		;
-	else if (logger.stderr_is_journal)
+	text_to_one_line(text);
+	if (logger.target == LOG_TO_JOURNAL || (logger.stderr_is_journal && n > 0)) {
+		if (log_to_journal(priority, text, fields, n))
+			return;
+		if (logger.target == LOG_TO_JOURNAL && log_to_kernel(priority, text))
+			return;
+	}
+	if (logger.stderr_is_journal)
 		(void)fprintf(stderr, "<%d>%s\n", priority, text);
 	else
 		(void)fprintf(stderr, "%s: %s\n", logger.program, text);
@@ -130,7 +178,7 @@ void log_line(int priority, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	log_write(priority, text);
+	log_write(priority, text, NULL, 0);
 	errno = saved;
 }
 
@@ -150,7 +198,20 @@ int log_errno(int priority, int error, const char *format, ...)
 	n = strlen(text);
 	if (!strstr(format, "%m"))
 		(void)snprintf(text + n, sizeof(text) - n, ": %s", strerror(positive));
-	log_write(priority, text);
+	log_write(priority, text, NULL, 0);
 	errno = saved;
 	return -positive;
+}
+
+void log_line_with_fields(int priority, const struct log_field *fields, size_t n, const char *format, ...)
+{
+	int saved = errno;
+	char text[1200];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	log_write(priority, text, fields, n);
+	errno = saved;
 }

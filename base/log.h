@@ -9,6 +9,8 @@
 
 #include "base/macro.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <syslog.h>
 
 enum log_target {
@@ -30,6 +32,13 @@ void log_set_max_level(int priority);
 /* The program's name, as log_init() was told. */
 const char *log_program(void);
 
+/* For tests on a mock tree: the journal's socket is `../systemd/journal/socket` from this folder, not /run's.
+ */
+void log_set_journal_beside(const char *state_dir);
+
+/* Whether lines go to a journal, which keeps fields beside their text. */
+bool log_keeps_fields(void);
+
 /* One line, without a newline; priority as in syslog(3). Never waits, never fails; errno stays. */
 void log_line(int priority, const char *format, ...) _printf_(2, 3);
 
@@ -38,3 +47,12 @@ void log_line(int priority, const char *format, ...) _printf_(2, 3);
  * behind the line and a ": ". Returns it, negative.
  */
 int log_errno(int priority, int error, const char *format, ...) _printf_(3, 4);
+
+/* As systemd.journal-fields(7) has it. NULL and "" are left out. */
+struct log_field {
+	const char *name, *value;
+};
+
+/* log_line() with n fields, where the journal is there to keep them. */
+void log_line_with_fields(int priority, const struct log_field *fields, size_t n, const char *format, ...)
+	_printf_(4, 5);

@@ -13,6 +13,7 @@
 #include "daemon/bus/caller.h"
 #include "daemon/bus/limits.h"
 #include "daemon/bus/polkit.h"
+#include "daemon/metrics.h"
 #include "daemon/operation/drop-in-plan.h"
 #include "daemon/operation/operation.h"
 #include "daemon/reconcile/rebind-queue.h"
@@ -52,8 +53,9 @@
 /* Called in this order with what looks have found; see refresh-observer.h. */
 static const struct refresh_observer *const observers[] = {
 	&group_table_observer, /* before the signals, whose receivers ask for groups */
-	&bus_signals_observer,	  &recovery_observer,  &watch_vfio_observer,	 &watch_use_observer,
-	&watch_override_observer, &reconcile_observer, &service_status_observer, NULL,
+	&bus_signals_observer,	  &recovery_observer,	    &watch_vfio_observer,
+	&watch_use_observer,	  &watch_override_observer, &reconcile_observer,
+	&service_status_observer, &metrics_observer,	    NULL,
 };
 
 struct program {
@@ -126,6 +128,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	drop_in_plan_remove_leftovers(program->service.settings);
 	(void)sd_notify(0, "READY=1");
 	service_tell_status(&program->service);
+	metrics_changed(&program->service);
 	return 0;
 }
 
@@ -193,7 +196,8 @@ static int service_make_parts(struct service *s)
 	int (*const make[])(struct service *
 			    s) = { callers_new,	   limits_new,	  signals_watch_left_behind, answers_new,
 				   groups_new,	   refreshes_new, rebind_queue_new,	     reconciler_new,
-				   watch_vfio_new, watch_use_new, watch_writer_new,	     operations_new };
+				   watch_vfio_new, watch_use_new, watch_writer_new,	     operations_new,
+				   metrics_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -263,6 +267,7 @@ static void service_stop(struct program *program)
 	struct service *s = &program->service;
 
 	s->announced = false;
+	metrics_free(s);
 	bus_explain_stop();
 	if (s->operations)
 		operations_free(s);

@@ -31,6 +31,7 @@ struct answers;
 struct callers;
 struct groups;
 struct limits;
+struct metrics;
 struct operations;
 struct refresh_observer;
 struct watch_override;
@@ -72,6 +73,7 @@ struct service {
 	struct operations *operations;
 	sd_event_source *left_behind_soon; /* its number is told then, if it is another by then */
 	unsigned left_behind_told;
+	struct metrics *metrics;
 	bool announced; /* the first look is over: objects may be seen, changes are signalled */
 	uint64_t last_used;
 };

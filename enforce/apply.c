@@ -7,6 +7,7 @@
 #include "enforce/apply-record.h"
 #include "enforce/in-use-answer.h"
 #include "sysfs/override-support.h"
+#include "state/device-event.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
 #include "policy/vfio-driver.h"
@@ -44,6 +45,7 @@ struct apply_run {
 	struct in_use_answer use;
 	const char *writer; /* the last other program that wrote the override; "": not known */
 	bool drifted;	    /* others have changed it, and that is left to them */
+	bool is_news;	    /* something else was recorded as decided, or nothing */
 	bool asked; /* by a person: the device is probed also where its bus does not do so by itself */
 	char record_error[256]; /* with outcome->unrecorded: why */
 };
@@ -281,6 +283,7 @@ static bool settle_override_or_refuse(struct apply_run *a)
 	r = sysfs_device_override(d, override);
 	if (!d->sysfs->state_dir || record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &a->old) < 0)
 		a->old = (struct record){};
+	a->is_news = record_decision_id(&a->old) != record_decision_id(&a->record);
 	record_driver_before(a);
 	record_use_before(a);
 	if (r < 0) {
@@ -416,6 +419,8 @@ static void apply_save_record(struct apply_run *a)
 		outcome_say_unrecorded(a);
 	else
 		a->outcome->unrecorded = !apply_write_record_or_log(a->d, &a->old, record);
+	if (a->is_news)
+		device_event_log_decision(a->d->bus, a->d->name, record);
 }
 
 void apply_override(const struct decision *decision, enum occasion occasion, struct outcome *ret)

@@ -37,6 +37,9 @@ void outcome_add_iommu(const struct decision *decision, struct outcome *o);
  */
 void outcome_add_vfio(const struct decision *decision, const struct record *old, struct outcome *o);
 
+/* Logs why the decision could not be carried out. */
+void outcome_log_failure(const struct decision *decision, const struct outcome *o);
+
 /* When a decision is applied. What is known of the device's first probe depends on it. */
 enum occasion {
 	OCCASION_ADDED, /* the device has just been added */

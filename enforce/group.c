@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "enforce/apply.h"
+#include "state/device-event.h"
 #include "sysfs/binding.h"
 
 #include <errno.h>
@@ -93,14 +94,15 @@ static bool group_member_is_manageable(const struct group_run *g, size_t i)
 
 static void member_release(struct sysfs_device *d)
 {
+	const struct device_event event = { .kind = DEVICE_RELEASED, .bus = d->bus, .name = d->name };
 	char reason[512];
 	int r = apply_release(d, reason, sizeof(reason));
 
 	if (r < 0)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, reason);
 	else if (r > 0)
-		log_line(LOG_INFO, "%s %s: override cleared, the group no longer asks for it", d->bus,
-			 d->name);
+		device_event_log(LOG_INFO, &event, "%s %s: override cleared, the group no longer asks for it",
+				 d->bus, d->name);
 }
 
 static void member_settle(const struct decision *companion, bool wrote)
@@ -110,7 +112,7 @@ static void member_settle(const struct decision *companion, bool wrote)
 
 	apply_decision(companion, OCCASION_AGAIN, &outcome);
 	if (outcome.state == STATE_FAILED)
-		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, outcome.reason);
+		outcome_log_failure(companion, &outcome);
 	if (wrote && outcome.needs_module)
 		member_announce_again(d);
 }

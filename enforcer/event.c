@@ -84,12 +84,6 @@ static void event_set_decision(struct event *e, const struct decision *decision)
 	atomic_store(&e->stage, STAGE_DECIDED);
 }
 
-static void event_log_outcome(const struct sysfs_device *d, const struct outcome *o)
-{
-	if (o->state == STATE_FAILED)
-		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, o->reason);
-}
-
 static void event_apply_own(struct event *e, const struct decision *decision)
 {
 	struct sysfs_device *d = to_sysfs_device(decision->device);
@@ -101,7 +95,8 @@ static void event_apply_own(struct event *e, const struct decision *decision)
 		apply_decision_after(decision, e->writer, &outcome);
 	else
 		apply_decision(decision, e->occasion, &outcome);
-	event_log_outcome(d, &outcome);
+	if (outcome.state == STATE_FAILED)
+		outcome_log_failure(decision, &outcome);
 	if (decision_is_nothing(decision))
 		return;
 	if (outcome.gone) {

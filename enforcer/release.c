@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "enforce/apply-record.h"
 #include "enforcer/verbs.h"
+#include "state/device-event.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -24,13 +25,14 @@ static int release_child_run(void *userdata)
 	const struct release_run *release = userdata;
 	struct sysfs_device *d = release->device;
 	char reason[512];
+	const struct device_event event = { .kind = DEVICE_RELEASED, .bus = d->bus, .name = d->name };
 	int r = apply_release(d, reason, sizeof(reason));
 
 	/* Logged here, since the reason is in this process's memory only. */
 	if (r < 0)
 		log_line(LOG_ERR, "%s %s: %s", d->bus, d->name, reason);
 	else if (r > 0)
-		log_line(LOG_INFO, "%s %s: override cleared", d->bus, d->name);
+		device_event_log(LOG_INFO, &event, "%s %s: override cleared", d->bus, d->name);
 	return r < 0 ? r : 0;
 }
 

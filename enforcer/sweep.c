@@ -69,7 +69,7 @@ static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t fi
 		if (outcome.unrecorded)
 			atomic_fetch_add(&s->report->unrecorded, 1);
 		if (outcome.state == STATE_FAILED)
-			log_line(LOG_ERR, "%s %s: %s", s->v[i]->bus, s->v[i]->name, outcome.reason);
+			outcome_log_failure(&decisions[i - from], &outcome);
 		atomic_store(&s->report->next, i + 1);
 	}
 	return 0;

@@ -12,6 +12,7 @@
 #include "enforce/apply.h"
 #include "guard/buses.h"
 #include "policy/decide.h"
+#include "state/device-event.h"
 #include "state/intent.h"
 #include "state/record.h"
 #include "state/record-file.h"
@@ -179,6 +180,7 @@ static void addition_record(struct worker *w, struct addition *a, uint64_t seqnu
 			 d->bus, d->name);
 		intent_keep(TAKE_PTR(a->intent));
 	}
+	device_event_log_decision(d->bus, d->name, &record);
 	if (a->has_first_probe)
 		addition_watch_first_probe(w, a, &record, seqnum);
 }

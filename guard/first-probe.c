@@ -3,11 +3,11 @@
 #include "guard/first-probe.h"
 #include "base/errno.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "guard/thread.h"
+#include "state/device-event.h"
 #include "state/record.h"
 #include "state/record-file.h"
 #include "sysfs/binding.h"
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 /* A hold has ended long before, and a `bind` that belongs to the `add` has been received. */
 #define SETTLE_USEC 300000U
@@ -249,6 +250,18 @@ static enum first_probe first_probe_classify(struct first_probe_watches *f, cons
 	return FIRST_PROBE_WON;
 }
 
+static void first_probe_log_lost(const struct first_probe_watch *u)
+{
+	const bool is_named = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
+	struct device_event event =
+		device_event_of_record(DEVICE_LOST_FIRST_PROBE, u->bus, u->name, &u->record);
+
+	event.driver = is_named ? u->first_driver : NULL;
+	device_event_log(LOG_WARNING, &event,
+			 "%s %s: lost the first probe: %s was bound before override %s stood", u->bus,
+			 u->name, is_named ? u->first_driver : "another driver", u->record.decision);
+}
+
 /* Writes down what was seen. False: the first probe is still to come. */
 static bool first_probe_settle_watch(struct first_probe_watches *f, struct first_probe_watch *u)
 {
@@ -266,11 +279,7 @@ static bool first_probe_settle_watch(struct first_probe_watches *f, struct first
 		return false;
 	u->record.first_probe = first_probe_classify(f, u, outcome);
 	if (u->record.first_probe == FIRST_PROBE_LOST)
-		log_line(LOG_WARNING, "%s %s: lost the first probe: %s was bound before override %s stood",
-			 u->bus, u->name,
-			 u->first_driver[0] && !streq(u->first_driver, u->record.decision) ? u->first_driver
-											   : "another driver",
-			 u->record.decision);
+		first_probe_log_lost(u);
 	/* It is logged and counted in any case. */
 	ignore_error(
 		record_set_first_probe(f->sysfs->state_dir, sysfs_device_key(&d), u->record.first_probe));

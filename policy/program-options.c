@@ -2,6 +2,8 @@
 /* The option loop of every program; see program-options.h. */
 #include "policy/program-options.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -40,5 +42,7 @@ int program_options_read(const struct program_options *p, struct settings *setti
 		if (r == 0 && p->take(p->userdata, c, optarg) <= 0)
 			return program_options_fail(p, 0);
 	}
+	if (settings->sysfs_given)
+		log_set_journal_beside(settings->state_dir);
 	return PROGRAM_RUNS;
 }

@@ -12,6 +12,7 @@
 #include "daemon/bus/caller.h"
 #include "daemon/bus/errors.h"
 #include "daemon/bus/limits.h"
+#include "daemon/guard-status.h"
 #include "daemon/operation/operation.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
@@ -163,41 +164,14 @@ static int manager_append_buses(sd_bus_message *reply, const struct service *s)
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-/* In a text of KEY=VALUE lines, the value of that key, which ends with the line; NULL: no such key. */
-static const char *value_of_line(const char *text, const char *key)
-{
-	const size_t n = strlen(key);
-
-	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		if (strncmp(line, key, n) == 0 && line[n] == '=')
-			return line + n + 1;
-	return NULL;
-}
-
-/* A guard that was killed leaves its file behind. */
-static bool guard_is_running(const char *text)
-{
-	const char *pid = value_of_line(text, "PID"), *boot = value_of_line(text, "BOOT_ID");
-
-	if (boot && strncmp(boot, boot_id(), strlen(boot_id())) != 0)
-		return false;
-	return !pid || kill((pid_t)strtol(pid, NULL, 10), 0) >= 0 || errno != ESRCH;
-}
-
-/* The guard writes about itself to a file, which it removes when it ends. */
 static int manager_append_hold(sd_bus_message *reply, const struct service *s)
 {
-	_cleanup_(closep) int fd = -EBADF;
-	_cleanup_(freep) char *text = NULL, *hold = NULL;
-	char path[PATH_MAX];
+	_cleanup_(freep) char *text = guard_status_read(s), *hold = NULL;
 	const char *line;
-	size_t size;
 
-	if (path_printf(path, sizeof(path), "%s/guard", s->settings->state_dir) >= 0)
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 || read_full(fd, 4096, 65536, &text, &size) < 0 || !guard_is_running(text))
+	if (!text)
 		return sd_bus_message_append(reply, "s", "no guard");
-	line = value_of_line(text, "HOLD");
+	line = guard_status_value(text, "HOLD");
 	if (!line)
 		line = "the guard does not say";
 	hold = utf8_from_bytes(line, strcspn(line, "\n"));

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "daemon/metrics.h"
 #include "daemon/table/group-table.h"
 #include "daemon/task.h"
 
@@ -184,6 +185,7 @@ static int on_left_behind_soon(sd_event_source *source, uint64_t usec, void *use
 	if (s->left_behind_told != tasks_left_behind())
 		signal_manager_changed(s, "LeftBehind");
 	s->left_behind_told = tasks_left_behind();
+	metrics_changed(s);
 	return 0;
 }
 

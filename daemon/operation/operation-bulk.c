@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+#include "daemon/reconcile/move-log.h"
 #include "policy/policy-settled.h"
 #include "state/device-state.h"
 
@@ -94,8 +95,10 @@ static void on_item_done(void *userdata, const struct rebind_result *result)
 	item->rebind_job = NULL;
 	text_copy(item->state, sizeof(item->state),
 		  result->state[0] ? result->state : device_state_to_string(STATE_FAILED));
-	if (!o->options.dry_run)
+	if (!o->options.dry_run) {
+		move_log(o->service, item->bus, item->name, result, o->uid);
 		refresh_request(o->service, item->bus, item->name, REFRESH_ONLY);
+	}
 	if (++o->bulk->n_done == o->bulk->n)
 		operation_answer_with(o, bulk_operation_append, o->bulk);
 	else

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "daemon/bus/errors.h"
 #include "daemon/operation/operation-steps.h"
+#include "daemon/reconcile/move-log.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -105,6 +106,9 @@ void operation_finish(struct operation *o)
 
 void operation_fail_with(struct operation *o, const sd_bus_error *error)
 {
+	/* Not what any user may ask for, who could fill the journal. */
+	if (o->name && !o->options.dry_run && o->phase >= PHASE_WAIT)
+		refusal_log(o->service, o->bus, o->name, error, o->uid);
 	(void)sd_bus_reply_method_error(o->call, error);
 	operation_finish(o);
 }
@@ -132,6 +136,8 @@ void operation_fail_errno(struct operation *o, int r, const char *doing)
 
 void operation_answer_state(struct operation *o)
 {
+	if (!o->options.dry_run)
+		move_log(o->service, o->bus, o->name, &o->result, o->uid);
 	(void)sd_bus_reply_method_return(o->call, "s", o->result.state);
 	operation_finish(o);
 }

@@ -170,6 +170,8 @@ static void on_enforcer_done(void *userdata, struct child_result result, const c
 
 		line_take(line, n, "STATE=", said.state, sizeof(said.state));
 		line_take(line, n, "ERROR=", said.error, sizeof(said.error));
+		if (startswith(line, "CHANGED=1"))
+			said.changed = true;
 		line_take_reason(line, n, &said);
 		line += n + (line[n] == '\n');
 	}

@@ -35,6 +35,7 @@ struct rebind_request {
 /* What the enforcer said at its end. */
 struct rebind_result {
 	char state[16];
+	bool changed;	/* sysfs was written */
 	char error[32]; /* "": none; else the last part of an error's name, or "Failed" */
 	char reason[640];
 };

@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "daemon/operation/operation.h"
+#include "daemon/reconcile/move-log.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/reconcile/recovery.h"
 #include "daemon/refresh/refresh.h"
@@ -34,7 +35,6 @@ struct reconciler {
 struct reconcile_move {
 	struct service *service;
 	char *bus, *name;
-	enum pending_action action;
 };
 
 static void move_free(void *userdata)
@@ -51,24 +51,13 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 	struct reconcile_move *m = userdata;
 	struct service *s = m->service;
 
+	move_log(s, m->bus, m->name, result, MOVE_OF_SERVICE);
 	if (result->error[0]) {
-		const struct device_entry *e = devices_find(&s->devices, m->bus, m->name);
-
-		/* A device in use is tried again and again: what is known already is not said again. Of
-		 * another program's override the enforcer has told. */
 		s->reconciler->failed++;
-		log_line((e && streq(e->field[FIELD_REASON], result->reason)) ||
-					 device_state_is(result->state, STATE_FOREIGN)
-				 ? LOG_DEBUG
-				 : LOG_WARNING,
-			 "%s %s: %s%s%s", m->bus, m->name, result->state, result->state[0] ? ": " : "",
-			 result->reason);
 		if (device_state_is(result->state, STATE_STUCK))
 			recovery_await(s, m->bus, m->name);
 	} else {
 		s->reconciler->moved++;
-		log_line(m->action == ACTION_RECORD ? LOG_DEBUG : LOG_INFO, "%s %s: %s%s%s", m->bus, m->name,
-			 result->state, result->reason[0] ? ": " : "", result->reason);
 	}
 	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
 }
@@ -95,7 +84,6 @@ static int reconcile_job_start(struct service *s, const struct device_entry *e, 
 	if (!m)
 		return r;
 	m->service = s;
-	m->action = action;
 	m->bus = strdup(e->field[FIELD_BUS]);
 	m->name = strdup(e->field[FIELD_NAME]);
 	if (m->bus && m->name) {

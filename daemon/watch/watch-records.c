@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/reconcile/rebind-queue.h"
+#include "daemon/metrics.h"
 #include "daemon/refresh/refresh.h"
 
 #include <errno.h>
@@ -55,8 +56,10 @@ static int on_record(sd_event_source *source, const struct inotify_event *event,
 static int on_state_dir(sd_event_source *source, const struct inotify_event *event, void *userdata)
 {
 	(void)source;
-	if (event->len > 0 && streq(event->name, "guard"))
+	if (event->len > 0 && streq(event->name, "guard")) {
 		signal_manager_changed(userdata, "Hold");
+		metrics_changed(userdata);
+	}
 	return 0;
 }
 

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* A file in the place of stderr, with JOURNAL_STREAM for it or for the inode beside it; "": without. */
@@ -121,6 +123,79 @@ START_TEST(long_line_is_cut)
 }
 END_TEST
 
+/* A folder with a state directory, and beside it the socket of a journal. */
+static int journal_bind(char *folder, char *state_dir, size_t size)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(state_dir, size, "%s/systemd", folder);
+	ck_assert_int_eq(mkdir(state_dir, 0700), 0);
+	(void)snprintf(state_dir, size, "%s/systemd/journal", folder);
+	ck_assert_int_eq(mkdir(state_dir, 0700), 0);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/systemd/journal/socket", folder);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	(void)snprintf(state_dir, size, "%s/state", folder);
+	ck_assert_int_eq(mkdir(state_dir, 0700), 0);
+	return fd;
+}
+
+static const char *received(int fd)
+{
+	static char text[8192];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+START_TEST(fields_go_to_the_journal_and_nowhere_else)
+{
+	char folder[] = "/tmp/test-log-XXXXXX", state_dir[128];
+	const struct log_field fields[] = { { "A_NAME", "one\ntwo=3" }, { "EMPTY", "" }, { "NONE", NULL } };
+	int journal = journal_bind(folder, state_dir, sizeof(state_dir));
+	int fd = replace_stderr("own");
+
+	log_set_journal_beside(state_dir);
+	ck_assert(log_keeps_fields());
+	log_line_with_fields(LOG_INFO, fields, ELEMENTSOF(fields), "a\nb %d", 1);
+	ck_assert_str_eq(received(journal),
+			 "PRIORITY=6\nSYSLOG_IDENTIFIER=a-program\nMESSAGE=a b 1\nA_NAME=one two=3\n");
+	/* Without fields, the stream does. */
+	log_line(LOG_INFO, "two");
+	ck_assert_str_eq(received(journal), "");
+	ck_assert_str_eq(written(fd), "<6>two\n");
+
+	/* Nobody listens any more. */
+	(void)close(journal);
+	log_line_with_fields(LOG_INFO, fields, ELEMENTSOF(fields), "three");
+	ck_assert_str_eq(written(fd), "<6>two\n<6>three\n");
+	/* A person reads it. */
+	(void)close(fd);
+	fd = replace_stderr("");
+	ck_assert(!log_keeps_fields());
+	log_line_with_fields(LOG_INFO, fields, ELEMENTSOF(fields), "four");
+	ck_assert_str_eq(written(fd), "a-program: four\n");
+}
+END_TEST
+
+START_TEST(field_without_room_is_left_out_whole)
+{
+	static char long_text[4000];
+	char folder[] = "/tmp/test-log-XXXXXX", state_dir[128];
+	const struct log_field fields[] = { { "LONG", long_text }, { "SHORT", "1" } };
+	int journal = journal_bind(folder, state_dir, sizeof(state_dir));
+
+	(void)replace_stderr("own");
+	log_set_journal_beside(state_dir);
+	memset(long_text, 'a', sizeof(long_text) - 1);
+	log_line_with_fields(LOG_INFO, fields, ELEMENTSOF(fields), "text");
+	ck_assert_str_eq(received(journal),
+			 "PRIORITY=6\nSYSLOG_IDENTIFIER=a-program\nMESSAGE=text\nSHORT=1\n");
+}
+END_TEST
+
 SUITE_MAIN("log", 20, lines_in_the_journal_have_priorities, stream_of_another_is_no_journal,
 	   line_stays_one_line, errno_stands_where_the_line_has_it, errno_is_appended_and_returned,
-	   long_line_is_cut)
+	   long_line_is_cut, fields_go_to_the_journal_and_nowhere_else, field_without_room_is_left_out_whole)
