@@ -257,18 +257,20 @@ static void event_answer_timed_out(const struct event *e, int stage)
  */
 static int event_print_record(const struct settings *settings, const char *devpath, const char *bus)
 {
-	struct sysfs_device *d;
+	struct sysfs_device *d = NULL;
 	struct record record;
 	struct sysfs sysfs;
 
 	sysfs_init(&sysfs, settings);
-	if (!settings->state_dir || sysfs_device_new(&sysfs, devpath, bus, &d) < 0 ||
-	    record_read(settings->state_dir, d->bus, d->name, d->inode, &record) < 0)
-		return 0;
-	property_print("DRIVER_OVERRIDE", record.decision);
-	property_print("DRIVER_OVERRIDE_RULE", record.rule);
-	property_print("DRIVER_OVERRIDE_SOURCE", record.source);
-	property_print("DRIVER_OVERRIDE_STATE", record_state_text(&record));
+	if (settings->state_dir && sysfs_device_new(&sysfs, devpath, bus, &d) >= 0 &&
+	    record_read(settings->state_dir, d->bus, d->name, d->inode, &record) >= 0) {
+		property_print("DRIVER_OVERRIDE", record.decision);
+		property_print("DRIVER_OVERRIDE_RULE", record.rule);
+		property_print("DRIVER_OVERRIDE_SOURCE", record.source);
+		property_print("DRIVER_OVERRIDE_STATE", record_state_text(&record));
+	}
+	(void)sysfs_device_free(d);
+	sysfs_done(&sysfs);
 	return 0;
 }
 

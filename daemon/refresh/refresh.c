@@ -335,7 +335,6 @@ void refresh_move_begins(struct service *s, const char *bus, const char *name)
 	if (!e)
 		return;
 	e->moves++;
-	e->half_way_seq = s->refreshes->seq;
 }
 
 void refresh_move_ended(struct service *s, const char *bus, const char *name)
@@ -346,6 +345,7 @@ void refresh_move_ended(struct service *s, const char *bus, const char *name)
 	if (!e || e->moves == 0)
 		return;
 	e->moves--;
+	e->half_way_seq = s->refreshes->seq;
 	if (e->moves == 0 && e->dropped)
 		refresh_request(s, bus, name, e->dropped_purpose);
 }

@@ -100,7 +100,7 @@ static int on_write(sd_event_source *source, int fd, uint32_t revents, void *use
 	/* An event whose file has gone is an error of the read; the next one is read in another turn. */
 	if (n < 0)
 		return 0;
-	for (const struct fanotify_event_metadata *event = (const void *)buffer; FAN_EVENT_OK(event, n);
+	for (struct fanotify_event_metadata *event = (void *)buffer; FAN_EVENT_OK(event, n);
 	     event = FAN_EVENT_NEXT(event, n)) {
 		_cleanup_(closep) int file = event->fd;
 		struct stat st;

@@ -37,7 +37,7 @@ START_TEST(what_others_have_changed_is_recorded_and_logged_once)
 
 	mock_bind(m, device, "vfio-pci");
 	r = enforcer_event(m, device);
-	ck_assert_uint_eq(r.n_lines, 0);
+	ck_assert_msg(r.n_lines == 0, "%s", r.err);
 	mock_attr(m, device, "uevent", "");
 
 	mock_attr(m, device, "driver_override", "uio\n");
