@@ -215,10 +215,20 @@ static int guard_sooner(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
+/* The list of a boot that is over never changes, and other files of its folder often do. */
+static void guard_end_boot_watch(struct guard *g)
+{
+	if (g->loop.boot_watch > 0 && g->policy_snapshot->present.complete) {
+		(void)close(g->loop.boot_watch);
+		g->loop.boot_watch = 0;
+	}
+}
+
 int guard_run(struct guard *g)
 {
 	int timeout = -1;
 
+	guard_end_boot_watch(g);
 	for (;;) {
 		struct pollfd p[] = {
 			{ .fd = g->loop.signals, .events = POLLIN },
@@ -242,8 +252,9 @@ int guard_run(struct guard *g)
 			g->loop.policy_changed = true;
 		timeout = guard_follow_policy(g);
 		/* The boot is over: a companion that comes from now on was not present at it. */
-		if (p[3].revents && boot_devices_watch_changed(g->loop.boot_watch))
-			(void)guard_reload_snapshot_or_log(g);
+		if (p[3].revents && boot_devices_watch_changed(g->loop.boot_watch) &&
+		    guard_reload_snapshot_or_log(g))
+			guard_end_boot_watch(g);
 		timeout = guard_sooner(timeout, guard_do_pending(g));
 	}
 }

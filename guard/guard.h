@@ -29,6 +29,7 @@ struct guard_loop {
 	struct policy_delay policy_delay;
 	int boot_watch; /* for the list of devices that were present at boot; not above 0: not watched */
 	struct hold_counters reported; /* as of the last status */
+	char status[1024];	       /* what the last status said */
 	const char *enforcer;	       /* path of the program whose sweep is run */
 	pid_t sweep;		       /* 0: no sweep is running */
 	bool sweep_again;	       /* messages were lost while one was */

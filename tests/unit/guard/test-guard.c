@@ -212,6 +212,33 @@ START_TEST(the_end_of_the_boot_is_heard_of)
 	/* That is no other policy. */
 	guard_wake_main(&f.g);
 	wait_for_status(&f, "\nPOLICY_LOADED=0\n");
+	/* The list will never change again. */
+	fixture_stop(&f);
+	ck_assert_int_eq(f.g.loop.boot_watch, 0);
+	fixture_done(&f);
+}
+END_TEST
+
+/* It hears of what is renamed in that folder, and its own status is. */
+START_TEST(the_guard_is_not_woken_up_by_its_own_status)
+{
+	struct stat before, now;
+	struct fixture f;
+	const char *path;
+
+	fixture_new(&f);
+	f.g.loop.boot_watch = boot_devices_watch(f.m->state);
+	ck_assert_int_gt(f.g.loop.boot_watch, 0);
+	ck_assert_int_eq(pthread_create(&f.thread, NULL, run_guard, &f), 0);
+	guard_wake_main(&f.g);
+	wait_for_status(&f, "\nPOLICY_LOADED=0\n");
+	path = mock_printf(f.m, "%s/guard", f.m->state);
+	do {
+		ck_assert_int_eq(stat(path, &before), 0);
+		(void)usleep(200000);
+		ck_assert_int_eq(stat(path, &now), 0);
+	} while (now.st_mtim.tv_sec != before.st_mtim.tv_sec ||
+		 now.st_mtim.tv_nsec != before.st_mtim.tv_nsec);
 	fixture_done(&f);
 }
 END_TEST
@@ -421,7 +448,7 @@ END_TEST
 SUITE_MAIN("guard", 30, status_is_written_when_the_main_thread_is_woken,
 	   policy_is_read_again_when_the_buses_have_changed, policy_is_read_again_when_a_file_has_changed,
 	   file_that_is_being_written_is_read_when_it_has_been_left_alone, the_end_of_the_boot_is_heard_of,
-	   lost_messages_start_a_sweep_with_the_same_folders,
+	   the_guard_is_not_woken_up_by_its_own_status, lost_messages_start_a_sweep_with_the_same_folders,
 	   messages_lost_during_a_sweep_start_another_one_after_it,
 	   intents_of_a_previous_guard_end_with_the_sweep, a_hold_that_was_given_up_is_resumed_five_times,
 	   a_policy_that_is_read_again_leaves_copies_of_its_files, expired_holds_are_logged_once,
