@@ -46,7 +46,7 @@ static void device_take_out(struct service *s, struct device_entry *e)
 			(*o)->device_left(s, bus, group);
 }
 
-/* This look may have read the device while the enforcer was moving it. */
+/* The enforcer began to move the device after this look had begun. */
 static void drop_half_way(struct refresh *look, struct device_entry *e)
 {
 	enum refresh_purpose purpose = purpose_of(look, e);
@@ -88,7 +88,7 @@ static void take_device(struct refresh *look, const char *text, size_t size, con
 			device_take_out(s, e);
 		return;
 	}
-	if (e && e->seq > 0 && (e->moves > 0 || look->seq <= e->half_way_seq)) {
+	if (e && e->seq > 0 && look->seq <= e->half_way_seq) {
 		drop_half_way(look, e);
 		return;
 	}

@@ -328,13 +328,32 @@ int refresh_all_now(struct service *s, enum refresh_purpose purpose, void (*done
 	return refresh_start(s, true, purpose, NULL, done, userdata, ret);
 }
 
+/* A look that was asked for and has not begun would show the move half-way: it follows the move. */
+static void refresh_put_off(struct refreshes *queue, struct device_entry *e)
+{
+	struct refresh_item **at = &queue->wanted, *i;
+
+	while (*at && !(streq((*at)->name, e->field[FIELD_NAME]) && streq((*at)->bus, e->field[FIELD_BUS])))
+		at = &(*at)->next;
+	i = *at;
+	if (!i)
+		return;
+	*at = i->next;
+	if (!e->dropped || i->purpose > e->dropped_purpose)
+		e->dropped_purpose = i->purpose;
+	e->dropped = true;
+	free(i);
+}
+
 void refresh_move_begins(struct service *s, const char *bus, const char *name)
 {
 	struct device_entry *e = devices_find(&s->devices, bus, name);
 
 	if (!e)
 		return;
+	refresh_put_off(s->refreshes, e);
 	e->moves++;
+	e->half_way_seq = s->refreshes->seq;
 }
 
 void refresh_move_ended(struct service *s, const char *bus, const char *name)
@@ -345,7 +364,6 @@ void refresh_move_ended(struct service *s, const char *bus, const char *name)
 	if (!e || e->moves == 0)
 		return;
 	e->moves--;
-	e->half_way_seq = s->refreshes->seq;
 	if (e->moves == 0 && e->dropped)
 		refresh_request(s, bus, name, e->dropped_purpose);
 }

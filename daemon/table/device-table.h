@@ -53,7 +53,7 @@ struct device_entry {
 	bool awaited;	     /* and the process that waits for it (recovery.h) has not come back either */
 	int watch;	     /* of its driver_override; 0: none; see watch-override.h */
 	/* See refresh_move_begins(). */
-	uint64_t half_way_seq; /* of the latest look that had begun when the enforcer ended */
+	uint64_t half_way_seq; /* of the latest look that had begun when the enforcer did */
 	unsigned moves;	       /* by the enforcer, under way */
 	bool dropped;	       /* what a look has found was dropped, and this was to follow from it: */
 	enum refresh_purpose dropped_purpose;

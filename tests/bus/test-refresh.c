@@ -116,32 +116,6 @@ START_TEST(a_look_that_began_before_the_enforcer_did_shows_nothing_half_way)
 }
 END_TEST
 
-START_TEST(a_look_that_begins_while_the_enforcer_is_half_way_shows_nothing_of_it)
-{
-	struct harness *h = harness_new();
-	sd_bus *other = connect_as(h, 0);
-
-	three_devices(h);
-	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
-	service_start(h);
-	wait_property(h, "pci", CARD, "State", "enforced");
-	faults(h, "pci/" CARD " half-way\n");
-	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
-	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
-		(void)usleep(1000);
-	/* A look at all devices. */
-	(void)mock_policy(h->m, MOCK_ETC, "60-b.conf",
-			  "[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
-	wait_property(h, "pci", DISK, "Decision", "vfio-pci");
-	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
-	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "vfio-pci");
-	faults(h, "");
-	ck_assert_str_eq(apply_with(h, "pci", CARD, NULL), "enforced");
-	(void)sd_bus_flush_close_unref(other);
-	harness_free(h);
-}
-END_TEST
-
 /* All devices are looked at for a new policy, which takes its time; one of them is looked at again meanwhile.
  */
 START_TEST(what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker)
@@ -264,7 +238,6 @@ END_TEST
 SUITE_MAIN("bus-refresh", 300, an_override_that_is_written_is_noticed,
 	   what_the_enforcer_is_half_way_through_is_not_looked_at,
 	   a_look_that_began_before_the_enforcer_did_shows_nothing_half_way,
-	   a_look_that_begins_while_the_enforcer_is_half_way_shows_nothing_of_it,
 	   what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
 	   events_without_a_change_write_nothing, a_stuck_device_recovers_when_it_has_let_go,
 	   a_stuck_device_that_comes_back_is_put_right_unasked,
