@@ -60,6 +60,8 @@ static void process_describe(pid_t pid, char *buf, size_t size)
 		return;
 	}
 	process_read_line(pid, "cgroup", cgroup, sizeof(cgroup));
+	/* What the kernel adds when the unit has ended meanwhile: " (deleted)". A unit has no space in it. */
+	cgroup[strcspn(cgroup, " ")] = '\0';
 	unit = strrchr(cgroup, '/');
 	if (!name[0])
 		(void)snprintf(buf, size, "a process that has ended (pid %d)", (int)pid);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "tests/bus/harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -441,9 +442,12 @@ START_TEST(a_read_that_hangs_makes_one_device_stuck_and_no_call_wait)
 	aside = mock_printf(h->m, "%s/aside", h->m->root);
 	ck_assert_int_eq(rename(fifo, aside), 0);
 	make_file(fifo, "(null)\n", 7);
-	fd = open(aside, O_WRONLY | O_CLOEXEC);
-	ck_assert_int_ge(fd, 0);
-	(void)close(fd);
+	/* Without a reader nobody waits: one can have been ended, and the next not have begun. */
+	fd = open(aside, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		(void)close(fd);
+	else
+		ck_assert_int_eq(errno, ENXIO);
 	wait_property(h, "pci", CARD, "State", "unmanaged");
 	mock_attr_hangs(h->m, "/devices/pci0000:00/" CARD, "driver_override");
 	ck_assert_str_eq(outcome(h, call(h, "Explain", "ss", "pci", CARD)), "!Stuck");

@@ -64,14 +64,14 @@ def last_good(vm):
     vm.write(BROKEN, rule("two", Name=TWO, Driver="vfio-pci"))
     again(vm, TWO)
     assert vm.driver(TWO) == "vfio-pci"
-    told = len(journal(vm, BROKEN))
+    told = len(journal(vm, BROKEN + ":4: "))
     vm.write(BROKEN, rule("two", Name=TWO, Driver="vfio-pci") + "Nmae=x\n")
     unload(vm, "vfio-pci")
     trace = again(vm, TWO)
     probed(vm, TWO)
     assert vm.driver(TWO) == "vfio-pci"
     assert [e.text for e in trace.read("probe", TWO)] == ["vfio-pci"]
-    lines = journal(vm, BROKEN)[told:]
+    lines = journal(vm, BROKEN + ":4: ")[told:]
     assert len(lines) == 1 and lines[0].startswith(f"{BROKEN}:4: ") and "last good" in lines[0], lines
     # A good version takes over at once.
     vm.write(BROKEN, rule("two", Name=TWO, Driver="none"))
