@@ -200,29 +200,31 @@ static uint64_t usec_until(uint64_t deadline)
 	return deadline > now ? deadline - now : 0;
 }
 
+/* A dry run's is only so that whoever waits for the device knows of a child that was left behind: see
+ * recovery.h. */
+static int rebind_lock_device(const struct rebind_run *w)
+{
+	const char *state_dir = w->settings->state_dir, *bus = w->device->bus, *name = w->device->name;
+
+	return w->options->dry_run ? device_look_lock_acquire(state_dir, bus, name)
+				   : device_lock_acquire(state_dir, bus, name, w->deadline);
+}
+
 /* Refuses, with the reason in the report, where the device itself could not be handled. */
 static bool rebind_device_or_refuse(const struct rebind_run *w)
 {
 	struct move_result *m = &w->report->moved;
-	_cleanup_(closep) int lock = -EBADF;
+	_cleanup_(closep) int lock = rebind_lock_device(w);
 	struct child_result result;
 	struct child child;
 
-	/* Only so that whoever waits for the device knows of a child that was left behind; see recovery.h. */
-	if (w->options->dry_run)
-		lock = device_look_lock_acquire(w->settings->state_dir, w->device->bus, w->device->name);
-	else {
-		lock = device_lock_acquire(w->settings->state_dir, w->device->bus, w->device->name,
-					   w->deadline);
-		if (lock == -ETIMEDOUT) {
+	if (lock < 0 && !w->options->dry_run) {
+		if (lock == -ETIMEDOUT)
 			move_result_set(m, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
-			return false;
-		}
-		if (lock < 0) {
+		else
 			move_result_set(m, STATE_FAILED, MOVE_FAILED, "locking it under %s: %s",
 					w->settings->state_dir, strerror(-lock));
-			return false;
-		}
+		return false;
 	}
 	result = child_run(&child, CHILD_COPY, rebind_child_run, (void *)(uintptr_t)w,
 			   usec_until(w->deadline));
