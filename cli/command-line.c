@@ -39,6 +39,7 @@ static const struct verb_option_spec {
 	[VERB_RUNTIME] = { "runtime", NULL, "until the next boot only" },
 	[VERB_STATE] = { "state", "STATE[,STATE...]", "wait for this (enforced,held)" },
 	[VERB_TIMEOUT] = { "timeout", "TIME", "give up after TIME, as 90s or 2min" },
+	[VERB_WHY] = { "why", NULL, "say how a group that is not viable can be made so" },
 };
 
 static const struct option global_options[] = {

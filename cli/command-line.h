@@ -29,6 +29,7 @@ enum verb_option {
 	VERB_RUNTIME,
 	VERB_STATE,
 	VERB_TIMEOUT,
+	VERB_WHY,
 	VERB_OPTION_COUNT,
 };
 

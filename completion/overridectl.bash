@@ -21,6 +21,10 @@ _overridectl_drivers() {
 	done
 }
 
+_overridectl_groups() {
+	(cd /sys/kernel/iommu_groups 2>/dev/null && printf '%s\n' [0-9]*)
+}
+
 _overridectl_labels() {
 	cat /etc/driver-overrides.d/*.conf /run/driver-overrides.d/*.conf /usr/lib/driver-overrides.d/*.conf 2>/dev/null |
 		sed -n 's/^\[device \([A-Za-z0-9:._-]*\)\]$/\1/p'
@@ -69,6 +73,7 @@ _overridectl() {
 		unset) common+=" --runtime --by --force --dry-run" ;;
 		apply) common+=" --rule --force --dry-run" ;;
 		show) common+=" --rule" ;;
+		groups) common+=" --why" ;;
 		list | "") common+=" --all --bus" ;;
 		monitor) common+=" --exec" ;;
 		wait) common+=" --rule --state --timeout" ;;
@@ -79,6 +84,7 @@ _overridectl() {
 	case $verb:$n in
 	:0) _overridectl_offer "$verbs" "$word" ;;
 	set:1) _overridectl_offer "none default vfio $(_overridectl_drivers)" "$word" ;;
+	groups:*) _overridectl_offer "$(_overridectl_groups)" "$word" ;;
 	set:0 | unset:0 | show:0 | explain:0 | apply:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
 	check:*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	esac

@@ -14,6 +14,12 @@ function __overridectl_drivers
     end
 end
 
+function __overridectl_groups
+    for path in /sys/kernel/iommu_groups/*
+        string replace -r '.*/' '' -- $path
+    end
+end
+
 function __overridectl_labels
     cat /etc/driver-overrides.d/*.conf /run/driver-overrides.d/*.conf 2>/dev/null | string match -r -g '^\[device (\S*)\]$'
 end
@@ -40,6 +46,8 @@ complete -c overridectl -l no-pager -d 'Do not show long output by less'
 complete -c overridectl -s H -l host -x -d 'Ask another machine'
 complete -c overridectl -s h -l help -d 'Help'
 complete -c overridectl -s V -l version -d 'Version'
+complete -c overridectl -n "__fish_seen_subcommand_from groups" -l why -d 'How a group can be made viable'
+complete -c overridectl -n "__fish_seen_subcommand_from groups" -a '(__overridectl_groups)' -d 'IOMMU group'
 complete -c overridectl -n "__fish_seen_subcommand_from list" -l all -d 'All devices'
 complete -c overridectl -n "__fish_seen_subcommand_from list" -l bus -x -d 'Only of this bus'
 complete -c overridectl -n "__fish_seen_subcommand_from set unset" -l runtime -d 'Until the next boot'
