@@ -33,6 +33,8 @@ static const struct verb verbs[] = {
 	  verb_explain },
 	{ "apply", "[DEVICE...]", "make devices as the policy says, now", 0, SIZE_MAX,
 	  HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_apply },
+	{ "release", "[DEVICE...]", "give devices back whatever policy says, until apply or a boot", 0,
+	  SIZE_MAX, HAS(ALL) | HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_release },
 	{ "groups", "[GROUP...]", "IOMMU groups, and what keeps them from a guest", 0, SIZE_MAX, HAS(WHY),
 	  false, verb_groups },
 	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, 0, true, verb_check },

@@ -41,7 +41,7 @@ _overridectl_offer() {
 }
 
 _overridectl() {
-	local verbs="list show set unset explain apply groups check reload monitor wait"
+	local verbs="list show set unset explain apply release groups check reload monitor wait"
 	local common="--json --json=pretty --json=short --json=off --no-legend --no-pager --host --help --version"
 	# The words again, of which readline has made several at each colon.
 	local line=${COMP_LINE:0:COMP_POINT} words word previous verb="" i n=0
@@ -71,6 +71,7 @@ _overridectl() {
 		case $verb in
 		set) common+=" --runtime --by --group --rebind --module --force --dry-run" ;;
 		unset) common+=" --runtime --by --force --dry-run" ;;
+		release) common+=" --all --rule --force --dry-run" ;;
 		apply) common+=" --rule --force --dry-run" ;;
 		show) common+=" --rule" ;;
 		groups) common+=" --why" ;;
@@ -84,8 +85,8 @@ _overridectl() {
 	case $verb:$n in
 	:0) _overridectl_offer "$verbs" "$word" ;;
 	set:1) _overridectl_offer "none default vfio $(_overridectl_drivers)" "$word" ;;
+	set:0 | unset:0 | show:0 | explain:0 | apply:* | release:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
 	groups:*) _overridectl_offer "$(_overridectl_groups)" "$word" ;;
-	set:0 | unset:0 | show:0 | explain:0 | apply:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
 	check:*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	esac
 }

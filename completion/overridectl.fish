@@ -24,7 +24,7 @@ function __overridectl_labels
     cat /etc/driver-overrides.d/*.conf /run/driver-overrides.d/*.conf 2>/dev/null | string match -r -g '^\[device (\S*)\]$'
 end
 
-set -l verbs list show set unset explain apply groups check reload monitor wait
+set -l verbs list show set unset explain apply release groups check reload monitor wait
 complete -c overridectl -f
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a list -d 'Devices with a decision or an override'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a show -d 'All that is known of a device'
@@ -32,12 +32,13 @@ complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a set -d 'C
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a unset -d 'Remove what set wrote'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a explain -d 'Which rule decides, and why'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a apply -d 'Make devices as the policy says'
+complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a release -d 'Give devices back whatever policy says'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a groups -d 'IOMMU groups'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a check -d 'Errors and warnings of the policy'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a reload -d 'Read the policy again'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a monitor -d 'Follow what happens'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a wait -d 'Until devices are as decided'
-complete -c overridectl -n "__fish_seen_subcommand_from show set unset explain apply wait" -a '(__overridectl_devices)'
+complete -c overridectl -n "__fish_seen_subcommand_from show set unset explain apply release wait" -a '(__overridectl_devices)'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -a '(__overridectl_drivers)' -d Driver
 complete -c overridectl -n "__fish_seen_subcommand_from check" -F
 complete -c overridectl -l json -d 'JSON instead of text' -a 'pretty short off'
@@ -46,18 +47,18 @@ complete -c overridectl -l no-pager -d 'Do not show long output by less'
 complete -c overridectl -s H -l host -x -d 'Ask another machine'
 complete -c overridectl -s h -l help -d 'Help'
 complete -c overridectl -s V -l version -d 'Version'
+complete -c overridectl -n "__fish_seen_subcommand_from list release" -l all -d 'All devices'
 complete -c overridectl -n "__fish_seen_subcommand_from groups" -l why -d 'How a group can be made viable'
 complete -c overridectl -n "__fish_seen_subcommand_from groups" -a '(__overridectl_groups)' -d 'IOMMU group'
-complete -c overridectl -n "__fish_seen_subcommand_from list" -l all -d 'All devices'
 complete -c overridectl -n "__fish_seen_subcommand_from list" -l bus -x -d 'Only of this bus'
 complete -c overridectl -n "__fish_seen_subcommand_from set unset" -l runtime -d 'Until the next boot'
 complete -c overridectl -n "__fish_seen_subcommand_from set unset" -l by -x -a 'name path id' -d 'What the rule knows the device by'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l group -x -a 'leave hold none vfio' -d 'For its IOMMU group'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l rebind -x -a 'no safe force' -d 'If it has another driver'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l module -x -d 'That has the driver'
-complete -c overridectl -n "__fish_seen_subcommand_from set unset apply" -l force -d 'Also if in use'
-complete -c overridectl -n "__fish_seen_subcommand_from set unset apply" -l dry-run -d 'Change nothing'
-complete -c overridectl -n "__fish_seen_subcommand_from show apply wait" -l rule -x -a '(__overridectl_labels)' -d 'By the rule that decides'
+complete -c overridectl -n "__fish_seen_subcommand_from set unset apply release" -l force -d 'Also if in use'
+complete -c overridectl -n "__fish_seen_subcommand_from set unset apply release" -l dry-run -d 'Change nothing'
+complete -c overridectl -n "__fish_seen_subcommand_from show apply release wait" -l rule -x -a '(__overridectl_labels)' -d 'By the rule that decides'
 complete -c overridectl -n "__fish_seen_subcommand_from wait" -l state -x -a 'enforced held pending blocked failed stuck foreign unmanaged'
 complete -c overridectl -n "__fish_seen_subcommand_from wait" -l timeout -x -d 'Give up then'
 complete -c overridectl -n "__fish_seen_subcommand_from monitor" -l exec -r -d 'Run for each event'

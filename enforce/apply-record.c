@@ -29,6 +29,9 @@ bool apply_write_record_or_log(struct sysfs_device *d, const struct record *old,
 {
 	int r = apply_write_record(d, old, record);
 
+	/* A device that a person has had released meanwhile has a record that says so. */
+	if (r == -ECANCELED)
+		return true;
 	if (r < 0)
 		log_errno(LOG_WARNING, r, "%s %s: cannot write the record under %s: %m, going on without it",
 			  d->bus, d->name, d->sysfs->state_dir);
@@ -54,6 +57,20 @@ bool apply_was_enforced(const struct decision *decision)
 	return d->sysfs->state_dir &&
 	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 &&
 	       record_was_enforced(&record, decision);
+}
+
+bool apply_is_released(const struct sysfs_device *d)
+{
+	struct record record;
+
+	return d->sysfs->state_dir &&
+	       record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record) >= 0 && record.released;
+}
+
+void outcome_set_released(struct outcome *o)
+{
+	*o = (struct outcome){ .state = STATE_UNMANAGED, .released = true };
+	text_copy(o->reason, sizeof(o->reason), REASON_RELEASED);
 }
 
 bool apply_has_drifted(const struct decision *decision, const struct record *record, const char *override,

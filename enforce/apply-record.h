@@ -26,6 +26,10 @@ bool apply_owns(const struct sysfs_device *d, const struct record *record, const
 /* Whether this very decision was seen enforced since the device was added or its rule changed last. */
 bool apply_was_enforced(const struct decision *decision);
 
+/* Whether a person has had it released, so that policy does not count for it; see record.h. */
+bool apply_is_released(const struct sysfs_device *d);
+void outcome_set_released(struct outcome *o);
+
 /*
  * Whether the device has drifted: this very decision was enforced according to the record, and override or
  * driver have been changed by others since.

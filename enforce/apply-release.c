@@ -2,6 +2,7 @@
 /* Gives a device back to its own driver, without unbinding it; see apply.h. */
 #include "enforce/apply.h"
 #include "base/text.h"
+#include "state/evaluate.h"
 #include "state/record.h"
 #include "state/record-file.h"
 #include "sysfs/binding.h"
@@ -51,6 +52,19 @@ static int override_release(struct sysfs_device *d, const struct record *record,
 	return 1;
 }
 
+/* Nothing of ours is left to remember, but that a person has had it released. */
+static int record_forget(struct sysfs_device *d, const struct record *old)
+{
+	struct record record = {
+		.inode = d->inode, .released = true, .state = STATE_UNMANAGED, .first_probe = old->first_probe
+	};
+
+	if (!old->released)
+		return record_remove(d->sysfs->state_dir, sysfs_device_key(d));
+	text_copy(record.reason, sizeof(record.reason), REASON_RELEASED);
+	return record_write(d->sysfs->state_dir, sysfs_device_key(d), &record);
+}
+
 int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size)
 {
 	const char *state_dir = d->sysfs->state_dir;
@@ -63,9 +77,10 @@ int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size)
 			cleared = override_release(d, &record, reterr_reason, size);
 		if (cleared < 0)
 			return cleared;
-		r = record_remove(state_dir, sysfs_device_key(d));
+		r = record_forget(d, &record);
 		if (r < 0) {
-			(void)snprintf(reterr_reason, size, "removing the record: %s", strerror(-r));
+			(void)snprintf(reterr_reason, size, "%s the record: %s",
+				       record.released ? "writing" : "removing", strerror(-r));
 			return r;
 		}
 	}

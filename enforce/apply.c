@@ -187,6 +187,10 @@ static bool record_claim_or_refuse(struct apply_run *a, const char *before)
 	(void)strcpy(record->previous_override, before);
 	record->state = STATE_PENDING;
 	r = apply_write_record(a->d, &a->old, record);
+	if (r == -ECANCELED) {
+		outcome_set_released(a->outcome);
+		return false;
+	}
 	a->outcome->unrecorded = r < 0;
 	if (r < 0)
 		(void)snprintf(a->record_error, sizeof(a->record_error),
@@ -372,6 +376,10 @@ static bool apply_prepare_or_refuse(const struct decision *decision, enum occasi
 	case DECISION_DEFAULT:
 		break;
 	}
+	if (apply_is_released(d)) {
+		outcome_set_released(outcome);
+		return false;
+	}
 
 	record_describe(&ret->record, decision);
 	ret->record.inode = d->inode;
@@ -394,6 +402,9 @@ static void apply_save_record(struct apply_run *a)
 {
 	struct record *record = &a->record;
 
+	/* Meanwhile, by a person; its record says so and nothing else. */
+	if (a->outcome->released)
+		return;
 	/* It is no failure that a device goes away while it is looked at. */
 	if (a->outcome->state == STATE_FAILED && sysfs_device_is_gone(a->d)) {
 		a->outcome->gone = true;

@@ -22,6 +22,7 @@ struct outcome {
 	bool needs_module; /* the decided driver is not registered with the bus yet */
 	bool gone;	   /* the device has gone meanwhile: there is nothing to say of it */
 	bool not_bound;	   /* the driver was asked to probe the device, and has not bound it */
+	bool released;	   /* a person has had it released, so nothing was done */
 	bool unrecorded;   /* the record could not be written; that is logged, or the reason says so */
 };
 
@@ -54,6 +55,7 @@ enum occasion {
  * Compares, writes at most once, has a device without a driver probed by the decided driver if that is
  * registered, and looks at the result. Never overwrites an override that is not ours. The outcome is
  * complete: failures of sysfs are outcomes, not errors. Logs what others have changed, once for each change.
+ * Nothing is done to a device that a person has had released.
  */
 void apply_decision(const struct decision *decision, enum occasion occasion, struct outcome *ret);
 
@@ -82,8 +84,8 @@ void apply_override(const struct decision *decision, enum occasion occasion, str
 bool apply_clear_null_text(struct sysfs_device *d);
 
 /*
- * Clears an override of ours, deletes the record, and has the device probed by its own driver if it has no
- * driver and its bus is not probed by hand. Clears the text "(null)" as well. 1: cleared; 0: there was no
- * override of ours; negative errno with the reason in reterr_reason.
+ * Clears an override of ours, deletes the record (but for `released`, where it says so), and has the device
+ * probed by its own driver if it has no driver and its bus is not probed by hand. Clears the text "(null)" as
+ * well. 1: cleared; 0: there was no override of ours; negative errno with the reason in reterr_reason.
  */
 int apply_release(struct sysfs_device *d, char *reterr_reason, size_t size);

@@ -19,9 +19,11 @@ struct move {
 	const char *driver;   /* bound before; "" if none */
 	const char *override; /* before; "" if none */
 	char driver_before[BOUND_MAX], override_before[OVERRIDE_MAX];
-	bool ours;	 /* the override of before is ours */
-	bool unrecorded; /* it is, but no record says so: the guard died before it could record it */
-	bool foreign;	 /* it is somebody else's, and not what is decided */
+	bool ours;	   /* the override of before is ours */
+	bool unrecorded;   /* it is, but no record says so: the guard died before it could record it */
+	bool foreign;	   /* it is somebody else's, and not what is decided */
+	bool releases;	   /* it is to be released, or stays so: as if nothing were decided */
+	bool releases_now; /* with releases: it was not released before */
 };
 
 /* Records state and reason of the result where nothing was done about the decision. */
@@ -38,3 +40,26 @@ void move_roll_back(struct move *m);
  * its driver, is in use. 1: *ret says which, and by what; 0: none is; negative errno: could not look.
  */
 int move_check_slot(const struct move *m, struct in_use_answer *ret);
+
+/* After a failed probe: whether the kernel refuses the driver for the sake of the group. Then the outcome
+ * says so. */
+bool move_is_refused_for_group(const struct move *m, struct outcome *o);
+
+/* As if nothing were decided, where the device is to be released, or was and that is to stay. */
+void move_choose_release(struct move *m);
+
+/*
+ * Once the move begins: from here on policy counts for the device, or does not. 0 or negative errno; or
+ * refuses, with the result saying why.
+ */
+int move_set_released(struct move *m);
+bool move_set_released_or_refuse(struct move *m);
+
+/*
+ * No rule decides any more, or the device is released: clears an override of ours, deletes the record, and
+ * lets any driver have the device.
+ */
+void move_give_back(struct move *m);
+
+/* No override of ours is to be taken back; that a person has it released is remembered all the same. */
+void move_leave_alone(struct move *m);

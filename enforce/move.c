@@ -65,7 +65,14 @@ void move_result_set(struct move_result *m, enum device_state state, enum move_e
 
 void move_save_record(struct move *m)
 {
-	if (!m->options->dry_run)
+	if (m->options->dry_run)
+		return;
+	if (m->releases_now && m->record.released) {
+		m->releases = false; /* it has failed, so the device is not released */
+		ignore_error(move_set_released(m));
+	}
+	/* What else was tried without success changes nothing for a device that was released. */
+	if (!m->releases && !m->record.released)
 		apply_record_state(m->decision, m->override, m->ret->state, m->ret->reason, m->ret->wait_for);
 }
 
@@ -182,6 +189,8 @@ static void move_stay_bound(struct move *m)
 {
 	struct outcome outcome = { .state = STATE_BLOCKED };
 
+	if (!move_set_released_or_refuse(m))
+		return;
 	if (!m->options->dry_run && m->decision->rule)
 		apply_decision_over(m->decision, m->foreign ? m->override : "", &outcome);
 	m->ret->changed = m->options->dry_run ? !streq(m->override, m->decision->driver) : outcome.wrote;
@@ -244,9 +253,7 @@ static int move_unbind(struct move *m)
 	return r < 0 ? r : -EBUSY;
 }
 
-/* After a failed probe: whether the kernel refuses the driver for the sake of the group. Then the outcome
- * says so. */
-static bool move_is_refused_for_group(const struct move *m, struct outcome *o)
+bool move_is_refused_for_group(const struct move *m, struct outcome *o)
 {
 	char driver[BOUND_MAX];
 
@@ -256,30 +263,6 @@ static bool move_is_refused_for_group(const struct move *m, struct outcome *o)
 		return false;
 	o->state = STATE_HELD;
 	return true;
-}
-
-/* No rule decides any more: clears an override of ours, deletes the record, and lets any driver have the
- * device. */
-static void move_give_back(struct move *m)
-{
-	char reason[256], driver[BOUND_MAX];
-	struct outcome outcome = {};
-	int r = apply_release(m->d, reason, sizeof(reason));
-
-	if (r < 0) {
-		move_result_set(m->ret, STATE_FAILED, MOVE_FAILED, "%s", reason);
-		move_roll_back(m);
-		return;
-	}
-	m->ret->changed = m->ret->changed || r > 0;
-	bound_driver(m->d, driver, sizeof(driver));
-	if (!driver[0] && device_probe(m->d) < 0 && move_is_refused_for_group(m, &outcome)) {
-		/* The device still waits for its own driver, so it keeps a record. */
-		move_result_set(m->ret, STATE_HELD, MOVE_DONE, "%s", outcome.reason);
-		apply_record_state(m->decision, "", STATE_HELD, outcome.reason, "");
-		return;
-	}
-	move_result_set(m->ret, STATE_UNMANAGED, MOVE_DONE, "%s", "");
 }
 
 /* Writes the override, and has the device probed. */
@@ -331,6 +314,8 @@ static void move_execute(struct move *m)
 	const char *modalias;
 	int r;
 
+	if (!move_set_released_or_refuse(m))
+		return;
 	/* The device's own driver may never have been loaded. That it has none is fine, too. */
 	if (m->decision->kind == DECISION_DEFAULT || decision_is_nothing(m->decision)) {
 		modalias = device_text(&m->d->device, FACT_MODALIAS);
@@ -394,11 +379,12 @@ static bool move_is_due_or_refuse(struct move *m)
 	}
 	if (decision_is_nothing(decision) && !m->ours && (m->override[0] || !move_driver_is_wrong(m)) &&
 	    !(record_is_refused(&m->record) && !m->driver[0] && !m->override[0])) {
-		move_result_set(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s",
-				"");
+		move_leave_alone(m);
 		return false;
 	}
 	if (!decision_is_nothing(decision) && move_is_as_decided(m)) {
+		if (!move_set_released_or_refuse(m))
+			return false;
 		if (!m->options->dry_run) {
 			cleared = decision->kind == DECISION_DEFAULT && apply_clear_null_text(m->d);
 			if (cleared)
@@ -442,6 +428,7 @@ void move_device(const struct decision *decision, const struct move_options *opt
 	if (d->sysfs->state_dir)
 		/* Without a record nothing is known of the device. */
 		ignore_error(record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &m.record));
+	move_choose_release(&m);
 	m.ours = apply_owns(d, &m.record, m.override);
 	m.unrecorded = m.ours && !record_owns(&m.record, m.override);
 	if (m.unrecorded)

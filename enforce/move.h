@@ -37,6 +37,8 @@ struct move_options {
 	/* Leave a device that was as decided since it was added and its rule changed, and was changed since.
 	 */
 	bool only_if_changed;
+	bool release; /* give it back, whatever is decided, and leave it alone from then on; see record.h */
+	bool keep_released; /* leave a device that was released so: otherwise this ends it */
 	/* To decide about the functions that share the device's slot; NULL: they are not looked at. */
 	const struct policy *policy;
 };

@@ -64,7 +64,7 @@ static void event_set_decision(struct event *e, const struct decision *decision)
 {
 	const struct rule *rule = decision->rule;
 
-	if (decision_is_nothing(decision))
+	if (decision_is_nothing(decision) || apply_is_released(to_sysfs_device(decision->device)))
 		return;
 	if (decision->kind != DECISION_UNKNOWN)
 		text_copy(e->driver, sizeof(e->driver), decision_text(decision));

@@ -35,6 +35,10 @@ static void usage(FILE *f)
 		"  --overwrite              replace an override that was set by somebody else, too\n"
 		"  --only-if-changed        leave a device that was as decided and was changed by others "
 		"since\n"
+		"  --release                give it back, whatever policy says, and leave it alone until the "
+		"next "
+		"rebind or boot\n"
+		"  --keep-released          leave a device that was released so\n"
 		"  --dry-run                change nothing, print what would be done\n"
 		"  --look-only              with --dry-run: open nothing exclusively\n"
 		"  --inode INODE            refuse a device whose folder in sysfs has another inode\n"
@@ -142,5 +146,5 @@ int main(int argc, char **argv)
 		return verb_sweep_settled(&c.settings);
 	if (streq(c.verb, "sweep"))
 		return verb_sweep(&c.settings, c.at_boot);
-	return verb_release(&c.settings, c.arguments, (size_t)c.n);
+	return verb_release_overrides(&c.settings, c.arguments, (size_t)c.n);
 }

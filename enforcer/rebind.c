@@ -340,6 +340,12 @@ int rebind_option(struct rebind_options *o, int option, const char *argument)
 	case OPTION_ONLY_IF_CHANGED:
 		o->move.only_if_changed = true;
 		break;
+	case OPTION_RELEASE:
+		o->move.release = true;
+		break;
+	case OPTION_KEEP_RELEASED:
+		o->move.keep_released = true;
+		break;
 	case OPTION_DRY_RUN:
 		o->move.dry_run = true;
 		break;

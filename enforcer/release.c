@@ -99,7 +99,7 @@ static bool release_named_or_log(struct sysfs *sysfs, const char *name)
 	return release_device_or_log(d, sysfs->progress);
 }
 
-int verb_release(const struct settings *settings, char *const *devices, size_t n)
+int verb_release_overrides(const struct settings *settings, char *const *devices, size_t n)
 {
 	struct sysfs sysfs;
 	bool released = true;

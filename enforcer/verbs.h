@@ -24,13 +24,15 @@ int verb_sweep(const struct settings *settings, bool at_boot);
 int verb_sweep_settled(const struct settings *settings);
 
 /* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
-int verb_release(const struct settings *settings, char *const *devices, size_t n);
+int verb_release_overrides(const struct settings *settings, char *const *devices, size_t n);
 
 /* Numbers for getopt_long(), above those of settings.h. */
 enum rebind_option {
 	OPTION_REBIND = 0x2000,
 	OPTION_OVERWRITE,
 	OPTION_ONLY_IF_CHANGED,
+	OPTION_RELEASE,
+	OPTION_KEEP_RELEASED,
 	OPTION_DRY_RUN,
 	OPTION_LOOK_ONLY,
 	OPTION_INODE,
@@ -47,6 +49,8 @@ enum {
 	{ "rebind", required_argument, NULL, OPTION_REBIND },                                                \
 		{ "overwrite", no_argument, NULL, OPTION_OVERWRITE },                                        \
 		{ "only-if-changed", no_argument, NULL, OPTION_ONLY_IF_CHANGED },                            \
+		{ "release", no_argument, NULL, OPTION_RELEASE },                                            \
+		{ "keep-released", no_argument, NULL, OPTION_KEEP_RELEASED },                                \
 		{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },                                            \
 		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },                                        \
 		{ "inode", required_argument, NULL, OPTION_INODE },                                          \

@@ -242,9 +242,30 @@ static void evaluate_observation(const struct device_observation *o, struct devi
 		e->action = ACTION_NOTE;
 }
 
+/* A person has had it given back: it is as if nothing were decided, whatever is. */
+static void evaluate_released(const struct device_observation *o, struct device_evaluation *e)
+{
+	static const struct decision nothing = { .kind = DECISION_NOTHING };
+	struct device_observation released = *o;
+
+	released.decision = &nothing;
+	released.iommu = NULL;
+	evaluate_undecided(&released, e);
+	if (record_has_state(o, STATE_STUCK)) {
+		evaluation_set(e, STATE_STUCK, "%s", o->record->reason);
+		e->action = ACTION_GIVE_BACK;
+	}
+	if (e->state == STATE_UNMANAGED)
+		evaluation_set(e, STATE_UNMANAGED, "%s", REASON_RELEASED);
+}
+
 void device_state_evaluate(const struct device_observation *observation, struct device_evaluation *ret)
 {
 	*ret = (struct device_evaluation){ .state = STATE_UNMANAGED };
+	if (observation->record && observation->record->released && !observation->unreadable) {
+		evaluate_released(observation, ret);
+		return;
+	}
 	evaluate_observation(observation, ret);
 	evaluation_add_iommu(observation, ret);
 	evaluation_add_vfio(observation, ret);

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The Reason of a device that a person has had released; see record.h. */
+#define REASON_RELEASED "released: policy counts for it again after apply, or the next boot"
+
 enum pending_action {
 	ACTION_NONE,	  /* as decided, or drifted away from it: that is shown, not fought */
 	ACTION_REBIND,	  /* not yet as decided since it was added or its rule changed */

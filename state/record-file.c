@@ -61,7 +61,7 @@ static void record_take_value(const char *line, size_t n, const char *key, char 
 int record_read(const char *state_dir, const char *bus, const char *name, uint64_t inode, struct record *ret)
 {
 	char path[PATH_MAX], version[16] = "", boot[64] = "", number[32] = "", id[32] = "", enforced[32] = "";
-	char first_probe[16] = "";
+	char first_probe[16] = "", released[8] = "";
 	char text[2 * sizeof(struct record)];
 	struct record record = {};
 	int r;
@@ -96,10 +96,12 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 		record_take_value(line, n, "FIRST_PROBE=", first_probe, sizeof(first_probe));
 		record_take_value(line, n, "REASON=", record.reason, sizeof(record.reason));
 		record_take_value(line, n, "WAIT_FOR=", record.wait_for, sizeof(record.wait_for));
+		record_take_value(line, n, "RELEASED=", released, sizeof(released));
 		line += n + (line[n] == '\n');
 	}
 	record.state = device_state_from_string(record.unknown_state);
 	record.first_probe = first_probe_from_string(first_probe);
+	record.released = streq(released, "1");
 	record.inode = strtoull(number, NULL, 10);
 	record.rule_id = strtoull(id, NULL, 16);
 	record.enforced = strtoull(enforced, NULL, 16);
@@ -142,6 +144,8 @@ static int record_file_replace(const char *state_dir, const struct record_key *k
 		(void)fprintf(f, "WAIT_FOR=%s\n", record->wait_for);
 	if (record->enforced)
 		(void)fprintf(f, "ENFORCED=%016jx\n", (uintmax_t)record->enforced);
+	if (record->released)
+		(void)fputs("RELEASED=1\n", f);
 	if (record->first_probe != FIRST_PROBE_UNSEEN)
 		(void)fprintf(f, "FIRST_PROBE=%s\n", first_probe_to_string(record->first_probe));
 	if (fclose(TAKE_PTR(f)) != 0)
@@ -175,6 +179,8 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 	r = record_read(state_dir, key.bus, key.name, key.inode, &now);
 	if (record_is_of_successor(&key, r))
 		return 0;
+	if (r >= 0 && now.released && !record->released)
+		return -ECANCELED;
 	record_merge(&merged, r >= 0 ? &now : NULL);
 	if (r >= 0)
 		return record_file_replace(state_dir, &key, &merged);
@@ -200,6 +206,21 @@ int record_set_first_probe(const char *state_dir, struct record_key key, enum fi
 	if (merged == record.first_probe)
 		return 0;
 	record.first_probe = merged;
+	return record_file_replace(state_dir, &key, &record);
+}
+
+int record_set_released(const char *state_dir, struct record_key key, bool released)
+{
+	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
+	struct record record = { .inode = key.inode, .state = STATE_UNMANAGED };
+	int r;
+
+	if (lock < 0)
+		return lock;
+	r = record_read(state_dir, key.bus, key.name, key.inode, &record);
+	if (record_is_of_successor(&key, r) || (r < 0 && !released) || record.released == released)
+		return 0;
+	record.released = released;
 	return record_file_replace(state_dir, &key, &record);
 }
 

@@ -13,6 +13,7 @@
  *     DECISION=… CAUSE=rule|group RULE=label RULE_ID=hex SOURCE=file:line STATE=… REASON=…
  *     ENFORCED=hex   enforced
  *     WAIT_FOR=…     with STATE=blocked, see wait_for in record.h
+ *     RELEASED=1     released
  *     FIRST_PROBE=…  guaranteed, won, lost or unknown; absent: nobody has seen it
  */
 #pragma once
@@ -20,6 +21,7 @@
 #include "base/macro.h"
 #include "state/record.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,7 +48,8 @@ _must_check_ int record_read(const char *state_dir, const char *bus, const char 
 
 /*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays, see
- * record_merge(). 0 or negative errno.
+ * record_merge(). 0; -ECANCELED: a person has had the device released meanwhile, and this record does not say
+ * so, so it is not written; other negative errno.
  */
 _must_check_ int record_write(const char *state_dir, struct record_key key, const struct record *record);
 
@@ -55,6 +58,12 @@ _must_check_ int record_write(const char *state_dir, struct record_key key, cons
  * nothing. 0 or negative errno.
  */
 _must_check_ int record_set_first_probe(const char *state_dir, struct record_key key, enum first_probe claim);
+
+/*
+ * Sets or takes back `released` in the record of a device; without a record, one is made to set it in. 0 or
+ * negative errno.
+ */
+_must_check_ int record_set_released(const char *state_dir, struct record_key key, bool released);
 
 /*
  * Removes it; that there is none is no error. What was seen of the device's first probe stays, and is in its

@@ -21,7 +21,7 @@ bool record_equal(const struct record *a, const struct record *b)
 	       streq(a->decision, b->decision) && streq(a->cause, b->cause) && streq(a->rule, b->rule) &&
 	       streq(a->source, b->source) && streq(record_state_text(a), record_state_text(b)) &&
 	       streq(a->reason, b->reason) && streq(a->wait_for, b->wait_for) &&
-	       a->first_probe == b->first_probe;
+	       a->first_probe == b->first_probe && a->released == b->released;
 }
 
 const char *record_state_text(const struct record *record)

@@ -36,6 +36,11 @@ struct record {
 	char unknown_state[16]; /* the word that was read, with STATE_UNKNOWN */
 	enum first_probe first_probe;
 	char reason[512];
+	/*
+	 * A person has had it given back whatever policy says: policy counts for it again after
+	 * record_set_released(), for another device under its name, or after the next boot.
+	 */
+	bool released;
 	/* While it is blocked because it is in use: what tells that this may have ended. A node
 	 * ("/dev/i2c-4"): its close; "mount", "net": a change of these; "time": nothing does. */
 	char wait_for[256];

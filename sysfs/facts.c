@@ -407,7 +407,7 @@ static int sysfs_kept_rule(struct device *device, uint64_t *ret)
 	r = record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
 	if (r < 0)
 		return record_may_be_read_later(r) ? r : 0;
-	if (streq(record.cause, "group"))
+	if (!record.released && streq(record.cause, "group"))
 		*ret = record.rule_id;
 	return 0;
 }

@@ -132,6 +132,11 @@ static int device_apply(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_
 	return device_start_operation(s, m, uid, OPERATION_APPLY, reterr);
 }
 
+static int device_release(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return device_start_operation(s, m, uid, OPERATION_RELEASE, reterr);
+}
+
 static int device_set_override(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
 	return device_start_operation(s, m, uid, OPERATION_SET, reterr);
@@ -150,6 +155,11 @@ static struct service *service_of(void *entry)
 static int device_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	return caller_dispatch(service_of(userdata), m, device_apply, error);
+}
+
+static int device_method_release(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	return caller_dispatch(service_of(userdata), m, device_release, error);
 }
 
 static int device_method_set_override(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -179,6 +189,8 @@ static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_PROPERTY("Group", "o", get_group, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
 				 device_method_apply, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("Release", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
+				 device_method_release, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sa{sv}", SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
 				 SD_BUS_PARAM(state), device_method_set_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),

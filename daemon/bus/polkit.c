@@ -41,10 +41,13 @@ static const struct method {
 	{ MANAGER_INTERFACE, "ClearOverride", ACTION_SET },
 	{ MANAGER_INTERFACE, "Apply", ACTION_SET },
 	{ MANAGER_INTERFACE, "ApplyAll", ACTION_SET },
+	{ MANAGER_INTERFACE, "Release", ACTION_SET },
+	{ MANAGER_INTERFACE, "ReleaseAll", ACTION_SET },
 	{ MANAGER_INTERFACE, "Reload", ACTION_PREFIX "reload" },
 	{ DEVICE_INTERFACE, "SetOverride", ACTION_SET },
 	{ DEVICE_INTERFACE, "ClearOverride", ACTION_SET },
 	{ DEVICE_INTERFACE, "Apply", ACTION_SET },
+	{ DEVICE_INTERFACE, "Release", ACTION_SET },
 	{ "org.freedesktop.DBus.Properties", "Get", OPEN },
 	{ "org.freedesktop.DBus.Properties", "GetAll", OPEN },
 	/* Only LogControl1 has something to set, and sd-bus lets only root. */

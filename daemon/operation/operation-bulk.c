@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Calls about all devices: ApplyAll and Reload. */
+/* Calls about all devices: ApplyAll, ReleaseAll and Reload. */
 #include "daemon/bus/bus-call.h"
 #include "daemon/bus/limits.h"
 #include "base/macro.h"
@@ -19,7 +19,7 @@
 #include <systemd/sd-event.h>
 #include <time.h>
 
-/* One of the devices of ApplyAll. */
+/* One of the devices. */
 struct bulk_item {
 	struct operation *operation;
 	char *bus, *name;
@@ -209,12 +209,16 @@ static int on_bulk_late(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+static bool operation_is_bulk(const struct operation *o)
+{
+	return o->kind == OPERATION_APPLY_ALL || o->kind == OPERATION_RELEASE_ALL;
+}
+
 /* Any user may ask for a dry run, which costs a process for each device: so one at a time for each user. */
 static bool bulk_operation_may_begin(const struct operation *o)
 {
 	for (const struct operation *x = o->service->operations->first; x && o->options.dry_run; x = x->next)
-		if (x->kind == OPERATION_APPLY_ALL && x->options.dry_run && x->phase > PHASE_WAIT &&
-		    x->uid == o->uid)
+		if (operation_is_bulk(x) && x->options.dry_run && x->phase > PHASE_WAIT && x->uid == o->uid)
 			return false;
 	return true;
 }
@@ -222,7 +226,7 @@ static bool bulk_operation_may_begin(const struct operation *o)
 void bulk_operations_run_waiting(struct service *s)
 {
 	for (struct operation *o = s->operations->first; o; o = o->next)
-		if (o->kind == OPERATION_APPLY_ALL && o->phase == PHASE_WAIT && bulk_operation_may_begin(o)) {
+		if (operation_is_bulk(o) && o->phase == PHASE_WAIT && bulk_operation_may_begin(o)) {
 			/* One has ended, so one begins. If that ends at once, too, it calls this again. */
 			bulk_operation_begin(o);
 			return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * SetOverride and ClearOverride, from waiting to the answer; Apply takes the last three steps:
+ * SetOverride and ClearOverride, from waiting to the answer; Apply and Release take the last three steps:
  *
  *     wait -> plan -> dry run (mostly) -> write -> rebind -> (failed: restore) -> refresh -> answer
  *

@@ -64,7 +64,7 @@ struct operation {
 	uint64_t deadline; /* for the answer */
 	uint64_t asked_at; /* since when a person may be typing a password; 0: nobody is asked */
 	sd_event_source *timer;
-	struct bulk_operation *bulk; /* OPERATION_APPLY_ALL only */
+	struct bulk_operation *bulk; /* of calls about all devices */
 };
 
 struct operations {
@@ -94,7 +94,7 @@ void operation_note_hang(struct operation *o, struct child_result result, const 
 /* What the caller's options mean for the enforcer. */
 struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name);
 
-/* operation-set.c: calls that write policy, and Apply, which has one device rebound. */
+/* operation-set.c: calls that write policy, and Apply and Release, which have one device rebound. */
 bool operation_changes_policy(const struct operation *o);
 /* Starts the child that makes the plan; with staging, it leaves the plan in a staging directory, too. */
 int set_operation_plan(struct operation *o, bool with_staging, task_done_t done);

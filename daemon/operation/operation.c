@@ -158,6 +158,8 @@ void operation_note_hang(struct operation *o, struct child_result result, const 
 
 struct rebind_request operation_rebind_request(const struct operation *o, const char *bus, const char *name)
 {
+	const bool releases = o->kind == OPERATION_RELEASE || o->kind == OPERATION_RELEASE_ALL;
+
 	return (struct rebind_request){
 		.bus = bus,
 		.name = name,
@@ -165,7 +167,8 @@ struct rebind_request operation_rebind_request(const struct operation *o, const 
 		.rebind = o->options.rebind != REBIND_UNSET ? o->options.rebind
 			  : o->options.force		    ? REBIND_FORCE
 							    : REBIND_UNSET,
-		.overwrite = o->options.force,
+		.overwrite = o->options.force && !releases,
+		.release = releases,
 		.query = o->options.dry_run,
 		.uid = o->uid,
 		/* Any user may ask for a dry run, which must not make another user's mount fail. */
@@ -201,9 +204,11 @@ static void operation_execute(struct operation *o)
 		set_operation_wait(o);
 		return;
 	case OPERATION_APPLY:
+	case OPERATION_RELEASE:
 		set_operation_rebind(o);
 		return;
 	case OPERATION_APPLY_ALL:
+	case OPERATION_RELEASE_ALL:
 		r = bulk_operation_start(o);
 		break;
 	case OPERATION_RELOAD:
@@ -358,6 +363,8 @@ static int operation_read_arguments(struct operation *o, sd_bus_error *reterr)
 			OPTION_RUNTIME | OPTION_REBIND | OPTION_BY | OPTION_FORCE | OPTION_DRY_RUN,
 		[OPERATION_APPLY] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
 		[OPERATION_APPLY_ALL] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
+		[OPERATION_RELEASE] = OPTION_FORCE | OPTION_DRY_RUN,
+		[OPERATION_RELEASE_ALL] = OPTION_FORCE | OPTION_DRY_RUN,
 	};
 	const char *driver;
 	int r;

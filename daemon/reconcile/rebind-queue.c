@@ -51,7 +51,7 @@ struct rebind_job {
 	char *bus, *name, *staging, *written_by;
 	uint64_t inode; /* 0: not compared */
 	enum rebind rebind;
-	bool overwrite, dry_run, look_only;
+	bool overwrite, release, keep_released, dry_run, look_only;
 	enum queue queue;
 	uid_t uid;		 /* of a query's caller */
 	uint64_t usec, deadline; /* deadline: in the background, from its begin on */
@@ -211,6 +211,10 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 	}
 	if (r->overwrite)
 		argv[n++] = "--overwrite";
+	if (r->release)
+		argv[n++] = "--release";
+	if (r->keep_released)
+		argv[n++] = "--keep-released";
 	if (r->dry_run)
 		argv[n++] = "--dry-run";
 	if (r->look_only)
@@ -318,6 +322,8 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 				  .written_by = request->written_by ? strdup(request->written_by) : NULL,
 				  .rebind = request->rebind,
 				  .overwrite = request->overwrite,
+				  .release = request->release,
+				  .keep_released = request->keep_released,
 				  .dry_run = request->dry_run,
 				  .look_only = request->look_only,
 				  .queue = request->background ? QUEUE_BACKGROUND

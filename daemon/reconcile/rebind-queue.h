@@ -20,6 +20,8 @@ struct rebind_request {
 	uint64_t inode;	    /* of the device's folder in sysfs; 0: whichever device has that name by then */
 	enum rebind rebind; /* REBIND_UNSET: as the rule says */
 	bool overwrite;	    /* an override that is not ours, too */
+	bool release;	    /* to be given back, whatever policy says, and left alone from then on */
+	bool keep_released; /* a device that was released so is left alone */
 	bool dry_run;
 	bool look_only;		/* a dry run that may not open anything exclusively */
 	bool query;		/* a dry run on which nothing depends */

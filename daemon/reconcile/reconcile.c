@@ -93,6 +93,7 @@ static int reconcile_job_start(struct service *s, const struct device_entry *e, 
 						 /* It only has to be recorded that all is as it should be. */
 						 .rebind = action == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
 						 .written_by = action == ACTION_NOTE ? writer : NULL,
+						 .keep_released = true,
 						 .destroy = move_free,
 						 .background = true,
 						 .usec = REBIND_USEC };

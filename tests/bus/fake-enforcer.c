@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "policy/program-options.h"
+#include "enforce/apply-record.h"
 #include "enforce/apply.h"
 #include "state/device-state.h"
 #include "state/record.h"
@@ -32,7 +33,7 @@
 
 static struct settings settings;
 static const char *device, *rebind_option = "";
-static bool dry_run, look_only, overwrite;
+static bool dry_run, look_only, overwrite, release, keep_released;
 static uint64_t inode;
 
 static void note_call(const char *file)
@@ -42,9 +43,9 @@ static void note_call(const char *file)
 
 	ignore_error(path_printf(path, sizeof(path), "%s/../%s", settings.sysfs, file));
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
+	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
 		       look_only ? " look-only" : "", overwrite ? " overwrite" : "",
-		       *rebind_option ? " " : "", rebind_option);
+		       release ? " release" : "", *rebind_option ? " " : "", rebind_option);
 	if (fd < 0 || write(fd, line, strlen(line)) < 0)
 		exit(3);
 }
@@ -116,6 +117,14 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	struct record record = {}, old = {};
 	char text[1024];
 
+	if (release || keep_released) {
+		record = (struct record){ .inode = d->inode, .released = true, .state = STATE_UNMANAGED };
+		if (record_write(settings.state_dir, sysfs_device_key(d), &record) < 0)
+			exit(3);
+		return;
+	}
+	if (record_set_released(settings.state_dir, sysfs_device_key(d), false) < 0)
+		exit(3);
 	if (decision_is_nothing(decision)) {
 		if (record_remove(settings.state_dir, sysfs_device_key(d)) < 0)
 			exit(3);
@@ -210,6 +219,9 @@ static int rebind(void)
 		return log_service("", "NoSuchDevice", "another device", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;
+	keep_released = keep_released && apply_is_released(d);
+	if (release || keep_released)
+		decision = (struct decision){ .device = &d->device, .missing.fact = FACT_COUNT };
 	while ((!dry_run && fault("wait", text, sizeof(text))) || fault("slow", text, sizeof(text)))
 		(void)usleep(10000);
 	if (fault("silent", text, sizeof(text)))
@@ -221,7 +233,7 @@ static int rebind(void)
 		if (!s || (streq(name, "InUse") && (overwrite || streq(rebind_option, "force"))) ||
 		    (streq(name, "Failed") && dry_run))
 			continue;
-		if (!dry_run)
+		if (!dry_run && !release)
 			keep_record(d, &decision, errors[i].state, s);
 		return log_service(errors[i].state, name, s, &decision);
 	}
@@ -254,7 +266,9 @@ int main(int argc, char **argv)
 		OPTION_LOOK_ONLY,
 		OPTION_INODE,
 		OPTION_TIMEOUT,
-		OPTION_WRITTEN_BY
+		OPTION_WRITTEN_BY,
+		OPTION_RELEASE,
+		OPTION_KEEP_RELEASED
 	};
 	static const struct option options[] = {
 		PROGRAM_LONG_OPTIONS,
@@ -264,6 +278,8 @@ int main(int argc, char **argv)
 		{ "look-only", no_argument, NULL, OPTION_LOOK_ONLY },
 		{ "inode", required_argument, NULL, OPTION_INODE },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+		{ "release", no_argument, NULL, OPTION_RELEASE },
+		{ "keep-released", no_argument, NULL, OPTION_KEEP_RELEASED },
 		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
 	};
@@ -275,6 +291,10 @@ int main(int argc, char **argv)
 			rebind_option = optarg;
 		else if (c == OPTION_OVERWRITE)
 			overwrite = true;
+		else if (c == OPTION_RELEASE)
+			release = true;
+		else if (c == OPTION_KEEP_RELEASED)
+			keep_released = true;
 		else if (c == OPTION_DRY_RUN)
 			dry_run = true;
 		else if (c == OPTION_LOOK_ONLY)

@@ -154,7 +154,28 @@ START_TEST(another_event_than_add_prints_what_is_recorded_and_decides_nothing)
 }
 END_TEST
 
+/* A person has released it: no event writes its override or loads a module for it. */
+START_TEST(released_device_is_left_alone)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, VFIO);
+	struct enforcer_result r;
+	struct record record;
+
+	r = enforcer_run(m, "rebind", "--release", device, NULL);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_ptr_nonnull(strstr(r.out, "STATE=unmanaged\nREASON=released: "));
+	r = enforcer_event(m, device);
+	ck_assert_str_eq(r.out, "DRIVER_OVERRIDE_STATE=unmanaged\n");
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	ck_assert_ptr_null(strstr(mock_override(m, device), "vfio"));
+	ck_assert(mock_record(m, device, &record));
+	ck_assert(record.released);
+	mock_free(m);
+}
+END_TEST
+
 SUITE_MAIN("event-others", 60, what_others_have_changed_is_recorded_and_logged_once,
 	   no_writer_is_named_where_only_the_driver_was_changed,
 	   a_member_that_others_have_taken_is_logged_once_too,
-	   another_event_than_add_prints_what_is_recorded_and_decides_nothing)
+	   another_event_than_add_prints_what_is_recorded_and_decides_nothing, released_device_is_left_alone)

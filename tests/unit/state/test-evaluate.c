@@ -351,5 +351,41 @@ START_TEST(decision_that_waits_for_a_fact)
 }
 END_TEST
 
+/* Whatever is decided: what is shown, and what is left to do. */
+START_TEST(released_device_is_as_if_nothing_were_decided)
+{
+	struct rule rule = { .rebind = REBIND_SAFE };
+	const struct decision vfio = { .kind = DECISION_DRIVER, .rule = &rule, .driver = "vfio-pci" };
+	struct record record = { .released = true, .state = STATE_UNMANAGED };
+	struct device_observation o = { .decision = &vfio,
+					.record = &record,
+					.driver = "nvme",
+					.override = "",
+					.kept_off = "",
+					.iommu = IOMMU };
+	struct device_evaluation e;
+
+	device_state_evaluate(&o, &e);
+	ck_assert_int_eq(e.state, STATE_UNMANAGED);
+	ck_assert_int_eq(e.action, ACTION_NONE);
+	ck_assert_str_eq(e.reason, REASON_RELEASED);
+	o.override = "other";
+	device_state_evaluate(&o, &e);
+	ck_assert_int_eq(e.state, STATE_FOREIGN);
+	ck_assert_int_eq(e.action, ACTION_NONE);
+	/* An event that decided before it has written after it. */
+	(void)strcpy(record.owned_override, "vfio-pci");
+	o.override = "vfio-pci";
+	device_state_evaluate(&o, &e);
+	ck_assert_int_eq(e.action, ACTION_GIVE_BACK);
+	/* The process that was to release it has not come back. */
+	record.state = STATE_STUCK;
+	device_state_evaluate(&o, &e);
+	ck_assert_int_eq(e.state, STATE_STUCK);
+	ck_assert_int_eq(e.action, ACTION_GIVE_BACK);
+}
+END_TEST
+
 SUITE_MAIN("evaluate", 20, decided_driver, decided_none, decided_default, nothing_decided,
-	   decision_that_waits_for_a_fact, a_driver_that_was_not_told_apart)
+	   decision_that_waits_for_a_fact, a_driver_that_was_not_told_apart,
+	   released_device_is_as_if_nothing_were_decided)
