@@ -93,13 +93,15 @@ static void operation_free(struct operation *o)
 void operation_finish(struct operation *o)
 {
 	struct service *s = o->service;
+	char *bus = TAKE_PTR(o->bus), *name = TAKE_PTR(o->name);
 
 	s->last_used = operation_now(s);
-	/* What the device needed meanwhile was left to this call, which ends before it did anything. */
-	if (operation_changes_policy(o) && !o->options.dry_run && o->phase >= PHASE_PLAN &&
-	    o->phase < PHASE_REBIND)
-		refresh_request(s, o->bus, o->name, REFRESH_AND_RECONCILE);
 	operation_free(o);
+	/* What the device needed meanwhile was left to this call. */
+	if (name)
+		refresh_follow_up(s, bus, name);
+	free(bus);
+	free(name);
 	set_operations_run_waiting(s);
 	bulk_operations_run_waiting(s);
 }

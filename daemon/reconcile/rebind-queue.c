@@ -96,6 +96,12 @@ static void queue_take_out(struct rebind_job *r)
 		u->end = at;
 }
 
+/* What only records something changes nothing that a look shows. */
+static bool rebind_job_moves(const struct rebind_job *r)
+{
+	return !r->dry_run && !r->written_by && !(r->queue == QUEUE_BACKGROUND && r->rebind == REBIND_NO);
+}
+
 /* Takes it out of the queue and says what came of it. */
 static void rebind_job_end(struct rebind_job *r, const struct rebind_result *result)
 {
@@ -104,7 +110,7 @@ static void rebind_job_end(struct rebind_job *r, const struct rebind_result *res
 	queue_take_out(r);
 	if (r->began)
 		s->rebind_queue->running[r->queue]--;
-	if (r->began && !r->dry_run)
+	if (r->began && rebind_job_moves(r))
 		refresh_move_ended(s, r->bus, r->name);
 	if (r->done)
 		r->done(r->userdata, result);
@@ -278,7 +284,7 @@ static void queue_run_next(struct service *s)
 		if (r->queue == QUEUE_BACKGROUND)
 			r->deadline = service_now(s) + r->usec;
 		r->timer = sd_event_source_disable_unref(r->timer);
-		if (!r->dry_run)
+		if (rebind_job_moves(r))
 			refresh_move_begins(s, r->bus, r->name);
 		k = rebind_job_start_enforcer(r);
 		if (k < 0) {

@@ -126,8 +126,11 @@ static void device_reconcile(struct service *s, struct device_entry *e, enum ref
 	int r = 0;
 
 	/* A call that is under way for the device answers for what comes of it. */
-	if (operations_about(s, e->field[FIELD_BUS], e->field[FIELD_NAME]))
+	if (operations_about(s, e->field[FIELD_BUS], e->field[FIELD_NAME])) {
+		if (purpose > REFRESH_ONLY)
+			refresh_look_later(e, purpose);
 		return;
+	}
 	if (!rule)
 		rule = NO_RULE;
 	if (action == ACTION_NOTE) {

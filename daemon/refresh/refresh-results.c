@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a look has found goes into the table of devices and to the observers; see refresh-observer.h. */
 #include "daemon/refresh/refresh-look.h"
+#include "base/macro.h"
 #include "base/text.h"
 
 #include <stdbool.h>
@@ -55,10 +56,20 @@ static void drop_half_way(struct refresh *look, struct device_entry *e)
 				    : e->seq; /* it is there, though what it is like is not known */
 	if (e->moves == 0)
 		refresh_request(look->service, e->field[FIELD_BUS], e->field[FIELD_NAME], purpose);
-	else if (!e->dropped || purpose > e->dropped_purpose) {
-		e->dropped = true;
-		e->dropped_purpose = purpose;
-	}
+	else
+		refresh_look_later(e, purpose);
+}
+
+/* While the enforcer moves the device, a look tells what is decided about it; what sysfs shows of it between
+ * two steps of a move is kept back. */
+static void keep_until_move_ends(const struct device_entry *e, const char **field)
+{
+	static const enum field shown_by_sysfs[] = { FIELD_DRIVER,  FIELD_OVERRIDE,    FIELD_STATE,
+						     FIELD_REASON,  FIELD_FIRST_PROBE, FIELD_VFIO,
+						     FIELD_WAIT_FOR };
+
+	for (size_t i = 0; i < ELEMENTSOF(shown_by_sysfs); i++)
+		field[shown_by_sysfs[i]] = e->field[shown_by_sysfs[i]];
 }
 
 /* What follows from the purpose of a look whose result was dropped is due now. */
@@ -73,7 +84,7 @@ static enum refresh_purpose purpose_with_dropped(const struct refresh *look, str
 }
 
 /* One device's texts. */
-static void take_device(struct refresh *look, const char *text, size_t size, const char *const *field)
+static void take_device(struct refresh *look, const char **field)
 {
 	struct service *s = look->service;
 	struct device_entry *e = devices_find(&s->devices, field[FIELD_BUS], field[FIELD_NAME]);
@@ -104,11 +115,15 @@ static void take_device(struct refresh *look, const char *text, size_t size, con
 		return;
 	text_copy(old_group, sizeof(old_group), e->field[FIELD_GROUP]);
 	e->seq = look->seq;
-	if (device_update(e, text, size, field, &found.changed) < 0)
+	if (e->moves > 0 && !found.added && streq(e->field[FIELD_INODE], field[FIELD_INODE]))
+		keep_until_move_ends(e, field);
+	if (device_update(e, field, &found.changed) < 0)
 		return;
 	found.entry = e;
 	found.old_group = old_group;
 	found.purpose = purpose_with_dropped(look, e);
+	if (e->moves > 0)
+		refresh_look_later(e, found.purpose);
 	found.unread = look->blind && !e->hangs;
 	s->refreshes->unread |= found.unread;
 	/* A new one may have gone while the others were looked at. */
@@ -135,7 +150,7 @@ void refresh_take_devices(struct refresh *look, const char *out, size_t size)
 			field[i] = at;
 			at = nul + 1;
 		}
-		take_device(look, out, (size_t)(at - out), field);
+		take_device(look, field);
 		out = at;
 	}
 }

@@ -328,6 +328,21 @@ int refresh_all_now(struct service *s, enum refresh_purpose purpose, void (*done
 	return refresh_start(s, true, purpose, NULL, done, userdata, ret);
 }
 
+void refresh_look_later(struct device_entry *e, enum refresh_purpose purpose)
+{
+	if (!e->dropped || purpose > e->dropped_purpose)
+		e->dropped_purpose = purpose;
+	e->dropped = true;
+}
+
+void refresh_follow_up(struct service *s, const char *bus, const char *name)
+{
+	struct device_entry *e = devices_find(&s->devices, bus, name);
+
+	if (e && e->moves == 0 && e->dropped)
+		refresh_request(s, bus, name, e->dropped_purpose);
+}
+
 /* A look that was asked for and has not begun would show the move half-way: it follows the move. */
 static void refresh_put_off(struct refreshes *queue, struct device_entry *e)
 {
@@ -339,9 +354,7 @@ static void refresh_put_off(struct refreshes *queue, struct device_entry *e)
 	if (!i)
 		return;
 	*at = i->next;
-	if (!e->dropped || i->purpose > e->dropped_purpose)
-		e->dropped_purpose = i->purpose;
-	e->dropped = true;
+	refresh_look_later(e, i->purpose);
 	free(i);
 }
 
@@ -364,8 +377,7 @@ void refresh_move_ended(struct service *s, const char *bus, const char *name)
 	if (!e || e->moves == 0)
 		return;
 	e->moves--;
-	if (e->moves == 0 && e->dropped)
-		refresh_request(s, bus, name, e->dropped_purpose);
+	refresh_follow_up(s, bus, name);
 }
 
 bool refreshes_awaited(const struct service *s)

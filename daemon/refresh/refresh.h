@@ -52,10 +52,18 @@ int refresh_check_device(const struct service *s, const char *bus, const char *n
 /*
  * The enforcer begins to move this device, or has ended. A look that had begun before may read what stands
  * there half-way, so what it found of this device is dropped, and what was to follow from it follows from
- * the next look.
+ * the next look. One that begins meanwhile tells what is decided, and not what sysfs shows; another look
+ * follows the move.
  */
 void refresh_move_begins(struct service *s, const char *bus, const char *name);
 void refresh_move_ended(struct service *s, const char *bus, const char *name);
+
+/*
+ * What follows from a look has to wait for a move, or for a call about the device: another look with this
+ * purpose follows it. refresh_follow_up() when that has ended.
+ */
+void refresh_look_later(struct device_entry *e, enum refresh_purpose purpose);
+void refresh_follow_up(struct service *s, const char *bus, const char *name);
 
 /* A caller waits for a look. */
 bool refreshes_awaited(const struct service *s);

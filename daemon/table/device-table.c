@@ -152,19 +152,24 @@ void devices_done(struct devices *devices)
 	*devices = (struct devices){};
 }
 
-int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
-		  uint32_t *ret_changed)
+int device_update(struct device_entry *entry, const char *const *field, uint32_t *ret_changed)
 {
-	char *copy = malloc(size);
+	size_t size = 0;
+	char *copy, *at;
 
+	for (size_t i = 0; i < FIELD_COUNT; i++)
+		size += strlen(field[i]) + 1;
+	at = copy = malloc(size);
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, text, size);
 	*ret_changed = 0;
 	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		size_t n = strlen(field[i]) + 1;
+
 		if (!streq(entry->field[i], field[i]))
 			*ret_changed |= UINT32_C(1) << i;
-		entry->field[i] = copy + (field[i] - text);
+		entry->field[i] = memcpy(at, field[i], n);
+		at += n;
 	}
 	free(entry->text);
 	entry->text = copy;

@@ -55,7 +55,7 @@ struct device_entry {
 	/* See refresh_move_begins(). */
 	uint64_t half_way_seq; /* of the latest look that had begun when the enforcer did */
 	unsigned moves;	       /* by the enforcer, under way */
-	bool dropped;	       /* what a look has found was dropped, and this was to follow from it: */
+	bool dropped; /* a look has to follow, for what one has found waits for something; its purpose: */
 	enum refresh_purpose dropped_purpose;
 };
 
@@ -81,11 +81,10 @@ void devices_remove(struct devices *devices, struct device_entry *entry);
 void devices_done(struct devices *devices);
 
 /*
- * Takes FIELD_COUNT texts, each with its NUL, `size` bytes in all. *ret_changed has a bit for each field
- * whose text is another one now. 0 or -ENOMEM.
+ * Copies FIELD_COUNT texts, of which some may be the entry's own. *ret_changed has a bit for each field whose
+ * text is another one now. 0 or -ENOMEM.
  */
-int device_update(struct device_entry *entry, const char *text, size_t size, const char *const *field,
-		  uint32_t *ret_changed);
+int device_update(struct device_entry *entry, const char *const *field, uint32_t *ret_changed);
 
 /* First: NULL. In no order; adding and removing while at it is not allowed. */
 struct device_entry *devices_next(const struct devices *devices, const struct device_entry *entry);

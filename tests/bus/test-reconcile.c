@@ -205,6 +205,8 @@ static void policy_during_a_call(const char *driver, bool dry_run)
 	if (dry_run) /* nothing waits for it */
 		while (calls(h, "pci/" CARD) < 2)
 			(void)usleep(1000);
+	else /* no look at the new policy is still to come */
+		(void)usleep(1000000);
 	faults(h, "");
 	wait_property(h, "pci", CARD, "State", "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");

@@ -89,6 +89,35 @@ START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
 }
 END_TEST
 
+/* A look at all devices is due when policy changes, whatever is being moved: it tells what is decided. */
+START_TEST(a_look_that_begins_during_a_move_shows_nothing_half_way)
+{
+	struct harness *h = harness_new();
+	sd_bus *other = connect_as(h, 0);
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	policy_is_read(h);
+	faults(h, "pci/" CARD " half-way\n");
+	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
+	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
+		(void)usleep(1000);
+	(void)mock_policy(h->m, MOCK_ETC, "40-b.conf",
+			  "[device other]\nName=" CARD "\nDriver=none\n"
+			  "[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
+	wait_property(h, "pci", DISK, "Decision", "vfio-pci");
+	ck_assert_str_eq(property(h, "pci", CARD, "Decision"), "none");
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
+	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "vfio-pci");
+	faults(h, "");
+	wait_property(h, "pci", CARD, "Driver", "");
+	wait_property(h, "pci", CARD, "State", "enforced");
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
 /* On a slow machine a look can begin before the enforcer does, and read when it is half-way. */
 START_TEST(a_look_that_began_before_the_enforcer_did_shows_nothing_half_way)
 {
@@ -249,6 +278,7 @@ END_TEST
 
 SUITE_MAIN("bus-refresh", 300, an_override_that_is_written_is_noticed,
 	   what_the_enforcer_is_half_way_through_is_not_looked_at,
+	   a_look_that_begins_during_a_move_shows_nothing_half_way,
 	   a_look_that_began_before_the_enforcer_did_shows_nothing_half_way,
 	   what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,
 	   events_without_a_change_write_nothing, a_stuck_device_recovers_when_it_has_let_go,
