@@ -169,17 +169,24 @@ static void log_write(int priority, char *text, const struct log_field *fields, 
 		(void)fprintf(stderr, "%s: %s\n", logger.program, text);
 }
 
-void log_line(int priority, const char *format, ...)
+static void _printf_(4, 0)
+	log_format(int priority, const struct log_field *fields, size_t n, const char *format, va_list ap)
 {
 	int saved = errno;
 	char text[1200];
+
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	log_write(priority, text, fields, n);
+	errno = saved;
+}
+
+void log_line(int priority, const char *format, ...)
+{
 	va_list ap;
 
 	va_start(ap, format);
-	(void)vsnprintf(text, sizeof(text), format, ap);
+	log_format(priority, NULL, 0, format, ap);
 	va_end(ap);
-	log_write(priority, text, NULL, 0);
-	errno = saved;
 }
 
 int log_errno(int priority, int error, const char *format, ...)
@@ -205,13 +212,9 @@ int log_errno(int priority, int error, const char *format, ...)
 
 void log_line_with_fields(int priority, const struct log_field *fields, size_t n, const char *format, ...)
 {
-	int saved = errno;
-	char text[1200];
 	va_list ap;
 
 	va_start(ap, format);
-	(void)vsnprintf(text, sizeof(text), format, ap);
+	log_format(priority, fields, n, format, ap);
 	va_end(ap);
-	log_write(priority, text, fields, n);
-	errno = saved;
 }

@@ -108,6 +108,18 @@ int service_call(struct service_client *c, sd_bus_message **ret, const char *pat
 	return service_call_message(c, m, ret);
 }
 
+int service_listen(struct service_client *c, sd_bus_message_handler_t handler, void *userdata)
+{
+	int r = sd_bus_add_match(c->bus, NULL, "type='signal',sender='" SERVICE_NAME "'", handler, userdata);
+
+	if (r >= 0)
+		r = sd_bus_add_match(c->bus, NULL,
+				     "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',"
+				     "arg0='" SERVICE_NAME "'",
+				     handler, userdata);
+	return r < 0 ? r : 0;
+}
+
 const char *service_error_name(const struct service_client *c)
 {
 	const char *dot = c->error.name ? strrchr(c->error.name, '.') : NULL;

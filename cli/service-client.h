@@ -40,6 +40,12 @@ int service_call_message(struct service_client *c, sd_bus_message *m, sd_bus_mes
 /* A call of a method of the manager, to be filled in. 0 or negative errno. */
 _must_check_ int service_message_new(struct service_client *c, sd_bus_message **ret, const char *member);
 
+/*
+ * From now on the handler is called for each signal of the service, and when the service comes or goes. 0 or
+ * negative errno.
+ */
+_must_check_ int service_listen(struct service_client *c, sd_bus_message_handler_t handler, void *userdata);
+
 /* The last part of the error's name, "InUse"; "": none. */
 const char *service_error_name(const struct service_client *c);
 /* What went wrong, for a person. */

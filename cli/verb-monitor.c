@@ -31,19 +31,6 @@ static int on_monitor_signal(sd_bus_message *m, void *userdata, sd_bus_error *er
 	return 0;
 }
 
-static int monitor_listen(struct monitor_run *run)
-{
-	int r = sd_bus_add_match(run->client.bus, NULL, "type='signal',sender='" SERVICE_NAME "'",
-				 on_monitor_signal, run);
-
-	if (r >= 0)
-		r = sd_bus_add_match(run->client.bus, NULL,
-				     "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',"
-				     "arg0='" SERVICE_NAME "'",
-				     on_monitor_signal, run);
-	return r;
-}
-
 /* What is the case when it begins: whoever reads it knows then that nothing is missed from here on. */
 static int monitor_report_service(struct monitor_run *run)
 {
@@ -66,7 +53,7 @@ int verb_monitor(const struct cli *cli, char *const *args, size_t n)
 	(void)n;
 	if (r != STATUS_DONE)
 		return r;
-	r = monitor_listen(&run);
+	r = service_listen(&run.client, on_monitor_signal, &run);
 	if (r >= 0)
 		r = monitor_report_service(&run);
 	while (r >= 0 && !ferror(stdout)) {

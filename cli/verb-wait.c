@@ -67,19 +67,6 @@ static int on_wait_signal(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return 0;
 }
 
-static int wait_listen(struct wait_run *run)
-{
-	int r = sd_bus_add_match(run->client.bus, NULL, "type='signal',sender='" SERVICE_NAME "'",
-				 on_wait_signal, run);
-
-	if (r >= 0)
-		r = sd_bus_add_match(run->client.bus, NULL,
-				     "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',"
-				     "arg0='" SERVICE_NAME "'",
-				     on_wait_signal, run);
-	return r;
-}
-
 /* What one device is like now: its row in *rows, of which the state is "" where there is no such device. */
 static int wait_look(struct wait_run *run, const struct device_name *d, struct device_rows *rows,
 		     struct device_row **ret)
@@ -194,7 +181,7 @@ int verb_wait(const struct cli *cli, char *const *args, size_t n)
 		status = device_names_find_or_fail(&run.names, cli, args, n, true);
 	if (status == STATUS_DONE)
 		status = change_open_or_fail(&run.client, cli);
-	if (status == STATUS_DONE && wait_listen(&run) < 0)
+	if (status == STATUS_DONE && service_listen(&run.client, on_wait_signal, &run) < 0)
 		status = cli_fail("%s", service_error_text(&run.client, -EIO));
 	if (status == STATUS_DONE)
 		status = wait_run_until_done(&run);
