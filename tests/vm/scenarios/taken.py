@@ -90,7 +90,9 @@ def held(vm):
         assert clear(vm, DISK) == 's "unmanaged"'
         assert device_property(vm, NIC, "State") == "stuck"
     vm.note(f"# answers, usually {usual}, meanwhile {meanwhile}, when stuck {stuck} microseconds (median, longest)")
-    assert meanwhile[0] <= 5 * usual[0] and stuck[0] <= 5 * usual[0], (usual, meanwhile, stuck)
+    # Were one answer to wait for what hangs, it would take the call's 20 s. How fast it is depends on what else the
+    # machine does.
+    assert max(meanwhile[1], stuck[1]) < 2_000_000, (usual, meanwhile, stuck)
     # The holder has ended, and nobody has to say so. What could not be acknowledged is not policy: it is as before.
     wait_device_property(vm, NIC, "State", "enforced")
     assert vm.driver(NIC) == "vfio-pci" and override(vm, NIC) == "vfio-pci"
