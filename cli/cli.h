@@ -24,6 +24,7 @@ int verb_release(const struct cli *cli, char *const *args, size_t n);
 int verb_reload(const struct cli *cli, char *const *args, size_t n);
 int verb_set(const struct cli *cli, char *const *args, size_t n);
 int verb_show(const struct cli *cli, char *const *args, size_t n);
+int verb_snapshot(const struct cli *cli, char *const *args, size_t n);
 int verb_unset(const struct cli *cli, char *const *args, size_t n);
 int verb_wait(const struct cli *cli, char *const *args, size_t n);
 

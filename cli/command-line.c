@@ -33,7 +33,9 @@ static const struct verb_option_spec {
 	[VERB_FORCE] = { "force", NULL,
 			 "also if the device is in use, or the override is another program's" },
 	[VERB_GROUP] = { "group", "G", "for the IOMMU group: leave, hold, none, vfio or a driver" },
+	[VERB_MACHINE] = { "machine", "FILE", "decide for the machine of this snapshot" },
 	[VERB_MODULE] = { "module", "M", "the module that has the driver" },
+	[VERB_PRIVATE] = { "private", NULL, "also numbers and addresses that only this machine has" },
 	[VERB_REBIND] = { "rebind", "no|safe|force", "what to do if it has another driver (safe)" },
 	[VERB_RULE] = { "rule", "LABEL", "the devices that the rule [device LABEL] decides about" },
 	[VERB_RUNTIME] = { "runtime", NULL, "until the next boot only" },
@@ -70,6 +72,11 @@ static int option_store(struct cli *cli, int option, const char *argument)
 	if (option >= FIRST_OF_VERB) {
 		if (argument && !*argument)
 			return -EINVAL;
+		if (option - FIRST_OF_VERB == VERB_MACHINE) {
+			if (cli->n_machines == MACHINES_MAX)
+				return -ENOSPC;
+			cli->machines[cli->n_machines++] = argument;
+		}
 		cli->option[option - FIRST_OF_VERB] = argument ? argument : "";
 		return 1;
 	}
@@ -117,10 +124,25 @@ int command_line_read(struct cli *ret, int argc, char **argv)
 		if (r == 0) /* getopt_long() has said why */
 			return STATUS_USAGE;
 		if (r < 0)
-			return cli_fail_usage("%s", r == -E2BIG	 ? "too many --conf-dir"
-						    : r == -EDOM ? "--json= takes pretty, short or off"
-								 : "an option has an empty argument");
+			return cli_fail_usage("%s", r == -E2BIG	   ? "too many --conf-dir"
+						    : r == -ENOSPC ? "too many --machine"
+						    : r == -EDOM   ? "--json= takes pretty, short or off"
+								   : "an option has an empty argument");
 	}
+	return STATUS_DONE;
+}
+
+/* What would tell a verb of another machine than the one that --machine means. */
+static int command_line_check_machine(const struct cli *cli, const struct verb *verb)
+{
+	struct settings usual;
+
+	settings_init(&usual);
+	if (cli->host || cli->address || cli->settings.sysfs_given ||
+	    !streq(cli->settings.state_dir, usual.state_dir))
+		return cli_fail_usage("--machine does not go with --host, --address, --sysfs or --state-dir");
+	if (cli->n_machines > 1 && !verb->many_machines)
+		return cli_fail_usage("%s takes one --machine", verb->name);
 	return STATUS_DONE;
 }
 
@@ -134,7 +156,7 @@ int command_line_check(const struct cli *cli, const struct verb *verb, size_t n)
 	if (n < verb->least || n > verb->most)
 		return cli_fail_usage("usage: overridectl %s%s%s", verb->name, *verb->arguments ? " " : "",
 				      verb->arguments);
-	return STATUS_DONE;
+	return cli->n_machines > 0 ? command_line_check_machine(cli, verb) : STATUS_DONE;
 }
 
 static void help_line(FILE *f, const char *name, const char *argument, const char *help)

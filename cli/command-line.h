@@ -23,7 +23,9 @@ enum verb_option {
 	VERB_EXEC,
 	VERB_FORCE,
 	VERB_GROUP,
+	VERB_MACHINE,
 	VERB_MODULE,
+	VERB_PRIVATE,
 	VERB_REBIND,
 	VERB_RULE,
 	VERB_RUNTIME,
@@ -33,6 +35,8 @@ enum verb_option {
 	VERB_OPTION_COUNT,
 };
 
+#define MACHINES_MAX 256
+
 struct cli {
 	struct settings settings;
 	enum json_mode json;
@@ -41,6 +45,8 @@ struct cli {
 	const char *host;		       /* NULL: this machine */
 	const char *address;		       /* of the bus that is asked; NULL: the system's */
 	const char *option[VERB_OPTION_COUNT]; /* NULL: not given; "" where it takes no argument */
+	const char *machines[MACHINES_MAX];    /* all that --machine has named */
+	size_t n_machines;
 };
 
 struct verb {
@@ -51,6 +57,7 @@ struct verb {
 	unsigned options;   /* bits: 1 << enum verb_option */
 	bool local;	    /* --host makes no sense */
 	int (*run)(const struct cli *cli, char *const *args, size_t n);
+	bool many_machines; /* --machine may be repeated */
 };
 
 /*

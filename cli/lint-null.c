@@ -22,9 +22,10 @@ void lint_null_overrides(struct lint_run *run)
 			continue;
 		driver = null_override_find(&finder, d, &run->lint->arena);
 		if (driver)
-			lint_warn_of_file(run,
-					  arena_printf(&run->lint->arena, "%s%s/driver_override",
-						       run->sysfs.root, d->devpath),
-					  null_override_text(d, driver, &run->lint->arena));
+			lint_warn_of_file(
+				run,
+				/* As its own machine calls it, wherever the tree is. */
+				arena_printf(&run->lint->arena, "/sys%s/driver_override", d->devpath),
+				null_override_text(d, driver, &run->lint->arena));
 	}
 }

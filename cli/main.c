@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/command-line.h"
+#include "cli/machine.h"
 #include "cli/near-miss.h"
 #include "cli/terminal.h"
 
@@ -23,24 +24,28 @@
 
 /* The first is what is done where no verb is given. */
 static const struct verb verbs[] = {
-	{ "list", "", "devices with a decision or an override", 0, 0, HAS(ALL) | HAS(BUS), false, verb_list },
+	{ "list", "", "devices with a decision or an override", 0, 0, HAS(ALL) | HAS(BUS) | HAS(MACHINE),
+	  false, verb_list },
 	{ "show", "DEVICE", "all that is known of a device", 0, 1, HAS(RULE), false, verb_show },
 	{ "set", "DEVICE DRIVER", "choose the driver of a device, now and from now on", 2, 2, HAS_SET, false,
 	  verb_set },
 	{ "unset", "DEVICE", "remove what set wrote, and give the device back", 1, 1,
 	  HAS(RUNTIME) | HAS(BY) | HAS(FORCE) | HAS(DRY_RUN), false, verb_unset },
-	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1, 0, true,
-	  verb_explain },
+	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1,
+	  HAS(MACHINE), true, verb_explain },
 	{ "apply", "[DEVICE...]", "make devices as the policy says, now", 0, SIZE_MAX,
 	  HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_apply },
 	{ "release", "[DEVICE...]", "give devices back whatever policy says, until apply or a boot", 0,
 	  SIZE_MAX, HAS(ALL) | HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_release },
-	{ "groups", "[GROUP...]", "IOMMU groups, and what keeps them from a guest", 0, SIZE_MAX, HAS(WHY),
-	  false, verb_groups },
-	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, 0, true, verb_check },
+	{ "groups", "[GROUP...]", "IOMMU groups, and what keeps them from a guest", 0, SIZE_MAX,
+	  HAS(MACHINE) | HAS(WHY), false, verb_groups },
+	{ "check", "[FILE...]", "errors and warnings of the policy", 0, SIZE_MAX, HAS(MACHINE), true,
+	  verb_check, true },
 	{ "monitor", "", "follow what happens", 0, 0, HAS(EXEC), false, verb_monitor },
 	{ "wait", "DEVICE...", "until devices are as decided", 0, SIZE_MAX,
 	  HAS(RULE) | HAS(STATE) | HAS(TIMEOUT), false, verb_wait },
+	{ "snapshot", "FILE", "what decisions need of this machine, for --machine", 1, 1, HAS(PRIVATE), true,
+	  verb_snapshot },
 	{ "reload", "", "read the policy again", 0, 0, 0, false, verb_reload },
 };
 
@@ -99,7 +104,7 @@ static int output_finish(int status)
 	return cli_fail("writing: %s", errno ? strerror(errno) : "the output is not complete");
 }
 
-static int verb_run(const struct cli *cli, char *const *args, size_t n)
+static int verb_run(struct cli *cli, char *const *args, size_t n)
 {
 	const struct verb *verb = n > 0 ? verb_find(args[0]) : &verbs[0];
 	int status;
@@ -120,9 +125,14 @@ static int verb_run(const struct cli *cli, char *const *args, size_t n)
 	status = command_line_check(cli, verb, n);
 	if (status != STATUS_DONE)
 		return status;
-	if (!cli->host && settings_turned_off(&cli->settings))
+	if (!cli->host && cli->n_machines == 0 && settings_turned_off(&cli->settings))
 		(void)cli_fail("note: driver_overrides=off on the kernel command line, so nothing is "
 			       "enforced");
+	if (cli->n_machines > 0) {
+		status = machines_enter(cli);
+		if (status >= 0)
+			return status;
+	}
 	terminal_start();
 	return verb->run(cli, args, n);
 }

@@ -4,8 +4,10 @@
 #include "base/macro.h"
 #include "cli/json-output.h"
 #include "cli/lint.h"
+#include "cli/machine.h"
 #include "cli/safe-text.h"
 #include "cli/terminal.h"
+#include "cli/text-table.h"
 #include "policy/policy-settled.h"
 
 #include <json-c/json.h>
@@ -14,6 +16,17 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+struct check {
+	struct policy *policy;
+	struct lint lint;
+};
+
+static void check_done(struct check *check)
+{
+	lint_done(&check->lint);
+	check->policy = policy_free(check->policy);
+}
 
 static const char *file_status_text(enum policy_file_status status)
 {
@@ -45,8 +58,9 @@ static void check_json_add_messages(struct json_object *list, const struct polic
 	}
 }
 
-static void check_print_json(const struct cli *cli, const struct policy *policy, const struct lint *lint)
+static struct json_object *check_json(const struct check *check)
 {
+	const struct policy *policy = check->policy;
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array(),
 			   *errors = json_object_new_array(), *warnings = json_object_new_array();
 
@@ -61,11 +75,11 @@ static void check_print_json(const struct cli *cli, const struct policy *policy,
 	(void)json_object_object_add(o, "files", files);
 	(void)json_object_object_add(o, "rules", json_object_new_int64((int64_t)policy->n_rules));
 	check_json_add_messages(errors, policy->errors, policy->n_errors);
-	check_json_add_messages(errors, lint->errors.v, lint->errors.n);
-	check_json_add_messages(warnings, lint->warnings.v, lint->warnings.n);
+	check_json_add_messages(errors, check->lint.errors.v, check->lint.errors.n);
+	check_json_add_messages(warnings, check->lint.warnings.v, check->lint.warnings.n);
 	(void)json_object_object_add(o, "errors", errors);
 	(void)json_object_object_add(o, "warnings", warnings);
-	json_output_print(cli, o);
+	return o;
 }
 
 /* No byte of a name does anything to the terminal. */
@@ -98,27 +112,96 @@ static void check_print_text(const struct cli *cli, const struct policy *policy,
 	       policy->n_errors + lint->errors.n, lint->warnings.n);
 }
 
-int verb_check(const struct cli *cli, char *const *args, size_t n)
+static int check_make_or_fail(struct check *check, const struct settings *settings, char *const *args,
+			      size_t n)
 {
-	_cleanup_(policy_freep) struct policy *policy = NULL;
-	struct lint lint = {};
-	bool failed;
-	int r;
+	int r = n > 0 ? policy_load_files((const char *const *)args, n, &check->policy)
+		      : policy_load_settled(settings, &check->policy);
 
-	r = n > 0 ? policy_load_files((const char *const *)args, n, &policy)
-		  : policy_load_settled(&cli->settings, &policy);
 	if (r >= 0)
-		r = lint_find(&lint, &cli->settings, policy);
-	if (r < 0) {
-		lint_done(&lint);
-		return cli_fail("reading the policy: %s", strerror(-r));
+		r = lint_find(&check->lint, settings, check->policy);
+	return r < 0 ? cli_fail("reading the policy: %s", strerror(-r)) : STATUS_DONE;
+}
+
+static bool check_has_failed(const struct check *check)
+{
+	return check->policy->n_errors > 0 || check->lint.errors.n > 0;
+}
+
+/* What is to be read first of a machine. */
+static const char *check_first_text(const struct check *check)
+{
+	if (check->policy->n_errors > 0)
+		return check->policy->errors[0].text;
+	if (check->lint.errors.n > 0)
+		return check->lint.errors.v[0].text;
+	return check->lint.warnings.n > 0 ? check->lint.warnings.v[0].text : "";
+}
+
+static int check_table_add(struct text_table *t, const char *machine, const struct check *check)
+{
+	char errors[24], warnings[24];
+
+	(void)snprintf(errors, sizeof(errors), "%zu", check->policy->n_errors + check->lint.errors.n);
+	(void)snprintf(warnings, sizeof(warnings), "%zu", check->lint.warnings.n);
+	return text_table_add(t, NULL, (const char *[]){ machine, errors, warnings, check_first_text(check) })
+		       ? STATUS_DONE
+		       : cli_fail("out of memory");
+}
+
+/* The same policy on several machines: a line each. */
+static int check_machines(const struct cli *cli, char *const *args, size_t n)
+{
+	static const struct text_column columns[] = { { .heading = "MACHINE" },
+						      { .heading = "ERRORS" },
+						      { .heading = "WARNINGS" },
+						      { .heading = "FIRST", .may_be_cut = true },
+						      {} };
+	_cleanup_(text_table_freep) struct text_table *t = text_table_new(cli, columns);
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	int status = t ? STATUS_DONE : cli_fail("out of memory");
+	bool failed = false;
+
+	(void)json_object_object_add(o, "machines", list);
+	for (size_t i = 0; status == STATUS_DONE && i < cli->n_machines; i++) {
+		_cleanup_(check_done) struct check check = {};
+		struct machine_tree tree;
+		struct settings settings;
+		struct json_object *json;
+
+		machine_settings(cli, i, &tree, &settings);
+		status = check_make_or_fail(&check, &settings, args, n);
+		if (status != STATUS_DONE)
+			break;
+		failed |= check_has_failed(&check);
+		status = check_table_add(t, cli->machines[i], &check);
+		json = check_json(&check);
+		json_output_add(json, "machine", cli->machines[i]);
+		(void)json_object_array_add(list, json);
 	}
 	terminal_start_pager(cli);
+	if (status == STATUS_DONE && cli->json)
+		json_output_print(cli, TAKE_PTR(o));
+	else if (status == STATUS_DONE && text_table_print(t) < 0)
+		status = cli_fail("printing the table failed");
+	json_object_put(o);
+	return status == STATUS_DONE && failed ? STATUS_FAILED : status;
+}
+
+int verb_check(const struct cli *cli, char *const *args, size_t n)
+{
+	_cleanup_(check_done) struct check check = {};
+	int status;
+
+	if (cli->n_machines > 1)
+		return check_machines(cli, args, n);
+	status = check_make_or_fail(&check, &cli->settings, args, n);
+	if (status != STATUS_DONE)
+		return status;
+	terminal_start_pager(cli);
 	if (cli->json)
-		check_print_json(cli, policy, &lint);
+		json_output_print(cli, check_json(&check));
 	else
-		check_print_text(cli, policy, &lint);
-	failed = policy->n_errors > 0 || lint.errors.n > 0;
-	lint_done(&lint);
-	return failed ? STATUS_FAILED : STATUS_DONE;
+		check_print_text(cli, check.policy, &check.lint);
+	return check_has_failed(&check) ? STATUS_FAILED : STATUS_DONE;
 }

@@ -3,12 +3,12 @@
 #include "cli/cli.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "cli/device-model.h"
 #include "cli/device-names.h"
 #include "cli/json-output.h"
 #include "cli/null-override.h"
 #include "cli/safe-text.h"
 #include "cli/terminal.h"
-#include "cli/udev-device.h"
 #include "explain/explanation.h"
 #include "policy/policy-settled.h"
 
@@ -145,8 +145,7 @@ int verb_explain(const struct cli *cli, char *const *args, size_t n)
 	r = explanation_make(&e, policy, d);
 	if (r < 0)
 		return cli_fail("%s", strerror(-r));
-	if (!cli->settings.sysfs_given)
-		udev_device_model(d->bus, d->name, model, sizeof(model));
+	device_model(cli, d->bus, d->name, model, sizeof(model));
 	note = explain_note(&e);
 	terminal_start_pager(cli);
 	if (cli->json)

@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/device-model.h"
 #include "cli/device-rows.h"
 #include "cli/group-facts.h"
 #include "cli/group-why.h"
@@ -13,7 +14,6 @@
 #include "cli/safe-text.h"
 #include "cli/terminal.h"
 #include "cli/text-table.h"
-#include "cli/udev-device.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -103,11 +103,9 @@ static void member_read_all(const struct groups_view *g, const struct device_row
 			    struct member_facts *facts, char *model, size_t size)
 {
 	*facts = (struct member_facts){};
-	model[0] = '\0';
 	if (g->here)
 		member_facts_read(g->cli->settings.sysfs, row, facts);
-	if (g->here && !g->cli->settings.sysfs_given)
-		udev_device_model(row->field[ROW_BUS], row->field[ROW_NAME], model, size);
+	device_model(g->cli, row->field[ROW_BUS], row->field[ROW_NAME], model, size);
 }
 
 static void group_read_node(const struct groups_view *g, const char *group, char *buf, size_t size)

@@ -3,11 +3,11 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/device-model.h"
 #include "cli/device-rows.h"
 #include "cli/json-output.h"
 #include "cli/terminal.h"
 #include "cli/text-table.h"
-#include "cli/udev-device.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -32,14 +32,6 @@ static bool row_is_listed(const struct cli *cli, const struct device_row *row)
 	return cli->option[VERB_ALL] || *row->field[ROW_DECISION] || *row->field[ROW_OVERRIDE];
 }
 
-static void row_model(const struct cli *cli, const struct device_row *row, char *buf, size_t size)
-{
-	buf[0] = '\0';
-	/* udev knows this machine's devices only. */
-	if (!cli->host && !cli->settings.sysfs_given)
-		udev_device_model(row->field[ROW_BUS], row->field[ROW_NAME], buf, size);
-}
-
 static int list_print_table(const struct cli *cli, const struct device_rows *rows)
 {
 	_cleanup_(text_table_freep) struct text_table *t = text_table_new(cli, list_columns);
@@ -51,7 +43,7 @@ static int list_print_table(const struct cli *cli, const struct device_rows *row
 
 		if (!row_is_listed(cli, row))
 			continue;
-		row_model(cli, row, model, sizeof(model));
+		device_model(cli, row->field[ROW_BUS], row->field[ROW_NAME], model, sizeof(model));
 		(void)snprintf(device, sizeof(device), "%s/%s", row->field[ROW_BUS], row->field[ROW_NAME]);
 		if (!text_table_add(t, NULL,
 				    (const char *[]){ device, row->field[ROW_DRIVER],
@@ -86,7 +78,7 @@ static int list_print_json(const struct cli *cli, const struct device_rows *rows
 		device = json_object_new_object();
 		for (size_t k = 0; k < ELEMENTSOF(fields); k++)
 			json_output_add(device, row_field_key(fields[k]), row->field[fields[k]]);
-		row_model(cli, row, model, sizeof(model));
+		device_model(cli, row->field[ROW_BUS], row->field[ROW_NAME], model, sizeof(model));
 		json_output_add(device, "model", model);
 		(void)json_object_array_add(list, device);
 	}

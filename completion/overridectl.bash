@@ -41,7 +41,7 @@ _overridectl_offer() {
 }
 
 _overridectl() {
-	local verbs="list show set unset explain apply release groups check reload monitor wait"
+	local verbs="list show set unset explain apply release groups check snapshot reload monitor wait"
 	local common="--json --json=pretty --json=short --json=off --no-legend --no-pager --host --help --version"
 	# The words again, of which readline has made several at each colon.
 	local line=${COMP_LINE:0:COMP_POINT} words word previous verb="" i n=0
@@ -51,7 +51,7 @@ _overridectl() {
 	previous=${words[-2]}
 	for ((i = 1; i < ${#words[@]} - 1; i++)); do
 		case ${words[i]} in
-		-H | --host | --bus | --by | --group | --rebind | --module | --rule | --state | --timeout | --exec | --address | --conf-dir | --sysfs | --state-dir) i=$((i + 1)) ;;
+		-H | --host | --bus | --by | --group | --machine | --rebind | --module | --rule | --state | --timeout | --exec | --address | --conf-dir | --sysfs | --state-dir) i=$((i + 1)) ;;
 		-*) ;;
 		*) if [[ -z $verb ]]; then verb=${words[i]}; else n=$((n + 1)); fi ;;
 		esac
@@ -65,6 +65,7 @@ _overridectl() {
 	--rule) _overridectl_offer "$(_overridectl_labels)" "$word"; return ;;
 	--bus) _overridectl_offer "$(cd /sys/bus && echo *)" "$word"; return ;;
 	-H | --host | --module | --timeout | --exec | --address) return ;;
+	--machine) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	--conf-dir | --sysfs | --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	esac
 	if [[ $word == -* ]]; then
@@ -74,8 +75,10 @@ _overridectl() {
 		release) common+=" --all --rule --force --dry-run" ;;
 		apply) common+=" --rule --force --dry-run" ;;
 		show) common+=" --rule" ;;
-		groups) common+=" --why" ;;
-		list | "") common+=" --all --bus" ;;
+		groups) common+=" --why --machine" ;;
+		list | "") common+=" --all --bus --machine" ;;
+		explain | check) common+=" --machine" ;;
+		snapshot) common+=" --private" ;;
 		monitor) common+=" --exec" ;;
 		wait) common+=" --rule --state --timeout" ;;
 		esac
@@ -87,7 +90,7 @@ _overridectl() {
 	set:1) _overridectl_offer "none default vfio $(_overridectl_drivers)" "$word" ;;
 	set:0 | unset:0 | show:0 | explain:0 | apply:* | release:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
 	groups:*) _overridectl_offer "$(_overridectl_groups)" "$word" ;;
-	check:*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	check:* | snapshot:0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	esac
 }
 complete -F _overridectl overridectl

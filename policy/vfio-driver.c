@@ -145,19 +145,34 @@ static void vfio_drivers_read_builtin(struct vfio_drivers *v, const char *text, 
 	}
 }
 
-int vfio_aliases_dir(const char *sysfs, char *buf, size_t size)
+int kernel_release_find(const char *sysfs, char *buf, size_t size)
 {
 	char path[PATH_MAX];
 	struct utsname kernel;
 
+	/* A tree may be another machine's, and says so then. */
+	if (!streq(sysfs, "/sys") &&
+	    path_join(path, sizeof(path), sysfs, "/../proc/sys/kernel/osrelease", NULL) >= 0 &&
+	    read_first_line(path, buf, size) > 0)
+		return is_file_name(buf) ? 0 : -EINVAL;
 	if (uname(&kernel) < 0)
 		return negative_errno();
+	return path_join(buf, size, kernel.release, NULL);
+}
+
+int vfio_aliases_dir(const char *sysfs, char *buf, size_t size)
+{
+	char path[PATH_MAX], release[KERNEL_RELEASE_MAX];
+	int r = kernel_release_find(sysfs, release, sizeof(release));
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ELEMENTSOF(module_folders); i++)
-		if (path_join(path, sizeof(path), sysfs, module_folders[i], kernel.release, "/" ALIASES_NAME,
+		if (path_join(path, sizeof(path), sysfs, module_folders[i], release, "/" ALIASES_NAME,
 			      NULL) >= 0 &&
 		    access(path, F_OK) >= 0)
-			return path_join(buf, size, sysfs, module_folders[i], kernel.release, NULL);
-	return path_join(buf, size, sysfs, module_folders[0], kernel.release, NULL);
+			return path_join(buf, size, sysfs, module_folders[i], release, NULL);
+	return path_join(buf, size, sysfs, module_folders[0], release, NULL);
 }
 
 static const struct {
@@ -244,15 +259,15 @@ static int vfio_drivers_read_file(struct vfio_drivers *v, const char *dir, size_
 /* That the aliases of modules are not there is not the same as that there are no variants. */
 static void vfio_drivers_set_unknown(struct vfio_drivers *v, int error)
 {
-	struct utsname kernel;
+	char release[KERNEL_RELEASE_MAX];
 
-	if (uname(&kernel) < 0)
-		(void)strcpy(kernel.release, "?");
+	if (kernel_release_find(v->sysfs, release, sizeof(release)) < 0)
+		text_copy(release, sizeof(release), "?");
 	v->why_unknown =
 		error == -ENOENT || error == -ENOTDIR
-			? arena_printf(&v->arena, "there is no " ALIASES_NAME " of kernel %s", kernel.release)
-			: arena_printf(&v->arena, ALIASES_NAME " of kernel %s cannot be read: %s",
-				       kernel.release, strerror(-error));
+			? arena_printf(&v->arena, "there is no " ALIASES_NAME " of kernel %s", release)
+			: arena_printf(&v->arena, ALIASES_NAME " of kernel %s cannot be read: %s", release,
+				       strerror(-error));
 	if (!v->why_unknown)
 		v->why_unknown = "out of memory";
 }

@@ -27,6 +27,14 @@ struct vfio_drivers;
 struct vfio_drivers *vfio_drivers_new(const struct settings *settings);
 struct vfio_drivers *vfio_drivers_free(struct vfio_drivers *v);
 
+#define KERNEL_RELEASE_MAX 256
+
+/*
+ * The release of the kernel that a sysfs tree is of: as ../proc/sys/kernel/osrelease beside a tree other than
+ * /sys says, else that of the running one. 0 or negative errno.
+ */
+_must_check_ int kernel_release_find(const char *sysfs, char *buf, size_t size);
+
 /*
  * Where they are: the folder of the running kernel's modules, the first that has modules.alias of those that
  * distributions use, or the usual one where none has. 0 or negative errno.

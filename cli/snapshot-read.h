@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The lines of a snapshot file, checked one by one before anything is made of them. */
+#pragma once
+
+#include "base/macro.h"
+#include "cli/snapshot-format.h"
+
+#include <stddef.h>
+
+struct snapshot_entry {
+	enum snapshot_kind kind;
+	size_t line;
+	const char *path; /* or BUS/NAME; "" with SNAPSHOT_BOOT */
+	const char *value;
+	size_t n; /* bytes of the value; files may have any */
+};
+
+struct snapshot_entries {
+	char *text; /* malloc()ed; the entries point into it */
+	struct snapshot_entry *v;
+	size_t n, allocated;
+};
+
+void snapshot_entries_done(struct snapshot_entries *entries);
+
+/* As snapshot_unpack(). */
+_must_check_ int snapshot_read(struct snapshot_entries *entries, const char *file, size_t *reterr_line,
+			       char reterr_text[static 256]);
