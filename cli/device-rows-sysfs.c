@@ -55,6 +55,7 @@ static int sysfs_row_add(struct sysfs_rows *s, struct sysfs_device *d, const str
 	const char *path = device_text(&d->device, FACT_PATH), *text[ROW_FIELDS] = {};
 	struct device_row *row = device_rows_add(s->rows);
 	struct device_evaluation evaluation;
+	char node[64], identity[512];
 	struct record record = {};
 	bool recorded;
 
@@ -81,6 +82,10 @@ static int sysfs_row_add(struct sysfs_rows *s, struct sysfs_device *d, const str
 	text[ROW_REASON] = evaluation.reason;
 	text[ROW_FIRST_PROBE] =
 		first_probe_to_string(first_probe_merge(record.first_probe, FIRST_PROBE_UNKNOWN));
+	sysfs_device_vfio_node(d, node, sizeof(node));
+	text[ROW_NODE] = node;
+	sysfs_device_identity(d, device_text(&d->device, FACT_MODALIAS), identity, sizeof(identity));
+	text[ROW_IDENTITY] = identity;
 	text[ROW_GROUP] = group;
 	row->blocks = member_blocks_group(d, driver);
 	for (unsigned i = 0; i < ROW_FIELDS; i++)

@@ -24,6 +24,8 @@ static const struct {
 	[ROW_STATE] = { "state", "State" },
 	[ROW_REASON] = { "reason", "Reason" },
 	[ROW_FIRST_PROBE] = { "first_probe", "FirstProbe" },
+	[ROW_NODE] = { "node", "Node" },
+	[ROW_IDENTITY] = { "identity", "Identity" },
 	[ROW_GROUP] = { "group", "Group" },
 };
 

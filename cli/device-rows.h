@@ -26,6 +26,8 @@ enum row_field {
 	ROW_STATE,
 	ROW_REASON,
 	ROW_FIRST_PROBE,
+	ROW_NODE,
+	ROW_IDENTITY,
 	ROW_GROUP, /* its number */
 	ROW_FIELDS,
 };

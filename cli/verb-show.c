@@ -24,6 +24,7 @@ static const struct {
 	{ ROW_DECISION, "Decision" }, { ROW_RULE, "Rule" },
 	{ ROW_SOURCE, "Source" },     { ROW_STATE, "State" },
 	{ ROW_REASON, "Reason" },     { ROW_FIRST_PROBE, "First probe" },
+	{ ROW_NODE, "VFIO node" },    { ROW_IDENTITY, "Identity" },
 };
 
 static void show_line(const char *heading, const char *text)

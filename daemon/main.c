@@ -11,6 +11,7 @@
 #include "daemon/bus/bus.h"
 #include "daemon/bus/bus-answers.h"
 #include "daemon/bus/caller.h"
+#include "daemon/bus/device-signals.h"
 #include "daemon/bus/limits.h"
 #include "daemon/bus/polkit.h"
 #include "daemon/metrics.h"
@@ -53,9 +54,11 @@
 /* Called in this order with what looks have found; see refresh-observer.h. */
 static const struct refresh_observer *const observers[] = {
 	&group_table_observer, /* before the signals, whose receivers ask for groups */
-	&bus_signals_observer,	  &recovery_observer,	    &watch_vfio_observer,
-	&watch_use_observer,	  &watch_override_observer, &reconcile_observer,
-	&service_status_observer, &metrics_observer,	    NULL,
+	&device_signals_observer, &bus_signals_observer,
+	&recovery_observer,	  &watch_vfio_observer,
+	&watch_use_observer,	  &watch_override_observer,
+	&reconcile_observer,	  &service_status_observer,
+	&metrics_observer,	  NULL,
 };
 
 struct program {
@@ -194,10 +197,11 @@ static int service_watch_signals(sd_event *event)
 static int service_make_parts(struct service *s)
 {
 	int (*const make[])(struct service *
-			    s) = { callers_new,	   limits_new,	  signals_watch_left_behind, answers_new,
-				   groups_new,	   refreshes_new, rebind_queue_new,	     reconciler_new,
-				   watch_vfio_new, watch_use_new, watch_writer_new,	     operations_new,
-				   metrics_new };
+			    s) = { callers_new,	   limits_new,	       signals_watch_left_behind,
+				   answers_new,	   device_signals_new, groups_new,
+				   refreshes_new,  rebind_queue_new,   reconciler_new,
+				   watch_vfio_new, watch_use_new,      watch_writer_new,
+				   operations_new, metrics_new };
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(make); i++)
@@ -288,6 +292,7 @@ static void service_stop(struct program *program)
 	tasks_watch_left_behind(NULL, NULL);
 	(void)sd_event_source_disable_unref(s->left_behind_soon);
 	groups_free(s);
+	device_signals_free(s);
 	devices_done(&s->devices);
 	(void)sd_event_source_disable_unref(program->idle);
 	(void)sd_bus_flush_close_unref(s->bus);

@@ -29,6 +29,7 @@
 
 struct answers;
 struct callers;
+struct device_signals;
 struct groups;
 struct limits;
 struct metrics;
@@ -53,10 +54,12 @@ struct service {
 	uint64_t read_usec; /* how long a device may take to answer a read of its files */
 	struct policy *policy;
 	uint64_t generation, digest; /* of the policy in force */
+	uint64_t decided_generation; /* of the one by which all devices have been decided */
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;
 	struct answers *answers;
 	struct callers *callers;
+	struct device_signals *device_signals;
 	struct limits *limits;
 	struct groups *groups;
 	struct refreshes *refreshes;

@@ -138,6 +138,42 @@ bool sysfs_device_serves_vfio(const struct sysfs_device *d)
 	       device_serves_vfio(path);
 }
 
+/* The device's own; folders of kernels before 6.6 have no node. */
+static void find_own_node(const char *device, char *buf, size_t size)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], path[PATH_MAX];
+	const char *name;
+
+	if (path_join(folder, sizeof(folder), device, "/vfio-dev", NULL) < 0 || dir_open(&dir, folder) < 0)
+		return;
+	while ((name = dir_next(&dir)))
+		if (path_join(path, sizeof(path), folder, "/", name, "/dev", NULL) >= 0 &&
+		    access(path, F_OK) == 0 && path_join(buf, size, "/dev/vfio/devices/", name, NULL) >= 0)
+			return;
+	buf[0] = '\0';
+}
+
+void sysfs_device_vfio_node(const struct sysfs_device *d, char *buf, size_t size)
+{
+	/* Without an IOMMU, VFIO's own group has another name, so that nobody takes it for a safe one. */
+	static const char *const prefixes[] = { "", "noiommu-" };
+	char device[PATH_MAX], path[PATH_MAX], group[64];
+
+	buf[0] = '\0';
+	if (path_join(device, sizeof(device), d->sysfs->root, d->devpath, NULL) < 0 ||
+	    !device_serves_vfio(device))
+		return;
+	for (size_t i = 0;
+	     i < ELEMENTSOF(prefixes) && sysfs_device_link(d, "iommu_group", group, sizeof(group)) >= 0; i++)
+		if (path_join(path, sizeof(path), d->sysfs->root, "/class/vfio/", prefixes[i], group, NULL) >=
+			    0 &&
+		    access(path, F_OK) == 0 &&
+		    path_join(buf, size, "/dev/vfio/", prefixes[i], group, NULL) >= 0)
+			return;
+	find_own_node(device, buf, size);
+}
+
 static void nodes_find_of_group(const struct sysfs_device *d, const char *group, struct nodes *nodes)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };

@@ -21,6 +21,12 @@ enum iommu {
  */
 bool sysfs_device_serves_vfio(const struct sysfs_device *d);
 
+/*
+ * By which node of /dev a program opens the device through VFIO: that of its group, "/dev/vfio/12", or where
+ * the kernel makes none for groups, its own, "/dev/vfio/devices/vfio3". "" if there is none.
+ */
+void sysfs_device_vfio_node(const struct sysfs_device *d, char *buf, size_t size);
+
 enum iommu sysfs_device_iommu(const struct sysfs_device *d);
 
 /* What that means for a device that is for a VFIO driver, in a sentence; NULL: nothing needs to be said. */

@@ -132,6 +132,11 @@ int sysfs_device_stat(struct sysfs_device *d)
 	return 0;
 }
 
+void sysfs_device_identity(const struct sysfs_device *d, const char *modalias, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%ju:%s", (uintmax_t)d->inode, modalias ? modalias : "");
+}
+
 bool sysfs_device_is_gone(const struct sysfs_device *d)
 {
 	struct sysfs_device now = *d;

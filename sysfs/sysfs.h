@@ -93,6 +93,12 @@ void sysfs_device_reset(struct sysfs_device *d);
 /* Fills in the inode of its folder. 0; -ENODEV: it has gone; other negative errno. */
 int sysfs_device_stat(struct sysfs_device *d);
 
+/*
+ * Tells the device from any other that has its name, before it or after it, as long as the machine runs:
+ * "INODE:MODALIAS", the inode being that of its folder. modalias: NULL if it has none.
+ */
+void sysfs_device_identity(const struct sysfs_device *d, const char *modalias, char *buf, size_t size);
+
 /* Whether its folder has gone since, or another device has its name. */
 bool sysfs_device_is_gone(const struct sysfs_device *d);
 

@@ -5,6 +5,7 @@
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/bus/caller.h"
+#include "daemon/bus/device-signals.h"
 #include "daemon/operation/operation.h"
 
 #include <errno.h>
@@ -79,6 +80,8 @@ GETTER(get_source, FIELD_SOURCE)
 GETTER(get_state, FIELD_STATE)
 GETTER(get_reason, FIELD_REASON)
 GETTER(get_first_probe, FIELD_FIRST_PROBE)
+GETTER(get_node, FIELD_NODE)
+GETTER(get_identity, FIELD_IDENTITY)
 
 static int get_group(sd_bus *bus, const char *path, const char *interface, const char *property,
 		     sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -97,6 +100,19 @@ static int get_group(sd_bus *bus, const char *path, const char *interface, const
 	return group ? sd_bus_message_append(reply, "o", group) : -ENOMEM;
 }
 
+static int get_changed(sd_bus *bus, const char *path, const char *interface, const char *property,
+		       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	const struct device_entry *e = userdata;
+
+	(void)bus;
+	(void)path;
+	(void)interface;
+	(void)property;
+	(void)error;
+	return sd_bus_message_append(reply, "t", e->n_changes);
+}
+
 int device_append_properties(sd_bus_message *m, const void *device)
 {
 	const struct device_entry *e = device;
@@ -111,9 +127,10 @@ int device_append_properties(sd_bus_message *m, const void *device)
 		if (!group)
 			return -ENOMEM;
 	}
-	return r < 0 ? r
-		     : sd_bus_message_append(m, "{sv}", device_property_names[FIELD_GROUP], "o",
-					     group ? group : "/");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "{sv}", device_property_names[FIELD_GROUP], "o",
+					  group ? group : "/");
+	return r < 0 ? r : sd_bus_message_append(m, "{sv}", DEVICE_CHANGED_PROPERTY, "t", e->n_changes);
 }
 
 /* The names are taken from the path, since the entry may go before the call is answered. */
@@ -186,7 +203,10 @@ static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_PROPERTY("State", "s", get_state, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Reason", "s", get_reason, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("FirstProbe", "s", get_first_probe, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Node", "s", get_node, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("Identity", "s", get_identity, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Group", "o", get_group, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY(DEVICE_CHANGED_PROPERTY, "t", get_changed, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("Apply", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),
 				 device_method_apply, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Release", "a{sv}", SD_BUS_PARAM(options), "s", SD_BUS_PARAM(state),

@@ -203,6 +203,8 @@ static int manager_get_property(sd_bus *bus, const char *path, const char *inter
 		return sd_bus_message_append(reply, "s", PROJECT_VERSION);
 	if (streq(property, "Generation"))
 		return sd_bus_message_append(reply, "t", s->generation);
+	if (streq(property, "DecidedGeneration"))
+		return sd_bus_message_append(reply, "t", s->decided_generation);
 	if (streq(property, "Rules"))
 		return sd_bus_message_append(reply, "u", (uint32_t)s->policy->n_rules);
 	if (streq(property, "Errors"))
@@ -220,6 +222,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Version", "s", manager_get_property, 0, BUS_PROPERTY_CONSTANT),
 	SD_BUS_PROPERTY("Generation", "t", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("DecidedGeneration", "t", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Rules", "u", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Errors", "a(sus)", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Buses", "as", manager_get_property, 0, BUS_PROPERTY_CHANGES),

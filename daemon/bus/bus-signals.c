@@ -21,14 +21,6 @@
 /* How long a process has to be left behind before it is told. */
 #define LEFT_BEHIND_USEC 200000U
 
-const char *const device_property_names[FIELD_COUNT] = {
-	[FIELD_BUS] = "Bus",	       [FIELD_NAME] = "Name",	  [FIELD_SYSFS_PATH] = "SysfsPath",
-	[FIELD_PATH] = "Path",	       [FIELD_DRIVER] = "Driver", [FIELD_OVERRIDE] = "Override",
-	[FIELD_DECISION] = "Decision", [FIELD_RULE] = "Rule",	  [FIELD_SOURCE] = "Source",
-	[FIELD_STATE] = "State",       [FIELD_REASON] = "Reason", [FIELD_FIRST_PROBE] = "FirstProbe",
-	[FIELD_GROUP] = "Group",
-};
-
 char *device_object_path(const struct device_entry *e)
 {
 	char *path;
@@ -46,85 +38,10 @@ char *group_object_path(const char *group)
 	return asprintf(&path, BUS_GROUPS "/%s", group) < 0 ? NULL : path;
 }
 
-static void signal_log_failure(int r)
+void signal_log_failure(int r)
 {
 	if (r < 0)
 		log_errno(LOG_WARNING, r, "cannot signal a change");
-}
-
-/* What depends on the decision, and on who won the first probe, is worth a signal of its own. */
-static void signal_device_decided(struct service *s, const struct device_entry *e, const char *path)
-{
-	signal_log_failure(sd_bus_emit_signal(s->bus, BUS_PATH, MANAGER_INTERFACE, "DeviceDecided", "oss",
-					      path, e->field[FIELD_DECISION], e->field[FIELD_FIRST_PROBE]));
-}
-
-/* Buses has changed if the table has no device of this bus but so many. */
-static void signal_buses_changed(struct service *s, const char *bus, unsigned others)
-{
-	for (struct device_entry *e = NULL; (e = devices_next(&s->devices, e));)
-		if (streq(e->field[FIELD_BUS], bus) && others-- == 0)
-			return;
-	signal_manager_changed(s, "Buses");
-}
-
-static void signal_device_added(struct service *s, const struct device_entry *e)
-{
-	_cleanup_(freep) char *path = device_object_path(e);
-
-	if (!path)
-		return;
-	signal_log_failure(sd_bus_emit_object_added(s->bus, path));
-	signal_buses_changed(s, e->field[FIELD_BUS], 1);
-	if (e->field[FIELD_DECISION][0])
-		signal_device_decided(s, e, path);
-}
-
-static void signal_device_changed(struct service *s, const struct device_entry *e, uint32_t changed)
-{
-	_cleanup_(freep) char *path = NULL;
-	const char *names[FIELD_COUNT + 1] = {};
-	size_t n = 0;
-
-	for (size_t i = 0; i < FIELD_COUNT; i++)
-		if ((changed & (UINT32_C(1) << i)) && device_property_names[i])
-			names[n++] = device_property_names[i];
-	if (n > 0)
-		path = device_object_path(e);
-	if (!path)
-		return;
-	signal_log_failure(sd_bus_emit_properties_changed_strv(s->bus, path, DEVICE_INTERFACE,
-							       (char **)(uintptr_t)names));
-	if ((changed & (UINT32_C(1) << FIELD_DECISION)) ||
-	    ((changed & (UINT32_C(1) << FIELD_FIRST_PROBE)) && e->field[FIELD_DECISION][0]))
-		signal_device_decided(s, e, path);
-}
-
-static void signals_on_device_found(struct service *s, const struct refresh_finding *found)
-{
-	if (s->announced && found->added)
-		signal_device_added(s, found->entry);
-	else if (s->announced)
-		signal_device_changed(s, found->entry, found->changed);
-}
-
-/* While the device can still be found: sd-bus looks up what it is to say the end of. */
-static void signals_on_device_leaving(struct service *s, struct device_entry *e)
-{
-	_cleanup_(freep) char *path = NULL;
-
-	/* If nothing but its name was ever known, it was not signalled when it came either. */
-	if (s->announced && e->seq > 0)
-		path = device_object_path(e);
-	if (path)
-		signal_log_failure(sd_bus_emit_object_removed(s->bus, path));
-}
-
-static void signals_on_device_left(struct service *s, const char *bus, const char *group)
-{
-	(void)group;
-	if (s->announced)
-		signal_buses_changed(s, bus, 0);
 }
 
 static void signal_group(struct service *s, const char *id, bool existed, bool exists, bool members)
@@ -153,9 +70,6 @@ static void signals_on_refresh_finished(struct service *s)
 }
 
 const struct refresh_observer bus_signals_observer = {
-	.device_found = signals_on_device_found,
-	.device_leaving = signals_on_device_leaving,
-	.device_left = signals_on_device_left,
 	.refresh_finished = signals_on_refresh_finished,
 };
 

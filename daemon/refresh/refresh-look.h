@@ -22,6 +22,7 @@ struct refresh {
 	struct refresh *next;
 	struct service *service;
 	uint64_t seq;
+	uint64_t generation; /* of the policy by which it decides */
 	bool all;
 	enum refresh_purpose purpose; /* with all */
 	struct refresh_item *items;

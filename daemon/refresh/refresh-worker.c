@@ -89,6 +89,35 @@ static void worker_find_owner(struct refresh_worker *s, const struct sysfs_devic
 	text_copy(buf, size, s->owned);
 }
 
+static void worker_find_group(const struct sysfs_device *d, char *buf, size_t size)
+{
+	if (d->group_id)
+		text_copy(buf, size, d->group_id);
+	else if ((d->group_asked && d->n_members == 0) || sysfs_device_link(d, "iommu_group", buf, size) < 0)
+		buf[0] = '\0';
+}
+
+static void worker_put_node(struct refresh_worker *s, const struct sysfs_device *d)
+{
+	char node[64];
+
+	sysfs_device_vfio_node(d, node, sizeof(node));
+	worker_put(s, node);
+}
+
+/* A modalias that cannot be read now may have been read before, if it is still the same device. */
+static void worker_put_identity(struct refresh_worker *s, const struct sysfs_device *d, const char *modalias)
+{
+	const struct device_entry *known = devices_find(&s->service->devices, d->bus, d->name);
+	char identity[512];
+
+	if (!modalias && known && strtoull(known->field[FIELD_INODE], NULL, 16) == d->inode)
+		text_copy(identity, sizeof(identity), known->field[FIELD_IDENTITY]);
+	else
+		sysfs_device_identity(d, modalias, identity, sizeof(identity));
+	worker_put(s, identity);
+}
+
 static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 			      const struct decision *decision)
 {
@@ -104,11 +133,7 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	path = device_text(&d->device, FACT_PATH);
 	modalias = device_text(&d->device, FACT_MODALIAS);
 	bound_driver(d, driver, sizeof(driver));
-	if (d->group_id)
-		text_copy(group, sizeof(group), d->group_id);
-	else if ((d->group_asked && d->n_members == 0) ||
-		 sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
-		group[0] = '\0';
+	worker_find_group(d, group, sizeof(group));
 	if (!d->unreadable && sysfs_device_override(d, override) < 0)
 		override[0] = '\0';
 	/* In this order: the enforcer writes the record before it writes an override. */
@@ -141,6 +166,8 @@ static void worker_put_device(struct refresh_worker *s, struct sysfs_device *d,
 	worker_put(s, device_state_to_string(evaluation.state));
 	worker_put(s, evaluation.reason);
 	worker_put(s, first_probe_to_string(first_probe_merge(record.first_probe, FIRST_PROBE_UNKNOWN)));
+	worker_put_node(s, d);
+	worker_put_identity(s, d, modalias);
 	worker_put(s, group);
 	worker_put_number(s, rule ? rule_id(rule) : 0);
 	worker_put_number(s, evaluation.action);

@@ -177,8 +177,11 @@ static void on_refresh_done(void *userdata, struct child_result result, const ch
 		return;
 	if (result.how == CHILD_OK) {
 		refresh_take_devices(look, out, size);
-		if (look->all)
+		if (look->all) {
 			refresh_take_out_others(look);
+			if (look->generation > s->decided_generation)
+				s->decided_generation = look->generation;
+		}
 	} else
 		log_line(LOG_ERR, "looking at devices failed: %s", child_result_text(result));
 	refresh_free(look);
@@ -212,6 +215,7 @@ static int refresh_start(struct service *s, bool all, enum refresh_purpose purpo
 	*look = (struct refresh){ .next = s->refreshes->running,
 				  .service = s,
 				  .seq = ++s->refreshes->seq,
+				  .generation = s->generation,
 				  .all = all,
 				  .purpose = purpose,
 				  .items = items,

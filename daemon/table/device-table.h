@@ -30,7 +30,9 @@ enum field {
 	FIELD_STATE,
 	FIELD_REASON,
 	FIELD_FIRST_PROBE,
-	FIELD_GROUP, /* the group's number, "" if none */
+	FIELD_NODE,	/* of VFIO, in /dev; "" if there is none */
+	FIELD_IDENTITY, /* see sysfs_device_identity() */
+	FIELD_GROUP,	/* the group's number, "" if none */
 	/* Not for the bus. */
 	FIELD_RULE_ID,
 	FIELD_ADVICE,
@@ -39,6 +41,15 @@ enum field {
 	FIELD_MODALIAS,
 	FIELD_WAIT_FOR, /* of a blocked device: see WAIT_FOR= in state/record.h; "": nothing is waited for */
 	FIELD_COUNT,
+};
+
+/* What the bus has not been told of a device yet; see daemon/bus/device-signals.h. */
+struct device_untold {
+	struct device_entry *before, *after; /* in the order in which it is told */
+	bool queued;
+	bool added;	  /* that it is there at all */
+	bool decided;	  /* its decision, or who won its first probe */
+	uint32_t changed; /* a bit for each field */
 };
 
 struct device_entry {
@@ -52,6 +63,8 @@ struct device_entry {
 	bool hangs;	     /* a read of its files did not come back */
 	bool awaited;	     /* and the process that waits for it (recovery.h) has not come back either */
 	int watch;	     /* of its driver_override; 0: none; see watch-override.h */
+	uint64_t n_changes;  /* how many looks have found another text in a field that the bus shows */
+	struct device_untold untold;
 	/* See refresh_move_begins(). */
 	uint64_t half_way_seq; /* of the latest look that had begun when the enforcer did */
 	unsigned moves;	       /* by the enforcer, under way */

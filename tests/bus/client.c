@@ -260,6 +260,8 @@ static void signals_take(struct harness *h)
 		;
 }
 
+#define PLATFORM_SENTINEL "/devices/platform/" SENTINEL
+
 /* Processes of the service that are at work. */
 static unsigned service_children(const struct harness *h)
 {
@@ -282,21 +284,52 @@ static unsigned service_children(const struct harness *h)
 	return n;
 }
 
+static int on_sentinel_told(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct harness *h = userdata;
+	const char *path = sd_bus_message_get_path(m);
+
+	(void)error;
+	if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded"))
+		ck_assert_int_gt(sd_bus_message_read(m, "o", &path), 0);
+	h->sentinel_told += strstr(path, "/" SENTINEL) != NULL;
+	return 0;
+}
+
+static void sentinel_add(struct harness *h)
+{
+	(void)mock_platform_add(h->m, SENTINEL, NULL);
+	ck_assert_int_ge(sd_bus_match_signal(h->bus, NULL, "org.driveroverrides1", NULL, NULL, NULL,
+					     on_sentinel_told, h),
+			 0);
+}
+
+/* All devices are looked at after what was asked for before, and this one with them; then it is told. */
+static void sentinel_change(struct harness *h)
+{
+	const char *text = mock_printf(h->m, "x%u", ++h->settled);
+	unsigned told = h->sentinel_told;
+
+	mock_attr(h->m, PLATFORM_SENTINEL, "driver_override", mock_printf(h->m, "%s\n", text));
+	tell(h, "move", "platform", SENTINEL);
+	wait_property(h, "platform", SENTINEL, "Override", text);
+	for (uint64_t end = clock_usec() + PATIENCE_USEC; h->sentinel_told == told;) {
+		ck_assert_msg(clock_usec() < end, "a change is not signalled");
+		if (sd_bus_process(h->bus, NULL) == 0)
+			(void)sd_bus_wait(h->bus, 100000);
+	}
+}
+
 void settle(struct harness *h)
 {
-	static const char sentinel[] = "/devices/platform/" SENTINEL;
+	if (access(mock_path(h->m, PLATFORM_SENTINEL, "driver_override"), F_OK) < 0)
+		sentinel_add(h);
+	/* Twice: what came of work that had ended by the first time is told before the second. */
+	for (unsigned quiet = 0; quiet < 2;) {
+		uint64_t end = clock_usec() + PATIENCE_USEC;
 
-	if (access(mock_path(h->m, sentinel, "driver_override"), F_OK) < 0)
-		(void)mock_platform_add(h->m, SENTINEL, NULL);
-	for (uint64_t end = clock_usec() + PATIENCE_USEC;;) {
-		const char *text = mock_printf(h->m, "x%u", ++h->settled);
-
-		/* All devices are looked at after what was asked for before, and this one with them. */
-		mock_attr(h->m, sentinel, "driver_override", mock_printf(h->m, "%s\n", text));
-		tell(h, "move", "platform", SENTINEL);
-		wait_property(h, "platform", SENTINEL, "Override", text);
-		if (service_children(h) <= h->left_behind)
-			break;
+		sentinel_change(h);
+		quiet = service_children(h) > h->left_behind ? 0 : quiet + 1;
 		/* What comes of their work is looked at as well. */
 		while (service_children(h) > h->left_behind) {
 			ck_assert_msg(clock_usec() < end, "the service stays at work");

@@ -34,8 +34,8 @@ struct harness {
 	 * taken so. */
 	const char *read_timeout;
 	unsigned left_behind; /* processes of the service that wait for what the test has made hang */
-	unsigned settled;
-	const char *under; /* a program and its arguments, to run the service under; NULL */
+	unsigned settled, sentinel_told; /* see settle() */
+	const char *under;		 /* a program and its arguments, to run the service under; NULL */
 };
 
 /* The monotonic clock's time, in microseconds. */

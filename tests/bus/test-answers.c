@@ -35,6 +35,7 @@ static struct harness *begin(unsigned n)
 static const char *properties_text(struct harness *h, sd_bus_message *m)
 {
 	const char *text = "", *name, *contents, *s;
+	uint64_t number;
 	int flag;
 
 	ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "{sv}"), 0);
@@ -46,6 +47,9 @@ static const char *properties_text(struct harness *h, sd_bus_message *m)
 		if (streq(contents, "b")) {
 			ck_assert_int_gt(sd_bus_message_read(m, "b", &flag), 0);
 			text = mock_printf(h->m, "%s %d", text, flag);
+		} else if (streq(contents, "t")) {
+			ck_assert_int_gt(sd_bus_message_read(m, "t", &number), 0);
+			text = mock_printf(h->m, "%s %ju", text, (uintmax_t)number);
 		} else if (streq(contents, "ao")) {
 			ck_assert_int_gt(sd_bus_message_enter_container(m, 'a', "o"), 0);
 			while (sd_bus_message_read(m, "o", &s) > 0)
