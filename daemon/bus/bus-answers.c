@@ -4,8 +4,8 @@
  *
  * An answer is made anew for each call: libsystemd cannot send bytes that were made before, and copying a
  * message (sd_bus_message_copy()) takes twice as long as making it from the table. An answer is of one
- * moment: if a device changes between two slices, it begins again, since the signal of the change comes
- * before the answer.
+ * moment, and agrees with the signals that come before it: if a device changes between two slices, it begins
+ * again, and what is not told yet by signals is told before the answer is sent.
  */
 #include "daemon/bus/bus-answers.h"
 #include "base/list.h"
@@ -14,6 +14,7 @@
 #include "daemon/bus/bus-signals.h"
 #include "daemon/bus/bus.h"
 #include "daemon/bus/caller.h"
+#include "daemon/bus/device-signals.h"
 #include "daemon/bus/limits.h"
 #include "daemon/table/group-table.h"
 
@@ -164,6 +165,10 @@ static int answer_continue(struct service *s, struct answer *a)
 		r = answer_append_item(s, a);
 	if (r < 0 || a->at < end)
 		return r < 0 ? r : 1;
+	/* The signal of what the answer says has to come before it. */
+	while (device_signals_tell_some(s))
+		if (a->begun <= RESTARTS_MAX)
+			return 1;
 	r = sd_bus_message_close_container(a->reply);
 	return r < 0 ? r : sd_bus_send(s->bus, a->reply, NULL) < 0 ? -EIO : 0;
 }

@@ -115,13 +115,12 @@ static void signal_device_untold(struct service *s, const struct device_entry *e
 						      e->field[FIELD_FIRST_PROBE]));
 }
 
-static int on_untold_due(sd_event_source *source, uint64_t usec, void *userdata)
+bool device_signals_tell_some(struct service *s)
 {
-	struct service *s = userdata;
 	struct device_signals *all = s->device_signals;
 
-	(void)source;
-	(void)usec;
+	if (!all->first)
+		return false;
 	for (unsigned i = 0; i < SLICE_DEVICES && all->first; i++) {
 		struct device_entry *e = all->first;
 		struct device_untold untold = e->untold;
@@ -129,6 +128,17 @@ static int on_untold_due(sd_event_source *source, uint64_t usec, void *userdata)
 		untold_remove(s, e);
 		signal_device_untold(s, e, &untold);
 	}
+	return true;
+}
+
+static int on_untold_due(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct service *s = userdata;
+	struct device_signals *all = s->device_signals;
+
+	(void)source;
+	(void)usec;
+	(void)device_signals_tell_some(s);
 	if (all->first)
 		untold_arm(all, 0);
 	else if (all->told_generation != s->decided_generation) {

@@ -9,7 +9,7 @@
 #include "daemon/refresh/refresh-observer.h"
 #include "daemon/service.h"
 
-#include <stdint.h>
+#include <stdbool.h>
 
 /* Signals of devices and of their buses. */
 extern const struct refresh_observer device_signals_observer;
@@ -17,6 +17,9 @@ extern const struct refresh_observer device_signals_observer;
 /* The names of the properties of devices; NULL: the bus does not show that field. */
 extern const char *const device_property_names[FIELD_COUNT];
 #define DEVICE_CHANGED_PROPERTY "Changed"
+
+/* Some of what is to be told, now; false: there is nothing. */
+bool device_signals_tell_some(struct service *s);
 
 int device_signals_new(struct service *s);
 /* Before the table of devices. */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define DEVICE "org.driveroverrides1.Device"
-#define MANY 1000U
+#define MANY 400U
 
 static uint64_t number_of(struct harness *h, const char *name, const char *which)
 {
