@@ -65,6 +65,24 @@ static enum match rule_match_any(const struct lint_run *run, const struct rule *
 	return any;
 }
 
+/* The device in the very place that the rule names, if it means another one there; "": none. */
+static const char *rule_place_taken(const struct lint_run *run, const struct rule *rule)
+{
+	const struct condition *unmet;
+	const char *text;
+
+	for (size_t i = 0; i < run->n_devices; i++) {
+		const struct sysfs_device *d = run->devices[i].d;
+
+		if (!rule_means_another_device(rule, &run->devices[i].d->device, &unmet))
+			continue;
+		text = arena_printf(&run->lint->arena, ": %s %s is where it says, but is another", d->bus,
+				    d->name);
+		return text ? text : "";
+	}
+	return "";
+}
+
 static void lint_unused_rule(struct lint_run *run, const struct rule *rule)
 {
 	const struct rule *earlier = NULL;
@@ -82,8 +100,8 @@ static void lint_unused_rule(struct lint_run *run, const struct rule *rule)
 				       rule->label, earlier->file, earlier->line, earlier->label));
 	else if (match == MATCH_NO && run->n_devices > 0)
 		lint_warn(run, rule,
-			  arena_printf(&run->lint->arena, "[device %s] matches no device that is here now",
-				       rule->label));
+			  arena_printf(&run->lint->arena, "[device %s] matches no device that is here now%s",
+				       rule->label, rule_place_taken(run, rule)));
 }
 
 void lint_reach(struct lint_run *run)

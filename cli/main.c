@@ -32,7 +32,7 @@ static const struct verb verbs[] = {
 	{ "unset", "DEVICE", "remove what set wrote, and give the device back", 1, 1,
 	  HAS(RUNTIME) | HAS(BY) | HAS(FORCE) | HAS(DRY_RUN), false, verb_unset },
 	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1,
-	  HAS(MACHINE), true, verb_explain },
+	  HAS(MACHINE), false, verb_explain },
 	{ "apply", "[DEVICE...]", "make devices as the policy says, now", 0, SIZE_MAX,
 	  HAS(RULE) | HAS(DRY_RUN) | HAS(FORCE), false, verb_apply },
 	{ "release", "[DEVICE...]", "give devices back whatever policy says, until apply or a boot", 0,

@@ -76,7 +76,7 @@ static int groups_sort(struct groups_view *g, const struct device_rows *rows, ch
 	for (size_t i = 0; g->v && i < rows->n; i++)
 		if (*rows->v[i].field[ROW_GROUP] && group_is_named(rows->v[i].field[ROW_GROUP], args, n))
 			g->v[g->n++] = &rows->v[i];
-	if (g->n > 0)
+	if (g->v && g->n > 0)
 		qsort(g->v, g->n, sizeof(*g->v), compare_by_group);
 	return g->v ? 0 : -ENOMEM;
 }

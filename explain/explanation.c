@@ -2,10 +2,14 @@
 /* The decision about one device, and why; see explanation.h. */
 #include "explain/explanation.h"
 #include "base/arena.h"
+#include "base/errno.h"
+#include "base/array.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "policy/match.h"
 #include "sysfs/binding.h"
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -64,6 +68,24 @@ static void explanation_add_vfio(struct explanation *e)
 		(void)snprintf(e->why + n, sizeof(e->why) - n, "; %s", note);
 }
 
+/* Conditions are cheapest first, so that most rules cost a comparison. */
+static int explanation_find_others(struct explanation *e)
+{
+	const struct policy *policy = e->policy;
+	size_t allocated = 0;
+
+	for (size_t i = 0; i < policy->n_rules; i++) {
+		struct place_rule other = { .rule = policy->rules[i] };
+
+		if (!rule_means_another_device(other.rule, &e->device->device, &other.unmet))
+			continue;
+		if (array_reserve(e->others, allocated, e->n_others) < 0)
+			return -ENOMEM;
+		e->others[e->n_others++] = other;
+	}
+	return 0;
+}
+
 int explanation_make(struct explanation *e, const struct policy *policy, struct sysfs_device *d)
 {
 	char group[64];
@@ -73,8 +95,10 @@ int explanation_make(struct explanation *e, const struct policy *policy, struct 
 	r = policy_explain(policy, &d->device, &e->hits, &e->n_hits);
 	if (r >= 0)
 		r = policy_decide(policy, &d->device, &e->decision);
+	if (r >= 0)
+		r = explanation_find_others(e);
 	if (r < 0) {
-		free(TAKE_PTR(e->hits));
+		explanation_done(e);
 		return r;
 	}
 	explanation_set_why(e);
@@ -91,6 +115,7 @@ void explanation_done(struct explanation *e)
 {
 	decision_done(&e->decision);
 	free(TAKE_PTR(e->hits));
+	free(TAKE_PTR(e->others));
 }
 
 static void json_add_string(struct json_object *o, const char *key, const char *value)
@@ -111,11 +136,82 @@ static struct json_object *json_rule(const struct rule *rule)
 	return o;
 }
 
+/* "Id= is 10de:1b80 there, and it has 8086:10d3:1af4:1100" */
+static void other_because(struct device *device, const struct condition *unmet, char *buf, size_t size)
+{
+	const char *key = fact_key(unmet->fact);
+	struct values values = {};
+
+	ignore_error(device_fact(device, unmet->fact, unmet->attr, &values));
+	(void)snprintf(buf, size, "%s%s%s is %s%s there, and it has %s", key, unmet->attr ? unmet->attr : "",
+		       unmet->attr ? "=" : "", unmet->any->text, unmet->any->next ? " or others" : "",
+		       values.n > 0 ? values.v[0].text : "none");
+}
+
+static struct json_object *json_others(const struct explanation *e)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < e->n_others; i++) {
+		struct json_object *rule = json_rule(e->others[i].rule);
+		char because[1024];
+
+		other_because(&e->device->device, e->others[i].unmet, because, sizeof(because));
+		json_add_string(rule, "because", because);
+		(void)json_object_array_add(list, rule);
+	}
+	return list;
+}
+
+static struct json_object *json_hits(const struct explanation *e)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < e->n_hits; i++) {
+		const struct rule_hit *h = &e->hits[i];
+		struct json_object *rule = json_rule(h->rule);
+		char missing[512];
+
+		json_add_string(rule, "match", h->match == MATCH_YES ? "yes" : "unknown");
+		(void)json_object_object_add(rule, "decides",
+					     json_object_new_boolean(e->decision.cause == CAUSE_RULE &&
+								     h->match == MATCH_YES &&
+								     h->rule == e->decision.rule));
+		if (h->match == MATCH_UNKNOWN) {
+			missing_text(&h->missing, "", missing, sizeof(missing));
+			json_add_string(rule, "missing", missing);
+		}
+		(void)json_object_array_add(list, rule);
+	}
+	return list;
+}
+
+static struct json_object *json_companions(const struct explanation *e)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < e->decision.n_members; i++) {
+		const struct decision *m = &e->decision.members[i];
+		const struct sysfs_device *d = to_sysfs_device(m->device);
+		struct json_object *companion = json_object_new_object();
+		char driver[256];
+
+		bound_driver(d, driver, sizeof(driver));
+		json_add_string(companion, "bus", d->bus);
+		json_add_string(companion, "name", d->name);
+		json_add_string(companion, "driver", driver);
+		json_add_string(companion, "decision", decision_text(m));
+		(void)json_object_object_add(companion, "left",
+					     json_object_new_boolean(m->kind == DECISION_LEFT));
+		(void)json_object_array_add(list, companion);
+	}
+	return list;
+}
+
 struct json_object *explanation_json(const struct explanation *e)
 {
 	const struct sysfs_device *d = e->device;
-	struct json_object *o = json_object_new_object(), *rules = json_object_new_array(),
-			   *companions = json_object_new_array();
+	struct json_object *o = json_object_new_object();
 	const char *path = device_text(&e->device->device, FACT_PATH);
 
 	json_add_string(o, "bus", d->bus);
@@ -134,29 +230,12 @@ struct json_object *explanation_json(const struct explanation *e)
 	if (e->has_record) {
 		json_add_string(o, "state", record_state_text(&e->record));
 		json_add_string(o, "reason", e->record.reason);
+		json_add_string(
+			o, "first_probe",
+			first_probe_to_string(first_probe_merge(e->record.first_probe, FIRST_PROBE_UNKNOWN)));
 	}
-	for (size_t i = 0; i < e->n_hits; i++) {
-		struct json_object *rule = json_rule(e->hits[i].rule);
-
-		json_add_string(rule, "match", e->hits[i].match == MATCH_YES ? "yes" : "unknown");
-		(void)json_object_object_add(rule, "decides",
-					     json_object_new_boolean(e->decision.cause == CAUSE_RULE &&
-								     e->hits[i].match == MATCH_YES &&
-								     e->hits[i].rule == e->decision.rule));
-		(void)json_object_array_add(rules, rule);
-	}
-	(void)json_object_object_add(o, "rules", rules);
-	for (size_t i = 0; i < e->decision.n_members; i++) {
-		const struct decision *m = &e->decision.members[i];
-		struct json_object *companion = json_object_new_object();
-
-		json_add_string(companion, "bus", to_sysfs_device(m->device)->bus);
-		json_add_string(companion, "name", to_sysfs_device(m->device)->name);
-		json_add_string(companion, "decision", decision_text(m));
-		(void)json_object_object_add(companion, "left",
-					     json_object_new_boolean(m->kind == DECISION_LEFT));
-		(void)json_object_array_add(companions, companion);
-	}
-	(void)json_object_object_add(o, "companions", companions);
+	(void)json_object_object_add(o, "rules", json_hits(e));
+	(void)json_object_object_add(o, "rules_for_others", json_others(e));
+	(void)json_object_object_add(o, "companions", json_companions(e));
 	return o;
 }

@@ -16,6 +16,12 @@ struct explanation {
 	const struct policy *policy;
 	struct rule_hit *hits; /* rules that match, in order */
 	size_t n_hits;
+	/* Rules that name its place and mean another device there; `unmet` is in what it differs. */
+	struct place_rule {
+		const struct rule *rule;
+		const struct condition *unmet;
+	} * others;
+	size_t n_others;
 	struct decision decision;
 	char why[1024];
 	char override[OVERRIDE_MAX];

@@ -100,3 +100,45 @@ enum match rule_match(const struct rule *rule, struct device *device, struct mis
 		*reterr_missing = missing;
 	return MATCH_UNKNOWN;
 }
+
+static bool fact_is_place(enum fact fact)
+{
+	return fact == FACT_NAME || fact == FACT_PATH || fact == FACT_FIRMWARE;
+}
+
+/* Whether a value without a pattern is what meets it: a pattern means many places. */
+static bool condition_names_place(const struct condition *c, const struct values *values)
+{
+	for (size_t i = 0; fact_is_place(c->fact) && i < values->n; i++)
+		for (const struct pattern *p = c->any; p; p = p->next)
+			if (p->plain == p->length && pattern_matches(p, c->fact, values->v[i].text,
+								     values->v[i].length, values->v[i].hash))
+				return true;
+	return false;
+}
+
+bool rule_means_another_device(const struct rule *rule, struct device *device, const struct condition **ret)
+{
+	const struct condition *unmet = NULL;
+	bool named = false;
+
+	for (const struct condition *c = rule->conditions; c; c = c->next) {
+		struct values values;
+
+		if (device_fact(device, c->fact, c->attr, &values) < 0)
+			continue;
+		if (!condition_is_met(c, &values)) {
+			/* Another bus, or another place. */
+			if (c->fact == FACT_BUS || fact_is_place(c->fact))
+				return false;
+			if (!unmet)
+				unmet = c;
+		} else if (condition_names_place(c, &values)) {
+			named = true;
+		}
+	}
+	if (!named || !unmet)
+		return false;
+	*ret = unmet;
+	return true;
+}

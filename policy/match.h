@@ -4,6 +4,8 @@
 
 #include "policy/rule.h"
 
+#include <stdbool.h>
+
 enum match {
 	MATCH_NO,
 	MATCH_YES,
@@ -15,3 +17,10 @@ enum match {
  * MATCH_UNKNOWN *reterr_missing, where given, says what is not known; else it is left alone.
  */
 enum match rule_match(const struct rule *rule, struct device *device, struct missing *reterr_missing);
+
+/*
+ * Whether a rule names the very place that the device is in (Name=, Path= or Firmware= without a pattern),
+ * and means another device there: *ret is the first of its conditions that this one does not meet. What is
+ * not known counts as met.
+ */
+bool rule_means_another_device(const struct rule *rule, struct device *device, const struct condition **ret);

@@ -235,6 +235,10 @@ START_TEST(a_rule_for_nothing_is_named)
 
 	assert_line(&r, "warning", "[device a] matches no device that is here now");
 	mock_free(t.m);
+	t = machine_new(RULE("Name=0000:00:05.0\nId=8086:*", "vfio-pci"));
+	r = machine_check(&t);
+	assert_line(&r, "warning", "here now: pci 0000:00:05.0 is where it says, but is another");
+	mock_free(t.m);
 }
 END_TEST
 
@@ -351,7 +355,7 @@ START_TEST(a_kernel_whose_modules_are_gone_is_warned_of)
 		    mock_printf(t.m, "[device a] gives pci 0000:00:05.0 to vfio, and %s", note));
 	assert_line(&r, "warning", "; it gets vfio-pci, the plain one");
 	r = enforcer_run(t.m, "explain", "0000:00:05.0", NULL);
-	ck_assert_msg(strstr(r.out, note) && strstr(r.out, "  Decision  vfio-pci\n"), "%s", r.out);
+	ck_assert_msg(strstr(r.out, note) && strstr(r.out, "  Decision    vfio-pci\n"), "%s", r.out);
 	aliases = mock_aliases(t.m, "/lib/modules", "# Aliases\n");
 	r = machine_check(&t);
 	ck_assert_msg(!strstr(r.out, note), "%s", r.out);
@@ -403,7 +407,7 @@ START_TEST(an_override_that_is_the_text_null_is_noticed)
 	r = machine_check(&t);
 	assert_line(&r, "warning", "pci 0000:00:05.1 has no driver, although snd_hda_intel");
 	r = enforcer_run(t.m, "explain", "0000:00:05.1", NULL);
-	ck_assert_msg(strstr(r.out, "  Note      pci 0000:00:05.1 has no driver") != NULL, "%s", r.out);
+	ck_assert_msg(strstr(r.out, "  Note        pci 0000:00:05.1 has no driver") != NULL, "%s", r.out);
 	mock_free(t.m);
 }
 END_TEST
