@@ -109,24 +109,68 @@ int dir_make(const char *path)
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
 }
 
-int file_replace(const struct file_replacement *how, const void *data, size_t n)
+int file_draft_write(struct file_draft *ret, const struct file_replacement *how, const void *data, size_t n)
 {
 	_cleanup_(closep) int fd = -EBADF;
-	char temporary[PATH_MAX], parent[PATH_MAX];
-	int r;
+	int r = path_join(ret->path, sizeof(ret->path), how->temporary, NULL);
 
-	if (path_join(temporary, sizeof(temporary), how->temporary, NULL) < 0 ||
-	    path_parent(how->path, parent, sizeof(parent)) < 0)
-		return -ENAMETOOLONG;
-	fd = mkostemp(temporary, O_CLOEXEC);
+	if (r < 0)
+		return r;
+	fd = mkostemp(ret->path, O_CLOEXEC);
 	if (fd < 0)
 		return negative_errno();
 	r = write_full(fd, data, n);
-	if (r >= 0 && (fchmod(fd, how->mode) < 0 || (how->times && futimens(fd, how->times) < 0) ||
-		       (how->durable && fsync(fd) < 0) || rename(temporary, how->path) < 0))
+	if (r >= 0 && (fchmod(fd, how->mode) < 0 || (how->times && futimens(fd, how->times) < 0)))
 		r = negative_errno();
+	if (r < 0) {
+		(void)unlink(ret->path);
+		return r;
+	}
+	ret->fd = fd;
+	fd = -EBADF;
+	return 0;
+}
+
+int file_draft_sync(const struct file_draft *draft)
+{
+	return fsync(draft->fd) < 0 ? negative_errno() : 0;
+}
+
+void file_draft_drop(struct file_draft *draft)
+{
+	(void)unlink(draft->path);
+	closep(&draft->fd);
+	draft->fd = -EBADF;
+}
+
+int file_draft_place(struct file_draft *draft, const struct file_replacement *how)
+{
+	int r = rename(draft->path, how->path) < 0 ? negative_errno() : 0;
+
 	if (r < 0)
-		(void)unlink(temporary);
+		(void)unlink(draft->path);
+	closep(&draft->fd);
+	draft->fd = -EBADF;
+	return r;
+}
+
+int file_replace(const struct file_replacement *how, const void *data, size_t n)
+{
+	struct file_draft draft;
+	char parent[PATH_MAX];
+	int r = path_parent(how->path, parent, sizeof(parent));
+
+	if (r >= 0)
+		r = file_draft_write(&draft, how, data, n);
+	if (r < 0)
+		return r;
+	if (how->durable)
+		r = file_draft_sync(&draft);
+	if (r < 0) {
+		file_draft_drop(&draft);
+		return r;
+	}
+	r = file_draft_place(&draft, how);
 	return r < 0 || !how->durable ? r : dir_sync(parent);
 }
 

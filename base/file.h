@@ -4,6 +4,7 @@
 
 #include "base/macro.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -57,6 +58,25 @@ struct file_replacement {
  * not be synced.
  */
 _must_check_ int file_replace(const struct file_replacement *how, const void *data, size_t n);
+
+/*
+ * The same in steps, for several files that are to be replaced at the same time: what can fail comes first,
+ * and the disk is waited for once. Each is zeroed by whoever makes it; fd is open as long as there is a
+ * draft.
+ */
+struct file_draft {
+	int fd;
+	char path[PATH_MAX];
+};
+
+/* The content, under a temporary name. */
+_must_check_ int file_draft_write(struct file_draft *ret, const struct file_replacement *how,
+				  const void *data, size_t n);
+/* Waits for the disk. 0 or negative errno. */
+_must_check_ int file_draft_sync(const struct file_draft *draft);
+/* Puts it in the file's place; its folder is not synced. In any case there is no draft afterwards. */
+_must_check_ int file_draft_place(struct file_draft *draft, const struct file_replacement *how);
+void file_draft_drop(struct file_draft *draft);
 
 /* Has a folder's entries written to the disk. 0 or negative errno. */
 _must_check_ int dir_sync(const char *path);

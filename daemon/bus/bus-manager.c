@@ -127,6 +127,11 @@ static int manager_set_override(struct service *s, sd_bus_message *m, uid_t uid,
 	return manager_start_operation(s, m, uid, OPERATION_SET, reterr);
 }
 
+static int manager_set_overrides(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return operation_start(s, m, uid, OPERATION_SET_MANY, NULL, NULL, reterr);
+}
+
 static int manager_clear_override(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
 	return manager_start_operation(s, m, uid, OPERATION_CLEAR, reterr);
@@ -160,6 +165,7 @@ static int manager_reload(struct service *s, sd_bus_message *m, uid_t uid, sd_bu
 CALLER_METHOD(manager_method_list_devices, answer_list_devices)
 CALLER_METHOD(manager_method_explain, manager_explain)
 CALLER_METHOD(manager_method_set_override, manager_set_override)
+CALLER_METHOD(manager_method_set_overrides, manager_set_overrides)
 CALLER_METHOD(manager_method_clear_override, manager_clear_override)
 CALLER_METHOD(manager_method_apply, manager_apply)
 CALLER_METHOD(manager_method_apply_all, manager_apply_all)
@@ -235,6 +241,9 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_NAMES("SetOverride", "sssa{sv}",
 				 DEVICE_ARGS SD_BUS_PARAM(driver) SD_BUS_PARAM(options), "s",
 				 SD_BUS_PARAM(state), manager_method_set_override, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("SetOverrides", "a(sssa{sv})a{sv}",
+				 SD_BUS_PARAM(changes) SD_BUS_PARAM(options), "a(ssss)", SD_BUS_PARAM(states),
+				 manager_method_set_overrides, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ClearOverride", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
 				 SD_BUS_PARAM(state), manager_method_clear_override, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Explain", "ss", DEVICE_ARGS, "s", SD_BUS_PARAM(json),

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -38,6 +39,7 @@ static const struct method {
 	{ MANAGER_INTERFACE, "GetDevice", OPEN },
 	{ MANAGER_INTERFACE, "Explain", OPEN },
 	{ MANAGER_INTERFACE, "SetOverride", ACTION_SET },
+	{ MANAGER_INTERFACE, "SetOverrides", ACTION_SET },
 	{ MANAGER_INTERFACE, "ClearOverride", ACTION_SET },
 	{ MANAGER_INTERFACE, "Apply", ACTION_SET },
 	{ MANAGER_INTERFACE, "ApplyAll", ACTION_SET },
@@ -126,6 +128,32 @@ static void _printf_(3, 4)
 	sd_bus_error_free(&error);
 }
 
+/* The message in the action file names the device, which not every call has, and some have many. */
+static int polkit_append_message(sd_bus_message *m, const struct polkit_details *details, bool is_force,
+				 bool is_set)
+{
+	char text[160];
+
+	if (!is_force && !is_set)
+		return 0;
+	if (details->n_devices > 0)
+		(void)snprintf(
+			text, sizeof(text),
+			is_force ? "Authentication is required to change the drivers of %zu devices even "
+				   "if they are in use."
+				 : "Authentication is required to choose the drivers of %zu devices.",
+			details->n_devices);
+	else if (!details->name)
+		(void)snprintf(
+			text, sizeof(text), "%s",
+			is_force ? "Authentication is required to change the drivers of devices even if they "
+				   "are in use."
+				 : "Authentication is required to enforce the policy for drivers.");
+	else
+		return 0;
+	return sd_bus_message_append(m, "{ss}", "polkit.message", text);
+}
+
 /* Rules of polkit compare strings, so each detail is always given. */
 static int polkit_append_details(sd_bus_message *m, const struct polkit_authorization *a)
 {
@@ -148,13 +176,8 @@ static int polkit_append_details(sd_bus_message *m, const struct polkit_authoriz
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(details); i++)
 		r = sd_bus_message_append(m, "{ss}", details[i].key,
 					  details[i].value ? details[i].value : "");
-	/* The message in the action file names the device, which this call does not have. */
-	if (r >= 0 && !a->details.name && (is_force || streq(a->action, ACTION_SET)))
-		r = sd_bus_message_append(
-			m, "{ss}", "polkit.message",
-			is_force ? "Authentication is required to change the drivers of devices even if they "
-				   "are in use."
-				 : "Authentication is required to enforce the policy for drivers.");
+	if (r >= 0)
+		r = polkit_append_message(m, &a->details, is_force, streq(a->action, ACTION_SET));
 	return r;
 }
 

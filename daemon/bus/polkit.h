@@ -8,6 +8,7 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <systemd/sd-bus.h>
 
 /* For sd_bus_add_filter(): refuses calls of methods of ours that are not in the table. */
@@ -15,12 +16,16 @@ int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 struct polkit_authorization;
 
+/* How many texts these are. */
+#define POLKIT_DETAILS 9U
+
 /* Whatever the call says, so that a rule of polkit can tell one call from another. NULL: nothing of the kind.
  */
 struct polkit_details {
 	const char *bus, *name, *modalias;
 	const char *driver, *group, *module, *by, *rebind, *runtime;
-	bool force; /* the action .force has to be allowed, too */
+	bool force;	  /* the action .force has to be allowed, too */
+	size_t n_devices; /* of SetOverrides, whose details are lists; 0: of another call */
 };
 
 /*

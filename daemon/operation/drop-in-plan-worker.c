@@ -17,33 +17,33 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+/* One change. */
 struct plan_worker {
 	const struct drop_in_plan_work *work;
-	struct refresh_worker reader;
+	const struct device_change *change;
+	struct refresh_worker *reader;
 	struct sysfs_device *device;
 	struct drop_in_plan plan;
-	FILE *out;
+	const char *error; /* NULL: not refused */
+	char *text;	   /* why it is */
 };
 
-/* The answer is an error. Returns 1, which ends the work. */
+/* The answer is an error. Returns 1, which ends the work on this change. */
 static int _printf_(3, 4) plan_refuse(struct plan_worker *w, const char *error, const char *format, ...)
 {
-	_cleanup_(freep) char *text = NULL;
 	va_list ap;
 
+	w->error = error;
 	va_start(ap, format);
-	if (vasprintf(&text, format, ap) < 0)
-		text = NULL;
+	if (vasprintf(&w->text, format, ap) < 0)
+		w->text = NULL;
 	va_end(ap);
-	(void)fputs(error, w->out);
-	(void)fputc('\0', w->out);
-	utf8_write(w->out, text ? text : error);
-	(void)fputc('\0', w->out);
 	return 1;
 }
 
@@ -74,11 +74,11 @@ static const char *plan_key_value(struct plan_worker *w, enum drop_in_key key)
 /* Where the file for a key is, or would be: 0; -ENOENT: nowhere; -ENAMETOOLONG. */
 static int plan_key_path(struct plan_worker *w, enum drop_in_key key, bool runtime, char path[PATH_MAX])
 {
-	const struct drop_in_plan_work *work = w->work;
-	const char *value = plan_key_value(w, key), *dir = drop_in_dir(work->service->settings, runtime);
+	const char *value = plan_key_value(w, key), *dir = drop_in_dir(w->work->service->settings, runtime);
 
 	path[0] = '\0';
-	return value && dir ? drop_in_path(dir, runtime, key, work->bus, value, path, PATH_MAX) : -ENOENT;
+	return value && dir ? drop_in_path(dir, runtime, key, w->change->bus, value, path, PATH_MAX)
+			    : -ENOENT;
 }
 
 /*
@@ -114,7 +114,7 @@ static int plan_add_file(struct plan_worker *w, enum drop_in_key key, bool runti
  */
 static int plan_remove_superseded(struct plan_worker *w, enum drop_in_key key)
 {
-	const bool lasts = !w->work->options->runtime;
+	const bool lasts = !w->change->options.runtime;
 	char path[PATH_MAX];
 
 	for (unsigned runtime = !lasts; runtime <= 1; runtime++)
@@ -157,16 +157,16 @@ static int plan_check_hidden(struct plan_worker *w, const char *path)
 static int plan_check_id(struct plan_worker *w, const char *path)
 {
 	const char *id = device_text(&w->device->device, FACT_ID), *other;
-	const struct drop_in_plan_work *work = w->work;
+	const struct device_change *change = w->change;
 	struct sysfs_device **v;
 	size_t n;
 	int r;
 
-	if (work->options->force)
+	if (change->options.force)
 		return 0;
-	r = sysfs_enumerate(&w->reader.sysfs, &v, &n);
+	r = sysfs_enumerate(&w->reader->sysfs, &v, &n);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		if (!streq(v[i]->bus, work->bus) || streq(v[i]->name, work->name))
+		if (!streq(v[i]->bus, change->bus) || streq(v[i]->name, change->name))
 			continue;
 		other = device_text(&v[i]->device, FACT_ID);
 		if (!id || !other || !streq(id, other))
@@ -176,7 +176,7 @@ static int plan_check_id(struct plan_worker *w, const char *path)
 					   v[i]->bus, v[i]->name);
 		return plan_refuse(w, ERROR_INVALID,
 				   "a rule for the id of %s %s catches %s %s, too; that needs force",
-				   work->bus, work->name, v[i]->bus, v[i]->name);
+				   change->bus, change->name, v[i]->bus, v[i]->name);
 	}
 	return r < 0 ? r : 0;
 }
@@ -187,11 +187,11 @@ static int plan_check_id(struct plan_worker *w, const char *path)
  */
 static int plan_set(struct plan_worker *w)
 {
-	const struct drop_in_plan_work *work = w->work;
-	const struct operation_options *o = work->options;
-	struct drop_in_rule rule = { .bus = work->bus,
+	const struct device_change *change = w->change;
+	const struct operation_options *o = &change->options;
+	struct drop_in_rule rule = { .bus = change->bus,
 				     .value = plan_key_value(w, o->by),
-				     .driver = work->driver,
+				     .driver = change->driver,
 				     .key = o->by,
 				     .group = o->given & OPTION_GROUP ? o->group : NULL,
 				     .module = o->given & OPTION_MODULE ? o->module : NULL,
@@ -201,7 +201,7 @@ static int plan_set(struct plan_worker *w)
 
 	if (!rule.value)
 		return plan_refuse(w, ERROR_INVALID, "%s %s cannot be named by its %s: only PCI devices can",
-				   work->bus, work->name, drop_in_key_to_string(o->by));
+				   change->bus, change->name, drop_in_key_to_string(o->by));
 	if (o->by == KEY_ID)
 		r = plan_check_id(w, NULL);
 	if (r != 0)
@@ -212,7 +212,7 @@ static int plan_set(struct plan_worker *w)
 	r = plan_add_file(w, o->by, o->runtime, text, path);
 	if (r == -ENAMETOOLONG)
 		return plan_refuse(w, ERROR_INVALID, "the name of %s %s is too long for a policy file",
-				   work->bus, work->name);
+				   change->bus, change->name);
 	if (r == -EEXIST)
 		return plan_refuse_file(w, path);
 	if (r > 0)
@@ -224,7 +224,7 @@ static int plan_set(struct plan_worker *w)
 
 static int plan_clear(struct plan_worker *w)
 {
-	const struct operation_options *o = w->work->options;
+	const struct operation_options *o = &w->change->options;
 	char path[PATH_MAX], not_ours[PATH_MAX] = "";
 
 	for (enum drop_in_key key = KEY_NAME; key < KEY_COUNT; key++) {
@@ -246,9 +246,9 @@ static int plan_clear(struct plan_worker *w)
 	return w->plan.n == 0 && not_ours[0] ? plan_refuse_file(w, not_ours) : 0;
 }
 
-static int load_staged_policy(struct plan_worker *w, const char *dir, struct policy **ret)
+static int load_staged_policy(const struct drop_in_plan_work *work, const char *dir, struct policy **ret)
 {
-	struct settings settings = *w->work->service->settings;
+	struct settings settings = *work->service->settings;
 
 	if (settings.n_conf_dirs == CONF_DIRS_MAX)
 		return -E2BIG;
@@ -261,8 +261,8 @@ static int load_staged_policy(struct plan_worker *w, const char *dir, struct pol
 /* Parses what would be written, and refuses it unless the parser understood what the caller meant. */
 static int plan_check_text(struct plan_worker *w, const struct policy *policy, const char *path)
 {
-	const struct drop_in_plan_work *work = w->work;
-	const struct operation_options *o = work->options;
+	const struct device_change *change = w->change;
+	const struct operation_options *o = &change->options;
 	const struct rule *rule = NULL;
 
 	for (size_t i = 0; i < policy->n_errors; i++)
@@ -271,12 +271,12 @@ static int plan_check_text(struct plan_worker *w, const struct policy *policy, c
 	for (size_t i = 0; i < policy->n_rules && !rule; i++)
 		if (streq(policy->rules[i]->file, path))
 			rule = policy->rules[i];
-	if (!rule || (rule->driver.kind == DRIVER_NAMED && !streq(rule->driver.name, work->driver)) ||
+	if (!rule || (rule->driver.kind == DRIVER_NAMED && !streq(rule->driver.name, change->driver)) ||
 	    ((o->given & OPTION_MODULE) && !(rule->module && streq(rule->module, o->module))) ||
 	    (rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED &&
 	     !streq(rule->group_driver.name, o->group)))
 		return plan_refuse(w, ERROR_INVALID, "%s cannot be written down in a policy file",
-				   work->driver);
+				   change->driver);
 	return 0;
 }
 
@@ -323,8 +323,8 @@ static int plan_check_rule(struct plan_worker *w, const struct decision *decisio
 	bool is_removable;
 
 	if (!rule)
-		return plan_refuse(w, ERROR_INVALID, "the rule would not match %s %s", w->work->bus,
-				   w->work->name);
+		return plan_refuse(w, ERROR_INVALID, "the rule would not match %s %s", w->change->bus,
+				   w->change->name);
 	if (streq(rule->file, path))
 		return 0;
 	is_removable = plan_describe_removal(w, rule->file, removal, sizeof(removal));
@@ -334,18 +334,15 @@ static int plan_check_rule(struct plan_worker *w, const struct decision *decisio
 		is_removable ? ", which " : "", removal);
 }
 
-/* Decides about the device with the plan staged in that directory. */
-static int plan_check_staged(struct plan_worker *w, const char *dir)
+/* Decides about the device with all plans staged in that directory, of which this is the policy. */
+static int plan_check_staged(struct plan_worker *w, const struct policy *policy, const char *dir)
 {
 	struct decision decision;
-	struct policy *policy;
 	char path[PATH_MAX];
-	int r = load_staged_policy(w, dir, &policy);
+	int r;
 
-	if (r < 0)
-		return r;
 	policy_decide_own(policy, &w->device->device, &decision);
-	if (!w->work->driver)
+	if (!w->change->driver)
 		return plan_check_clear(w, &decision);
 	r = path_printf(path, sizeof(path), "%s%s", dir, strrchr(w->plan.files[0].path, '/'));
 	if (r >= 0)
@@ -353,9 +350,40 @@ static int plan_check_staged(struct plan_worker *w, const char *dir)
 	return r == 0 ? plan_check_rule(w, &decision, path) : r;
 }
 
-static int plan_stage_and_check(struct plan_worker *w)
+/* One that is refused is not going to be written, so the others are checked again without it. 1: some were.
+ */
+static int plans_check_staged(struct plan_worker *workers, size_t n, const char *dir)
 {
-	const struct drop_in_plan_work *work = w->work;
+	struct policy *policy;
+	bool refused = false;
+	int r = load_staged_policy(workers[0].work, dir, &policy);
+
+	for (struct plan_worker *w = workers; r >= 0 && w < workers + n; w++) {
+		if (w->error)
+			continue;
+		r = plan_check_staged(w, policy, dir);
+		if (r > 0) {
+			refused = true;
+			drop_in_plan_unstage(&w->plan, dir);
+		}
+	}
+	return r < 0 ? r : refused;
+}
+
+/* Two of the changes would write the same file, which a rule by id can be. */
+static void plans_refuse_overlap(struct plan_worker *workers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i && !workers[i].error; k++)
+			if (!workers[k].error && drop_in_plans_overlap(&workers[i].plan, &workers[k].plan))
+				(void)plan_refuse(&workers[i], ERROR_INVALID,
+						  "the change of %s %s writes the same policy file",
+						  workers[k].change->bus, workers[k].change->name);
+}
+
+static int plans_stage_and_check(struct plan_worker *workers, size_t n)
+{
+	const struct drop_in_plan_work *work = workers[0].work;
 	char dir[PATH_MAX];
 	int r;
 
@@ -364,46 +392,97 @@ static int plan_stage_and_check(struct plan_worker *w)
 	else
 		r = path_printf(dir, sizeof(dir), "%s/staging/look-%d", work->service->settings->state_dir,
 				(int)getpid());
-	if (r < 0)
-		return r;
-	r = drop_in_plan_stage(&w->plan, work->service->settings, dir);
 	if (r >= 0)
-		r = plan_check_staged(w, dir);
+		r = staging_make(dir);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		if (!workers[i].error)
+			r = drop_in_plan_stage(&workers[i].plan, work->service->settings, dir);
+	if (r >= 0)
+		do
+			r = plans_check_staged(workers, n, dir);
+		while (r > 0);
 	/* Otherwise the service removes it, with the operation. */
 	if (!work->staging)
 		staging_remove(dir);
 	return r;
 }
 
+/* The files that one change writes and removes. 0; 1: it is refused; negative errno. */
+static int plan_begin(struct plan_worker *w)
+{
+	const struct device_change *change = w->change;
+	int r = refresh_worker_find_device(w->reader, change->bus, change->name, &w->device);
+
+	if (r >= 0 && w->device->inode != change->inode)
+		r = -ENODEV;
+	if (r == -ENODEV)
+		return plan_refuse(w, ERROR_NO_SUCH_DEVICE,
+				   "%s %s has gone, or another device has its name now", change->bus,
+				   change->name);
+	if (r < 0)
+		return r;
+	return change->driver ? plan_set(w) : plan_clear(w);
+}
+
+/* An error's name and text, or an empty name and the plan. */
+static void plan_serialize(const struct plan_worker *w, FILE *out)
+{
+	if (w->error)
+		(void)fputs(w->error, out);
+	(void)fputc('\0', out);
+	if (w->error) {
+		utf8_write(out, w->text ? w->text : w->error);
+		(void)fputc('\0', out);
+	} else
+		drop_in_plan_serialize(&w->plan, out);
+}
+
 int drop_in_plan_work(FILE *out, struct task_note *note, void *arg)
 {
 	const struct drop_in_plan_work *work = arg;
-	struct plan_worker w = { .work = work, .out = out };
-	int r = refresh_worker_begin(&w.reader, work->service, out, note);
+	struct plan_worker *workers = calloc(work->n, sizeof(*workers)); /* freed by the process's end */
+	struct refresh_worker reader;
+	int r = workers ? refresh_worker_begin(&reader, work->service, out, note) : -ENOMEM;
+	size_t n = 0;
 
-	if (r >= 0)
-		r = refresh_worker_find_device(&w.reader, work->bus, work->name, &w.device);
-	if (r >= 0 && w.device->inode != work->inode)
-		r = -ENODEV;
-	if (r == -ENODEV)
-		r = plan_refuse(&w, ERROR_NO_SUCH_DEVICE,
-				"%s %s has gone, or another device has its name now", work->bus, work->name);
-	else if (r >= 0)
-		r = work->driver ? plan_set(&w) : plan_clear(&w);
-	if (r == 0)
-		r = plan_stage_and_check(&w);
-	if (r == 0) {
-		(void)fputc('\0', out); /* no error */
-		drop_in_plan_serialize(&w.plan, out);
+	for (size_t i = 0; r >= 0 && i < work->n; i++) {
+		if (sd_bus_error_is_set(&work->changes[i].error))
+			continue;
+		workers[n] =
+			(struct plan_worker){ .work = work, .change = &work->changes[i], .reader = &reader };
+		r = plan_begin(&workers[n++]);
 	}
+	if (r < 0)
+		return r;
+	plans_refuse_overlap(workers, n);
+	r = n > 0 ? plans_stage_and_check(workers, n) : 0;
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		plan_serialize(&workers[i], out);
 	return r < 0 ? r : 0;
 }
 
-int drop_in_plan_work_read(const char *out, size_t size, struct drop_in_plan *ret, sd_bus_error *reterr)
+int drop_in_plan_work_read(const struct drop_in_plan_work *work, const char *out, size_t size)
 {
-	if (size == 0 || !memchr(out, '\0', size))
-		return -EBADMSG;
-	if (*out)
-		return sd_bus_error_set(reterr, out, out + strlen(out) + 1);
-	return drop_in_plan_deserialize(out + 1, size - 1, ret);
+	const char *at = out, *end = out + size;
+	int r = 0;
+
+	for (struct device_change *c = work->changes; r >= 0 && c < work->changes + work->n; c++) {
+		const char *error = at, *nul = memchr(at, '\0', (size_t)(end - at)), *text;
+
+		if (sd_bus_error_is_set(&c->error))
+			continue;
+		if (!nul)
+			return -EBADMSG;
+		at = text = nul + 1;
+		if (!*error) {
+			r = drop_in_plan_deserialize(&at, end, &c->plan);
+			continue;
+		}
+		nul = memchr(text, '\0', (size_t)(end - text));
+		if (!nul)
+			return -EBADMSG;
+		at = nul + 1;
+		(void)sd_bus_error_set(&c->error, error, text);
+	}
+	return r;
 }

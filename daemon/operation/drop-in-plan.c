@@ -66,9 +66,12 @@ void drop_in_plan_reverse(struct drop_in_plan *plan)
 	}
 }
 
-/* Path, '+' and the text before or '-', the same for after; a NUL behind each. */
+/* The number of files; for each its path, '+' and the text before or '-', the same for after; a NUL behind
+ * each.
+ */
 void drop_in_plan_serialize(const struct drop_in_plan *plan, FILE *out)
 {
+	(void)fprintf(out, "%zu%c", plan->n, 0);
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct drop_in_plan_file *f = &plan->files[i];
 
@@ -95,20 +98,23 @@ static int plan_field_deserialize(const char **at, const char *end, bool optiona
 	return 0;
 }
 
-int drop_in_plan_deserialize(const char *bytes, size_t size, struct drop_in_plan *ret)
+int drop_in_plan_deserialize(const char **at, const char *end, struct drop_in_plan *ret)
 {
-	const char *at = bytes, *end = bytes + size;
+	_cleanup_(freep) char *count = NULL;
 	struct drop_in_plan plan = {};
-	int r = 0;
+	int r = plan_field_deserialize(at, end, false, &count);
+	unsigned long n = r < 0 ? 0 : strtoul(count, NULL, 10);
 
-	for (; r >= 0 && at < end && plan.n < PLAN_FILES_MAX; plan.n++) {
+	if (n > PLAN_FILES_MAX)
+		r = -EBADMSG;
+	for (; r >= 0 && plan.n < n; plan.n++) {
 		struct drop_in_plan_file *f = &plan.files[plan.n];
 
-		r = plan_field_deserialize(&at, end, false, &f->path);
+		r = plan_field_deserialize(at, end, false, &f->path);
 		if (r >= 0)
-			r = plan_field_deserialize(&at, end, true, &f->before);
+			r = plan_field_deserialize(at, end, true, &f->before);
 		if (r >= 0)
-			r = plan_field_deserialize(&at, end, true, &f->after);
+			r = plan_field_deserialize(at, end, true, &f->after);
 	}
 	if (r < 0) {
 		drop_in_plan_done(&plan);
@@ -134,21 +140,106 @@ static int wait_for_writers(const char *state_dir, uint64_t usec)
 	return fd < 0 ? fd : 0; /* the file stays open until the process ends */
 }
 
-int drop_in_plan_execute(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec)
+/* What all plans change, in one array: each file is written and removed in the same step as the others. */
+struct plans_write {
+	const struct drop_in_plan_file **files;
+	struct file_draft *drafts;
+	size_t n, n_drafts, n_placed;
+};
+
+static int plans_write_begin(struct plans_write *w, const struct drop_in_plan *const *plans, size_t n)
 {
+	*w = (struct plans_write){ .files = calloc(n * PLAN_FILES_MAX + 1, sizeof(*w->files)),
+				   .drafts = calloc(n * PLAN_FILES_MAX + 1, sizeof(*w->drafts)) };
+	if (!w->files || !w->drafts)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < plans[i]->n; k++)
+			if (!plan_file_is_unchanged(&plans[i]->files[k]))
+				w->files[w->n++] = &plans[i]->files[k];
+	return 0;
+}
+
+/* All that can fail for want of space comes before the first file is changed. */
+static int plans_write_drafts(struct plans_write *w)
+{
+	int r = 0;
+
+	for (; r >= 0 && w->n_drafts < w->n; w->n_drafts += r >= 0) {
+		const struct drop_in_plan_file *f = w->files[w->n_drafts];
+
+		w->drafts[w->n_drafts].fd = -EBADF;
+		r = f->after ? drop_in_draft(f->path, f->after, &w->drafts[w->n_drafts]) : 0;
+	}
+	for (size_t i = 0; r >= 0 && i < w->n; i++)
+		r = w->files[i]->after ? file_draft_sync(&w->drafts[i]) : 0;
+	return r;
+}
+
+/* New files before removals. A file that failed counts: it may have been changed half-way. */
+static int plans_write_place(struct plans_write *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < w->n; i++) {
+		const struct file_replacement how = { .path = w->files[i]->path };
+
+		if (w->files[i]->after)
+			r = file_draft_place(&w->drafts[i], &how);
+		w->n_placed = i + 1;
+	}
+	for (size_t i = 0; r >= 0 && i < w->n; i++)
+		if (!w->files[i]->after && unlink(w->files[i]->path) < 0 && errno != ENOENT)
+			r = negative_errno();
+	return r;
+}
+
+static int plans_write_sync(const struct plans_write *w, const struct settings *settings)
+{
+	int r = 0;
+
+	for (int runtime = 0; runtime <= 1; runtime++) {
+		const char *dir = drop_in_dir(settings, runtime);
+		bool is_changed = false;
+
+		for (size_t i = 0; dir && i < w->n; i++) {
+			const char *rest = startswith(w->files[i]->path, dir);
+
+			is_changed = is_changed || (rest && *rest == '/');
+		}
+		if (r >= 0 && is_changed)
+			r = dir_sync(dir);
+	}
+	return r;
+}
+
+static void plans_write_undo(struct plans_write *w)
+{
+	for (size_t i = 0; i < w->n_drafts; i++)
+		if (w->drafts[i].fd >= 0)
+			file_draft_drop(&w->drafts[i]);
+	for (size_t i = 0; i < w->n_placed; i++)
+		(void)drop_in_write(w->files[i]->path, w->files[i]->before);
+}
+
+int drop_in_plans_execute(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,
+			  uint64_t usec)
+{
+	struct plans_write w = {};
 	int r = wait_for_writers(settings->state_dir, usec);
 
-	for (size_t i = 0; r >= 0 && i < plan->n; i++) {
-		if (plan_file_is_unchanged(&plan->files[i]))
-			continue;
-		r = drop_in_write(plan->files[i].path, plan->files[i].after);
-		if (r >= 0)
-			continue;
-		/* Undo. The file that failed is undone, too: it may have been written half-way. */
-		for (size_t k = 0; k <= i; k++)
-			if (!plan_file_is_unchanged(&plan->files[k]))
-				(void)drop_in_write(plan->files[k].path, plan->files[k].before);
-	}
+	if (r >= 0)
+		r = plans_write_begin(&w, plans, n);
+	if (r >= 0)
+		r = plans_write_drafts(&w);
+	if (r >= 0)
+		r = plans_write_place(&w);
+	if (r >= 0)
+		r = plans_write_sync(&w, settings);
+	if (r < 0)
+		plans_write_undo(&w);
+	free(w.files);
+	free(w.drafts);
 	return r;
 }
 
@@ -174,15 +265,20 @@ static int staging_add_file(const char *path, const char *text)
 	return fd < 0 ? negative_errno() : write_full(fd, text, strlen(text));
 }
 
-int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir)
+int staging_make(const char *dir)
 {
-	char path[PATH_MAX], parent[PATH_MAX];
-	int r = 0;
+	char parent[PATH_MAX];
 
 	if (path_printf(parent, sizeof(parent), "%.*s", (int)(strrchr(dir, '/') - dir), dir) < 0)
 		return -ENAMETOOLONG;
-	if ((mkdir(parent, 0700) < 0 && errno != EEXIST) || mkdir(dir, 0700) < 0)
-		return negative_errno();
+	return (mkdir(parent, 0700) < 0 && errno != EEXIST) || mkdir(dir, 0700) < 0 ? negative_errno() : 0;
+}
+
+int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir)
+{
+	char path[PATH_MAX];
+	int r = 0;
+
 	for (size_t i = 0; r >= 0 && i < plan->n; i++) {
 		const struct drop_in_plan_file *f = &plan->files[i];
 
@@ -192,6 +288,15 @@ int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *s
 			     : staging_add_removal(settings, f->path, path);
 	}
 	return r;
+}
+
+void drop_in_plan_unstage(const struct drop_in_plan *plan, const char *dir)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < plan->n; i++)
+		if (path_printf(path, sizeof(path), "%s%s", dir, strrchr(plan->files[i].path, '/')) >= 0)
+			(void)unlink(path);
 }
 
 void staging_remove(const char *dir)

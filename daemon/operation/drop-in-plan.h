@@ -36,19 +36,24 @@ bool drop_in_plans_overlap(const struct drop_in_plan *a, const struct drop_in_pl
 /* Makes it the plan that undoes it. */
 void drop_in_plan_reverse(struct drop_in_plan *plan);
 
-/* To and from bytes, for the child that makes the plan. 0 or negative errno. */
+/* To and from bytes, for the child that makes the plan; *at is left behind what was read. 0 or negative
+ * errno. */
 void drop_in_plan_serialize(const struct drop_in_plan *plan, FILE *out);
-int drop_in_plan_deserialize(const char *bytes, size_t size, struct drop_in_plan *ret);
+int drop_in_plan_deserialize(const char **at, const char *end, struct drop_in_plan *ret);
 
 /*
- * Writes and removes the files in order. It waits for other writers first, and holds their lock until the
+ * Writes and removes the files of n plans in one step: all new files are on the disk under temporary names
+ * before the first is put in its place. It waits for other writers first, and holds their lock until the
  * process ends, so it is for a child that does nothing else. 0, or negative errno and everything is as it
  * was.
  */
-int drop_in_plan_execute(const struct drop_in_plan *plan, const struct settings *settings, uint64_t usec);
+int drop_in_plans_execute(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,
+			  uint64_t usec);
 
-/* Makes the directory, in which policy is as if the plan had been executed. 0 or negative errno. */
+/* A directory in which policy is as if plans had been executed. 0 or negative errno. */
+int staging_make(const char *dir);
 int drop_in_plan_stage(const struct drop_in_plan *plan, const struct settings *settings, const char *dir);
+void drop_in_plan_unstage(const struct drop_in_plan *plan, const char *dir);
 void staging_remove(const char *dir);
 
 /* Removes the temporary files and staging directories of a killed service. Only while no other is at work. */

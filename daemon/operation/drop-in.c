@@ -143,7 +143,7 @@ int drop_in_read(const char *path, char **ret)
 	return 1;
 }
 
-int drop_in_write(const char *path, const char *text)
+int drop_in_draft(const char *path, const char *text, struct file_draft *ret)
 {
 	char dir[PATH_MAX], temporary[PATH_MAX];
 	struct timespec times[2];
@@ -152,15 +152,34 @@ int drop_in_write(const char *path, const char *text)
 	};
 	int r = path_parent(path, dir, sizeof(dir));
 
+	if (r >= 0)
+		r = path_printf(temporary, sizeof(temporary), "%s/" TEMPORARY, dir);
+	if (r >= 0)
+		r = dir_make(dir);
+	policy_file_times(times);
+	return r < 0 ? r : file_draft_write(ret, &how, text, strlen(text));
+}
+
+int drop_in_write(const char *path, const char *text)
+{
+	const struct file_replacement how = { .path = path };
+	struct file_draft draft;
+	char dir[PATH_MAX];
+	int r = path_parent(path, dir, sizeof(dir));
+
 	if (r < 0)
 		return r;
 	if (!text)
 		return unlink(path) < 0 && errno != ENOENT ? negative_errno() : dir_sync(dir);
-	r = path_printf(temporary, sizeof(temporary), "%s/" TEMPORARY, dir);
-	if (r >= 0)
-		r = dir_make(dir);
-	policy_file_times(times);
-	return r < 0 ? r : file_replace(&how, text, strlen(text));
+	r = drop_in_draft(path, text, &draft);
+	if (r < 0)
+		return r;
+	r = file_draft_sync(&draft);
+	if (r < 0)
+		file_draft_drop(&draft);
+	else
+		r = file_draft_place(&draft, &how);
+	return r < 0 ? r : dir_sync(dir);
 }
 
 /* A name that mkostemp() made from the template. */

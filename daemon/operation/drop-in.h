@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/file.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
 
@@ -51,6 +52,11 @@ int drop_in_read(const char *path, char **ret);
  * it. 0 or negative errno.
  */
 int drop_in_write(const char *path, const char *text);
+
+/* The first step of that, for several files that are written together: see file_draft_sync(),
+ * file_draft_place().
+ */
+int drop_in_draft(const char *path, const char *text, struct file_draft *ret);
 
 /* Removes the temporary files that killed writers left in a directory. Only while no writer is at work. */
 void drop_in_remove_temporaries(const char *dir);

@@ -38,7 +38,7 @@ struct bulk_operation {
 /* A dry run goes on so long after its user has had too many processes started. */
 #define PAUSE_USEC 200000U
 
-void bulk_operation_free(struct bulk_operation *bulk)
+static void bulk_operation_free(struct bulk_operation *bulk)
 {
 	for (size_t i = 0; bulk && i < bulk->n; i++) {
 		bulk->items[i].rebind_job = rebind_job_forget(bulk->items[i].rebind_job);
@@ -109,9 +109,10 @@ static void on_item_done(void *userdata, const struct rebind_result *result)
 
 static int bulk_item_start(struct operation *o, struct bulk_item *item)
 {
-	struct rebind_request request = operation_rebind_request(o, item->bus, item->name);
+	struct rebind_request request = operation_rebind_request(o, &o->options);
 
-	request.dry_run = o->options.dry_run;
+	request.bus = item->bus;
+	request.name = item->name;
 	/* There may be more devices than can be moved before the call has to be answered: the rest follows.
 	 */
 	request.background = !request.dry_run;
@@ -159,6 +160,7 @@ static int bulk_operation_list_devices(struct operation *o)
 	_cleanup_(freep) struct device_entry **v = devices_sorted(&o->service->devices);
 	struct bulk_operation *bulk = o->bulk = calloc(1, sizeof(*o->bulk));
 
+	o->bulk_free = bulk_operation_free;
 	if (!v || !bulk)
 		return -ENOMEM;
 	bulk->items = calloc(o->service->devices.n + 1, sizeof(*bulk->items));

@@ -28,59 +28,73 @@ void operation_remove_staging(struct operation *o)
 	free(TAKE_PTR(o->staging));
 }
 
-static int dry_run_start_enforcer(struct operation *o,
+static int dry_run_start_enforcer(struct device_change *c,
 				  void (*done)(void *userdata, const struct rebind_result *result))
 {
-	struct rebind_request request = operation_rebind_request(o, o->bus, o->name);
+	struct operation *o = c->operation;
+	struct rebind_request request = change_rebind_request(c);
+	int r;
 
-	o->phase = PHASE_DRY_RUN;
 	request.dry_run = true;
 	if (request.usec > DRY_RUN_USEC)
 		request.usec = DRY_RUN_USEC;
 	request.staging = o->staging;
-	return rebind_job_start(o->service, &request, done, o, &o->rebind_job);
+	r = rebind_job_start(o->service, &request, done, c, &c->rebind_job);
+	o->n_jobs += r >= 0;
+	return r;
 }
 
 static void dry_run_finish(struct operation *o)
 {
 	if (o->options.dry_run)
-		operation_answer_state(o);
+		operation_answer(o);
 	else
 		set_operation_write(o);
 }
 
 /* Group= names a driver that the dry run of the device did not look for; a module may bring it. */
-static bool group_driver_is_unchecked(const struct operation *o)
+static bool group_driver_is_unchecked(const struct device_change *c)
 {
 	static const char *const keywords[] = { "leave", "hold", "none", "vfio" };
+	const struct device_change *before = c->operation->changes;
 
-	if (!(o->options.given & OPTION_GROUP) || streq(o->options.group, o->driver))
+	if (sd_bus_error_is_set(&c->error) || !(c->options.given & OPTION_GROUP) ||
+	    streq(c->options.group, c->driver))
 		return false;
 	for (size_t i = 0; i < ELEMENTSOF(keywords); i++)
-		if (streq(o->options.group, keywords[i]))
+		if (streq(c->options.group, keywords[i]))
+			return false;
+	for (; before < c; before++)
+		if (!sd_bus_error_is_set(&before->error) && streq(before->bus, c->bus) &&
+		    streq(before->options.group, c->options.group))
 			return false;
 	/* On any bus, since another member may be on another bus than the device. */
-	return !driver_is_registered_anywhere(o->service->settings->sysfs, o->options.group);
+	return !driver_is_registered_anywhere(c->operation->service->settings->sysfs, c->options.group);
 }
+
+static void dry_run_check_groups(struct operation *o);
 
 static void on_group_driver_checked(void *userdata, const struct rebind_result *result)
 {
-	struct operation *o = userdata;
+	struct device_change *c = userdata;
+	struct operation *o = c->operation;
 
-	o->rebind_job = NULL;
+	c->rebind_job = NULL;
+	o->n_jobs--;
 	operation_remove_staging(o);
 	/* Other errors do not count: this device does not get the driver. */
 	if (streq(result->error, "NoSuchDriver"))
-		operation_fail(o, ERROR_NO_SUCH_DRIVER, "option group: %s", result->reason);
-	else
-		dry_run_finish(o);
+		(void)sd_bus_error_setf(&c->error, ERROR_NO_SUCH_DRIVER, "option group: %s", result->reason);
+	o->group_at++;
+	dry_run_check_groups(o);
 }
 
 /* The enforcer knows how to find a driver, so it is asked as if this device were to get the group's. */
-static int dry_run_check_group_driver(struct operation *o)
+static int dry_run_check_group_driver(struct device_change *c)
 {
+	struct operation *o = c->operation;
 	const struct drop_in_rule rule = {
-		.bus = o->bus, .key = KEY_NAME, .value = o->name, .driver = o->options.group
+		.bus = c->bus, .key = KEY_NAME, .value = c->name, .driver = c->options.group
 	};
 	_cleanup_(freep) char *text = drop_in_text(&rule);
 	char path[] = FIRST_FILE;
@@ -88,60 +102,72 @@ static int dry_run_check_group_driver(struct operation *o)
 	int r = text ? operation_alloc_staging_path(o) : -ENOMEM;
 
 	if (r >= 0)
+		r = staging_make(o->staging);
+	if (r >= 0)
 		r = drop_in_plan_stage(&plan, o->service->settings, o->staging);
-	return r < 0 ? r : dry_run_start_enforcer(o, on_group_driver_checked);
+	return r < 0 ? r : dry_run_start_enforcer(c, on_group_driver_checked);
 }
 
-static void dry_run_check_group(struct operation *o)
+/* One after the other, which is seldom more than one: each driver is looked for once. */
+static void dry_run_check_groups(struct operation *o)
 {
 	int r;
 
-	operation_remove_staging(o);
-	if (!group_driver_is_unchecked(o)) {
-		dry_run_finish(o);
+	while (o->group_at < o->n_changes && !group_driver_is_unchecked(&o->changes[o->group_at]))
+		o->group_at++;
+	if (o->group_at == o->n_changes) {
+		if (operation_goes_on_or_refuse(o))
+			dry_run_finish(o);
 		return;
 	}
-	r = dry_run_check_group_driver(o);
+	r = dry_run_check_group_driver(&o->changes[o->group_at]);
 	if (r < 0)
 		operation_fail_errno(o, r, "trying the driver for its group");
 }
 
+static void dry_run_end(struct operation *o)
+{
+	operation_remove_staging(o);
+	if (!operation_goes_on_or_refuse(o))
+		return;
+	o->group_at = 0;
+	dry_run_check_groups(o);
+}
+
 static void on_dry_run_done(void *userdata, const struct rebind_result *result)
 {
-	struct operation *o = userdata;
-	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct device_change *c = userdata;
 
-	o->rebind_job = NULL;
-	o->result = *result;
-	if (rebind_result_error(result, &error) < 0)
-		operation_fail_with(o, &error);
-	else
-		dry_run_check_group(o);
-	sd_bus_error_free(&error);
+	c->rebind_job = NULL;
+	c->result = *result;
+	(void)rebind_result_error(result, &c->error);
+	if (--c->operation->n_jobs == 0)
+		dry_run_end(c->operation);
 }
 
 /*
  * A device without driver and override, which is to stay without: the dry run could refuse nothing. If the
  * device has changed since it was read, the rebind fails and what was written is undone.
  */
-static bool dry_run_is_needless(const struct operation *o)
+static bool dry_run_is_needless(const struct device_change *c)
 {
-	const struct device_entry *e = devices_find(&o->service->devices, o->bus, o->name);
+	const struct device_entry *e = devices_find(&c->operation->service->devices, c->bus, c->name);
 
-	return o->kind == OPERATION_SET && !o->options.dry_run && streq(o->driver, "none") && e &&
+	return c->driver && !c->operation->options.dry_run && streq(c->driver, "none") && e &&
 	       !e->field[FIELD_DRIVER][0] && !e->field[FIELD_OVERRIDE][0] &&
 	       !device_state_is(e->field[FIELD_STATE], STATE_STUCK);
 }
 
 void dry_run_start(struct operation *o)
 {
-	int r;
+	int r = 0;
 
-	if (dry_run_is_needless(o)) {
-		dry_run_check_group(o);
-		return;
-	}
-	r = dry_run_start_enforcer(o, on_dry_run_done);
+	o->phase = PHASE_DRY_RUN;
+	FOREACH_LIVE_CHANGE (c, o)
+		if (r >= 0 && !dry_run_is_needless(c))
+			r = dry_run_start_enforcer(c, on_dry_run_done);
 	if (r < 0)
 		operation_fail_errno(o, r, "starting the enforcer");
+	else if (o->n_jobs == 0)
+		dry_run_end(o);
 }

@@ -15,9 +15,10 @@ static const struct option_spec {
 	const char *name, *type;
 	enum operation_option option;
 } option_specs[] = {
-	{ "runtime", "b", OPTION_RUNTIME }, { "rebind", "s", OPTION_REBIND }, { "group", "s", OPTION_GROUP },
-	{ "by", "s", OPTION_BY },	    { "module", "s", OPTION_MODULE }, { "force", "b", OPTION_FORCE },
-	{ "dry-run", "b", OPTION_DRY_RUN },
+	{ "runtime", "b", OPTION_RUNTIME }, { "rebind", "s", OPTION_REBIND },
+	{ "group", "s", OPTION_GROUP },	    { "by", "s", OPTION_BY },
+	{ "module", "s", OPTION_MODULE },   { "force", "b", OPTION_FORCE },
+	{ "dry-run", "b", OPTION_DRY_RUN }, { "partial", "b", OPTION_PARTIAL },
 };
 
 bool is_policy_value(const char *s)
@@ -71,6 +72,7 @@ static int option_take_text(struct operation_options *o, const struct option_spe
 	case OPTION_RUNTIME:
 	case OPTION_FORCE:
 	case OPTION_DRY_RUN:
+	case OPTION_PARTIAL:
 		break;
 	}
 	return -EINVAL;
@@ -97,6 +99,8 @@ static int option_take(sd_bus_message *m, struct operation_options *o, const str
 		o->runtime = flag;
 	else if (spec->option == OPTION_FORCE)
 		o->force = flag;
+	else if (spec->option == OPTION_PARTIAL)
+		o->partial = flag;
 	else
 		o->dry_run = flag;
 	return r < 0 ? r : sd_bus_message_exit_container(m);

@@ -17,11 +17,12 @@ enum operation_option {
 	OPTION_MODULE = 1 << 4,
 	OPTION_FORCE = 1 << 5,
 	OPTION_DRY_RUN = 1 << 6,
+	OPTION_PARTIAL = 1 << 7,
 };
 
 struct operation_options {
 	unsigned given; /* enum operation_option */
-	bool runtime, force, dry_run;
+	bool runtime, force, dry_run, partial;
 	enum rebind rebind; /* REBIND_UNSET: not given */
 	enum drop_in_key by;
 	char group[DRIVER_NAME_MAX + 1], module[DRIVER_NAME_MAX + 1];

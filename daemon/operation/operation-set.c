@@ -50,14 +50,11 @@ static int on_set_late(sd_event_source *source, uint64_t usec, void *userdata);
 static void on_refreshed(void *userdata)
 {
 	struct operation *o = userdata;
-	sd_bus_error error = SD_BUS_ERROR_NULL;
 
 	o->refresh = NULL;
-	if (rebind_result_error(&o->result, &error) < 0)
-		operation_fail_with(o, &error);
-	else
-		operation_answer_state(o);
-	sd_bus_error_free(&error);
+	FOREACH_LIVE_CHANGE (c, o)
+		(void)rebind_result_error(&c->result, &c->error);
+	operation_answer(o);
 }
 
 static void set_operation_refresh(struct operation *o)
@@ -67,20 +64,58 @@ static void set_operation_refresh(struct operation *o)
 	o->phase = PHASE_REFRESH;
 	r = operation_set_timer(o, o->deadline, on_set_late);
 	if (r >= 0)
-		r = refresh_device_now(o->service, o->bus, o->name, on_refreshed, o, &o->refresh);
+		r = operation_refresh_devices(o, on_refreshed);
 	if (r < 0)
 		on_refreshed(o);
 }
 
-/* Rebinding; if it fails, the policy files are restored. */
+/* Rebinding; where it fails, the policy files are restored. */
+
+static bool change_has_failed(const struct device_change *c)
+{
+	return c->result.error[0] != '\0';
+}
+
+/* The plans that are to be executed now, in an array to free: all, or those that are to be undone. */
+static const struct drop_in_plan **set_operation_plans(const struct operation *o, size_t *ret_n)
+{
+	const struct drop_in_plan **v = calloc(o->n_changes, sizeof(*v));
+
+	*ret_n = 0;
+	FOREACH_LIVE_CHANGE (c, o)
+		if (v && (o->phase != PHASE_RESTORE || change_has_failed(c)) &&
+		    !drop_in_plan_is_empty(&c->plan))
+			v[(*ret_n)++] = &c->plan;
+	return v;
+}
+
+static bool set_operation_writes_nothing(const struct operation *o)
+{
+	FOREACH_LIVE_CHANGE (c, o)
+		if (!drop_in_plan_is_empty(&c->plan))
+			return false;
+	return true;
+}
+
+/* A file that it writes, to be named in messages. */
+static const char *set_operation_file(const struct operation *o)
+{
+	FOREACH_LIVE_CHANGE (c, o)
+		if (c->plan.n > 0)
+			return c->plan.files[0].path;
+	return "";
+}
 
 static int set_operation_write_work(FILE *out, struct task_note *note, void *arg)
 {
 	const struct operation *o = arg;
+	_cleanup_(freep) const struct drop_in_plan **plans = NULL;
+	size_t n;
 
 	(void)out;
 	(void)note;
-	return drop_in_plan_execute(&o->plan, o->service->settings, o->write_usec / 2);
+	plans = set_operation_plans(o, &n);
+	return plans ? drop_in_plans_execute(plans, n, o->service->settings, o->write_usec / 2) : -ENOMEM;
 }
 
 static int set_operation_start_writer(struct operation *o, uint64_t usec, task_done_t done)
@@ -106,14 +141,16 @@ static void on_policy_restored(void *userdata, struct child_result result, const
 	(void)size;
 	(void)note;
 	o->task = NULL;
-	if (result.how != CHILD_OK) {
-		size_t n = strlen(o->result.reason);
+	FOREACH_LIVE_CHANGE (c, o) {
+		size_t n = strlen(c->result.reason);
 
+		if (result.how == CHILD_OK || !change_has_failed(c) || c->plan.n == 0)
+			continue;
 		log_line(LOG_ERR,
 			 "%s: restoring failed: %s, the policy file stays as the failed change left it",
-			 o->plan.files[0].path, child_result_text(result));
-		(void)snprintf(o->result.reason + n, sizeof(o->result.reason) - n,
-			       "; and the policy file %s could not be restored", o->plan.files[0].path);
+			 c->plan.files[0].path, child_result_text(result));
+		(void)snprintf(c->result.reason + n, sizeof(c->result.reason) - n,
+			       "; and the policy file %s could not be restored", c->plan.files[0].path);
 	}
 	operation_load_policy(o);
 	set_operation_refresh(o);
@@ -124,43 +161,72 @@ static void set_operation_restore(struct operation *o)
 	int r;
 
 	o->phase = PHASE_RESTORE;
-	drop_in_plan_reverse(&o->plan);
+	FOREACH_LIVE_CHANGE (c, o)
+		if (change_has_failed(c))
+			drop_in_plan_reverse(&c->plan);
 	r = set_operation_start_writer(o, operation_step_time(o, WRITE_USEC, RESERVE_USEC),
 				       on_policy_restored);
 	if (r < 0)
 		on_policy_restored(o, (struct child_result){ CHILD_FAILED, r }, "", 0, NULL);
 }
 
+static void set_operation_rebound(struct operation *o)
+{
+	FOREACH_LIVE_CHANGE (c, o)
+		if (change_has_failed(c) && !drop_in_plan_is_empty(&c->plan)) {
+			set_operation_restore(o);
+			return;
+		}
+	set_operation_refresh(o);
+}
+
 static void on_rebound(void *userdata, const struct rebind_result *result)
 {
-	struct operation *o = userdata;
+	struct device_change *c = userdata;
 
-	o->rebind_job = NULL;
-	o->result = *result;
-	if (result->error[0] && !drop_in_plan_is_empty(&o->plan))
-		set_operation_restore(o);
-	else
-		set_operation_refresh(o);
+	c->rebind_job = NULL;
+	c->result = *result;
+	if (--c->operation->n_jobs == 0)
+		set_operation_rebound(c->operation);
 }
 
 void set_operation_rebind(struct operation *o)
 {
-	struct rebind_request request = operation_rebind_request(o, o->bus, o->name);
-	struct rebind_result failed = { .error = "Failed", .reason = "starting the enforcer failed" };
-	int r;
+	static const struct rebind_result failed = { .error = "Failed",
+						     .reason = "starting the enforcer failed" };
+	uint64_t reserve = set_operation_writes_nothing(o) ? RESERVE_USEC : RESERVE_USEC + RESTORE_USEC;
 
 	o->phase = PHASE_REBIND;
-	request.dry_run = o->options.dry_run;
-	if (!drop_in_plan_is_empty(&o->plan))
-		request.usec = operation_time_left(o, RESERVE_USEC + RESTORE_USEC);
-	r = rebind_job_start(o->service, &request, on_rebound, o, &o->rebind_job);
-	if (r < 0)
-		on_rebound(o, &failed);
+	FOREACH_LIVE_CHANGE (c, o) {
+		struct rebind_request request = change_rebind_request(c);
+
+		request.usec = operation_time_left(o, reserve);
+		if (rebind_job_start(o->service, &request, on_rebound, c, &c->rebind_job) >= 0)
+			o->n_jobs++;
+		else
+			c->result = failed;
+	}
+	if (o->n_jobs == 0)
+		set_operation_rebound(o);
 	else
 		set_operations_run_waiting(o->service);
 }
 
 /* Writing. */
+
+static void set_operation_undo_write(struct operation *o, struct child_result result)
+{
+	FOREACH_LIVE_CHANGE (c, o) {
+		c->result = (struct rebind_result){};
+		text_copy(c->result.error, sizeof(c->result.error),
+			  result.how == CHILD_TIMED_OUT ? "Stuck" : "Failed");
+		(void)snprintf(c->result.reason, sizeof(c->result.reason), "writing %s: %s",
+			       c->plan.n > 0 ? c->plan.files[0].path : set_operation_file(o),
+			       result.how == CHILD_TIMED_OUT ? "timed out, the file system does not respond"
+							     : child_result_text(result));
+	}
+	set_operation_restore(o);
+}
 
 static void on_policy_written(void *userdata, struct child_result result, const char *out, size_t size,
 			      const struct task_note *note)
@@ -182,19 +248,12 @@ static void on_policy_written(void *userdata, struct child_result result, const 
 				o, ERROR_STUCK,
 				"an earlier change is blocked in the file system; nothing was changed");
 		else
-			operation_fail_task(o, result, o->plan.files[0].path);
+			operation_fail_task(o, result, set_operation_file(o));
 		break;
 	case CHILD_TIMED_OUT:
 	case CHILD_KILLED:
 		/* The writer was killed half-way: undo what it may have written. */
-		o->result = (struct rebind_result){};
-		text_copy(o->result.error, sizeof(o->result.error),
-			  result.how == CHILD_TIMED_OUT ? "Stuck" : "Failed");
-		(void)snprintf(o->result.reason, sizeof(o->result.reason), "writing %s: %s",
-			       o->plan.files[0].path,
-			       result.how == CHILD_TIMED_OUT ? "timed out, the file system does not respond"
-							     : child_result_text(result));
-		set_operation_restore(o);
+		set_operation_undo_write(o, result);
 		break;
 	}
 }
@@ -209,7 +268,7 @@ void set_operation_write(struct operation *o)
 	int r;
 
 	o->phase = PHASE_WRITE;
-	if (drop_in_plan_is_empty(&o->plan)) {
+	if (set_operation_writes_nothing(o)) {
 		set_operation_rebind(o);
 		return;
 	}
@@ -229,38 +288,52 @@ void set_operation_write(struct operation *o)
  * Some other operation is going to write one of the same files, or has, and is not done: a rule by id may be
  * for several devices. So a file has one writer from planning to restoring.
  */
+static bool operations_share_file(const struct operation *a, const struct operation *b)
+{
+	FOREACH_LIVE_CHANGE (c, a)
+		FOREACH_LIVE_CHANGE (d, b)
+			if (drop_in_plans_overlap(&c->plan, &d->plan))
+				return true;
+	return false;
+}
+
 static bool set_operation_has_to_wait(const struct operation *o)
 {
 	for (const struct operation *x = o->service->operations->first; x && !o->options.dry_run; x = x->next)
-		if (x != o && !x->options.dry_run && drop_in_plans_overlap(&x->plan, &o->plan))
+		if (x != o && !x->options.dry_run && operations_share_file(x, o))
 			return true;
 	return false;
 }
 
-static void on_planned(void *userdata, struct child_result result, const char *out, size_t size,
-		       const struct task_note *note)
+bool set_operation_take_plan_or_refuse(struct operation *o, struct child_result result, const char *out,
+				       size_t size, const struct task_note *note)
 {
-	struct operation *o = userdata;
-	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
 
 	o->task = NULL;
 	operation_note_hang(o, result, note);
 	if (result.how != CHILD_OK) {
 		operation_fail_task(o, result, "reading the device's files");
-		return;
+		return false;
 	}
-	r = drop_in_plan_work_read(out, size, &o->plan, &error);
+	r = drop_in_plan_work_read(&o->plan_work, out, size);
 	if (r < 0) {
-		if (sd_bus_error_is_set(&error))
-			operation_fail_with(o, &error);
-		else
-			operation_fail_errno(o, r, "planning");
-		sd_bus_error_free(&error);
-		return;
+		operation_fail_errno(o, r, "planning");
+		return false;
 	}
+	return operation_goes_on_or_refuse(o);
+}
+
+static void on_planned(void *userdata, struct child_result result, const char *out, size_t size,
+		       const struct task_note *note)
+{
+	struct operation *o = userdata;
+
+	if (!set_operation_take_plan_or_refuse(o, result, out, size, note))
+		return;
 	if (set_operation_has_to_wait(o)) {
-		drop_in_plan_done(&o->plan);
+		FOREACH_LIVE_CHANGE (c, o)
+			drop_in_plan_done(&c->plan);
 		operation_remove_staging(o);
 		o->phase = PHASE_WAIT;
 		if (operation_time_left(o, 0) < LEAST_USEC) /* its timer has fired already */
@@ -287,20 +360,16 @@ int set_operation_plan(struct operation *o, bool with_staging, task_done_t done)
 
 	if (with_staging && operation_alloc_staging_path(o) < 0)
 		return -ENOMEM;
-	o->plan_work = (struct drop_in_plan_work){ .service = s,
-						   .bus = o->bus,
-						   .name = o->name,
-						   .inode = o->inode,
-						   .driver = o->driver,
-						   .options = &o->options,
-						   .staging = o->staging };
+	o->plan_work = (struct drop_in_plan_work){
+		.service = s, .changes = o->changes, .n = o->n_changes, .staging = o->staging
+	};
 	return task_fork(s->event, drop_in_plan_work, &o->plan_work,
 			 operation_step_time(o, PLAN_USEC, RESERVE_USEC), done, o, &o->task);
 }
 
 bool operation_changes_policy(const struct operation *o)
 {
-	return o->kind == OPERATION_SET || o->kind == OPERATION_CLEAR;
+	return o->kind == OPERATION_SET || o->kind == OPERATION_SET_MANY || o->kind == OPERATION_CLEAR;
 }
 
 /*
@@ -328,8 +397,7 @@ static bool set_operation_may_begin(const struct operation *o)
 			if (++n_preparing >= PREPARING_MAX || n_of_user >= PREPARING_DRY_RUNS_OF_USER_MAX)
 				return false;
 		}
-		if (!o->options.dry_run && (before || x->phase > PHASE_WAIT) && streq(x->name, o->name) &&
-		    streq(x->bus, o->bus))
+		if (!o->options.dry_run && (before || x->phase > PHASE_WAIT) && operations_share_device(x, o))
 			return false;
 	}
 	return true;
@@ -351,7 +419,6 @@ void set_operations_run_waiting(struct service *s)
 			continue;
 		o->phase = PHASE_WAIT;
 		operation_fail_errno(o, r, "planning");
-		return; /* it has called this function, so the list was gone through */
 	}
 }
 

@@ -7,21 +7,12 @@
  */
 #pragma once
 
+#include "daemon/operation/operation-kind.h"
 #include "daemon/service.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
-
-enum operation_kind {
-	OPERATION_SET,
-	OPERATION_CLEAR,
-	OPERATION_APPLY,
-	OPERATION_APPLY_ALL,
-	OPERATION_RELEASE,
-	OPERATION_RELEASE_ALL,
-	OPERATION_RELOAD,
-};
 
 int operations_new(struct service *s);
 void operations_free(struct service *s);
@@ -31,7 +22,7 @@ bool operations_about(const struct service *s, const char *bus, const char *name
 
 /*
  * uid: the caller's. Reads the rest of the call's arguments and takes it on: 1, and the answer comes later;
- * or negative errno with the error set. bus and name are NULL for calls about all devices.
+ * or negative errno with the error set. bus and name are NULL for calls about all devices, or about several.
  */
 int operation_start(struct service *s, sd_bus_message *call, uid_t uid, enum operation_kind kind,
 		    const char *bus, const char *name, sd_bus_error *reterr);

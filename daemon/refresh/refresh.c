@@ -317,13 +317,32 @@ void refresh_request_unread(struct service *s)
 	s->refreshes->unread = false;
 }
 
+int refresh_devices_now(struct service *s, const struct refresh_device *devices, size_t n,
+			void (*done)(void *userdata), void *userdata, struct refresh **ret)
+{
+	struct refresh_item *items = NULL;
+
+	/* The last one first, so that they are looked at in their order. */
+	while (n-- > 0) {
+		struct refresh_item *i = item_new(devices[n].bus, devices[n].name, REFRESH_ONLY);
+
+		if (!i) {
+			items_free(items);
+			return -ENOMEM;
+		}
+		device_try_again(devices_find(&s->devices, i->bus, i->name));
+		i->next = items;
+		items = i;
+	}
+	return refresh_start(s, false, REFRESH_ONLY, items, done, userdata, ret);
+}
+
 int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
 		       void *userdata, struct refresh **ret)
 {
-	struct refresh_item *i = item_new(bus, name, REFRESH_ONLY);
+	const struct refresh_device device = { bus, name };
 
-	device_try_again(devices_find(&s->devices, bus, name));
-	return i ? refresh_start(s, false, REFRESH_ONLY, i, done, userdata, ret) : -ENOMEM;
+	return refresh_devices_now(s, &device, 1, done, userdata, ret);
 }
 
 int refresh_all_now(struct service *s, enum refresh_purpose purpose, void (*done)(void *userdata),

@@ -10,6 +10,7 @@
 #include "daemon/service.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <systemd/sd-bus.h>
 
 struct refresh;
@@ -27,7 +28,14 @@ void refresh_request_all(struct service *s, enum refresh_purpose purpose);
 /* All devices, if some were not read because too many others hung: one of those has come back. */
 void refresh_request_unread(struct service *s);
 
-/* At once, one device, and then done(userdata). */
+struct refresh_device {
+	const char *bus, *name;
+};
+
+/* At once, these devices, and then done(userdata). */
+int refresh_devices_now(struct service *s, const struct refresh_device *devices, size_t n,
+			void (*done)(void *userdata), void *userdata, struct refresh **ret);
+/* The same for one. */
 int refresh_device_now(struct service *s, const char *bus, const char *name, void (*done)(void *userdata),
 		       void *userdata, struct refresh **ret);
 /* The same for all devices, with whatever follows from the purpose. */
