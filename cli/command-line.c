@@ -37,10 +37,12 @@ static const struct verb_option_spec {
 	[VERB_MODULE] = { "module", "M", "the module that has the driver" },
 	[VERB_PRIVATE] = { "private", NULL, "also numbers and addresses that only this machine has" },
 	[VERB_REBIND] = { "rebind", "no|safe|force", "what to do if it has another driver (safe)" },
+	[VERB_ROOT] = { "root", "DIR", "the machine whose root this is" },
 	[VERB_RULE] = { "rule", "LABEL", "the devices that the rule [device LABEL] decides about" },
 	[VERB_RUNTIME] = { "runtime", NULL, "until the next boot only" },
 	[VERB_STATE] = { "state", "STATE[,STATE...]", "wait for this (enforced,held)" },
 	[VERB_TIMEOUT] = { "timeout", "TIME", "give up after TIME, as 90s or 2min" },
+	[VERB_WRITE] = { "write", NULL, "write what is shown" },
 	[VERB_WHY] = { "why", NULL, "say how a group that is not viable can be made so" },
 };
 

@@ -24,7 +24,7 @@ function __overridectl_labels
     cat /etc/driver-overrides.d/*.conf /run/driver-overrides.d/*.conf 2>/dev/null | string match -r -g '^\[device (\S*)\]$'
 end
 
-set -l verbs list show set unset explain apply release groups check snapshot reload monitor wait
+set -l verbs list show set unset explain apply release groups check import snapshot reload monitor wait
 complete -c overridectl -f
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a list -d 'Devices with a decision or an override'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a show -d 'All that is known of a device'
@@ -35,6 +35,7 @@ complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a apply -d 
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a release -d 'Give devices back whatever policy says'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a groups -d 'IOMMU groups'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a check -d 'Errors and warnings of the policy'
+complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a import -d 'Rules for what other tools were told'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a snapshot -d 'What decisions need of this machine'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a reload -d 'Read the policy again'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a monitor -d 'Follow what happens'
@@ -43,6 +44,9 @@ complete -c overridectl -n "__fish_seen_subcommand_from show set unset explain a
 complete -c overridectl -n "__fish_seen_subcommand_from set" -a '(__overridectl_drivers)' -d Driver
 complete -c overridectl -n "__fish_seen_subcommand_from check snapshot" -F
 complete -c overridectl -n "__fish_seen_subcommand_from list explain groups check" -l machine -r -F -d 'Decide for the machine of this snapshot'
+complete -c overridectl -n "__fish_seen_subcommand_from import" -a 'driverctl modprobe libvirt adopt'
+complete -c overridectl -n "__fish_seen_subcommand_from import" -l root -r -F -d 'The machine whose root this is'
+complete -c overridectl -n "__fish_seen_subcommand_from import" -l write -d 'Write what is shown'
 complete -c overridectl -n "__fish_seen_subcommand_from snapshot" -l private -d 'Also numbers and addresses that only this machine has'
 complete -c overridectl -l json -d 'JSON instead of text' -a 'pretty short off'
 complete -c overridectl -l no-legend -d 'No headings, notes or summary'
