@@ -17,7 +17,7 @@ static const struct {
 } change_options[] = {
 	{ VERB_RUNTIME, "runtime", "b" }, { VERB_BY, "by", "s" },	  { VERB_GROUP, "group", "s" },
 	{ VERB_REBIND, "rebind", "s" },	  { VERB_MODULE, "module", "s" }, { VERB_FORCE, "force", "b" },
-	{ VERB_DRY_RUN, "dry-run", "b" },
+	{ VERB_DRY_RUN, "dry-run", "b" }, { VERB_TRY, "try", "t" },
 };
 
 int change_open_or_fail(struct service_client *c, const struct cli *cli)
@@ -30,6 +30,22 @@ int change_open_or_fail(struct service_client *c, const struct cli *cli)
 			service_error_text(c, r));
 }
 
+static int change_append_option(sd_bus_message *m, const char *name, const char *type, const char *value)
+{
+	unsigned long long usec = 0;
+
+	switch (type[0]) {
+	case 'b':
+		return sd_bus_message_append(m, "{sv}", name, type, 1);
+	case 't':
+		/* command_line_check() has seen that it is one. */
+		(void)time_span_parse(value, &usec);
+		return sd_bus_message_append(m, "{sv}", name, type, (uint64_t)usec);
+	default:
+		return sd_bus_message_append(m, "{sv}", name, type, value);
+	}
+}
+
 int change_append_options(const struct cli *cli, sd_bus_message *m)
 {
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -39,9 +55,7 @@ int change_append_options(const struct cli *cli, sd_bus_message *m)
 
 		if (!value)
 			continue;
-		r = change_options[i].type[0] == 'b'
-			    ? sd_bus_message_append(m, "{sv}", change_options[i].name, "b", 1)
-			    : sd_bus_message_append(m, "{sv}", change_options[i].name, "s", value);
+		r = change_append_option(m, change_options[i].name, change_options[i].type, value);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
@@ -158,7 +172,7 @@ bool change_is_none(const struct change *change)
 	return !change->policy_changed;
 }
 
-static void change_print_json(const struct change *change)
+struct json_object *change_json(const struct change *change)
 {
 	static const enum row_field fields[] = { ROW_BUS,      ROW_NAME,   ROW_DRIVER, ROW_OVERRIDE,
 						 ROW_DECISION, ROW_SOURCE, ROW_REASON };
@@ -170,7 +184,7 @@ static void change_print_json(const struct change *change)
 	json_output_add(o, "state", change->state);
 	json_output_add_bool(o, "changed", !change_is_none(change));
 	json_output_add_bool(o, "dry_run", change->cli->option[VERB_DRY_RUN] != NULL);
-	json_output_print(change->cli, o);
+	return o;
 }
 
 static const char *text_or_none(const char *text)
@@ -184,7 +198,7 @@ void change_print(const struct change *change, const char *none)
 	const char *reason = after->field[ROW_REASON], *source = after->field[ROW_SOURCE];
 
 	if (change->cli->json) {
-		change_print_json(change);
+		json_output_print(change->cli, change_json(change));
 		return;
 	}
 	safe_text_write(stdout, change->device->bus);

@@ -37,6 +37,9 @@ void change_done(struct change *change);
 /* Nothing is other than before. */
 bool change_is_none(const struct change *change);
 
+/* Its document. */
+struct json_object *change_json(const struct change *change);
+
 /* In a line, or as JSON; `none` is said where nothing was changed. */
 void change_print(const struct change *change, const char *none);
 

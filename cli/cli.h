@@ -16,6 +16,7 @@
 
 int verb_apply(const struct cli *cli, char *const *args, size_t n);
 int verb_check(const struct cli *cli, char *const *args, size_t n);
+int verb_confirm(const struct cli *cli, char *const *args, size_t n);
 int verb_explain(const struct cli *cli, char *const *args, size_t n);
 int verb_groups(const struct cli *cli, char *const *args, size_t n);
 int verb_import(const struct cli *cli, char *const *args, size_t n);

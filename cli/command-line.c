@@ -41,6 +41,7 @@ static const struct verb_option_spec {
 	[VERB_RULE] = { "rule", "LABEL", "the devices that the rule [device LABEL] decides about" },
 	[VERB_RUNTIME] = { "runtime", NULL, "until the next boot only" },
 	[VERB_STATE] = { "state", "STATE[,STATE...]", "wait for this (enforced,held)" },
+	[VERB_TRY] = { "try", "TIME", "it goes back after TIME, as 90s, unless confirmed" },
 	[VERB_TIMEOUT] = { "timeout", "TIME", "give up after TIME, as 90s or 2min" },
 	[VERB_WRITE] = { "write", NULL, "write what is shown" },
 	[VERB_WHY] = { "why", NULL, "say how a group that is not viable can be made so" },
@@ -150,9 +151,13 @@ static int command_line_check_machine(const struct cli *cli, const struct verb *
 
 int command_line_check(const struct cli *cli, const struct verb *verb, size_t n)
 {
+	unsigned long long usec;
+
 	for (unsigned i = 0; i < VERB_OPTION_COUNT; i++)
 		if (cli->option[i] && !(verb->options & (1U << i)))
 			return cli_fail_usage("%s has no option --%s", verb->name, verb_options[i].name);
+	if (cli->option[VERB_TRY] && !time_span_parse(cli->option[VERB_TRY], &usec))
+		return cli_fail_usage("--try takes a time, as 90s or 2min");
 	if (cli->host && (verb->local || cli->settings.sysfs_given))
 		return cli_fail_usage("--host does not go with %s", verb->local ? verb->name : "--sysfs");
 	if (n < verb->least || n > verb->most)

@@ -34,8 +34,7 @@ void device_names_done(struct device_names *names)
 	*names = (struct device_names){};
 }
 
-/* 0 or -ENOMEM. */
-static int device_names_add(struct device_names *names, const char *bus, const char *name)
+int device_names_add(struct device_names *names, const char *bus, const char *name)
 {
 	struct device_name *v;
 

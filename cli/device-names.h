@@ -25,6 +25,9 @@ struct device_names {
 
 void device_names_done(struct device_names *names);
 
+/* Each once. 0 or -ENOMEM. */
+_must_check_ int device_names_add(struct device_names *names, const char *bus, const char *name);
+
 /*
  * All that the arguments name, and the option --rule; `absent`: a device that is not there may be named in
  * full, as BUS/NAME. STATUS_DONE, or another exit status, and the reason was said.

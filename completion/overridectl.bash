@@ -41,7 +41,7 @@ _overridectl_offer() {
 }
 
 _overridectl() {
-	local verbs="list show set unset explain apply release groups check import snapshot reload monitor wait"
+	local verbs="list show set confirm unset explain apply release groups check import snapshot reload monitor wait"
 	local common="--json --json=pretty --json=short --json=off --no-legend --no-pager --host --help --version"
 	# The words again, of which readline has made several at each colon.
 	local line=${COMP_LINE:0:COMP_POINT} words word previous verb="" i n=0
@@ -51,7 +51,7 @@ _overridectl() {
 	previous=${words[-2]}
 	for ((i = 1; i < ${#words[@]} - 1; i++)); do
 		case ${words[i]} in
-		-H | --host | --bus | --by | --group | --machine | --root | --rebind | --module | --rule | --state | --timeout | --exec | --address | --conf-dir | --sysfs | --state-dir) i=$((i + 1)) ;;
+		-H | --host | --bus | --by | --group | --machine | --root | --rebind | --module | --rule | --state | --timeout | --try | --exec | --address | --conf-dir | --sysfs | --state-dir) i=$((i + 1)) ;;
 		-*) ;;
 		*) if [[ -z $verb ]]; then verb=${words[i]}; else n=$((n + 1)); fi ;;
 		esac
@@ -64,13 +64,14 @@ _overridectl() {
 	--state) _overridectl_offer "enforced held pending blocked failed stuck foreign unmanaged" "$word"; return ;;
 	--rule) _overridectl_offer "$(_overridectl_labels)" "$word"; return ;;
 	--bus) _overridectl_offer "$(cd /sys/bus && echo *)" "$word"; return ;;
-	-H | --host | --module | --timeout | --exec | --address) return ;;
+	-H | --host | --module | --timeout | --try | --exec | --address) return ;;
 	--machine) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	--root | --conf-dir | --sysfs | --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	esac
 	if [[ $word == -* ]]; then
 		case $verb in
-		set) common+=" --runtime --by --group --rebind --module --force --dry-run" ;;
+		set) common+=" --runtime --by --group --rebind --module --force --dry-run --try" ;;
+		confirm) common+=" --force --dry-run" ;;
 		unset) common+=" --runtime --by --force --dry-run" ;;
 		release) common+=" --all --rule --force --dry-run" ;;
 		apply) common+=" --rule --force --dry-run" ;;
@@ -89,7 +90,7 @@ _overridectl() {
 	case $verb:$n in
 	:0) _overridectl_offer "$verbs" "$word" ;;
 	set:1) _overridectl_offer "none default vfio $(_overridectl_drivers)" "$word" ;;
-	set:0 | unset:0 | show:0 | explain:0 | apply:* | release:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
+	set:0 | unset:0 | show:0 | explain:0 | confirm:* | apply:* | release:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
 	groups:*) _overridectl_offer "$(_overridectl_groups)" "$word" ;;
 	import:0) _overridectl_offer "driverctl modprobe libvirt adopt" "$word" ;;
 	check:* | import:* | snapshot:0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

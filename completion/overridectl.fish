@@ -24,11 +24,12 @@ function __overridectl_labels
     cat /etc/driver-overrides.d/*.conf /run/driver-overrides.d/*.conf 2>/dev/null | string match -r -g '^\[device (\S*)\]$'
 end
 
-set -l verbs list show set unset explain apply release groups check import snapshot reload monitor wait
+set -l verbs list show set confirm unset explain apply release groups check import snapshot reload monitor wait
 complete -c overridectl -f
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a list -d 'Devices with a decision or an override'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a show -d 'All that is known of a device'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a set -d 'Choose the driver of a device'
+complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a confirm -d 'Make what set --try has changed last'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a unset -d 'Remove what set wrote'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a explain -d 'Which rule decides, and why'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a apply -d 'Make devices as the policy says'
@@ -40,7 +41,7 @@ complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a snapshot 
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a reload -d 'Read the policy again'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a monitor -d 'Follow what happens'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a wait -d 'Until devices are as decided'
-complete -c overridectl -n "__fish_seen_subcommand_from show set unset explain apply release wait" -a '(__overridectl_devices)'
+complete -c overridectl -n "__fish_seen_subcommand_from show set confirm unset explain apply release wait" -a '(__overridectl_devices)'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -a '(__overridectl_drivers)' -d Driver
 complete -c overridectl -n "__fish_seen_subcommand_from check snapshot" -F
 complete -c overridectl -n "__fish_seen_subcommand_from list explain groups check" -l machine -r -F -d 'Decide for the machine of this snapshot'
@@ -63,9 +64,10 @@ complete -c overridectl -n "__fish_seen_subcommand_from set unset" -l by -x -a '
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l group -x -a 'leave hold none vfio' -d 'For its IOMMU group'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l rebind -x -a 'no safe force' -d 'If it has another driver'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l module -x -d 'That has the driver'
-complete -c overridectl -n "__fish_seen_subcommand_from set unset apply release" -l force -d 'Also if in use'
-complete -c overridectl -n "__fish_seen_subcommand_from set unset apply release" -l dry-run -d 'Change nothing'
+complete -c overridectl -n "__fish_seen_subcommand_from set confirm unset apply release" -l force -d 'Also if in use'
+complete -c overridectl -n "__fish_seen_subcommand_from set confirm unset apply release" -l dry-run -d 'Change nothing'
 complete -c overridectl -n "__fish_seen_subcommand_from show apply release wait" -l rule -x -a '(__overridectl_labels)' -d 'By the rule that decides'
 complete -c overridectl -n "__fish_seen_subcommand_from wait" -l state -x -a 'enforced held pending blocked failed stuck foreign unmanaged'
 complete -c overridectl -n "__fish_seen_subcommand_from wait" -l timeout -x -d 'Give up then'
+complete -c overridectl -n "__fish_seen_subcommand_from set" -l try -x -d 'It goes back then unless confirmed'
 complete -c overridectl -n "__fish_seen_subcommand_from monitor" -l exec -r -d 'Run for each event'

@@ -19,6 +19,9 @@ static void usage(FILE *f)
 		"driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
 		"driver-override [OPTIONS] rebind DEVICE       apply the policy to a device, unbinding it if "
 		"needed\n"
+		"driver-override [OPTIONS] undo BUS/NAME       end a trial: policy goes back to what it was "
+		"(from a "
+		"timer)\n"
 		"\n"
 		"DEVICE: a path in sysfs, BUS/NAME, or a name\n"
 		"  --conf-dir DIR    read policy files from here (may be repeated, the first one wins)\n"
@@ -30,6 +33,8 @@ static void usage(FILE *f)
 		"sweep:\n"
 		"  --boot                   nothing has loaded a driver yet: the unit that runs before udev\n"
 		"  --settled                udev has worked off the coldplug: only record what is present\n"
+		"undo:\n"
+		"  --trial ID               this trial, and no other\n"
 		"rebind:\n"
 		"  --rebind no|safe|force   instead of the rule's Rebind=\n"
 		"  --overwrite              replace an override that was set by somebody else, too\n"
@@ -52,6 +57,7 @@ struct command_line {
 	bool for_rebind; /* an option of rebind was given */
 	bool at_boot, settled;
 	const char *writer; /* NULL: not given */
+	const char *trial;  /* NULL: not given */
 	const char *verb;   /* "": none */
 	char *const *arguments;
 	int n;
@@ -74,6 +80,10 @@ static int command_line_take(void *userdata, int option, const char *argument)
 		c->writer = argument;
 		return 1;
 	}
+	if (option == OPTION_TRIAL) {
+		c->trial = argument;
+		return 1;
+	}
 	r = rebind_option(&c->rebind, option, argument);
 	c->for_rebind = c->for_rebind || r > 0;
 	return r;
@@ -87,6 +97,7 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 		REBIND_LONG_OPTIONS,
 		{ "boot", no_argument, NULL, OPTION_BOOT },
 		{ "settled", no_argument, NULL, OPTION_SETTLED },
+		{ "trial", required_argument, NULL, OPTION_TRIAL },
 		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
 	};
@@ -112,10 +123,13 @@ static bool command_line_is_valid(const struct command_line *c)
 		return false;
 	if (c->writer && (!streq(c->verb, "event") || c->n != 1))
 		return false;
+	if ((c->trial != NULL) != streq(c->verb, "undo"))
+		return false;
 	if (c->for_rebind && !streq(c->verb, "rebind"))
 		return false;
 	return (streq(c->verb, "event") && c->n <= 1) || (streq(c->verb, "sweep") && c->n == 0) ||
-	       streq(c->verb, "release") || (streq(c->verb, "rebind") && c->n == 1);
+	       streq(c->verb, "release") ||
+	       ((streq(c->verb, "rebind") || streq(c->verb, "undo")) && c->n == 1);
 }
 
 int main(int argc, char **argv)
@@ -132,6 +146,9 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	/* What a person has tried goes back, whatever else is turned off. */
+	if (streq(c.verb, "undo"))
+		return verb_undo(&c.settings, c.arguments[0], c.trial);
 	if (streq(c.verb, "rebind"))
 		return verb_rebind(&c.settings, &c.rebind, c.arguments[0]);
 	if (settings_turned_off(&c.settings)) {

@@ -299,12 +299,7 @@ static void rebind_named_device(const struct settings *settings, const struct re
 
 static int rebind_option_mode(struct rebind_options *o, const char *argument)
 {
-	for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
-		if (streq(argument, rebind_to_string(i))) {
-			o->move.rebind = i;
-			return 1;
-		}
-	return -EINVAL;
+	return rebind_from_string(argument, &o->move.rebind) < 0 ? -EINVAL : 1;
 }
 
 static int rebind_option_inode(struct rebind_options *o, const char *argument)

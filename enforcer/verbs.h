@@ -26,6 +26,12 @@ int verb_sweep_settled(const struct settings *settings);
 /* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
 int verb_release_overrides(const struct settings *settings, char *const *devices, size_t n);
 
+/*
+ * A change of this device, BUS/NAME, that was on trial was not confirmed in time: policy and the device go
+ * back. id: of the trial; another one, or none, is not touched.
+ */
+int verb_undo(const struct settings *settings, const char *device, const char *id);
+
 /* Numbers for getopt_long(), above those of settings.h. */
 enum rebind_option {
 	OPTION_REBIND = 0x2000,
@@ -43,6 +49,7 @@ enum {
 	OPTION_BOOT = OPTION_TIMEOUT + 1, /* of sweep */
 	OPTION_SETTLED,			  /* of sweep */
 	OPTION_WRITTEN_BY,		  /* of event */
+	OPTION_TRIAL,			  /* of undo */
 };
 
 #define REBIND_LONG_OPTIONS                                                                                  \

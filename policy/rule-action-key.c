@@ -74,11 +74,8 @@ static int rule_set_rebind(struct rule *rule, struct arena *arena, const char *v
 	if (rule->rebind != REBIND_UNSET)
 		return rule_refuse(reterr_error, "Rebind= is given twice in this section");
 
-	for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
-		if (streq(value, rebind_to_string(i))) {
-			rule->rebind = i;
-			return 0;
-		}
+	if (rebind_from_string(value, &rule->rebind) >= 0)
+		return 0;
 	return rule_refuse(reterr_error, arena_printf(arena, "Rebind= takes no, safe or force, not %s",
 						      quoted(arena, value)));
 }

@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,16 @@ const char *rebind_to_string(enum rebind rebind)
 		break;
 	}
 	return "";
+}
+
+int rebind_from_string(const char *text, enum rebind *ret)
+{
+	for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
+		if (streq(text, rebind_to_string(i))) {
+			*ret = i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 uint64_t rule_id(const struct rule *rule)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/device.h"
 
 #include <stdbool.h>
@@ -85,3 +86,5 @@ void rule_source(const struct rule *rule, char *buf, size_t size);
 bool driver_name_is_valid(const char *name);
 
 const char *rebind_to_string(enum rebind rebind);
+/* 0 or -EINVAL. */
+_must_check_ int rebind_from_string(const char *text, enum rebind *ret);

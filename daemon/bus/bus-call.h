@@ -28,5 +28,8 @@ int bus_device_inode(const struct service *s, const char *bus, const char *name,
 int bus_reply(sd_bus_message *call, int (*append)(sd_bus_message *reply, const void *userdata),
 	      const void *userdata);
 
+/* a(ssst): bus, name and driver of each change that is on trial, and the microseconds until it goes back. */
+int bus_append_trials(sd_bus_message *m, const void *service);
+
 /* a(sus): what is wrong with policy files. */
 int bus_append_errors(sd_bus_message *m, const struct policy *policy);

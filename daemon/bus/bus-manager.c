@@ -157,6 +157,19 @@ static int manager_release_all(struct service *s, sd_bus_message *m, uid_t uid, 
 	return operation_start(s, m, uid, OPERATION_RELEASE_ALL, NULL, NULL, reterr);
 }
 
+static int manager_confirm(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return manager_start_operation(s, m, uid, OPERATION_CONFIRM, reterr);
+}
+
+static int manager_method_list_trials(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const struct service *s = userdata;
+
+	(void)error;
+	return bus_reply(m, bus_append_trials, s);
+}
+
 static int manager_reload(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
 {
 	return operation_start(s, m, uid, OPERATION_RELOAD, NULL, NULL, reterr);
@@ -171,6 +184,7 @@ CALLER_METHOD(manager_method_apply, manager_apply)
 CALLER_METHOD(manager_method_apply_all, manager_apply_all)
 CALLER_METHOD(manager_method_release, manager_release)
 CALLER_METHOD(manager_method_release_all, manager_release_all)
+CALLER_METHOD(manager_method_confirm, manager_confirm)
 CALLER_METHOD(manager_method_reload, manager_reload)
 
 static int manager_append_buses(sd_bus_message *reply, const struct service *s)
@@ -256,6 +270,10 @@ static const sd_bus_vtable manager_vtable[] = {
 				 SD_BUS_PARAM(state), manager_method_release, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("ReleaseAll", "a{sv}", SD_BUS_PARAM(options), "a(sss)", SD_BUS_PARAM(states),
 				 manager_method_release_all, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("Confirm", "ssa{sv}", DEVICE_ARGS SD_BUS_PARAM(options), "s",
+				 SD_BUS_PARAM(state), manager_method_confirm, BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("ListTrials", NULL, , "a(ssst)", SD_BUS_PARAM(trials),
+				 manager_method_list_trials, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), manager_method_reload,
 				 BUS_METHOD_OPEN),
 	SD_BUS_SIGNAL_WITH_NAMES("PolicyReloaded", "tu", SD_BUS_PARAM(generation) SD_BUS_PARAM(errors), 0),

@@ -38,6 +38,8 @@ static const struct method {
 	{ MANAGER_INTERFACE, "ListDevices", OPEN },
 	{ MANAGER_INTERFACE, "GetDevice", OPEN },
 	{ MANAGER_INTERFACE, "Explain", OPEN },
+	{ MANAGER_INTERFACE, "ListTrials", OPEN },
+	{ MANAGER_INTERFACE, "Confirm", ACTION_SET },
 	{ MANAGER_INTERFACE, "SetOverride", ACTION_SET },
 	{ MANAGER_INTERFACE, "SetOverrides", ACTION_SET },
 	{ MANAGER_INTERFACE, "ClearOverride", ACTION_SET },

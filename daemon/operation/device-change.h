@@ -4,8 +4,10 @@
 
 #include "daemon/operation/drop-in-plan.h"
 #include "daemon/operation/operation-options.h"
+#include "daemon/operation/trial-plan.h"
 #include "daemon/reconcile/rebind-queue.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 
@@ -19,6 +21,9 @@ struct device_change {
 	char *modalias; /* of that device, once polkit is to be told */
 	struct operation_options options;
 	struct drop_in_plan plan;
+	struct trial_plan trial;
+	sd_bus_slot *timer_slot; /* while systemd is asked for the trial's timer */
+	bool has_timer;		 /* it has one */
 	struct rebind_job *rebind_job;
 	struct rebind_result result;
 	sd_bus_error error; /* set: it is refused, or has failed, and nothing more is done about it */

@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "policy/policy-write.h"
 #include "state/state-lock.h"
 
 #include <dirent.h>
@@ -58,11 +59,12 @@ bool drop_in_plans_overlap(const struct drop_in_plan *a, const struct drop_in_pl
 
 void drop_in_plan_reverse(struct drop_in_plan *plan)
 {
-	for (size_t i = 0; i < plan->n; i++) {
-		char *before = plan->files[i].before;
+	const struct drop_in_plan forward = *plan;
 
-		plan->files[i].before = plan->files[i].after;
-		plan->files[i].after = before;
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct drop_in_plan_file *f = &forward.files[plan->n - 1 - i];
+
+		plan->files[i] = (struct drop_in_plan_file){ f->path, f->after, f->before };
 	}
 }
 
@@ -169,7 +171,7 @@ static int plans_write_drafts(struct plans_write *w)
 		const struct drop_in_plan_file *f = w->files[w->n_drafts];
 
 		w->drafts[w->n_drafts].fd = -EBADF;
-		r = f->after ? drop_in_draft(f->path, f->after, &w->drafts[w->n_drafts]) : 0;
+		r = f->after ? policy_file_draft(f->path, f->after, &w->drafts[w->n_drafts]) : 0;
 	}
 	for (size_t i = 0; r >= 0 && i < w->n; i++)
 		r = w->files[i]->after ? file_draft_sync(&w->drafts[i]) : 0;
@@ -219,7 +221,7 @@ static void plans_write_undo(struct plans_write *w)
 		if (w->drafts[i].fd >= 0)
 			file_draft_drop(&w->drafts[i]);
 	for (size_t i = 0; i < w->n_placed; i++)
-		(void)drop_in_write(w->files[i]->path, w->files[i]->before);
+		ignore_error(policy_file_write(w->files[i]->path, w->files[i]->before));
 }
 
 int drop_in_plans_execute(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,

@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A file for each key, one that lasts and one until the next boot. */
-#define PLAN_FILES_MAX (2 * KEY_COUNT)
+/* A file for each key, one that lasts and one until the next boot; and that of a trial. */
+#define PLAN_FILES_MAX (2 * KEY_COUNT + 1)
 
 struct drop_in_plan_file {
 	char *path;
@@ -33,7 +33,7 @@ void drop_in_plan_done(struct drop_in_plan *plan);
 bool drop_in_plan_is_empty(const struct drop_in_plan *plan) _pure_;
 /* Some file is in both. */
 bool drop_in_plans_overlap(const struct drop_in_plan *a, const struct drop_in_plan *b) _pure_;
-/* Makes it the plan that undoes it. */
+/* Makes it the plan that undoes it, the last file first. */
 void drop_in_plan_reverse(struct drop_in_plan *plan);
 
 /* To and from bytes, for the child that makes the plan; *at is left behind what was read. 0 or negative

@@ -6,7 +6,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-write.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The first words of a file of ours. */
@@ -26,15 +25,21 @@
 /* SetOverride never writes a file larger than this. */
 #define FILE_SIZE_MAX 65536U
 
-/* Policy files end in .conf and do not begin with a dot, so nobody reads a temporary file as policy. */
-#define TEMPORARY_PREFIX ".set-"
-#define TEMPORARY TEMPORARY_PREFIX "XXXXXX"
-
 const char *drop_in_key_to_string(enum drop_in_key key)
 {
 	static const char *const text[] = { [KEY_NAME] = "name", [KEY_PATH] = "path", [KEY_ID] = "id" };
 
 	return text[key];
+}
+
+int drop_in_key_from_string(const char *text, enum drop_in_key *ret)
+{
+	for (enum drop_in_key i = KEY_NAME; i < KEY_COUNT; i++)
+		if (streq(text, drop_in_key_to_string(i))) {
+			*ret = i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 /* A value that matches nothing but itself. Blanks separate values, so a blank becomes a pattern, too. */
@@ -143,49 +148,10 @@ int drop_in_read(const char *path, char **ret)
 	return 1;
 }
 
-int drop_in_draft(const char *path, const char *text, struct file_draft *ret)
-{
-	char dir[PATH_MAX], temporary[PATH_MAX];
-	struct timespec times[2];
-	const struct file_replacement how = {
-		.path = path, .temporary = temporary, .times = times, .mode = 0644, .durable = true
-	};
-	int r = path_parent(path, dir, sizeof(dir));
-
-	if (r >= 0)
-		r = path_printf(temporary, sizeof(temporary), "%s/" TEMPORARY, dir);
-	if (r >= 0)
-		r = dir_make(dir);
-	policy_file_times(times);
-	return r < 0 ? r : file_draft_write(ret, &how, text, strlen(text));
-}
-
-int drop_in_write(const char *path, const char *text)
-{
-	const struct file_replacement how = { .path = path };
-	struct file_draft draft;
-	char dir[PATH_MAX];
-	int r = path_parent(path, dir, sizeof(dir));
-
-	if (r < 0)
-		return r;
-	if (!text)
-		return unlink(path) < 0 && errno != ENOENT ? negative_errno() : dir_sync(dir);
-	r = drop_in_draft(path, text, &draft);
-	if (r < 0)
-		return r;
-	r = file_draft_sync(&draft);
-	if (r < 0)
-		file_draft_drop(&draft);
-	else
-		r = file_draft_place(&draft, &how);
-	return r < 0 ? r : dir_sync(dir);
-}
-
 /* A name that mkostemp() made from the template. */
 static bool name_is_temporary(const char *name)
 {
-	const char *rest = startswith(name, TEMPORARY_PREFIX);
+	const char *rest = startswith(name, POLICY_TEMPORARY_PREFIX);
 
 	return rest && strspn(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == 6 &&
 	       rest[6] == '\0';

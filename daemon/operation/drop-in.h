@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/file.h"
+#include "base/macro.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
 
@@ -21,6 +21,8 @@ enum drop_in_key {
 };
 
 const char *drop_in_key_to_string(enum drop_in_key key);
+/* 0 or -EINVAL. */
+_must_check_ int drop_in_key_from_string(const char *text, enum drop_in_key *ret);
 
 /* What the rule of a file says. */
 struct drop_in_rule {
@@ -46,17 +48,6 @@ int drop_in_path(const char *dir, bool runtime, enum drop_in_key key, const char
  * other negative errno.
  */
 int drop_in_read(const char *path, char **ret);
-
-/*
- * Writes the file, or removes it if text is NULL. It is there whole or not at all, and a crash does not undo
- * it. 0 or negative errno.
- */
-int drop_in_write(const char *path, const char *text);
-
-/* The first step of that, for several files that are written together: see file_draft_sync(),
- * file_draft_place().
- */
-int drop_in_draft(const char *path, const char *text, struct file_draft *ret);
 
 /* Removes the temporary files that killed writers left in a directory. Only while no writer is at work. */
 void drop_in_remove_temporaries(const char *dir);

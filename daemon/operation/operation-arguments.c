@@ -17,11 +17,12 @@
 
 static const unsigned options_allowed[] = {
 	[OPERATION_SET] = OPTION_RUNTIME | OPTION_REBIND | OPTION_GROUP | OPTION_BY | OPTION_MODULE |
-			  OPTION_FORCE | OPTION_DRY_RUN,
+			  OPTION_FORCE | OPTION_DRY_RUN | OPTION_TRY,
 	[OPERATION_SET_MANY] = OPTION_PARTIAL | OPTION_DRY_RUN,
 	[OPERATION_CLEAR] = OPTION_RUNTIME | OPTION_REBIND | OPTION_BY | OPTION_FORCE | OPTION_DRY_RUN,
 	[OPERATION_APPLY] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
 	[OPERATION_APPLY_ALL] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
+	[OPERATION_CONFIRM] = OPTION_FORCE | OPTION_DRY_RUN,
 	[OPERATION_RELEASE] = OPTION_FORCE | OPTION_DRY_RUN,
 	[OPERATION_RELEASE_ALL] = OPTION_FORCE | OPTION_DRY_RUN,
 };
@@ -113,6 +114,19 @@ static int operation_read_one_change(struct operation *o, const char *bus, const
 	return r;
 }
 
+/* From here on it is a call that sets the same as the one that was on trial, to last. */
+static int operation_read_confirm(struct operation *o, const char *bus, const char *name,
+				  sd_bus_error *reterr)
+{
+	int r = operation_read_one_change(o, bus, name, reterr);
+
+	if (r < 0)
+		return r;
+	o->kind = OPERATION_SET;
+	return trial_plan_confirm(o->service->settings->state_dir, bus, name, &o->changes[0].options,
+				  &o->changes[0].driver, reterr);
+}
+
 int operation_read_arguments(struct operation *o, const char *bus, const char *name, sd_bus_error *reterr)
 {
 	int r = 0;
@@ -123,6 +137,9 @@ int operation_read_arguments(struct operation *o, const char *bus, const char *n
 	case OPERATION_APPLY:
 	case OPERATION_RELEASE:
 		r = operation_read_one_change(o, bus, name, reterr);
+		break;
+	case OPERATION_CONFIRM:
+		r = operation_read_confirm(o, bus, name, reterr);
 		break;
 	case OPERATION_SET_MANY:
 		r = operation_read_changes(o, reterr);

@@ -10,5 +10,6 @@ enum operation_kind {
 	OPERATION_APPLY_ALL,
 	OPERATION_RELEASE,
 	OPERATION_RELEASE_ALL,
+	OPERATION_CONFIRM, /* OPERATION_SET, once its arguments are read */
 	OPERATION_RELOAD,
 };

@@ -11,6 +11,9 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
+#define TRY_LEAST_USEC UINT64_C(1000000)
+#define TRY_MOST_USEC (UINT64_C(86400) * 1000000U)
+
 static const struct option_spec {
 	const char *name, *type;
 	enum operation_option option;
@@ -19,6 +22,7 @@ static const struct option_spec {
 	{ "group", "s", OPTION_GROUP },	    { "by", "s", OPTION_BY },
 	{ "module", "s", OPTION_MODULE },   { "force", "b", OPTION_FORCE },
 	{ "dry-run", "b", OPTION_DRY_RUN }, { "partial", "b", OPTION_PARTIAL },
+	{ "try", "t", OPTION_TRY },
 };
 
 bool is_policy_value(const char *s)
@@ -52,18 +56,12 @@ static int option_take_text(struct operation_options *o, const struct option_spe
 {
 	switch (spec->option) {
 	case OPTION_REBIND:
-		for (enum rebind i = REBIND_NO; i <= REBIND_FORCE; i++)
-			if (streq(value, rebind_to_string(i))) {
-				o->rebind = i;
-				return 0;
-			}
+		if (rebind_from_string(value, &o->rebind) >= 0)
+			return 0;
 		return option_refuse(reterr, spec->name, "no, safe or force");
 	case OPTION_BY:
-		for (enum drop_in_key i = KEY_NAME; i < KEY_COUNT; i++)
-			if (streq(value, drop_in_key_to_string(i))) {
-				o->by = i;
-				return 0;
-			}
+		if (drop_in_key_from_string(value, &o->by) >= 0)
+			return 0;
 		return option_refuse(reterr, spec->name, "name, path or id");
 	case OPTION_GROUP:
 		return option_take_name(reterr, spec->name, value, o->group);
@@ -73,29 +71,15 @@ static int option_take_text(struct operation_options *o, const struct option_spe
 	case OPTION_FORCE:
 	case OPTION_DRY_RUN:
 	case OPTION_PARTIAL:
+	case OPTION_TRY:
 		break;
 	}
 	return -EINVAL;
 }
 
-static int option_take(sd_bus_message *m, struct operation_options *o, const struct option_spec *spec,
-		       sd_bus_error *reterr)
+static int option_take_flag(struct operation_options *o, const struct option_spec *spec, bool flag)
 {
-	const char *text = "";
-	int flag = 0, r;
-
-	r = sd_bus_message_enter_container(m, 'v', spec->type);
-	if (r < 0)
-		return option_refuse(reterr, spec->name, spec->type[0] == 'b' ? "a boolean" : "a string");
-	r = spec->type[0] == 'b' ? sd_bus_message_read(m, "b", &flag) : sd_bus_message_read(m, "s", &text);
-	if (r < 0)
-		return r;
-	if (o->given & spec->option)
-		return sd_bus_error_setf(reterr, ERROR_INVALID, "option %s is given twice", spec->name);
-	o->given |= spec->option;
-	if (spec->type[0] == 's')
-		r = option_take_text(o, spec, text, reterr);
-	else if (spec->option == OPTION_RUNTIME)
+	if (spec->option == OPTION_RUNTIME)
 		o->runtime = flag;
 	else if (spec->option == OPTION_FORCE)
 		o->force = flag;
@@ -103,6 +87,52 @@ static int option_take(sd_bus_message *m, struct operation_options *o, const str
 		o->partial = flag;
 	else
 		o->dry_run = flag;
+	return 0;
+}
+
+static int option_take_time(struct operation_options *o, const struct option_spec *spec, uint64_t usec,
+			    sd_bus_error *reterr)
+{
+	if (usec < TRY_LEAST_USEC || usec > TRY_MOST_USEC)
+		return option_refuse(reterr, spec->name, "microseconds, of 1 second to 1 day");
+	o->try_usec = usec;
+	return 0;
+}
+
+static int option_take_value(sd_bus_message *m, struct operation_options *o, const struct option_spec *spec,
+			     sd_bus_error *reterr)
+{
+	uint64_t number = 0;
+	const char *text;
+	int flag = 0, r;
+
+	switch (spec->type[0]) {
+	case 's':
+		r = sd_bus_message_read(m, "s", &text);
+		return r < 0 ? r : option_take_text(o, spec, text, reterr);
+	case 't':
+		r = sd_bus_message_read(m, "t", &number);
+		return r < 0 ? r : option_take_time(o, spec, number, reterr);
+	default:
+		r = sd_bus_message_read(m, "b", &flag);
+		return r < 0 ? r : option_take_flag(o, spec, flag);
+	}
+}
+
+static int option_take(sd_bus_message *m, struct operation_options *o, const struct option_spec *spec,
+		       sd_bus_error *reterr)
+{
+	int r = sd_bus_message_enter_container(m, 'v', spec->type);
+
+	if (r < 0)
+		return option_refuse(reterr, spec->name,
+				     spec->type[0] == 'b'   ? "a boolean"
+				     : spec->type[0] == 't' ? "a number of microseconds (t)"
+							    : "a string");
+	if (o->given & spec->option)
+		return sd_bus_error_setf(reterr, ERROR_INVALID, "option %s is given twice", spec->name);
+	o->given |= spec->option;
+	r = option_take_value(m, o, spec, reterr);
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -135,6 +165,8 @@ int operation_options_read(sd_bus_message *m, unsigned allowed, struct operation
 	}
 	if (r < 0)
 		return r;
+	/* Until it is confirmed, it need not be there after a boot. */
+	o.runtime = o.runtime || (o.given & OPTION_TRY);
 	*ret = o;
 	return sd_bus_message_exit_container(m);
 }

@@ -7,6 +7,7 @@
 #include "daemon/operation/drop-in.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 
 enum operation_option {
@@ -18,12 +19,14 @@ enum operation_option {
 	OPTION_FORCE = 1 << 5,
 	OPTION_DRY_RUN = 1 << 6,
 	OPTION_PARTIAL = 1 << 7,
+	OPTION_TRY = 1 << 8,
 };
 
 struct operation_options {
 	unsigned given; /* enum operation_option */
 	bool runtime, force, dry_run, partial;
 	enum rebind rebind; /* REBIND_UNSET: not given */
+	uint64_t try_usec;  /* with OPTION_TRY, which implies runtime */
 	enum drop_in_key by;
 	char group[DRIVER_NAME_MAX + 1], module[DRIVER_NAME_MAX + 1];
 };

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
+#include "daemon/operation/change-trial.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -263,7 +264,7 @@ static void operation_fail_late(struct operation *o)
 	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
-void set_operation_write(struct operation *o)
+static void set_operation_write_plan(struct operation *o)
 {
 	int r;
 
@@ -280,6 +281,46 @@ void set_operation_write(struct operation *o)
 				       on_policy_written);
 	if (r < 0)
 		operation_fail_errno(o, r, "writing the policy file");
+}
+
+/* systemd has the timer of a trial before anything is written, which may be the end of us. */
+
+static void set_operation_timers_started(struct operation *o)
+{
+	if (operation_goes_on_or_refuse(o))
+		set_operation_write_plan(o);
+}
+
+static int on_timer_started(sd_bus_message *m, void *userdata, sd_bus_error *unused)
+{
+	struct device_change *c = userdata;
+	const sd_bus_error *error = sd_bus_message_get_error(m);
+
+	(void)unused;
+	c->timer_slot = sd_bus_slot_unref(c->timer_slot);
+	c->has_timer = !error;
+	if (error)
+		(void)sd_bus_error_setf(&c->error, SD_BUS_ERROR_FAILED,
+					"systemd gives no timer to go back by, so nothing was changed: %s",
+					error->message ? error->message : error->name);
+	if (--c->operation->n_jobs == 0)
+		set_operation_timers_started(c->operation);
+	return 1;
+}
+
+void set_operation_write(struct operation *o)
+{
+	o->phase = PHASE_ARM;
+	FOREACH_LIVE_CHANGE (c, o) {
+		int r = change_trial_begin(c, o->service, on_timer_started);
+
+		if (r > 0)
+			o->n_jobs++;
+		else if (r < 0)
+			(void)sd_bus_error_set_errnof(&c->error, r, "preparing to go back: %s", strerror(-r));
+	}
+	if (o->n_jobs == 0)
+		set_operation_timers_started(o);
 }
 
 /* Planning. */

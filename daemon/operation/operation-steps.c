@@ -11,6 +11,7 @@
 #include "daemon/bus/bus-call.h"
 #include "daemon/bus/errors.h"
 #include "daemon/bus/limits.h"
+#include "daemon/operation/change-trial.h"
 #include "daemon/reconcile/move-log.h"
 
 #include <errno.h>
@@ -159,6 +160,7 @@ static void operation_free_changes(struct operation *o)
 	for (struct device_change *c = o->changes; c < o->changes + o->n_changes; c++) {
 		c->rebind_job = rebind_job_forget(c->rebind_job);
 		drop_in_plan_done(&c->plan);
+		change_trial_free(c);
 		sd_bus_error_free(&c->error);
 		free(c->bus);
 		free(c->name);
@@ -229,6 +231,8 @@ void operation_fail_with(struct operation *o, const sd_bus_error *error)
 	/* Not what any user may ask for, who could fill the journal. */
 	if (!o->options.dry_run && o->phase >= PHASE_WAIT)
 		operation_log_refusals(o, error);
+	for (struct device_change *c = o->changes; c < o->changes + o->n_changes; c++)
+		change_trial_end(c, o->service, false);
 	(void)sd_bus_reply_method_error(o->call, error);
 	operation_finish(o);
 }
@@ -350,6 +354,8 @@ void operation_answer(struct operation *o)
 		operation_fail_with(o, &o->changes[0].error);
 		return;
 	}
+	for (struct device_change *c = o->changes; c < o->changes + o->n_changes; c++)
+		change_trial_end(c, o->service, !sd_bus_error_is_set(&c->error));
 	for (const struct device_change *c = o->changes; c < o->changes + o->n_changes && !o->options.dry_run;
 	     c++)
 		if (!sd_bus_error_is_set(&c->error))

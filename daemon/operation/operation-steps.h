@@ -35,6 +35,7 @@ enum phase {
 	PHASE_WAIT,	 /* for earlier operations on the same device or file */
 	PHASE_PLAN,
 	PHASE_DRY_RUN,
+	PHASE_ARM, /* of trials: until systemd has their timers */
 	PHASE_WRITE,
 	PHASE_REBIND,
 	PHASE_RESTORE,

@@ -28,6 +28,7 @@ void operation_execute(struct operation *o)
 	switch (o->kind) {
 	case OPERATION_SET:
 	case OPERATION_SET_MANY:
+	case OPERATION_CONFIRM:
 	case OPERATION_CLEAR:
 		set_operation_wait(o);
 		return;

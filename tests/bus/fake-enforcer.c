@@ -12,12 +12,14 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "policy/program-options.h"
 #include "enforce/apply-record.h"
 #include "enforce/apply.h"
 #include "state/device-state.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "state/trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +34,7 @@
 #include <unistd.h>
 
 static struct settings settings;
-static const char *device, *rebind_option = "";
+static const char *device, *rebind_option = "", *trial = "";
 static bool dry_run, look_only, overwrite, release, keep_released;
 static uint64_t inode;
 
@@ -246,6 +248,23 @@ static int rebind(void)
 	return act(d, &decision);
 }
 
+/* A trial has ended: the policy goes back, and the device. Each call is a line in SYSFS/../undos. */
+static int undo(void)
+{
+	char bus[64] = "";
+	bool force = false;
+	int r;
+
+	note_call("undos");
+	text_copy(bus, sizeof(bus), device);
+	bus[strcspn(bus, "/")] = '\0';
+	r = trial_undo(&settings, bus, device + strlen(bus) + 1, trial, now_usec() + 60000000U, &force);
+	if (r <= 0)
+		return r < 0 ? 1 : 0;
+	overwrite = force;
+	return rebind();
+}
+
 static int event(char **argv)
 {
 	const char *real = getenv("DRIVER_OVERRIDE");
@@ -257,19 +276,56 @@ static int event(char **argv)
 	return 3;
 }
 
+enum {
+	OPTION_REBIND = 1,
+	OPTION_OVERWRITE,
+	OPTION_DRY_RUN,
+	OPTION_LOOK_ONLY,
+	OPTION_INODE,
+	OPTION_TIMEOUT,
+	OPTION_WRITTEN_BY,
+	OPTION_RELEASE,
+	OPTION_KEEP_RELEASED,
+	OPTION_TRIAL
+};
+
+static bool take_option(int c, const char *argument)
+{
+	switch (c) {
+	case OPTION_REBIND:
+		rebind_option = argument;
+		return true;
+	case OPTION_OVERWRITE:
+		overwrite = true;
+		return true;
+	case OPTION_RELEASE:
+		release = true;
+		return true;
+	case OPTION_KEEP_RELEASED:
+		keep_released = true;
+		return true;
+	case OPTION_DRY_RUN:
+		dry_run = true;
+		return true;
+	case OPTION_LOOK_ONLY:
+		look_only = true;
+		return true;
+	case OPTION_INODE:
+		inode = strtoull(argument, NULL, 10);
+		return true;
+	case OPTION_TRIAL:
+		trial = argument;
+		return true;
+	case OPTION_TIMEOUT:
+	case OPTION_WRITTEN_BY:
+		return true;
+	default:
+		return settings_option(&settings, c, argument) > 0;
+	}
+}
+
 int main(int argc, char **argv)
 {
-	enum {
-		OPTION_REBIND = 1,
-		OPTION_OVERWRITE,
-		OPTION_DRY_RUN,
-		OPTION_LOOK_ONLY,
-		OPTION_INODE,
-		OPTION_TIMEOUT,
-		OPTION_WRITTEN_BY,
-		OPTION_RELEASE,
-		OPTION_KEEP_RELEASED
-	};
 	static const struct option options[] = {
 		PROGRAM_LONG_OPTIONS,
 		{ "rebind", required_argument, NULL, OPTION_REBIND },
@@ -280,36 +336,23 @@ int main(int argc, char **argv)
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 		{ "release", no_argument, NULL, OPTION_RELEASE },
 		{ "keep-released", no_argument, NULL, OPTION_KEEP_RELEASED },
+		{ "trial", required_argument, NULL, OPTION_TRIAL },
 		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
 	};
 	int c;
 
 	settings_init(&settings);
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == OPTION_REBIND)
-			rebind_option = optarg;
-		else if (c == OPTION_OVERWRITE)
-			overwrite = true;
-		else if (c == OPTION_RELEASE)
-			release = true;
-		else if (c == OPTION_KEEP_RELEASED)
-			keep_released = true;
-		else if (c == OPTION_DRY_RUN)
-			dry_run = true;
-		else if (c == OPTION_LOOK_ONLY)
-			look_only = true;
-		else if (c == OPTION_INODE)
-			inode = strtoull(optarg, NULL, 10);
-		else if (c != OPTION_TIMEOUT && c != OPTION_WRITTEN_BY &&
-			 settings_option(&settings, c, optarg) <= 0)
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
+		if (!take_option(c, optarg))
 			return 2;
-	}
 	/* Never on the running system. */
 	if (argc - optind != 2 || !settings.sysfs_given)
 		return 2;
 	device = argv[optind + 1];
 	if (streq(argv[optind], "event"))
 		return event(argv);
+	if (streq(argv[optind], "undo"))
+		return undo();
 	return streq(argv[optind], "rebind") ? rebind() : 2;
 }

@@ -136,6 +136,9 @@ void harness_free(struct harness *h)
 	if (h->polkit > 0)
 		(void)kill(h->polkit, SIGKILL);
 	(void)reap(&h->polkit);
+	if (h->systemd > 0)
+		(void)kill(h->systemd, SIGKILL);
+	(void)reap(&h->systemd);
 	(void)kill(h->daemon, SIGTERM);
 	(void)reap(&h->daemon);
 	sd_bus_error_free(&h->error);
@@ -241,6 +244,37 @@ void polkit_start(struct harness *h, const char *answers)
 	h->polkit = program_start(argv, -1, NULL);
 	WAIT_UNTIL(sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
 				      "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") >= 0);
+}
+
+static const char *systemd_file(struct harness *h, const char *name)
+{
+	return mock_printf(h->m, "%s/systemd-%s", h->m->root, name);
+}
+
+void systemd_start(struct harness *h)
+{
+	const char *argv[] = { getenv("FAKE_SYSTEMD"), systemd_file(h, "log"), systemd_file(h, "refuses"),
+			       NULL };
+
+	ck_assert_ptr_nonnull(argv[0]);
+	h->systemd = program_start(argv, -1, NULL);
+	WAIT_UNTIL(sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
+				      "GetNameOwner", NULL, NULL, "s", "org.freedesktop.systemd1") >= 0);
+}
+
+const char *systemd_log(struct harness *h)
+{
+	const char *path = systemd_file(h, "log");
+
+	return access(path, F_OK) == 0 ? mock_read(h->m, path) : "";
+}
+
+void systemd_refuses(struct harness *h, bool refuses)
+{
+	if (refuses)
+		make_file(systemd_file(h, "refuses"), "", 0);
+	else
+		(void)unlink(systemd_file(h, "refuses"));
 }
 
 void tell(struct harness *h, const char *action, const char *bus, const char *name)

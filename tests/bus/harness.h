@@ -24,7 +24,7 @@ struct harness {
 	struct mock *m;
 	const char *address; /* of the bus */
 	const char *fifo;    /* events of devices go in here */
-	pid_t daemon, service, polkit;
+	pid_t daemon, service, polkit, systemd;
 	sd_bus *bus;	    /* our own connection */
 	sd_bus_error error; /* of the last call */
 	const char *idle_exit;
@@ -63,6 +63,12 @@ void polkit_start(struct harness *h, const char *answers);
 /* Other answers from now on, and no questions yet. */
 void polkit_answers(struct harness *h, const char *answers);
 const char *polkit_questions(struct harness *h);
+
+/* A systemd that has timers (see fake-systemd.c); it is killed with the harness. What was asked of it. */
+void systemd_start(struct harness *h);
+const char *systemd_log(struct harness *h);
+/* From now on it refuses timers, or no longer. */
+void systemd_refuses(struct harness *h, bool refuses);
 
 /* Another connection, as a user of one's own choice: 0 is oneself. Only root can be another. */
 sd_bus *connect_as(struct harness *h, uid_t uid);

@@ -78,6 +78,17 @@ def stop(root):
         child.wait()
 
 
+def start_systemd(root, stack):
+    """A systemd that has timers, on the bus; see fake-systemd.c. What was asked of it is in the file systemd-log."""
+    child = subprocess.Popen([os.environ["FAKE_SYSTEMD"], f"{root}/systemd-log", f"{root}/systemd-refuses"])
+    stack.callback(lambda: (child.kill(), child.wait()))
+    end = time.monotonic() + 60
+    while not has_owner("org.freedesktop.systemd1"):
+        if child.poll() is not None or time.monotonic() > end:
+            raise RuntimeError("the fake systemd does not come up")
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
 def service():
     """Runs the service; DBUS_SYSTEM_BUS_ADDRESS is set meanwhile."""
