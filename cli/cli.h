@@ -22,6 +22,7 @@ int verb_groups(const struct cli *cli, char *const *args, size_t n);
 int verb_import(const struct cli *cli, char *const *args, size_t n);
 int verb_list(const struct cli *cli, char *const *args, size_t n);
 int verb_monitor(const struct cli *cli, char *const *args, size_t n);
+int verb_rehearse(const struct cli *cli, char *const *args, size_t n);
 int verb_release(const struct cli *cli, char *const *args, size_t n);
 int verb_reload(const struct cli *cli, char *const *args, size_t n);
 int verb_set(const struct cli *cli, char *const *args, size_t n);

@@ -87,6 +87,7 @@ int critical_devices_list(struct critical_devices *c, const struct settings *set
 void critical_devices_done(struct critical_devices *c)
 {
 	free(c->v);
+	strings_done(&c->missing);
 	free(c->root);
 	arena_done(&c->arena);
 }

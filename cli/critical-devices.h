@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/macro.h"
 #include "policy/settings.h"
 
@@ -15,14 +16,16 @@ struct critical_device {
 	const char *devpath; /* "/devices/pci0000:00/…/nvme0n1" */
 	const char *what;    /* "the root file system", "/home", "swap", "network interface eth0" */
 	bool vital;	     /* without it the machine does not boot */
+	bool optional;	     /* the boot goes on without it: nofail, noauto */
 	bool network;
 };
 
 struct critical_devices {
 	struct critical_device *v;
 	size_t n, allocated;
-	const char *sysfs; /* as given; what the kernel does not tell through sysfs is beside it */
-	char *root;	   /* the same without links */
+	struct strings missing; /* what fstab and crypttab want at boot, and is not here */
+	const char *sysfs;	/* as given; what the kernel does not tell through sysfs is beside it */
+	char *root;		/* the same without links */
 	struct arena arena;
 };
 

@@ -214,25 +214,25 @@ static int overlay_add(struct mount_table *t, const struct mount_entry *e, const
 }
 
 /* Tags of fstab, and where udev has links for them. */
+static const struct {
+	const char *tag, *folder;
+} source_tags[] = { { "UUID=", "/dev/disk/by-uuid/" },
+		    { "LABEL=", "/dev/disk/by-label/" },
+		    { "PARTUUID=", "/dev/disk/by-partuuid/" },
+		    { "PARTLABEL=", "/dev/disk/by-partlabel/" } };
+
 static int tag_add(struct mount_table *t, const char *source, const struct critical_device *use,
 		   unsigned depth)
 {
-	static const struct {
-		const char *tag, *folder;
-	} tags[] = { { "UUID=", "/dev/disk/by-uuid/" },
-		     { "LABEL=", "/dev/disk/by-label/" },
-		     { "PARTUUID=", "/dev/disk/by-partuuid/" },
-		     { "PARTLABEL=", "/dev/disk/by-partlabel/" } };
-
-	for (size_t i = 0; i < ELEMENTSOF(tags); i++) {
-		const char *value = startswith(source, tags[i].tag);
+	for (size_t i = 0; i < ELEMENTSOF(source_tags); i++) {
+		const char *value = startswith(source, source_tags[i].tag);
 		char node[PATH_MAX];
 
 		if (!value)
 			continue;
 		value += *value == '"';
-		if (path_printf(node, sizeof(node), "%s%.*s", tags[i].folder, (int)strcspn(value, "\""),
-				value) < 0)
+		if (path_printf(node, sizeof(node), "%s%.*s", source_tags[i].folder,
+				(int)strcspn(value, "\""), value) < 0)
 			return 0;
 		return node_add(t, node, use, depth);
 	}
@@ -282,6 +282,30 @@ static int mounts_add_mounted(struct mount_table *t)
 	return r;
 }
 
+static bool options_have(const char *options, const char *option)
+{
+	const size_t n = strlen(option);
+
+	for (const char *s = options; *s; s += strcspn(s, ","), s += *s == ',')
+		if (strncmp(s, option, n) == 0 && (s[n] == ',' || s[n] == '\0'))
+			return true;
+	return false;
+}
+
+/* What a table of the boot says; a disk that is not there now is noted, unless the boot goes on without. */
+static int mounts_add_line(struct mount_table *t, const struct mount_entry *e, struct critical_device *use)
+{
+	const size_t before = t->c->n;
+	bool disk = startswith(e->source, "/dev/");
+	int r = mount_add(t, e, use, 0);
+
+	for (size_t i = 0; i < ELEMENTSOF(source_tags); i++)
+		disk |= startswith(e->source, source_tags[i].tag) != NULL;
+	if (r < 0 || t->c->n > before || use->optional || !disk)
+		return r;
+	return strings_add(&t->c->missing, use->what);
+}
+
 static int mounts_add_fstab(struct mount_table *t)
 {
 	_cleanup_(mount_table_closep) FILE *f = open_beside(t->c, "etc/fstab");
@@ -293,13 +317,36 @@ static int mounts_add_fstab(struct mount_table *t)
 		struct mount_entry e = {};
 		struct critical_device use = { .vital = root };
 
+		use.optional = options_have(m->mnt_opts, "nofail") || options_have(m->mnt_opts, "noauto");
 		e.source = arena_strdup(&t->c->arena, m->mnt_fsname);
 		e.type = arena_strdup(&t->c->arena, m->mnt_type);
 		e.options = "";
 		use.what = root	  ? "the root file system"
 			   : swap ? "swap"
 				  : arena_strdup(&t->c->arena, m->mnt_dir);
-		r = e.source && e.type && use.what ? mount_add(t, &e, &use, 0) : -ENOMEM;
+		r = e.source && e.type && use.what ? mounts_add_line(t, &e, &use) : -ENOMEM;
+	}
+	return r;
+}
+
+/* crypttab(5): name, device, key, options. What is mounted of them fstab may know, and the initramfs more. */
+static int mounts_add_crypttab(struct mount_table *t)
+{
+	_cleanup_(fclosep) FILE *f = open_beside(t->c, "etc/crypttab");
+	char line[PATH_MAX], name[256], source[1024], options[1024];
+	int r = 0;
+
+	while (r >= 0 && f && fgets(line, sizeof(line), f)) {
+		struct mount_entry e = { .type = "", .options = "" };
+		struct critical_device use = {};
+
+		options[0] = '\0';
+		if (sscanf(line, " %255s %1023s %*s %1023s", name, source, options) < 2 || name[0] == '#')
+			continue;
+		use.optional = options_have(options, "nofail") || options_have(options, "noauto");
+		use.what = arena_printf(&t->c->arena, "the encrypted disk %s", name);
+		e.source = arena_strdup(&t->c->arena, source);
+		r = use.what && e.source ? mounts_add_line(t, &e, &use) : -ENOMEM;
 	}
 	return r;
 }
@@ -330,5 +377,7 @@ int critical_mounts_add(struct critical_devices *c)
 		r = mounts_add_mounted(&t);
 	if (r >= 0)
 		r = mounts_add_fstab(&t);
+	if (r >= 0)
+		r = mounts_add_crypttab(&t);
 	return r >= 0 ? mounts_add_swap(&t) : r;
 }

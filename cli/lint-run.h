@@ -28,6 +28,10 @@ struct lint_run {
 	int r; /* the first failure: -ENOMEM */
 };
 
+/* Finds the devices and decides about each, by run->settings and run->policy. 0 or -ENOMEM, as run->r is. */
+_must_check_ int lint_run_open(struct lint_run *run);
+void lint_run_close(struct lint_run *run);
+
 /* The text comes from the arena of run->lint; NULL: out of memory. `rule` may be NULL: nothing is found then.
  */
 void lint_warn(struct lint_run *run, const struct rule *rule, const char *text);

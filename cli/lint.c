@@ -39,16 +39,28 @@ static int lint_decide(struct lint_run *run)
 	return 0;
 }
 
+int lint_run_open(struct lint_run *run)
+{
+	sysfs_init(&run->sysfs, run->settings);
+	run->sysfs.settled = true;
+	run->r = sysfs_enumerate(&run->sysfs, &run->found, &run->n_devices) == -ENOMEM ? -ENOMEM : 0;
+	if (run->r >= 0)
+		run->r = lint_decide(run);
+	return run->r;
+}
+
+void lint_run_close(struct lint_run *run)
+{
+	free(run->devices);
+	sysfs_devices_free(run->found, run->n_devices);
+	sysfs_done(&run->sysfs);
+}
+
 int lint_find(struct lint *lint, const struct settings *settings, const struct policy *policy)
 {
 	struct lint_run run = { .lint = lint, .settings = settings, .policy = policy };
 
-	sysfs_init(&run.sysfs, settings);
-	run.sysfs.settled = true;
-	run.r = sysfs_enumerate(&run.sysfs, &run.found, &run.n_devices) == -ENOMEM ? -ENOMEM : 0;
-	if (run.r >= 0)
-		run.r = lint_decide(&run);
-	if (run.r >= 0) {
+	if (lint_run_open(&run) >= 0) {
 		lint_driver_names(&run);
 		lint_override_support(&run);
 		lint_vfio_drivers(&run);
@@ -58,9 +70,7 @@ int lint_find(struct lint *lint, const struct settings *settings, const struct p
 		lint_driverctl(&run);
 		lint_null_overrides(&run);
 	}
-	free(run.devices);
-	sysfs_devices_free(run.found, run.n_devices);
-	sysfs_done(&run.sysfs);
+	lint_run_close(&run);
 	return run.r;
 }
 

@@ -48,6 +48,8 @@ static const struct verb verbs[] = {
 	{ "monitor", "", "follow what happens", 0, 0, HAS(EXEC), false, verb_monitor },
 	{ "wait", "DEVICE...", "until devices are as decided", 0, SIZE_MAX,
 	  HAS(RULE) | HAS(STATE) | HAS(TIMEOUT), false, verb_wait },
+	{ "rehearse", "", "what the next boot will do, and what it needs", 0, 0, HAS(ALL), true,
+	  verb_rehearse },
 	{ "import", "SOURCE [FILE...]", "rules for what driverctl, modprobe, libvirt were told; adopt", 1,
 	  SIZE_MAX, HAS(ROOT) | HAS(WRITE), true, verb_import },
 	{ "snapshot", "FILE", "what decisions need of this machine, for --machine", 1, 1, HAS(PRIVATE), true,

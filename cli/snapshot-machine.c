@@ -137,7 +137,7 @@ void snapshot_add_critical(struct snapshot *s)
 			fstab_write_word(f, c->vital ? "/" : c->what);
 			(void)fputs(" auto", f);
 		}
-		(void)fputs(" defaults 0 0\n", f);
+		(void)fputs(c->optional ? " nofail 0 0\n" : " defaults 0 0\n", f);
 	}
 	if (f && fclose(f) == 0 && size > 0)
 		snapshot_add(s, SNAPSHOT_FILE, "etc/fstab", text, size);

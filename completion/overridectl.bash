@@ -41,7 +41,7 @@ _overridectl_offer() {
 }
 
 _overridectl() {
-	local verbs="list show set confirm unset explain apply release groups check import snapshot reload monitor wait"
+	local verbs="list show set confirm unset explain apply release groups check rehearse import snapshot reload monitor wait"
 	local common="--json --json=pretty --json=short --json=off --no-legend --no-pager --host --help --version"
 	# The words again, of which readline has made several at each colon.
 	local line=${COMP_LINE:0:COMP_POINT} words word previous verb="" i n=0
@@ -79,6 +79,7 @@ _overridectl() {
 		groups) common+=" --why --machine" ;;
 		list | "") common+=" --all --bus --machine" ;;
 		explain | check) common+=" --machine" ;;
+		rehearse) common+=" --all" ;;
 		import) common+=" --root --write" ;;
 		snapshot) common+=" --private" ;;
 		monitor) common+=" --exec" ;;

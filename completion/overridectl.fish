@@ -24,7 +24,7 @@ function __overridectl_labels
     cat /etc/driver-overrides.d/*.conf /run/driver-overrides.d/*.conf 2>/dev/null | string match -r -g '^\[device (\S*)\]$'
 end
 
-set -l verbs list show set confirm unset explain apply release groups check import snapshot reload monitor wait
+set -l verbs list show set confirm unset explain apply release groups check rehearse import snapshot reload monitor wait
 complete -c overridectl -f
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a list -d 'Devices with a decision or an override'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a show -d 'All that is known of a device'
@@ -36,6 +36,7 @@ complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a apply -d 
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a release -d 'Give devices back whatever policy says'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a groups -d 'IOMMU groups'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a check -d 'Errors and warnings of the policy'
+complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a rehearse -d 'What the next boot will do'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a import -d 'Rules for what other tools were told'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a snapshot -d 'What decisions need of this machine'
 complete -c overridectl -n "not __fish_seen_subcommand_from $verbs" -a reload -d 'Read the policy again'
@@ -55,7 +56,7 @@ complete -c overridectl -l no-pager -d 'Do not show long output by less'
 complete -c overridectl -s H -l host -x -d 'Ask another machine'
 complete -c overridectl -s h -l help -d 'Help'
 complete -c overridectl -s V -l version -d 'Version'
-complete -c overridectl -n "__fish_seen_subcommand_from list release" -l all -d 'All devices'
+complete -c overridectl -n "__fish_seen_subcommand_from list release rehearse" -l all -d 'All devices'
 complete -c overridectl -n "__fish_seen_subcommand_from groups" -l why -d 'How a group can be made viable'
 complete -c overridectl -n "__fish_seen_subcommand_from groups" -a '(__overridectl_groups)' -d 'IOMMU group'
 complete -c overridectl -n "__fish_seen_subcommand_from list" -l bus -x -d 'Only of this bus'

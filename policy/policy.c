@@ -234,9 +234,10 @@ static int conf_dir_list_copies(struct policy *policy, const char *state_dir, co
 	return r;
 }
 
-static int conf_dir_list(struct policy *policy, const char *dir, size_t number, struct candidate **v,
-			 size_t *n, size_t *allocated)
+static int conf_dir_list(struct policy *policy, const struct settings *settings, size_t number,
+			 struct candidate **v, size_t *n, size_t *allocated)
 {
+	const char *dir = settings->conf_dirs[number];
 	_cleanup_(closedirp) DIR *d = opendir(dir);
 	const struct dirent *e;
 
@@ -250,7 +251,7 @@ static int conf_dir_list(struct policy *policy, const char *dir, size_t number, 
 	for (errno = 0; (e = readdir(d)); errno = 0) {
 		int r;
 
-		if (!settings_is_policy_name(e->d_name))
+		if (!settings_takes_file(settings, number, e->d_name))
 			continue;
 		/* Its name stands in properties, records and messages, a line each. */
 		if (e->d_name[strcspn(e->d_name, "\n\r")]) {
@@ -301,7 +302,7 @@ int policy_load(const struct settings *settings, struct policy **ret)
 	for (size_t i = 0; i < settings->n_conf_dirs; i++) {
 		const size_t errors = policy->n_errors;
 
-		r = conf_dir_list(policy, settings->conf_dirs[i], i, &v, &n, &allocated);
+		r = conf_dir_list(policy, settings, i, &v, &n, &allocated);
 		if (r >= 0 && policy->incomplete && policy->n_errors > errors)
 			r = conf_dir_list_copies(policy, settings->state_dir, settings->conf_dirs[i], i, &v,
 						 &n, &allocated);

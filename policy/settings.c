@@ -84,6 +84,14 @@ bool settings_is_policy_name(const char *name)
 	return name[0] != '.' && n > suffix && streq(name + n - suffix, ".conf");
 }
 
+bool settings_takes_file(const struct settings *s, size_t number, const char *name)
+{
+	/* The second directory is that of the runtime. */
+	if (!settings_is_policy_name(name) || !s->next_boot || number != 1)
+		return settings_is_policy_name(name);
+	return streq(name, "00-command-line.conf") || startswith(name, "00-credential-");
+}
+
 bool cmdline_turns_off(const char *cmdline)
 {
 	static const char space[] = " \t\n";

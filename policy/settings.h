@@ -26,6 +26,7 @@ struct settings {
 	const char *state_dir; /* "/run/driver-overrides" */
 	bool conf_dirs_given;
 	bool sysfs_given; /* a mock tree: nothing of the running system is meant */
+	bool next_boot;	  /* without the runtime files that a boot does not make itself */
 };
 
 /* The places of an installed system. */
@@ -52,6 +53,9 @@ bool settings_is_conf_dir(const struct settings *s, const char *path);
 
 /* Whether a file of that name in a policy directory is read: it ends in .conf and is not hidden. */
 bool settings_is_policy_name(const char *name);
+
+/* The same, in the directory of that number, also as s->next_boot has it. */
+bool settings_takes_file(const struct settings *s, size_t number, const char *name);
 
 /* Whether a kernel command line turns the project off: `driver_overrides=off`, the last one counts. */
 bool cmdline_turns_off(const char *cmdline);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Decides as the next boot will; see rehearsal.h. */
+#include "cli/rehearsal.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "policy/policy-settled.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_rehearsed(const void *a, const void *b)
+{
+	const struct sysfs_device *x = ((const struct rehearsed_device *)a)->now->d,
+				  *y = ((const struct rehearsed_device *)b)->now->d;
+	int r = strcmp(x->bus, y->bus);
+
+	return r ? r : strcmp(x->name, y->name);
+}
+
+static const struct lint_device *run_find(const struct lint_run *run, const struct sysfs_device *d)
+{
+	for (size_t i = 0; i < run->n_devices; i++)
+		if (run->devices[i].d->inode == d->inode && streq(run->devices[i].d->devpath, d->devpath))
+			return &run->devices[i];
+	return NULL;
+}
+
+static bool decision_is_driver(const struct decision *d)
+{
+	return d->kind == DECISION_DRIVER || d->kind == DECISION_NONE;
+}
+
+/* An override that no rule of the disk repeats is gone, and with it the driver that it gave. */
+static bool device_will_change(const struct rehearsed_device *device)
+{
+	const struct decision *next = &device->next->decision;
+	const char *driver = device->now->driver;
+
+	if (next->kind == DECISION_DRIVER)
+		return !streq(driver, next->driver);
+	if (next->kind == DECISION_NONE)
+		return driver[0] != '\0';
+	return device->override[0] != '\0' || decision_is_driver(&device->now->decision);
+}
+
+/* Two enumerations find the same devices in the same order, but for those that come and go between them. */
+static int rehearsal_pair(struct rehearsal *h)
+{
+	h->devices = calloc(h->now.n_devices + 1, sizeof(*h->devices));
+	if (!h->devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < h->now.n_devices; i++) {
+		struct rehearsed_device *device = &h->devices[h->n_devices];
+
+		device->now = &h->now.devices[i];
+		device->next =
+			i < h->next.n_devices && streq(h->next.devices[i].d->devpath, device->now->d->devpath)
+				? &h->next.devices[i]
+				: run_find(&h->next, device->now->d);
+		if (!device->next)
+			continue;
+		if (sysfs_device_override(device->now->d, device->override) < 0)
+			device->override[0] = '\0';
+		device->changes = device_will_change(device);
+		h->n_devices++;
+	}
+	if (h->n_devices > 0)
+		qsort(h->devices, h->n_devices, sizeof(*h->devices), compare_rehearsed);
+	return 0;
+}
+
+int rehearsal_make(struct rehearsal *h, const struct settings *settings)
+{
+	int r = path_join(h->next_state, sizeof(h->next_state), settings->state_dir, "/next-boot", NULL);
+
+	if (r < 0)
+		return r;
+	h->next_settings = *settings;
+	h->next_settings.next_boot = true;
+	/* There is nothing of that name, as there is no state when a boot begins. */
+	h->next_settings.state_dir = h->next_state;
+	r = policy_load_settled(settings, &h->policy_now);
+	if (r >= 0)
+		r = policy_load(&h->next_settings, &h->policy_next);
+	if (r < 0)
+		return r;
+	h->now = (struct lint_run){ .lint = &h->lint, .settings = settings, .policy = h->policy_now };
+	h->next = (struct lint_run){ .lint = &h->lint,
+				     .settings = &h->next_settings,
+				     .policy = h->policy_next };
+	r = lint_run_open(&h->now);
+	if (r >= 0)
+		r = lint_run_open(&h->next);
+	if (r >= 0)
+		r = rehearsal_pair(h);
+	return r >= 0 ? boot_needs_find(&h->needs, &h->next) : r;
+}
+
+void rehearsal_done(struct rehearsal *h)
+{
+	boot_needs_done(&h->needs);
+	free(h->devices);
+	if (h->next.settings)
+		lint_run_close(&h->next);
+	if (h->now.settings)
+		lint_run_close(&h->now);
+	h->policy_next = policy_free(h->policy_next);
+	h->policy_now = policy_free(h->policy_now);
+}
+
+const char *rehearsed_driver(const struct rehearsed_device *device)
+{
+	switch (device->next->decision.kind) {
+	case DECISION_DRIVER:
+		return device->next->decision.driver;
+	case DECISION_NONE:
+		return "";
+	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
+	case DECISION_UNKNOWN:
+	case DECISION_DEFAULT:
+		break;
+	}
+	return device->changes ? "" : device->now->driver;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Two runs over the same devices: with the policy in force, and with that of the next boot, for which no
+ * runtime file, no last good copy and no record is there.
+ */
+#pragma once
+
+#include "cli/boot-needs.h"
+#include "cli/lint-run.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct rehearsed_device {
+	const struct lint_device *now, *next; /* of the two runs */
+	char override[OVERRIDE_MAX];	      /* that stands now */
+	bool changes;			      /* it will not have the driver that it has */
+};
+
+struct rehearsal {
+	struct settings next_settings;
+	char next_state[PATH_MAX];
+	struct policy *policy_now, *policy_next;
+	struct lint lint; /* memory of the runs; they find nothing */
+	struct lint_run now, next;
+	struct rehearsed_device *devices; /* by bus and name */
+	size_t n_devices;
+	struct boot_needs needs;
+};
+
+/* 0 or negative errno; rehearsal_done() also after a failure. */
+_must_check_ int rehearsal_make(struct rehearsal *h, const struct settings *settings);
+void rehearsal_done(struct rehearsal *h);
+
+/* The driver that a device has after the next boot, as far as policy says; "": none, or whichever is made for
+ * it. */
+const char *rehearsed_driver(const struct rehearsed_device *device);
