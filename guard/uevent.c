@@ -40,8 +40,10 @@ int uevent_open(void)
 	/* From a socket unit, if there is one: then nothing is lost while the guard is being restarted. */
 	int fd = passed_socket(AF_NETLINK);
 
-	if (fd == -ENOENT)
-		fd = uevent_new_socket();
+	/* The unit has given it its buffer; without CAP_NET_ADMIN the guard could only make that smaller. */
+	if (fd != -ENOENT)
+		return fd;
+	fd = uevent_new_socket();
 	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	return fd;
