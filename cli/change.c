@@ -6,8 +6,11 @@
 #include "cli/json-output.h"
 #include "cli/safe-text.h"
 
+#include <errno.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,9 +18,11 @@ static const struct {
 	enum verb_option option;
 	const char *name, *type;
 } change_options[] = {
-	{ VERB_RUNTIME, "runtime", "b" }, { VERB_BY, "by", "s" },	  { VERB_GROUP, "group", "s" },
-	{ VERB_REBIND, "rebind", "s" },	  { VERB_MODULE, "module", "s" }, { VERB_FORCE, "force", "b" },
+	{ VERB_RUNTIME, "runtime", "b" }, { VERB_BY, "by", "s" },
+	{ VERB_GROUP, "group", "s" },	  { VERB_REBIND, "rebind", "s" },
+	{ VERB_MODULE, "module", "s" },	  { VERB_FORCE, "force", "b" },
 	{ VERB_DRY_RUN, "dry-run", "b" }, { VERB_TRY, "try", "t" },
+	{ VERB_ABSENT, "absent", "b" },	  { VERB_ANY_DEVICE, "any-device", "b" },
 };
 
 int change_open_or_fail(struct service_client *c, const struct cli *cli)
@@ -28,6 +33,13 @@ int change_open_or_fail(struct service_client *c, const struct cli *cli)
 		return STATUS_DONE;
 	return cli_fail("%s%s%s", cli->host ? cli->host : "", cli->host ? ": " : "",
 			service_error_text(c, r));
+}
+
+void change_write_device(FILE *f, const struct change *change)
+{
+	safe_text_write(f, change->device->bus);
+	(void)fputc('/', f);
+	safe_text_write(f, change->device->name);
 }
 
 static int change_append_option(sd_bus_message *m, const char *name, const char *type, const char *value)
@@ -46,32 +58,41 @@ static int change_append_option(sd_bus_message *m, const char *name, const char 
 	}
 }
 
-int change_append_options(const struct cli *cli, sd_bus_message *m)
+/* Those that `skip` has not; a bit each: 1 << enum verb_option. dry_run: that as well, given or not. */
+static int change_append_options_but(const struct cli *cli, sd_bus_message *m, unsigned skip, bool dry_run)
 {
 	int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(change_options); i++) {
 		const char *value = cli->option[change_options[i].option];
 
-		if (!value)
-			continue;
-		r = change_append_option(m, change_options[i].name, change_options[i].type, value);
+		if (dry_run && change_options[i].option == VERB_DRY_RUN)
+			value = "";
+		if (value && !(skip & (1U << change_options[i].option)))
+			r = change_append_option(m, change_options[i].name, change_options[i].type, value);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* The command that was given, with --force; the reader may have it run as it is. */
-static void change_print_forced(const struct change *change)
+int change_append_options(const struct cli *cli, sd_bus_message *m)
 {
-	const struct cli *cli = change->cli;
+	return change_append_options_but(cli, m, 0, false);
+}
 
-	(void)fprintf(stderr, "To do it all the same: overridectl %s ", change->verb);
-	safe_text_write(stderr, change->device->bus);
-	(void)fputc('/', stderr);
-	safe_text_write(stderr, change->device->name);
-	if (change->driver) {
+/* The command that was given, with --force; the reader may have it run as it is. */
+static void changes_print_forced(const struct change *v, size_t n)
+{
+	const struct cli *cli = v->cli;
+
+	(void)fprintf(stderr, "To do it all the same: overridectl %s ", v->verb);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			(void)fputc(' ', stderr);
+		change_write_device(stderr, &v[i]);
+	}
+	if (v->driver) {
 		(void)fputc(' ', stderr);
-		safe_text_write(stderr, change->driver);
+		safe_text_write(stderr, v->driver);
 	}
 	for (size_t i = 0; i < ELEMENTSOF(change_options); i++) {
 		const char *value = cli->option[change_options[i].option];
@@ -87,15 +108,19 @@ static void change_print_forced(const struct change *change)
 	(void)fputs(" --force\n", stderr);
 }
 
-int change_fail(const struct change *change, struct service_client *c, int r)
+static int changes_fail(const struct change *v, size_t n, struct service_client *c)
 {
 	const char *name = service_error_name(c);
-	bool forcible = streq(name, "InUse") || streq(name, "Foreign");
 
-	(void)cli_fail("%s/%s: %s", change->device->bus, change->device->name, service_error_text(c, r));
-	if (forcible && !change->cli->option[VERB_FORCE])
-		change_print_forced(change);
+	if ((streq(name, "InUse") || streq(name, "Foreign")) && !v->cli->option[VERB_FORCE])
+		changes_print_forced(v, n);
 	return STATUS_FAILED;
+}
+
+int change_fail(const struct change *change, struct service_client *c, int r)
+{
+	(void)cli_fail("%s/%s: %s", change->device->bus, change->device->name, service_error_text(c, r));
+	return changes_fail(change, 1, c);
 }
 
 /* The number of the policy, which is another after each change of it; 0: it is not known. */
@@ -118,7 +143,7 @@ static int change_look(struct change *change, struct service_client *c, struct d
 	return r;
 }
 
-static int change_send(struct change *change, struct service_client *c, const char *method)
+int change_send(struct change *change, struct service_client *c, const char *method)
 {
 	_cleanup_(message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
 	const char *state;
@@ -129,7 +154,7 @@ static int change_send(struct change *change, struct service_client *c, const ch
 	if (r >= 0 && change->driver)
 		r = sd_bus_message_append(m, "s", change->driver);
 	if (r >= 0)
-		r = change_append_options(change->cli, m);
+		r = change_append_options_but(change->cli, m, 0, change->is_tried);
 	if (r >= 0)
 		r = service_call_message(c, m, &reply);
 	if (r >= 0)
@@ -139,21 +164,112 @@ static int change_send(struct change *change, struct service_client *c, const ch
 	return r;
 }
 
-int change_call_or_fail(struct change *change, struct service_client *c, const char *method)
+/* SetOverrides: all of them or none. */
+static int changes_append(const struct change *v, size_t n, sd_bus_message *m)
 {
-	uint64_t generation;
+	static const unsigned of_call = 1U << VERB_DRY_RUN;
+	const struct cli *cli = v->cli;
+	int r = sd_bus_message_open_container(m, 'a', "(sssa{sv})");
+
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		r = sd_bus_message_open_container(m, 'r', "sssa{sv}");
+		if (r >= 0)
+			r = sd_bus_message_append(m, "sss", v[i].device->bus, v[i].device->name, v[i].driver);
+		if (r >= 0)
+			r = change_append_options_but(cli, m, of_call, false);
+		if (r >= 0)
+			r = sd_bus_message_close_container(m);
+	}
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	return r < 0 ? r : change_append_options_but(cli, m, ~of_call, v->is_tried);
+}
+
+/* The answers come in the order of the changes. */
+static int changes_read(struct change *v, size_t n, sd_bus_message *reply)
+{
+	const char *bus, *name, *state, *error;
+	int r = sd_bus_message_enter_container(reply, 'a', "(ssss)");
+
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		r = sd_bus_message_read(reply, "(ssss)", &bus, &name, &state, &error);
+		if (r == 0)
+			return -EBADMSG;
+		if (r > 0) {
+			text_copy(v[i].state, sizeof(v[i].state), state);
+			text_copy(v[i].error, sizeof(v[i].error), error);
+		}
+	}
+	return r;
+}
+
+int changes_send_or_fail(struct change *v, size_t n, struct service_client *c)
+{
+	_cleanup_(message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+	int r;
+
+	if (n == 1) {
+		r = change_send(v, c, "SetOverride");
+		return r < 0 ? change_fail(v, c, r) : STATUS_DONE;
+	}
+	r = service_message_new(c, &m, "SetOverrides");
+	if (r >= 0)
+		r = changes_append(v, n, m);
+	if (r >= 0)
+		r = service_call_message(c, m, &reply);
+	if (r >= 0)
+		r = changes_read(v, n, reply);
+	if (r >= 0)
+		return STATUS_DONE;
+	(void)cli_fail("%s", service_error_text(c, r));
+	return changes_fail(v, n, c);
+}
+
+/* A device that is not there has nothing to look at. */
+static int change_begin_absent(struct change *change)
+{
+	struct device_row *row = device_rows_add(&change->rows);
+	int r = row ? device_row_set(&change->rows, row, ROW_BUS, change->device->bus) : -ENOMEM;
+
+	if (r >= 0)
+		r = device_row_set(&change->rows, row, ROW_NAME, change->device->name);
+	if (r < 0)
+		return r;
+	change->before = *row;
+	change->is_absent = true;
+	return 0;
+}
+
+int change_begin_or_fail(struct change *change, struct service_client *c)
+{
 	int r = change_look(change, c, &change->before);
 
+	if (r < 0 && change->cli->option[VERB_ABSENT] && streq(service_error_name(c), "NoSuchDevice"))
+		r = change_begin_absent(change);
 	if (r < 0)
 		return change_fail(change, c, r);
-	generation = policy_generation(c);
+	change->generation = policy_generation(c);
+	return STATUS_DONE;
+}
+
+void change_end(struct change *change, struct service_client *c)
+{
+	change->policy_changed = policy_generation(c) != change->generation;
+	/* It may be gone by now, and was changed all the same. */
+	if (change->is_absent || change_look(change, c, &change->after) < 0)
+		change->after = change->before;
+}
+
+int change_call_or_fail(struct change *change, struct service_client *c, const char *method)
+{
+	int r, status = change_begin_or_fail(change, c);
+
+	if (status != STATUS_DONE)
+		return status;
 	r = change_send(change, c, method);
 	if (r < 0)
 		return change_fail(change, c, r);
-	change->policy_changed = policy_generation(c) != generation;
-	/* It may be gone by now, and was changed all the same. */
-	if (change_look(change, c, &change->after) < 0)
-		change->after = change->before;
+	change_end(change, c);
 	return STATUS_DONE;
 }
 
@@ -201,15 +317,17 @@ void change_print(const struct change *change, const char *none)
 		json_output_print(change->cli, change_json(change));
 		return;
 	}
-	safe_text_write(stdout, change->device->bus);
-	putchar('/');
-	safe_text_write(stdout, change->device->name);
+	change_write_device(stdout, change);
 	if (change->cli->option[VERB_DRY_RUN]) {
-		printf(": would be %s; nothing was changed\n", change->state);
+		printf(": would be %s; nothing was changed\n", change->is_absent ? "absent" : change->state);
 		return;
 	}
 	if (change_is_none(change)) {
 		printf(": %s; nothing was changed\n", none);
+		return;
+	}
+	if (change->is_absent) {
+		puts(change->driver ? ": absent; the rule waits for it" : ": absent; its rule is removed");
 		return;
 	}
 	printf(": ");

@@ -9,7 +9,9 @@
 #include "cli/service-client.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct json_object;
 
@@ -20,8 +22,12 @@ struct change {
 	const char *driver; /* NULL: the verb takes none */
 	struct device_rows rows;
 	struct device_row before, after;
+	bool is_tried;	     /* only a dry run, though that was not asked for */
+	bool is_absent;	     /* the device is not there, and --absent was given */
+	uint64_t generation; /* of the policy before */
 	bool policy_changed;
-	char state[32]; /* that the call has returned */
+	char state[32];	 /* that the call has returned */
+	char error[512]; /* of one among several; "": none */
 };
 
 /* The service, or why it cannot be had. STATUS_DONE or STATUS_FAILED, and that was said. */
@@ -33,6 +39,17 @@ _must_check_ int change_open_or_fail(struct service_client *c, const struct cli 
  */
 _must_check_ int change_call_or_fail(struct change *change, struct service_client *c, const char *method);
 void change_done(struct change *change);
+
+/* The steps of that: the look before, which may fail; the call, 0 or negative errno; the look after. */
+_must_check_ int change_begin_or_fail(struct change *change, struct service_client *c);
+_must_check_ int change_send(struct change *change, struct service_client *c, const char *method);
+void change_end(struct change *change, struct service_client *c);
+
+/* SetOverride, or SetOverrides for several: all of them are made, or none. STATUS_DONE or STATUS_FAILED. */
+_must_check_ int changes_send_or_fail(struct change *v, size_t n, struct service_client *c);
+
+/* BUS/NAME. */
+void change_write_device(FILE *f, const struct change *change);
 
 /* Nothing is other than before. */
 bool change_is_none(const struct change *change);

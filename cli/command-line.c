@@ -25,6 +25,9 @@ static const struct verb_option_spec {
 	const char *argument; /* NULL: it takes none */
 	const char *help;
 } verb_options[VERB_OPTION_COUNT] = {
+	[VERB_ABSENT] = { "absent", NULL, "the device may not be there, and is named in full" },
+	[VERB_ANY_DEVICE] = { "any-device", NULL, "whatever sits in that place, not only what does now" },
+	[VERB_YES] = { "yes", NULL, "do not ask whether to go on" },
 	[VERB_ALL] = { "all", NULL, "all devices" },
 	[VERB_BUS] = { "bus", "BUS", "only devices of this bus" },
 	[VERB_BY] = { "by", "name|path|id", "what the rule knows the device by (name)" },

@@ -16,7 +16,9 @@ enum json_mode {
 
 /* Options that only some verbs have. */
 enum verb_option {
+	VERB_ABSENT,
 	VERB_ALL,
+	VERB_ANY_DEVICE,
 	VERB_BUS,
 	VERB_BY,
 	VERB_DRY_RUN,
@@ -35,6 +37,7 @@ enum verb_option {
 	VERB_TRY,
 	VERB_WHY,
 	VERB_WRITE,
+	VERB_YES,
 	VERB_OPTION_COUNT,
 };
 

@@ -277,7 +277,7 @@ int device_names_find_or_fail(struct device_names *names, const struct cli *cli,
 
 int device_name_find_or_fail(struct device_names *names, const struct cli *cli, char *const *args, size_t n)
 {
-	int status = device_names_find_or_fail(names, cli, args, n, false);
+	int status = device_names_find_or_fail(names, cli, args, n, cli->option[VERB_ABSENT] != NULL);
 	const char *which = "";
 
 	if (status != STATUS_DONE || names->n == 1)

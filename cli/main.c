@@ -22,19 +22,19 @@
 #define HAS(option) (1U << VERB_##option)
 #define HAS_SET                                                                                              \
 	(HAS(RUNTIME) | HAS(BY) | HAS(GROUP) | HAS(REBIND) | HAS(MODULE) | HAS(FORCE) | HAS(DRY_RUN) |       \
-	 HAS(TRY))
+	 HAS(TRY) | HAS(ABSENT) | HAS(ANY_DEVICE) | HAS(YES))
 
 /* The first is what is done where no verb is given. */
 static const struct verb verbs[] = {
 	{ "list", "", "devices with a decision or an override", 0, 0, HAS(ALL) | HAS(BUS) | HAS(MACHINE),
 	  false, verb_list },
 	{ "show", "DEVICE", "all that is known of a device", 0, 1, HAS(RULE), false, verb_show },
-	{ "set", "DEVICE DRIVER", "choose the driver of a device, now and from now on", 2, 2, HAS_SET, false,
-	  verb_set },
+	{ "set", "DEVICE... DRIVER", "choose the driver of devices, now and from now on", 2, SIZE_MAX,
+	  HAS_SET, false, verb_set },
 	{ "confirm", "[DEVICE...]", "make what set --try has changed last", 0, SIZE_MAX,
 	  HAS(FORCE) | HAS(DRY_RUN), false, verb_confirm },
 	{ "unset", "DEVICE", "remove what set wrote, and give the device back", 1, 1,
-	  HAS(RUNTIME) | HAS(BY) | HAS(FORCE) | HAS(DRY_RUN), false, verb_unset },
+	  HAS(RUNTIME) | HAS(BY) | HAS(FORCE) | HAS(DRY_RUN) | HAS(ABSENT), false, verb_unset },
 	{ "explain", "DEVICE", "which rules match a device, which of them decides, and why", 1, 1,
 	  HAS(MACHINE), false, verb_explain },
 	{ "apply", "[DEVICE...]", "make devices as the policy says, now", 0, SIZE_MAX,

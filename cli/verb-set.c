@@ -1,47 +1,134 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* overridectl set DEVICE DRIVER: a rule of the service's own for one device, enforced at once. */
+/* overridectl set DEVICE… DRIVER: rules of the service's own for devices, enforced at once. */
+#include "base/text.h"
 #include "cli/change.h"
 #include "cli/cli.h"
 #include "cli/device-names.h"
+#include "cli/json-output.h"
 #include "cli/safe-text.h"
+#include "cli/set-plan.h"
 #include "cli/trials.h"
 
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-/* That it goes back, and how to keep it; not on stdout, where JSON may be. */
-static void set_print_trial(const struct change *change, struct service_client *c)
+struct set_command {
+	const struct cli *cli;
+	struct service_client client;
+	struct device_names names;
+	struct change *v; /* one for each name */
+};
+
+static void set_command_done(struct set_command *run)
 {
-	const struct cli *cli = change->cli;
-	uint64_t usec;
+	for (size_t i = 0; run->v && i < run->names.n; i++)
+		change_done(&run->v[i]);
+	free(run->v);
+	device_names_done(&run->names);
+	service_client_done(&run->client);
+}
 
-	if (cli->no_legend || service_find_trial(c, change->device->bus, change->device->name, &usec) <= 0)
-		return;
-	(void)fprintf(stderr, "It goes back in %s unless confirmed: overridectl confirm ",
-		      cli->option[VERB_TRY]);
-	safe_text_write(stderr, change->device->bus);
-	(void)fputc('/', stderr);
-	safe_text_write(stderr, change->device->name);
-	(void)fputc('\n', stderr);
+static int set_begin_or_fail(struct set_command *run, const char *driver)
+{
+	int status = change_open_or_fail(&run->client, run->cli);
+
+	run->v = calloc(run->names.n, sizeof(*run->v));
+	if (!run->v)
+		return cli_fail("out of memory");
+	for (size_t i = 0; status == STATUS_DONE && i < run->names.n; i++) {
+		run->v[i] = (struct change){
+			.cli = run->cli, .verb = "set", .driver = driver, .device = &run->names.v[i]
+		};
+		status = change_begin_or_fail(&run->v[i], &run->client);
+	}
+	return status;
+}
+
+static void set_end(struct set_command *run)
+{
+	for (size_t i = 0; i < run->names.n; i++) {
+		struct change *change = &run->v[i];
+
+		change_end(change, &run->client);
+		/* Among several, that policy is another does not mean that this one's rule is. */
+		if (run->names.n > 1 && !change->is_absent)
+			change->policy_changed =
+				change->policy_changed &&
+				!streq(change->before.field[ROW_SOURCE], change->after.field[ROW_SOURCE]);
+	}
+}
+
+/* What goes back, and how to keep it; not on stdout, where JSON may be. */
+static void set_print_trials(struct set_command *run)
+{
+	const struct cli *cli = run->cli;
+	uint64_t usec;
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->names.n; i++) {
+		if (service_find_trial(&run->client, run->names.v[i].bus, run->names.v[i].name, &usec) <= 0)
+			continue;
+		if (n++ == 0)
+			(void)fprintf(stderr, "It goes back in %s unless confirmed: overridectl confirm",
+				      cli->option[VERB_TRY]);
+		(void)fputc(' ', stderr);
+		change_write_device(stderr, &run->v[i]);
+	}
+	if (n > 0)
+		(void)fputc('\n', stderr);
+}
+
+static void set_print(struct set_command *run)
+{
+	const struct cli *cli = run->cli;
+	struct json_object *o, *list;
+
+	if (run->names.n == 1 || !cli->json) {
+		for (size_t i = 0; i < run->names.n; i++)
+			change_print(&run->v[i], "it is so already");
+	} else {
+		o = json_object_new_object();
+		list = json_object_new_array();
+		for (size_t i = 0; i < run->names.n; i++)
+			(void)json_object_array_add(list, change_json(&run->v[i]));
+		(void)json_object_object_add(o, "devices", list);
+		json_output_print(cli, o);
+	}
+	if (cli->option[VERB_TRY] && !cli->option[VERB_DRY_RUN] && !cli->no_legend)
+		set_print_trials(run);
+}
+
+/* What has failed of several after policy was written is said, and was undone for that device. */
+static int set_status(const struct set_command *run)
+{
+	int status = STATUS_DONE;
+
+	for (size_t i = 0; i < run->names.n; i++)
+		if (run->v[i].error[0])
+			status = cli_fail("%s/%s: %s", run->names.v[i].bus, run->names.v[i].name,
+					  run->v[i].error);
+	return status;
 }
 
 int verb_set(const struct cli *cli, char *const *args, size_t n)
 {
-	_cleanup_(service_client_done) struct service_client c = {};
-	_cleanup_(device_names_done) struct device_names names = {};
-	_cleanup_(change_done) struct change change = { .cli = cli, .verb = "set", .driver = args[1] };
-	int status = device_name_find_or_fail(&names, cli, args, 1);
+	_cleanup_(set_command_done) struct set_command run = { .cli = cli };
+	int status =
+		device_names_find_or_fail(&run.names, cli, args, n - 1, cli->option[VERB_ABSENT] != NULL);
 
-	(void)n;
 	if (status == STATUS_DONE)
-		status = change_open_or_fail(&c, cli);
+		status = set_begin_or_fail(&run, args[n - 1]);
+	if (status == STATUS_DONE)
+		status = set_plan_ask_or_fail(run.v, run.names.n, &run.client);
+	if (status == STATUS_DONE)
+		status = changes_send_or_fail(run.v, run.names.n, &run.client);
 	if (status != STATUS_DONE)
 		return status;
-	change.device = &names.v[0];
-	status = change_call_or_fail(&change, &c, "SetOverride");
-	if (status == STATUS_DONE)
-		change_print(&change, "it is so already");
-	if (status == STATUS_DONE && cli->option[VERB_TRY] && !cli->option[VERB_DRY_RUN])
-		set_print_trial(&change, &c);
-	return status;
+	set_end(&run);
+	set_print(&run);
+	return set_status(&run);
 }

@@ -70,9 +70,9 @@ _overridectl() {
 	esac
 	if [[ $word == -* ]]; then
 		case $verb in
-		set) common+=" --runtime --by --group --rebind --module --force --dry-run --try" ;;
+		set) common+=" --runtime --by --group --rebind --module --force --dry-run --try --absent --any-device --yes" ;;
 		confirm) common+=" --force --dry-run" ;;
-		unset) common+=" --runtime --by --force --dry-run" ;;
+		unset) common+=" --runtime --by --force --dry-run --absent" ;;
 		release) common+=" --all --rule --force --dry-run" ;;
 		apply) common+=" --rule --force --dry-run" ;;
 		show) common+=" --rule" ;;
@@ -90,8 +90,10 @@ _overridectl() {
 	fi
 	case $verb:$n in
 	:0) _overridectl_offer "$verbs" "$word" ;;
-	set:1) _overridectl_offer "none default vfio $(_overridectl_drivers)" "$word" ;;
-	set:0 | unset:0 | show:0 | explain:0 | confirm:* | apply:* | release:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
+	set:0) _overridectl_offer "$(_overridectl_list)" "$word" ;;
+	# Another device, or the driver of those that are named.
+	set:*) _overridectl_offer "none default vfio $(_overridectl_drivers) $(_overridectl_list)" "$word" ;;
+	unset:0 | show:0 | explain:0 | confirm:* | apply:* | release:* | wait:*) _overridectl_offer "$(_overridectl_list)" "$word" ;;
 	groups:*) _overridectl_offer "$(_overridectl_groups)" "$word" ;;
 	import:0) _overridectl_offer "driverctl modprobe libvirt adopt" "$word" ;;
 	check:* | import:* | snapshot:0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

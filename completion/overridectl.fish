@@ -72,3 +72,6 @@ complete -c overridectl -n "__fish_seen_subcommand_from wait" -l state -x -a 'en
 complete -c overridectl -n "__fish_seen_subcommand_from wait" -l timeout -x -d 'Give up then'
 complete -c overridectl -n "__fish_seen_subcommand_from set" -l try -x -d 'It goes back then unless confirmed'
 complete -c overridectl -n "__fish_seen_subcommand_from monitor" -l exec -r -d 'Run for each event'
+complete -c overridectl -n "__fish_seen_subcommand_from set unset" -l absent -d 'It may not be there'
+complete -c overridectl -n "__fish_seen_subcommand_from set" -l any-device -d 'Whatever sits in that place'
+complete -c overridectl -n "__fish_seen_subcommand_from set" -l yes -d 'Do not ask'

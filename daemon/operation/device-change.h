@@ -17,6 +17,7 @@ struct device_change {
 	struct operation *operation;
 	char *bus, *name;
 	char *driver;	/* NULL: ClearOverride, Apply */
+	bool is_absent; /* only the rule is written */
 	uint64_t inode; /* of the device that the call was made for; another may take its name */
 	char *modalias; /* of that device, once polkit is to be told */
 	struct operation_options options;

@@ -56,8 +56,11 @@ static int plan_refuse_file(struct plan_worker *w, const char *path)
 /* The device's name, path or id; NULL: it has no such thing. */
 static const char *plan_key_value(struct plan_worker *w, enum drop_in_key key)
 {
-	struct device *d = &w->device->device;
+	struct device *d;
 
+	if (w->change->is_absent)
+		return key == KEY_NAME ? w->change->name : NULL;
+	d = &w->device->device;
 	switch (key) {
 	case KEY_NAME:
 		return w->device->name;
@@ -206,6 +209,8 @@ static int plan_set(struct plan_worker *w)
 		r = plan_check_id(w, NULL);
 	if (r != 0)
 		return r;
+	if (!change->is_absent && !o->any_device)
+		drop_in_set_identity(&rule, &w->device->device);
 	text = drop_in_text(&rule);
 	if (!text)
 		return -ENOMEM;
@@ -341,13 +346,16 @@ static int plan_check_staged(struct plan_worker *w, const struct policy *policy,
 	char path[PATH_MAX];
 	int r;
 
-	policy_decide_own(policy, &w->device->device, &decision);
+	if (!w->change->is_absent)
+		policy_decide_own(policy, &w->device->device, &decision);
+	else if (!w->change->driver)
+		return 0;
 	if (!w->change->driver)
 		return plan_check_clear(w, &decision);
 	r = path_printf(path, sizeof(path), "%s%s", dir, strrchr(w->plan.files[0].path, '/'));
 	if (r >= 0)
 		r = plan_check_text(w, policy, path);
-	return r == 0 ? plan_check_rule(w, &decision, path) : r;
+	return r == 0 && !w->change->is_absent ? plan_check_rule(w, &decision, path) : r;
 }
 
 /* One that is refused is not going to be written, so the others are checked again without it. 1: some were.
@@ -411,9 +419,11 @@ static int plans_stage_and_check(struct plan_worker *workers, size_t n)
 static int plan_begin(struct plan_worker *w)
 {
 	const struct device_change *change = w->change;
-	int r = refresh_worker_find_device(w->reader, change->bus, change->name, &w->device);
+	int r = change->is_absent
+			? 0
+			: refresh_worker_find_device(w->reader, change->bus, change->name, &w->device);
 
-	if (r >= 0 && w->device->inode != change->inode)
+	if (r >= 0 && !change->is_absent && w->device->inode != change->inode)
 		r = -ENODEV;
 	if (r == -ENODEV)
 		return plan_refuse(w, ERROR_NO_SUCH_DEVICE,

@@ -22,6 +22,7 @@
 
 /* The first words of a file of ours. */
 #define HEADER "# Written by driver-overrided"
+#define MODALIAS_BYTES_MAX 180U
 /* SetOverride never writes a file larger than this. */
 #define FILE_SIZE_MAX 65536U
 
@@ -42,16 +43,43 @@ int drop_in_key_from_string(const char *text, enum drop_in_key *ret)
 	return -EINVAL;
 }
 
-/* A value that matches nothing but itself. Blanks separate values, so a blank becomes a pattern, too. */
+/* A character that matches nothing but itself. Blanks separate values, so a blank becomes a pattern, too. */
+static void character_to_literal(char c, char buf[static 16])
+{
+	if (c == '*' || c == '?' || c == '[')
+		(void)snprintf(buf, 16, "[%c]", c);
+	else if (c == ' ')
+		(void)strcpy(buf, "[[:blank:]]");
+	else
+		(void)snprintf(buf, 16, "%c", c);
+}
+
 static void drop_in_put_literal(FILE *f, const char *value)
 {
-	for (const char *s = value; *s; s++)
-		if (*s == '*' || *s == '?' || *s == '[')
-			(void)fprintf(f, "[%c]", *s);
-		else if (*s == ' ')
-			(void)fputs("[[:blank:]]", f);
-		else
-			(void)fputc(*s, f);
+	char literal[16];
+
+	for (const char *s = value; *s; s++) {
+		character_to_literal(*s, literal);
+		(void)fputs(literal, f);
+	}
+}
+
+/* A line of a policy file has at most 198 bytes, and a modalias may be longer: then its beginning counts. */
+static void drop_in_put_modalias(FILE *f, const char *modalias)
+{
+	char literal[16];
+	size_t n = 0;
+
+	(void)fputs("\nModalias=", f);
+	for (const char *s = modalias; *s; s++) {
+		character_to_literal(*s, literal);
+		n += strlen(literal);
+		if (n > MODALIAS_BYTES_MAX) {
+			(void)fputc('*', f);
+			return;
+		}
+		(void)fputs(literal, f);
+	}
 }
 
 /* A label must be UTF-8 without control characters and brackets; a file's name may be of any bytes. */
@@ -62,6 +90,29 @@ static void drop_in_put_label(FILE *f, const char *text)
 			(void)fputc(*s, f);
 		else
 			(void)fprintf(f, "\\x%02x", (unsigned char)*s);
+}
+
+bool is_policy_value(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n == 0 || s[0] == ' ' || s[n - 1] == ' ')
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (s[i] < ' ' || s[i] > '~')
+			return false;
+	return true;
+}
+
+void drop_in_set_identity(struct drop_in_rule *rule, struct device *device)
+{
+	const bool is_pci = streq(rule->bus, "pci");
+	const char *identity =
+		rule->key != KEY_ID ? device_text(device, is_pci ? FACT_ID : FACT_MODALIAS) : NULL;
+
+	/* There may be bytes that no policy file can have. */
+	if (identity && is_policy_value(identity))
+		*(is_pci ? &rule->id : &rule->modalias) = identity;
 }
 
 char *drop_in_text(const struct drop_in_rule *rule)
@@ -83,6 +134,10 @@ char *drop_in_text(const struct drop_in_rule *rule)
 	drop_in_put_literal(f, rule->bus);
 	(void)fprintf(f, "\n%s=", key[rule->key]);
 	drop_in_put_literal(f, rule->value);
+	if (rule->id)
+		(void)fprintf(f, "\nId=%s", rule->id);
+	if (rule->modalias)
+		drop_in_put_modalias(f, rule->modalias);
 	(void)fprintf(f, "\nDriver=%s\n", rule->driver);
 	if (rule->group)
 		(void)fprintf(f, "Group=%s\n", rule->group);

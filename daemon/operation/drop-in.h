@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/macro.h"
+#include "policy/device.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
 
@@ -28,9 +29,13 @@ _must_check_ int drop_in_key_from_string(const char *text, enum drop_in_key *ret
 struct drop_in_rule {
 	const char *bus, *value, *driver;
 	enum drop_in_key key;
+	const char *id, *modalias;  /* what the device is; NULL: not said */
 	const char *group, *module; /* NULL: not said */
 	enum rebind rebind;	    /* REBIND_UNSET: not said */
 };
+
+/* What the device is, beside where it is: another card in its place is left alone. */
+void drop_in_set_identity(struct drop_in_rule *rule, struct device *device);
 
 /* The text of a file with that rule; malloc()ed. NULL when out of memory. */
 char *drop_in_text(const struct drop_in_rule *rule);
@@ -51,3 +56,6 @@ int drop_in_read(const char *path, char **ret);
 
 /* Removes the temporary files that killed writers left in a directory. Only while no writer is at work. */
 void drop_in_remove_temporaries(const char *dir);
+
+/* May be the value of a line in a policy file: printable, with no blank at either end. */
+bool is_policy_value(const char *s) _pure_;

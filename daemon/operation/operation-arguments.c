@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a call says: its changes and its options, which are read and checked as a whole; see operation.h. */
 #include "base/macro.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "daemon/bus/bus-call.h"
 #include "daemon/bus/errors.h"
@@ -17,9 +18,10 @@
 
 static const unsigned options_allowed[] = {
 	[OPERATION_SET] = OPTION_RUNTIME | OPTION_REBIND | OPTION_GROUP | OPTION_BY | OPTION_MODULE |
-			  OPTION_FORCE | OPTION_DRY_RUN | OPTION_TRY,
+			  OPTION_FORCE | OPTION_DRY_RUN | OPTION_TRY | OPTION_ABSENT | OPTION_ANY_DEVICE,
 	[OPERATION_SET_MANY] = OPTION_PARTIAL | OPTION_DRY_RUN,
-	[OPERATION_CLEAR] = OPTION_RUNTIME | OPTION_REBIND | OPTION_BY | OPTION_FORCE | OPTION_DRY_RUN,
+	[OPERATION_CLEAR] =
+		OPTION_RUNTIME | OPTION_REBIND | OPTION_BY | OPTION_FORCE | OPTION_DRY_RUN | OPTION_ABSENT,
 	[OPERATION_APPLY] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
 	[OPERATION_APPLY_ALL] = OPTION_REBIND | OPTION_FORCE | OPTION_DRY_RUN,
 	[OPERATION_CONFIRM] = OPTION_FORCE | OPTION_DRY_RUN,
@@ -27,13 +29,33 @@ static const unsigned options_allowed[] = {
 	[OPERATION_RELEASE_ALL] = OPTION_FORCE | OPTION_DRY_RUN,
 };
 
+/* A device that is not there is known by its name alone. */
+static void change_take_absent(struct device_change *c)
+{
+	const struct operation_options *p = &c->options;
+
+	c->is_absent = true;
+	if (!is_file_name(c->bus) || !is_file_name(c->name))
+		return;
+	sd_bus_error_free(&c->error);
+	if (((p->given & OPTION_BY) && p->by != KEY_NAME) || (p->given & OPTION_TRY))
+		(void)sd_bus_error_setf(&c->error, ERROR_INVALID, "%s %s is absent: it %s", c->bus, c->name,
+					p->given & OPTION_TRY ? "cannot be tried"
+							      : "can only be named by its name");
+}
+
 /* Which device is meant: the one that has the name now. */
 static void change_take_device(struct device_change *c)
 {
 	struct service *s = c->operation->service;
 
-	if (sd_bus_error_is_set(&c->error) || bus_check_device(s, c->bus, c->name, &c->error) < 0)
+	if (sd_bus_error_is_set(&c->error))
 		return;
+	if (bus_check_device(s, c->bus, c->name, &c->error) < 0) {
+		if (c->options.absent && streq(c->error.name, ERROR_NO_SUCH_DEVICE))
+			change_take_absent(c);
+		return;
+	}
 	if (bus_device_inode(s, c->bus, c->name, &c->inode) < 0)
 		(void)sd_bus_error_setf(&c->error, ERROR_NO_SUCH_DEVICE, "%s %s has gone", c->bus, c->name);
 }

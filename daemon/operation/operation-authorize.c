@@ -114,6 +114,8 @@ static void on_authorized(void *userdata, const sd_bus_error *error)
 	FOREACH_LIVE_CHANGE (c, o) {
 		uint64_t inode;
 
+		if (c->is_absent)
+			continue;
 		if (bus_device_inode(o->service, c->bus, c->name, &inode) < 0 || inode != c->inode)
 			change_refuse_gone(c);
 	}
@@ -140,6 +142,8 @@ static bool change_take_modalias(struct device_change *c)
 {
 	const struct device_entry *e = devices_find(&c->operation->service->devices, c->bus, c->name);
 
+	if (c->is_absent)
+		return true;
 	if (!e || strtoull(e->field[FIELD_INODE], NULL, 16) != c->inode)
 		return false;
 	free(c->modalias);

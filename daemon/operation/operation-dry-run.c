@@ -58,6 +58,8 @@ static bool group_driver_is_unchecked(const struct device_change *c)
 	static const char *const keywords[] = { "leave", "hold", "none", "vfio" };
 	const struct device_change *before = c->operation->changes;
 
+	if (c->is_absent)
+		return false;
 	if (sd_bus_error_is_set(&c->error) || !(c->options.given & OPTION_GROUP) ||
 	    streq(c->options.group, c->driver))
 		return false;
@@ -153,6 +155,8 @@ static bool dry_run_is_needless(const struct device_change *c)
 {
 	const struct device_entry *e = devices_find(&c->operation->service->devices, c->bus, c->name);
 
+	if (c->is_absent)
+		return true;
 	return c->driver && !c->operation->options.dry_run && streq(c->driver, "none") && e &&
 	       !e->field[FIELD_DRIVER][0] && !e->field[FIELD_OVERRIDE][0] &&
 	       !device_state_is(e->field[FIELD_STATE], STATE_STUCK);

@@ -18,24 +18,18 @@ static const struct option_spec {
 	const char *name, *type;
 	enum operation_option option;
 } option_specs[] = {
-	{ "runtime", "b", OPTION_RUNTIME }, { "rebind", "s", OPTION_REBIND },
-	{ "group", "s", OPTION_GROUP },	    { "by", "s", OPTION_BY },
-	{ "module", "s", OPTION_MODULE },   { "force", "b", OPTION_FORCE },
-	{ "dry-run", "b", OPTION_DRY_RUN }, { "partial", "b", OPTION_PARTIAL },
+	{ "runtime", "b", OPTION_RUNTIME },
+	{ "rebind", "s", OPTION_REBIND },
+	{ "group", "s", OPTION_GROUP },
+	{ "by", "s", OPTION_BY },
+	{ "module", "s", OPTION_MODULE },
+	{ "force", "b", OPTION_FORCE },
+	{ "dry-run", "b", OPTION_DRY_RUN },
+	{ "partial", "b", OPTION_PARTIAL },
 	{ "try", "t", OPTION_TRY },
+	{ "absent", "b", OPTION_ABSENT },
+	{ "any-device", "b", OPTION_ANY_DEVICE },
 };
-
-bool is_policy_value(const char *s)
-{
-	size_t n = strlen(s);
-
-	if (n == 0 || s[0] == ' ' || s[n - 1] == ' ')
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (s[i] < ' ' || s[i] > '~')
-			return false;
-	return true;
-}
 
 static int option_refuse(sd_bus_error *reterr, const char *name, const char *takes)
 {
@@ -72,6 +66,8 @@ static int option_take_text(struct operation_options *o, const struct option_spe
 	case OPTION_DRY_RUN:
 	case OPTION_PARTIAL:
 	case OPTION_TRY:
+	case OPTION_ABSENT:
+	case OPTION_ANY_DEVICE:
 		break;
 	}
 	return -EINVAL;
@@ -79,15 +75,33 @@ static int option_take_text(struct operation_options *o, const struct option_spe
 
 static int option_take_flag(struct operation_options *o, const struct option_spec *spec, bool flag)
 {
-	if (spec->option == OPTION_RUNTIME)
+	switch (spec->option) {
+	case OPTION_RUNTIME:
 		o->runtime = flag;
-	else if (spec->option == OPTION_FORCE)
+		return 0;
+	case OPTION_FORCE:
 		o->force = flag;
-	else if (spec->option == OPTION_PARTIAL)
+		return 0;
+	case OPTION_PARTIAL:
 		o->partial = flag;
-	else
+		return 0;
+	case OPTION_DRY_RUN:
 		o->dry_run = flag;
-	return 0;
+		return 0;
+	case OPTION_ABSENT:
+		o->absent = flag;
+		return 0;
+	case OPTION_ANY_DEVICE:
+		o->any_device = flag;
+		return 0;
+	case OPTION_REBIND:
+	case OPTION_GROUP:
+	case OPTION_BY:
+	case OPTION_MODULE:
+	case OPTION_TRY:
+		break;
+	}
+	return -EINVAL;
 }
 
 static int option_take_time(struct operation_options *o, const struct option_spec *spec, uint64_t usec,

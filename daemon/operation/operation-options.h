@@ -20,11 +20,13 @@ enum operation_option {
 	OPTION_DRY_RUN = 1 << 6,
 	OPTION_PARTIAL = 1 << 7,
 	OPTION_TRY = 1 << 8,
+	OPTION_ABSENT = 1 << 9,
+	OPTION_ANY_DEVICE = 1 << 10,
 };
 
 struct operation_options {
 	unsigned given; /* enum operation_option */
-	bool runtime, force, dry_run, partial;
+	bool runtime, force, dry_run, partial, absent, any_device;
 	enum rebind rebind; /* REBIND_UNSET: not given */
 	uint64_t try_usec;  /* with OPTION_TRY, which implies runtime */
 	enum drop_in_key by;
@@ -41,6 +43,3 @@ int operation_options_read(sd_bus_message *m, unsigned allowed, struct operation
  */
 void operation_options_describe(const struct operation_options *o, bool changes_policy, bool makes_rule,
 				struct polkit_details *ret);
-
-/* May be the value of a line in a policy file: printable, with no blank at either end. */
-bool is_policy_value(const char *s) _pure_;

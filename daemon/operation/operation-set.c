@@ -201,6 +201,8 @@ void set_operation_rebind(struct operation *o)
 	FOREACH_LIVE_CHANGE (c, o) {
 		struct rebind_request request = change_rebind_request(c);
 
+		if (c->is_absent)
+			continue;
 		request.usec = operation_time_left(o, reserve);
 		if (rebind_job_start(o->service, &request, on_rebound, c, &c->rebind_job) >= 0)
 			o->n_jobs++;

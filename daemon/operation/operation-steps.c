@@ -151,7 +151,12 @@ int operation_refresh_devices(struct operation *o, void (*done)(void *userdata))
 	if (!v)
 		return -ENOMEM;
 	FOREACH_LIVE_CHANGE (c, o)
-		v[n++] = (struct refresh_device){ c->bus, c->name };
+		if (!c->is_absent)
+			v[n++] = (struct refresh_device){ c->bus, c->name };
+	if (n == 0) {
+		done(o);
+		return 0;
+	}
 	return refresh_devices_now(o->service, v, n, done, o, &o->refresh);
 }
 
@@ -358,7 +363,9 @@ void operation_answer(struct operation *o)
 		change_trial_end(c, o->service, !sd_bus_error_is_set(&c->error));
 	for (const struct device_change *c = o->changes; c < o->changes + o->n_changes && !o->options.dry_run;
 	     c++)
-		if (!sd_bus_error_is_set(&c->error))
+		if (c->is_absent)
+			continue;
+		else if (!sd_bus_error_is_set(&c->error))
 			move_log(o->service, c->bus, c->name, &c->result, o->uid);
 		else if (o->phase >= PHASE_WAIT)
 			refusal_log(o->service, c->bus, c->name, &c->error, o->uid);

@@ -88,6 +88,7 @@ static int trial_new_text(const struct trial_plan *t, const struct trial_request
 			       .name = request->name,
 			       .until = t->until,
 			       .force = p->force,
+			       .any_device = p->any_device,
 			       .driver = request->driver,
 			       .by = drop_in_key_to_string(p->by),
 			       .group = p->given & OPTION_GROUP ? p->group : NULL,
@@ -184,6 +185,7 @@ static int confirm_take_options(const struct trial *trial, struct operation_opti
 			return -EBADMSG;
 		p->given |= OPTION_REBIND;
 	}
+	p->any_device = trial->any_device;
 	p->given |= OPTION_BY;
 	return drop_in_key_from_string(trial->by, &p->by) < 0 ? -EBADMSG : 0;
 }

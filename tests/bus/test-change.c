@@ -37,7 +37,8 @@ START_TEST(set_writes_one_file_and_the_device_is_moved)
 	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "enforced");
 	text = policy_text(h, MOCK_ETC, CARD_FILE);
 	ck_assert_ptr_nonnull(text);
-	ck_assert_ptr_nonnull(strstr(text, "\nBus=pci\nName=" CARD "\nDriver=vfio-pci\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "\nBus=pci\nName=" CARD "\nId=8086:10d3:1af4:1100\nDriver=vfio-pci\n"));
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 1);
 	ck_assert_int_eq(stat(mock_printf(h->m, "%s/" CARD_FILE, h->m->conf[MOCK_ETC]), &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0644);

@@ -56,9 +56,12 @@ START_TEST(all_devices_of_a_call_are_moved)
 	ck_assert_str_eq(told(h, call(h, "SetOverrides", CHANGES, THREE, 0)),
 			 "pci " CARD " enforced \npci " DISK " enforced \nplatform foo.0 enforced \n");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 3);
-	ck_assert_ptr_nonnull(strstr(file(h, CARD_FILE), "\nName=" CARD "\nDriver=vfio-pci\n"));
-	ck_assert_ptr_nonnull(strstr(file(h, DISK_FILE), "\nName=" DISK "\nDriver=vfio-pci\n"));
-	ck_assert_ptr_nonnull(strstr(file(h, FOO_FILE), "\nName=foo.0\nDriver=none\n"));
+	ck_assert_ptr_nonnull(
+		strstr(file(h, CARD_FILE), "\nName=" CARD "\nId=8086:10d3:1af4:1100\nDriver=vfio-pci\n"));
+	ck_assert_ptr_nonnull(
+		strstr(file(h, DISK_FILE), "\nName=" DISK "\nId=1b36:0010:1af4:1100\nDriver=vfio-pci\n"));
+	ck_assert_ptr_nonnull(
+		strstr(file(h, FOO_FILE), "\nName=foo.0\nModalias=platform:foo\nDriver=none\n"));
 	/* Properties are up to date when the call is answered, and the policy was read once. */
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
 	ck_assert_str_eq(property(h, "pci", DISK, "State"), "enforced");

@@ -119,8 +119,9 @@ START_TEST(confirmed_change_lasts)
 	ck_assert_uint_eq(trials(h, NULL), 1);
 	ck_assert_str_eq(confirm_on(h, h->bus), "enforced");
 	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
-	ck_assert_ptr_nonnull(strstr(policy_text(h, MOCK_ETC, "10-set-pci-path-pci0000:00\\x2f03.0.conf"),
-				     "\nPath=pci0000:00/03.0\nDriver=vfio-pci\nGroup=leave\nModule=m\n"));
+	ck_assert_ptr_nonnull(strstr(
+		policy_text(h, MOCK_ETC, "10-set-pci-path-pci0000:00\\x2f03.0.conf"),
+		"\nPath=pci0000:00/03.0\nId=8086:10d3:1af4:1100\nDriver=vfio-pci\nGroup=leave\nModule=m\n"));
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "vfio-pci");
 	WAIT_UNTIL(lines_with(systemd_log(h), "stop ") == 1);
 	ck_assert_uint_eq(trials(h, NULL), 0);
