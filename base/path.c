@@ -48,6 +48,10 @@ int path_parent(const char *path, char *buf, size_t size)
 	const char *last = path_last(path);
 	size_t n = last > path ? (size_t)(last - path) - 1 : 0;
 
+	if (n == 0) {
+		path = last > path ? "/" : ".";
+		n = 1;
+	}
 	if (n >= size)
 		return -ENAMETOOLONG;
 	memcpy(buf, path, n);

@@ -16,7 +16,7 @@ _must_check_ int path_join(char *buf, size_t size, const char *first, ...) __att
 /* snprintf() into an array that fails instead of cutting: 0 or -ENAMETOOLONG. */
 _must_check_ int path_printf(char *buf, size_t size, const char *format, ...) _printf_(3, 4);
 
-/* The folder that a path with a slash lies in. 0 or -ENAMETOOLONG. */
+/* The folder that a path lies in, "." where there is no slash. 0 or -ENAMETOOLONG. */
 _must_check_ int path_parent(const char *path, char *buf, size_t size);
 
 /* What is behind the last slash; all of a path without one. */

@@ -216,6 +216,10 @@ START_TEST(paths_are_never_cut)
 	ck_assert_int_eq(path_parent("/a/b", buf, sizeof(buf)), 0);
 	ck_assert_str_eq(buf, "/a");
 	ck_assert_int_eq(path_parent("/abcdefg/b", buf, sizeof(buf)), -ENAMETOOLONG);
+	ck_assert_int_eq(path_parent("/a", buf, sizeof(buf)), 0);
+	ck_assert_str_eq(buf, "/");
+	ck_assert_int_eq(path_parent("a", buf, sizeof(buf)), 0);
+	ck_assert_str_eq(buf, ".");
 	ck_assert_str_eq(path_last("/a/b"), "b");
 	ck_assert_str_eq(path_last("b"), "b");
 	ck_assert(is_file_name("a.b") && is_file_name("...") && !is_file_name("") && !is_file_name(".") &&
