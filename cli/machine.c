@@ -38,22 +38,53 @@ static void machine_folder_remove(void)
 	(void)nftw(machine_folder, entry_remove, REMOVE_DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-static int machine_unpack_or_fail(const struct cli *cli, size_t i)
+static int machine_unpack(const struct cli *cli, size_t i, size_t *reterr_line, char reterr_text[static 256])
 {
-	char folder[64], why[256] = "";
-	size_t line = 0;
+	char folder[64];
 	int r = path_printf(folder, sizeof(folder), "%s/%zu", machine_folder, i);
 
+	*reterr_line = 0;
 	if (r >= 0 && mkdir(folder, 0700) < 0)
 		r = negative_errno();
-	if (r < 0)
-		return cli_fail("%s: %s", machine_folder, strerror(-r));
-	r = snapshot_unpack(cli->machines[i], folder, &line, why);
-	if (r < 0 && line > 0)
-		return cli_fail("%s: line %zu: %s; nothing of it is used", cli->machines[i], line, why);
-	if (r < 0)
-		return cli_fail("%s: %s", cli->machines[i], why);
-	return STATUS_DONE;
+	if (r < 0) {
+		(void)snprintf(reterr_text, 256, "%s: %s", machine_folder, strerror(-r));
+		return r;
+	}
+	return snapshot_unpack(cli->machines[i], folder, reterr_line, reterr_text);
+}
+
+/*
+ * All of them, into a folder in memory, which takes a hundredth of the time that a disk may take for so many
+ * small files; where that has no room, as in a container, into one in /tmp.
+ */
+static int machines_unpack_or_fail(const struct cli *cli)
+{
+	static const char *const places[] = { "/dev/shm", "/tmp" };
+	char why[256] = "";
+	size_t line = 0, i = 0;
+	int r = -ENOENT;
+
+	for (size_t place = 0; r < 0 && place < ELEMENTSOF(places); place++) {
+		(void)snprintf(machine_folder, sizeof(machine_folder), "%s/driver-overrides-XXXXXX",
+			       places[place]);
+		if (!mkdtemp(machine_folder)) {
+			(void)snprintf(why, sizeof(why), "making a folder in %s: %s", places[place],
+				       strerror(errno));
+			continue;
+		}
+		for (i = 0, r = 0; r >= 0 && i < cli->n_machines; i++)
+			r = machine_unpack(cli, i, &line, why);
+		if (r >= 0)
+			return STATUS_DONE;
+		machine_folder_remove();
+		if (r != -ENOSPC && r != -EDQUOT)
+			break;
+	}
+	if (i == 0)
+		return cli_fail("%s", why);
+	if (line > 0)
+		return cli_fail("%s: line %zu: %s; nothing of it is used", cli->machines[i - 1], line, why);
+	return cli_fail("%s: %s", cli->machines[i - 1], why);
 }
 
 /* The process that removes the folder outlives an interrupt, which is meant for the verb. */
@@ -71,17 +102,15 @@ int machines_enter(struct cli *cli)
 {
 	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
 	void (*before[ELEMENTSOF(ends)])(int);
-	int status = STATUS_DONE;
+	int status;
 	pid_t pid;
 
-	text_copy(machine_folder, sizeof(machine_folder), "/tmp/driver-overrides-XXXXXX");
-	if (!mkdtemp(machine_folder))
-		return cli_fail("making a folder in /tmp: %s", strerror(errno));
 	for (size_t i = 0; i < ELEMENTSOF(ends); i++)
 		before[i] = signal(ends[i], SIG_IGN);
-	for (size_t i = 0; status == STATUS_DONE && i < cli->n_machines; i++)
-		status = machine_unpack_or_fail(cli, i);
-	pid = status == STATUS_DONE ? fork() : -1;
+	status = machines_unpack_or_fail(cli);
+	if (status != STATUS_DONE)
+		return status;
+	pid = fork();
 	if (pid == 0) {
 		for (size_t i = 0; i < ELEMENTSOF(ends); i++)
 			(void)signal(ends[i], before[i]);
@@ -90,7 +119,7 @@ int machines_enter(struct cli *cli)
 	}
 	if (pid > 0)
 		status = machine_wait(pid);
-	else if (status == STATUS_DONE)
+	else
 		status = cli_fail("%s", strerror(errno));
 	machine_folder_remove();
 	return status;

@@ -27,7 +27,7 @@
 enum {
 	SNAPSHOT_SIZE_MAX = 64 * 1024 * 1024,
 	SNAPSHOT_PATH_MAX = 2048,
-	SNAPSHOT_ENTRIES_MAX = 1000000, /* files, links and folders, those on the way to others among them */
+	SNAPSHOT_ENTRIES_MAX = 500000, /* files, links and folders, those on the way to others among them */
 };
 
 enum snapshot_kind {
