@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "policy/program-options.h"
+#include "state/boot-rules.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -157,6 +158,10 @@ int main(int argc, char **argv)
 			log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
+	/* The sweep comes first where there is one, and again on the real root, where there may be
+	 * credentials that the boot image did not have. */
+	if (streq(c.verb, "sweep") || (streq(c.verb, "event") && !boot_rules_are_written(&c.settings)))
+		boot_rules_write(&c.settings);
 	if (streq(c.verb, "event"))
 		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL, c.writer ? c.writer : "");
 	if (streq(c.verb, "sweep") && c.settled)

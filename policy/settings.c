@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where every program looks; see settings.h. */
 #include "policy/settings.h"
-#include "base/file.h"
+#include "base/kernel-command-line.h"
 #include "base/macro.h"
 #include "base/text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -92,38 +91,22 @@ bool settings_takes_file(const struct settings *s, size_t number, const char *na
 	return streq(name, "00-command-line.conf") || startswith(name, "00-credential-");
 }
 
-bool cmdline_turns_off(const char *cmdline)
+bool cmdline_turns_off(char *cmdline)
 {
-	static const char space[] = " \t\n";
 	bool off = false;
 
-	for (const char *s = cmdline; *s;) {
-		size_t n;
-		const char *value;
-
-		s += strspn(s, space);
-		n = strcspn(s, space);
-		/* What follows "--" is for init, neither for the kernel nor for us. */
-		if (n == 2 && strncmp(s, "--", 2) == 0)
-			break;
-		value = startswith(s, "driver_overrides=");
+	for (const char *word, *value; (word = kernel_command_line_next(&cmdline));) {
+		value = kernel_parameter_value(word, "driver_overrides");
 		if (value)
-			off = n == strlen("driver_overrides=off") && strncmp(value, "off", 3) == 0;
-		s += n;
+			off = streq(value, "off");
 	}
 	return off;
 }
 
 bool settings_turned_off(const struct settings *s)
 {
-	_cleanup_(closep) int fd = -EBADF;
 	_cleanup_(freep) char *cmdline = NULL;
-	size_t n;
 
-	if (s->sysfs_given)
-		return false;
-	fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read_full(fd, 4096, 65536, &cmdline, &n) < 0)
-		return false;
-	return cmdline_turns_off(cmdline);
+	return !s->sysfs_given && kernel_command_line_read("/proc/cmdline", &cmdline) >= 0 &&
+	       cmdline_turns_off(cmdline);
 }

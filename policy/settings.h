@@ -57,8 +57,9 @@ bool settings_is_policy_name(const char *name);
 /* The same, in the directory of that number, also as s->next_boot has it. */
 bool settings_takes_file(const struct settings *s, size_t number, const char *name);
 
-/* Whether a kernel command line turns the project off: `driver_overrides=off`, the last one counts. */
-bool cmdline_turns_off(const char *cmdline);
+/* Whether a kernel command line turns the project off: `driver_overrides=off`, the last one counts. The text
+ * is written over. */
+bool cmdline_turns_off(char *cmdline);
 
 /* The same for the running kernel, from /proc/cmdline; never for a mock tree. */
 bool settings_turned_off(const struct settings *s);

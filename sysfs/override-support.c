@@ -2,6 +2,7 @@
 /* Whether the kernel may refuse an override for a driver; see override-support.h. */
 #include "sysfs/override-support.h"
 #include "base/file.h"
+#include "base/kernel-command-line.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -23,17 +24,20 @@ static bool parameter_is_on(const char *value)
 /* On the kernel command line, with or without the name of a module before it; "=0" and "=N" turn it off. */
 static bool command_line_has_parameter(const char *sysfs_root)
 {
-	char path[PATH_MAX], line[4096];
+	_cleanup_(freep) char *line = NULL;
+	char path[PATH_MAX], *at;
 
 	if (path_join(path, sizeof(path), sysfs_root, "/../proc/cmdline", NULL) < 0 ||
-	    read_first_line(path, line, sizeof(line)) < 0)
+	    kernel_command_line_read(path, &line) < 0)
 		return false;
-	for (const char *at = line; (at = strstr(at, PARAMETER)); at++) {
-		const char *end = at + strlen(PARAMETER);
+	at = line;
+	for (const char *word, *value; (word = kernel_command_line_next(&at));) {
+		const char *parameter = strstr(word, PARAMETER);
 
-		if (at > line && at[-1] != ' ' && at[-1] != '.')
+		if (!parameter || (parameter > word && parameter[-1] != '.'))
 			continue;
-		if (!*end || *end == ' ' || (*end == '=' && parameter_is_on(end + 1)))
+		value = kernel_parameter_value(parameter, PARAMETER);
+		if (value ? parameter_is_on(value) : streq(parameter, PARAMETER))
 			return true;
 	}
 	return false;

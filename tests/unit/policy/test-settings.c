@@ -2,6 +2,7 @@
 /* Where programs look, and the options by which they are told. */
 #include "base/file.h"
 #include "base/macro.h"
+#include "base/text.h"
 #include "policy/program-options.h"
 #include "policy/settings.h"
 #include "tests/unit/fixtures/suite.h"
@@ -12,17 +13,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool turns_off(const char *cmdline)
+{
+	char text[256];
+
+	text_copy(text, sizeof(text), cmdline);
+	return cmdline_turns_off(text);
+}
+
 START_TEST(kernel_command_line_turns_off)
 {
-	ck_assert(cmdline_turns_off("driver_overrides=off"));
-	ck_assert(cmdline_turns_off("quiet driver_overrides=off ro\n"));
-	ck_assert(!cmdline_turns_off("driver_overrides=on"));
-	ck_assert(!cmdline_turns_off("driver_overrides=offf"));
-	ck_assert(!cmdline_turns_off("xdriver_overrides=off"));
-	ck_assert(!cmdline_turns_off("driver_overrides=off driver_overrides=on"));
-	ck_assert(cmdline_turns_off("driver_overrides=on driver_overrides=off"));
-	ck_assert(!cmdline_turns_off("ro -- driver_overrides=off"));
-	ck_assert(!cmdline_turns_off(""));
+	ck_assert(turns_off("driver_overrides=off"));
+	ck_assert(turns_off("quiet driver_overrides=off ro\n"));
+	ck_assert(!turns_off("driver_overrides=on"));
+	ck_assert(!turns_off("driver_overrides=offf"));
+	ck_assert(!turns_off("xdriver_overrides=off"));
+	ck_assert(!turns_off("driver_overrides=off driver_overrides=on"));
+	ck_assert(turns_off("driver_overrides=on driver_overrides=off"));
+	ck_assert(turns_off("driver-overrides=\"off\""));
+	ck_assert(!turns_off("ro -- driver_overrides=off"));
+	ck_assert(!turns_off(""));
 }
 END_TEST
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A cold boot: policy files decide who gets which driver, and no other driver sees those devices, not even once."""
 
-from lab.boot_machine import BARRED, BOOT_MACHINE, FIRST, FW_CFG, GIVEN, NICS, PLATFORM, SECOND, SPEAKER, WATCHDOG
+from lab.boot_machine import (BARRED, BOOT_MACHINE, COMMAND_LINE, CREDENTIAL, FIRST, FW_CFG, GIVEN, NICS, SECOND, SPEAKER,
+                              WATCHDOG)
 from lab.boot_trace import BootTrace
 from lab.device import ENFORCER, SWEEP, drivers, journal, override, path, properties, record, traced, trigger, unload
 from lab.scenario import scenario
@@ -47,6 +48,16 @@ def stood_first(vm):
     assert last < first, f"last override at {last}, first probe at {first}"
 
 
+@scenario("a rule of the kernel command line and one of a credential are policy files of this boot, and are not written again")
+def with_the_boot(vm):
+    # What they are about is seen in the scenarios about these two devices.
+    assert vm.out("ls /run/driver-overrides.d").split() == ["00-command-line.conf", "00-credential-speaker.conf"]
+    assert f"Name={BARRED}\nDriver=none" in vm.out(f"cat {COMMAND_LINE}")
+    vm.run(f"mv {COMMAND_LINE} /run/lab/; systemctl restart {SWEEP}; test ! -e {COMMAND_LINE}; mv /run/lab/00-command-line.conf "
+           f"{COMMAND_LINE}")
+    assert override(vm, BARRED) == "none"
+
+
 @scenario("driver-overrides-sweep.service ends before any unit that loads modules begins, and stays active")
 def unit_order(vm):
     def times(unit):
@@ -75,14 +86,14 @@ def in_time(vm, device, state="enforced"):
 @scenario("after the boot udev's database has each device's decision, rule, source, state and module")
 def in_database(vm):
     assert properties(vm, GIVEN) == {
-        "": "vfio-pci", "_RULE": "given", "_SOURCE": f"{NICS}:4",
+        "": "vfio-pci", "_RULE": "given", "_SOURCE": f"{NICS}:1",
         "_STATE": "pending", "_MODALIAS": "vfio-pci"}  # pending: udev itself loads the module after that event
     assert properties(vm, BARRED) == {
-        "": "none", "_RULE": "barred", "_SOURCE": f"{NICS}:1",
+        "": "none", "_RULE": "command-line-1", "_SOURCE": f"{COMMAND_LINE}:3",
         "_STATE": in_time(vm, BARRED)}
     assert properties(vm, SPEAKER, "platform") == {
         "": "none", "_RULE": "speaker", "_STATE": in_time(vm, SPEAKER),
-        "_SOURCE": f"{PLATFORM}:1"}
+        "_SOURCE": f"{CREDENTIAL}:1"}
     assert vm.out(f"udevadm info -q property -p {path(GIVEN)} | grep ^DRIVER=") == "DRIVER=vfio-pci"
     late = in_time(vm, SECOND, "")
     assert properties(vm, SECOND) == ({"_STATE": late} if late else {})

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Rules that come with the boot; see boot-rules.h. */
+#include "state/boot-rules.h"
+#include "base/errno.h"
+#include "base/file.h"
+#include "base/kernel-command-line.h"
+#include "base/log.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "state/state-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* In STATE_DIR: a file of the same name for each file that was written. It has the folder of its own, which
+ * also says that the boot's rules have been looked for. */
+#define WRITTEN "boot-rules"
+#define COMMAND_LINE_FILE "00-command-line.conf"
+#define CREDENTIAL_PREFIX "driver-overrides."
+#define SYSTEM_CREDENTIALS "/run/credentials/@system"
+/* systemd takes no credential that is larger (CREDENTIAL_SIZE_MAX in systemd's creds-util.h). */
+#define CREDENTIAL_MAX (1024U * 1024U)
+/* The directory of what lasts until the next boot, as settings_init() orders them. */
+#define RUNTIME_DIR 1U
+
+/* Puts the text into the runtime directory, unless that was done in this boot. */
+static void boot_file_write(const struct settings *s, const char *name, const char *text, size_t size,
+			    const char *origin)
+{
+	char path[PATH_MAX], written[PATH_MAX];
+	int r = path_printf(written, sizeof(written), "%s/" WRITTEN "/%s", s->state_dir, name);
+
+	if (r >= 0 && access(written, F_OK) == 0)
+		return;
+	if (r >= 0)
+		r = dir_make(s->conf_dirs[RUNTIME_DIR]);
+	if (r >= 0)
+		r = path_printf(path, sizeof(path), "%s/%s", s->conf_dirs[RUNTIME_DIR], name);
+	if (r >= 0)
+		r = state_file_replace(s->state_dir, WRITTEN, path, text, size, NULL, 0644);
+	if (r < 0) {
+		log_errno(LOG_ERR, r, "%s: writing its rules to %s/%s: %m, they are not in force", origin,
+			  s->conf_dirs[RUNTIME_DIR], name);
+		return;
+	}
+	log_line(LOG_NOTICE, "%s: its rules are in %s", origin, path);
+	r = state_file_replace(s->state_dir, WRITTEN, written, "", 0, NULL, 0644);
+	if (r < 0)
+		log_errno(LOG_WARNING, r, "%s: %m, so %s will be written again", written, path);
+}
+
+/* One KEY=VALUE. What cannot be one gets a mark at its begin, so that it is neither a comment, nor a section,
+ * nor an empty line: it is an error of the file, which is reported with it. */
+static void rule_line_print(FILE *f, const char *part, size_t n)
+{
+	bool key = n > 0 && ((part[0] | 0x20) >= 'a' && (part[0] | 0x20) <= 'z');
+
+	if (!key)
+		(void)fputc('?', f);
+	for (size_t i = 0; i < n; i++)
+		(void)fputc((unsigned char)part[i] < ' ' ? '?' : part[i], f);
+	(void)fputc('\n', f);
+}
+
+static void rule_print(FILE *f, const char *value, unsigned number)
+{
+	(void)fprintf(f, "\n[device command-line-%u]\n", number);
+	while (true) {
+		size_t n = strcspn(value, ",");
+
+		rule_line_print(f, value, n);
+		if (!value[n])
+			return;
+		value += n + 1;
+	}
+}
+
+/* The rules of a command line as the text of a drop-in; *ret: NULL, there are none. */
+static int command_line_to_rules(char *line, char **ret, size_t *ret_size)
+{
+	char *text = NULL;
+	unsigned n = 0;
+	FILE *f = open_memstream(&text, ret_size);
+	bool failed;
+
+	if (!f)
+		return -ENOMEM;
+	(void)fputs("# From driver_overrides.rule= on the kernel command line of this boot.\n", f);
+	for (const char *word, *value; (word = kernel_command_line_next(&line));) {
+		value = kernel_parameter_value(word, "driver_overrides.rule");
+		if (value)
+			rule_print(f, value, ++n);
+	}
+	failed = ferror(f);
+	failed = fclose(f) != 0 || failed;
+	if (failed || n == 0)
+		free(TAKE_PTR(text));
+	*ret = text;
+	return failed ? -ENOMEM : 0;
+}
+
+static void command_line_take(const struct settings *s)
+{
+	_cleanup_(freep) char *line = NULL, *text = NULL;
+	char path[PATH_MAX];
+	size_t size;
+	int r = path_join(path, sizeof(path), s->sysfs_given ? s->sysfs : "", s->sysfs_given ? "/.." : "",
+			  "/proc/cmdline", NULL);
+
+	if (r >= 0)
+		r = kernel_command_line_read(path, &line);
+	/* A mock tree need not have one. */
+	if (r == -ENOENT && s->sysfs_given)
+		return;
+	if (r >= 0)
+		r = command_line_to_rules(line, &text, &size);
+	if (r < 0)
+		log_errno(LOG_ERR, r, "reading the kernel command line: %m, rules on it are not in force");
+	else if (text)
+		boot_file_write(s, COMMAND_LINE_FILE, text, size, "kernel command line");
+}
+
+/* The names of policy files, and no others: no folder, nothing hidden, nothing that a terminal takes for more
+ * than text. */
+static bool credential_name_is_good(const char *name)
+{
+	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	return n > 0 && n <= 128 && name[n] == '\0';
+}
+
+static void credential_take(const struct settings *s, const char *dir, const char *credential)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_MAX], file[NAME_MAX + 1];
+	const char *name = credential + strlen(CREDENTIAL_PREFIX);
+	size_t size;
+	int r = credential_name_is_good(name) ? 0 : -EINVAL;
+
+	if (r >= 0)
+		r = path_join(path, sizeof(path), dir, "/", credential, NULL);
+	if (r >= 0)
+		r = path_printf(file, sizeof(file), "00-credential-%s.conf", name);
+	if (r >= 0) {
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		r = fd < 0 ? negative_errno() : read_full(fd, 4096, CREDENTIAL_MAX, &text, &size);
+	}
+	if (r < 0)
+		log_errno(LOG_ERR, r, "a credential in %s, %s…: %m, its rules are not in force", dir,
+			  CREDENTIAL_PREFIX);
+	else
+		boot_file_write(s, file, text, size, credential);
+}
+
+static void credentials_take(const struct settings *s, const char *path)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+
+	if (dir_open(&dir, path) < 0)
+		return; /* most systems have none */
+	for (const char *name; (name = dir_next(&dir));)
+		if (startswith(name, CREDENTIAL_PREFIX))
+			credential_take(s, path, name);
+}
+
+void boot_rules_write(const struct settings *s)
+{
+	const char *of_unit = getenv("CREDENTIALS_DIRECTORY");
+	int r;
+
+	/* One directory or two: none is the runtime one. */
+	if (s->n_conf_dirs <= RUNTIME_DIR)
+		return;
+	command_line_take(s);
+	if (of_unit && *of_unit == '/')
+		credentials_take(s, of_unit);
+	if (!s->sysfs_given)
+		credentials_take(s, SYSTEM_CREDENTIALS);
+	r = state_dir_make(s->state_dir, WRITTEN);
+	if (r < 0)
+		log_errno(LOG_WARNING, r, "%s/" WRITTEN ": %m, so each event will look for rules of the boot",
+			  s->state_dir);
+}
+
+bool boot_rules_are_written(const struct settings *s)
+{
+	char path[PATH_MAX];
+
+	return path_printf(path, sizeof(path), "%s/" WRITTEN, s->state_dir) >= 0 && access(path, F_OK) == 0;
+}
