@@ -53,7 +53,7 @@ def with_the_boot(vm):
     # What they are about is seen in the scenarios about these two devices.
     assert vm.out("ls /run/driver-overrides.d").split() == ["00-command-line.conf", "00-credential-speaker.conf"]
     assert f"Name={BARRED}\nDriver=none" in vm.out(f"cat {COMMAND_LINE}")
-    vm.run(f"mv {COMMAND_LINE} /run/lab/; systemctl restart {SWEEP}; test ! -e {COMMAND_LINE}; mv /run/lab/00-command-line.conf "
+    vm.run(f"mv {COMMAND_LINE} /run/lab/; {ENFORCER} sweep; test ! -e {COMMAND_LINE}; mv /run/lab/00-command-line.conf "
            f"{COMMAND_LINE}")
     assert override(vm, BARRED) == "none"
 
