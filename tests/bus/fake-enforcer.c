@@ -52,23 +52,42 @@ static void note_call(const char *file)
 		exit(3);
 }
 
-/* The fault that the test wants for this device; its text in buf, or NULL. */
-static const char *fault(const char *what, char *buf, size_t size)
+/* What the test wants of this and other devices, as it was when that was read: the test may take it back at
+ * any time, and one call follows all of it or nothing. */
+static char wanted[65536];
+
+static void wanted_read(void)
 {
 	_cleanup_(fclosep) FILE *f = NULL;
 	char path[PATH_MAX];
 
 	ignore_error(path_printf(path, sizeof(path), "%s/../faults", settings.sysfs));
 	f = fopen(path, "re");
-	while (f && fgets(buf, (int)size, f)) {
-		const char *rest = startswith(buf, device);
+	wanted[f ? fread(wanted, 1, sizeof(wanted) - 1, f) : 0] = '\0';
+}
 
+/* The fault that the test wants for this device; its text in buf, or NULL. */
+static const char *fault(const char *what, char *buf, size_t size)
+{
+	for (const char *line = wanted, *rest; *line; line += strspn(line, "\n")) {
+		text_copy(buf, size, line);
 		buf[strcspn(buf, "\n")] = '\0';
+		rest = startswith(buf, device);
 		rest = rest && *rest == ' ' ? startswith(rest + 1, what) : NULL;
 		if (rest)
 			return *rest == ' ' ? rest + 1 : rest;
+		line += strcspn(line, "\n");
 	}
 	return NULL;
+}
+
+/* As long as the test wants it. */
+static bool fault_lasts(const char *what)
+{
+	char text[1024];
+
+	wanted_read();
+	return fault(what, text, sizeof(text)) != NULL;
 }
 
 static int log_service(const char *state, const char *error, const char *reason, const struct decision *d)
@@ -182,7 +201,7 @@ static int act(struct sysfs_device *d, const struct decision *decision)
 		write_override(d, "");
 		keep_record(d, decision, state, "half-way"); /* last, so that it is what is heard of */
 	}
-	while (fault("half-way", text, sizeof(text)))
+	while (fault_lasts("half-way"))
 		(void)usleep(10000);
 	if (decision_is_nothing(decision) || decision->kind == DECISION_DEFAULT) {
 		write_override(d, "");
@@ -224,7 +243,7 @@ static int rebind(void)
 	keep_released = keep_released && apply_is_released(d);
 	if (release || keep_released)
 		decision = (struct decision){ .device = &d->device, .missing.fact = FACT_COUNT };
-	while ((!dry_run && fault("wait", text, sizeof(text))) || fault("slow", text, sizeof(text)))
+	while ((!dry_run && fault_lasts("wait")) || fault_lasts("slow"))
 		(void)usleep(10000);
 	if (fault("silent", text, sizeof(text)))
 		return 1;

@@ -200,6 +200,13 @@ void service_start(struct harness *h)
 				 "org.freedesktop.DBus.Peer", "Ping", NULL, NULL, NULL);
 }
 
+/* The next one would find the name taken, and end. */
+static void wait_for_bus_to_notice(struct harness *h)
+{
+	for (uint64_t end = clock_usec() + PATIENCE_USEC; has_name(h); (void)usleep(500))
+		ck_assert_msg(clock_usec() < end, "the bus does not notice that the service has ended");
+}
+
 void service_stop(struct harness *h)
 {
 	int status;
@@ -208,12 +215,14 @@ void service_stop(struct harness *h)
 	status = reap(&h->service);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the service ended with %x",
 		      (unsigned)status);
+	wait_for_bus_to_notice(h);
 }
 
 void service_kill(struct harness *h)
 {
 	ck_assert_int_eq(kill(h->service, SIGKILL), 0);
 	(void)reap(&h->service);
+	wait_for_bus_to_notice(h);
 }
 
 void polkit_answers(struct harness *h, const char *answers)
@@ -316,7 +325,11 @@ unsigned staging_dirs(struct harness *h)
 
 void faults(struct harness *h, const char *text)
 {
-	make_file(mock_printf(h->m, "%s/faults", h->m->root), text, strlen(text));
+	const char *path = mock_printf(h->m, "%s/faults", h->m->root),
+		   *whole = mock_printf(h->m, "%s.new", path);
+
+	make_file(whole, text, strlen(text));
+	ck_assert_int_eq(rename(whole, path), 0);
 }
 
 unsigned calls(struct harness *h, const char *text)
