@@ -233,6 +233,14 @@ static void answers_arm(struct service *s, uint64_t idle_usec, uint64_t usec)
 	(void)sd_event_source_set_enabled(all->in_any_case, SD_EVENT_ONESHOT);
 }
 
+static bool answers_root_waits(const struct answers *all)
+{
+	for (const struct answer *a = all->first; a; a = a->next)
+		if (caller_is_root(a->uid))
+			return true;
+	return false;
+}
+
 static void answers_work(struct service *s)
 {
 	struct answers *all = s->answers;
@@ -240,7 +248,7 @@ static void answers_work(struct service *s)
 	struct answer *a;
 
 	(void)sd_bus_get_n_queued_write(s->bus, &queued);
-	if (queued > 0) {
+	if (queued > 0 && !answers_root_waits(all)) {
 		answers_arm(s, BUS_BUSY_USEC, SLICE_USEC_MAX);
 		return;
 	}
@@ -251,8 +259,10 @@ static void answers_work(struct service *s)
 	}
 	all->last_uid = a->uid;
 	(void)answer_continue_and_end(s, a);
+	/* Root's, which any number of others' calls would put off by the whole time for each slice, is made
+	 * before these. */
 	if (all->first)
-		answers_arm(s, 0, SLICE_USEC_MAX);
+		answers_arm(s, 0, answers_root_waits(all) ? 0 : SLICE_USEC_MAX);
 }
 
 static int on_answers_due(sd_event_source *source, uint64_t usec, void *userdata)

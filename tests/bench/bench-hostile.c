@@ -9,14 +9,17 @@
  * The environment variable BENCH_SECONDS says for how long; 60 if it is not set.
  */
 #include "base/macro.h"
+#include "tests/bench/loop-time.h"
 #include "tests/bus/harness.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
@@ -141,6 +144,48 @@ static long memory_kib(const struct harness *h)
 	return kib;
 }
 
+/* The service's own time; see loop-time.h. */
+static struct loop_time *loop_time_start_service(struct harness *h)
+{
+	const char *path = mock_printf(h->m, "%s/loop-time", h->m->root);
+	struct loop_time *t;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, sizeof(*t)), 0);
+	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert(t != MAP_FAILED);
+	(void)close(fd);
+	(void)setenv("LD_PRELOAD", LOOP_TIME_SO, 1);
+	(void)setenv("LOOP_TIME_FILE", path, 1);
+	service_start(h);
+	(void)unsetenv("LD_PRELOAD");
+	return t;
+}
+
+/* The time, in milliseconds, that so many of ten thousand rounds of the loop do not exceed. */
+static double loop_time_most(const struct loop_time *t, unsigned of_10000)
+{
+	uint64_t n = 0;
+	unsigned i = 0;
+
+	for (; i < LOOP_TIME_BUCKETS - 1; i++) {
+		n += t->bucket[i];
+		if (n * 10000 >= t->rounds * of_10000)
+			break;
+	}
+	return (double)(UINT64_C(1) << i) / 1000;
+}
+
+static void loop_time_print(const struct loop_time *t)
+{
+	(void)printf(
+		"the service's loop: %ju rounds, %.1f s of CPU; one round 99 of 100 times at most %.2f ms "
+		"of CPU, 9999 of 10000 at most %.2f, never more than %.1f; by the clock at most %.1f\n",
+		(uintmax_t)t->rounds, (double)t->cpu_nsec / 1e9, loop_time_most(t, 9900),
+		loop_time_most(t, 9999), (double)t->cpu_nsec_most / 1e6, (double)t->wall_nsec_most / 1e6);
+}
+
 static unsigned flood_seconds(void)
 {
 	const char *text = getenv("BENCH_SECONDS");
@@ -161,16 +206,18 @@ START_TEST(root_beside_a_user_who_does_what_it_can)
 	static struct samples idle_sets, idle_lists, sets, lists;
 	double set_idle, set_hostile, list_idle, list_hostile;
 	struct harness *h = harness_new();
+	struct loop_time *loop_time;
 	pid_t hostile;
 	long memory;
 
 	make_devices(h);
-	service_start(h);
+	loop_time = loop_time_start_service(h);
 	root_work(h, 10, &idle_sets, &idle_lists);
 	hostile = fork();
 	if (hostile == 0)
 		flood_run(h);
 	(void)sleep(2);
+	*loop_time = (struct loop_time){};
 	root_work(h, flood_seconds(), &sets, &lists);
 	memory = memory_kib(h);
 	(void)kill(hostile, SIGKILL);
@@ -186,6 +233,7 @@ START_TEST(root_beside_a_user_who_does_what_it_can)
 		"the service's memory at its most:    %8ld KiB\n",
 		set_idle, set_hostile, set_hostile / set_idle, list_idle, list_hostile,
 		percentile(&lists, 50), memory);
+	loop_time_print(loop_time);
 	(void)fflush(stdout);
 	settle(h); /* ends when none of the service's processes is left */
 	ck_assert_msg(set_hostile <= SET_TIMES_MOST * set_idle, "SetOverride takes too long");
