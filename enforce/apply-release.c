@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Gives a device back to its own driver, without unbinding it; see apply.h. */
 #include "enforce/apply.h"
+#include "base/errno.h"
 #include "base/text.h"
 #include "state/evaluate.h"
 #include "state/record.h"
@@ -32,6 +33,28 @@ bool apply_clear_null_text(struct sysfs_device *d)
 	return !driver[0] && override_may_be_null_text(d) && override_write(d, "") >= 0;
 }
 
+/*
+ * From here on a device without its override is our doing: if we are killed before the record is removed, and
+ * the decision comes back, nobody must take the device for one that others have changed. The record is about
+ * no decision, so what was seen enforced is forgotten. Where it cannot be written, that is missing, and no
+ * more.
+ */
+static void record_expect_release(struct sysfs_device *d, const struct record *old)
+{
+	struct record record = { .inode = d->inode,
+				 .released = old->released,
+				 .state = STATE_PENDING,
+				 .first_probe = old->first_probe };
+
+	if (!old->enforced)
+		return;
+	(void)strcpy(record.owned_override, old->owned_override);
+	(void)strcpy(record.previous_override, old->previous_override);
+	(void)strcpy(record.driver_by_override, old->driver_by_override);
+	(void)strcpy(record.driver_before_override, old->driver_before_override);
+	ignore_error(record_write(d->sysfs->state_dir, sysfs_device_key(d), &record));
+}
+
 static int override_release(struct sysfs_device *d, const struct record *record, char *reterr_reason,
 			    size_t size)
 {
@@ -44,6 +67,7 @@ static int override_release(struct sysfs_device *d, const struct record *record,
 	}
 	if (!record_owns(record, override))
 		return 0;
+	record_expect_release(d, record);
 	r = override_write(d, "");
 	if (r < 0) {
 		(void)snprintf(reterr_reason, size, "clearing driver_override: %s", strerror(-r));
