@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void usage(FILE *f)
 {
@@ -18,7 +19,8 @@ static void usage(FILE *f)
 		"udev)\n"
 		"driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
 		"driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
-		"driver-override [OPTIONS] rebind DEVICE       apply the policy to a device, unbinding it if "
+		"driver-override [OPTIONS] rebind DEVICE…      apply the policy to devices, unbinding them "
+		"if "
 		"needed\n"
 		"driver-override [OPTIONS] undo BUS/NAME       end a trial: policy goes back to what it was "
 		"(from a "
@@ -47,7 +49,9 @@ static void usage(FILE *f)
 		"  --keep-released          leave a device that was released so\n"
 		"  --dry-run                change nothing, print what would be done\n"
 		"  --look-only              with --dry-run: open nothing exclusively\n"
-		"  --inode INODE            refuse a device whose folder in sysfs has another inode\n"
+		"  --inode INODE            refuse a device whose folder in sysfs has another inode; once "
+		"for each "
+		"device\n"
 		"  --timeout SECONDS        answer within this time (15)\n",
 		f);
 }
@@ -129,8 +133,9 @@ static bool command_line_is_valid(const struct command_line *c)
 	if (c->for_rebind && !streq(c->verb, "rebind"))
 		return false;
 	return (streq(c->verb, "event") && c->n <= 1) || (streq(c->verb, "sweep") && c->n == 0) ||
-	       streq(c->verb, "release") ||
-	       ((streq(c->verb, "rebind") || streq(c->verb, "undo")) && c->n == 1);
+	       streq(c->verb, "release") || (streq(c->verb, "undo") && c->n == 1) ||
+	       (streq(c->verb, "rebind") && c->n >= 1 &&
+		(c->rebind.n_inodes == 0 || c->rebind.n_inodes == (size_t)c->n));
 }
 
 int main(int argc, char **argv)
@@ -150,8 +155,11 @@ int main(int argc, char **argv)
 	/* What a person has tried goes back, whatever else is turned off. */
 	if (streq(c.verb, "undo"))
 		return verb_undo(&c.settings, c.arguments[0], c.trial);
-	if (streq(c.verb, "rebind"))
-		return verb_rebind(&c.settings, &c.rebind, c.arguments[0]);
+	if (streq(c.verb, "rebind")) {
+		r = verb_rebind(&c.settings, &c.rebind, c.arguments, (size_t)c.n);
+		free(c.rebind.inodes);
+		return r;
+	}
 	if (settings_turned_off(&c.settings)) {
 		/* The sweep and the guard have logged this once; a thousand events need not repeat it. */
 		if (!streq(c.verb, "event"))

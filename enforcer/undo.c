@@ -12,6 +12,7 @@
 #include "state/trial.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <limits.h>
 #include <string.h>
 
@@ -44,5 +45,5 @@ int verb_undo(const struct settings *settings, const char *device, const char *i
 		options.move.rebind = REBIND_FORCE;
 		options.move.overwrite = true;
 	}
-	return verb_rebind(settings, &options, device);
+	return verb_rebind(settings, &options, (char *[]){ (char *)(uintptr_t)device }, 1);
 }

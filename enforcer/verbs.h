@@ -67,7 +67,9 @@ enum {
 
 struct rebind_options {
 	struct move_options move;
-	uint64_t inode;	       /* of the device's folder in sysfs; 0: whichever device has the name */
+	/* Of the devices' folders in sysfs, in their order; none: whichever devices have the names. */
+	uint64_t *inodes;
+	size_t n_inodes;
 	uint64_t timeout_usec; /* for all of it */
 };
 
@@ -79,5 +81,6 @@ struct rebind_options {
 /* Takes one of the options above. 1: taken; 0: not one of these; -EINVAL: its argument is invalid. */
 int rebind_option(struct rebind_options *o, int option, const char *argument);
 
-/* Applies the policy to one device, unbinding its driver if needed and allowed, and prints the result. */
-int verb_rebind(const struct settings *settings, const struct rebind_options *options, const char *device);
+/* Applies the policy to devices, unbinding their drivers if needed and allowed, and prints the results. */
+int verb_rebind(const struct settings *settings, const struct rebind_options *options, char *const *devices,
+		size_t n);

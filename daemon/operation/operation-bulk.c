@@ -109,10 +109,10 @@ static void on_item_done(void *userdata, const struct rebind_result *result)
 
 static int bulk_item_start(struct operation *o, struct bulk_item *item)
 {
-	struct rebind_request request = operation_rebind_request(o, &o->options);
+	struct rebind_request request = operation_rebind_request(o);
 
-	request.bus = item->bus;
-	request.name = item->name;
+	request.devices = &(struct rebind_device){ item->bus, item->name, 0 };
+	request.n_devices = 1;
 	/* There may be more devices than can be moved before the call has to be answered: the rest follows.
 	 */
 	request.background = !request.dry_run;

@@ -28,20 +28,15 @@ void operation_remove_staging(struct operation *o)
 	free(TAKE_PTR(o->staging));
 }
 
-static int dry_run_start_enforcer(struct device_change *c,
-				  void (*done)(void *userdata, const struct rebind_result *result))
+static struct rebind_request dry_run_request(const struct operation *o)
 {
-	struct operation *o = c->operation;
-	struct rebind_request request = change_rebind_request(c);
-	int r;
+	struct rebind_request request = operation_rebind_request(o);
 
 	request.dry_run = true;
 	if (request.usec > DRY_RUN_USEC)
 		request.usec = DRY_RUN_USEC;
 	request.staging = o->staging;
-	r = rebind_job_start(o->service, &request, done, c, &c->rebind_job);
-	o->n_jobs += r >= 0;
-	return r;
+	return request;
 }
 
 static void dry_run_finish(struct operation *o)
@@ -76,17 +71,17 @@ static bool group_driver_is_unchecked(const struct device_change *c)
 
 static void dry_run_check_groups(struct operation *o);
 
-static void on_group_driver_checked(void *userdata, const struct rebind_result *result)
+static void on_group_driver_checked(void *userdata, const struct rebind_result *results)
 {
 	struct device_change *c = userdata;
 	struct operation *o = c->operation;
 
 	c->rebind_job = NULL;
-	o->n_jobs--;
 	operation_remove_staging(o);
 	/* Other errors do not count: this device does not get the driver. */
-	if (streq(result->error, "NoSuchDriver"))
-		(void)sd_bus_error_setf(&c->error, ERROR_NO_SUCH_DRIVER, "option group: %s", result->reason);
+	if (streq(results[0].error, "NoSuchDriver"))
+		(void)sd_bus_error_setf(&c->error, ERROR_NO_SUCH_DRIVER, "option group: %s",
+					results[0].reason);
 	o->group_at++;
 	dry_run_check_groups(o);
 }
@@ -101,13 +96,21 @@ static int dry_run_check_group_driver(struct device_change *c)
 	_cleanup_(freep) char *text = drop_in_text(&rule);
 	char path[] = FIRST_FILE;
 	const struct drop_in_plan plan = { .files = { { .path = path, .after = text } }, .n = 1 };
+	const struct rebind_device device = { c->bus, c->name, c->inode };
+	struct rebind_request request;
 	int r = text ? operation_alloc_staging_path(o) : -ENOMEM;
 
 	if (r >= 0)
 		r = staging_make(o->staging);
 	if (r >= 0)
 		r = drop_in_plan_stage(&plan, o->service->settings, o->staging);
-	return r < 0 ? r : dry_run_start_enforcer(c, on_group_driver_checked);
+	if (r < 0)
+		return r;
+	request = dry_run_request(o);
+	operation_options_for_enforcer(o, &c->options, &request);
+	request.devices = &device;
+	request.n_devices = 1;
+	return rebind_job_start(o->service, &request, on_group_driver_checked, c, &c->rebind_job);
 }
 
 /* One after the other, which is seldom more than one: each driver is looked for once. */
@@ -127,24 +130,15 @@ static void dry_run_check_groups(struct operation *o)
 		operation_fail_errno(o, r, "trying the driver for its group");
 }
 
-static void dry_run_end(struct operation *o)
+static void on_dry_runs_done(struct operation *o)
 {
 	operation_remove_staging(o);
+	FOREACH_LIVE_CHANGE (c, o)
+		(void)rebind_result_error(&c->result, &c->error);
 	if (!operation_goes_on_or_refuse(o))
 		return;
 	o->group_at = 0;
 	dry_run_check_groups(o);
-}
-
-static void on_dry_run_done(void *userdata, const struct rebind_result *result)
-{
-	struct device_change *c = userdata;
-
-	c->rebind_job = NULL;
-	c->result = *result;
-	(void)rebind_result_error(result, &c->error);
-	if (--c->operation->n_jobs == 0)
-		dry_run_end(c->operation);
 }
 
 /*
@@ -164,14 +158,8 @@ static bool dry_run_is_needless(const struct device_change *c)
 
 void dry_run_start(struct operation *o)
 {
-	int r = 0;
+	struct rebind_request request = dry_run_request(o);
 
 	o->phase = PHASE_DRY_RUN;
-	FOREACH_LIVE_CHANGE (c, o)
-		if (r >= 0 && !dry_run_is_needless(c))
-			r = dry_run_start_enforcer(c, on_dry_run_done);
-	if (r < 0)
-		operation_fail_errno(o, r, "starting the enforcer");
-	else if (o->n_jobs == 0)
-		dry_run_end(o);
+	operation_enforce(o, &request, dry_run_is_needless, on_dry_runs_done);
 }

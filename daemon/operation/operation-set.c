@@ -181,38 +181,21 @@ static void set_operation_rebound(struct operation *o)
 	set_operation_refresh(o);
 }
 
-static void on_rebound(void *userdata, const struct rebind_result *result)
+static bool change_is_of_absent_device(const struct device_change *c)
 {
-	struct device_change *c = userdata;
-
-	c->rebind_job = NULL;
-	c->result = *result;
-	if (--c->operation->n_jobs == 0)
-		set_operation_rebound(c->operation);
+	return c->is_absent;
 }
 
 void set_operation_rebind(struct operation *o)
 {
-	static const struct rebind_result failed = { .error = "Failed",
-						     .reason = "starting the enforcer failed" };
 	uint64_t reserve = set_operation_writes_nothing(o) ? RESERVE_USEC : RESERVE_USEC + RESTORE_USEC;
+	struct rebind_request request = operation_rebind_request(o);
 
 	o->phase = PHASE_REBIND;
-	FOREACH_LIVE_CHANGE (c, o) {
-		struct rebind_request request = change_rebind_request(c);
-
-		if (c->is_absent)
-			continue;
-		request.usec = operation_time_left(o, reserve);
-		if (rebind_job_start(o->service, &request, on_rebound, c, &c->rebind_job) >= 0)
-			o->n_jobs++;
-		else
-			c->result = failed;
-	}
-	if (o->n_jobs == 0)
-		set_operation_rebound(o);
-	else
-		set_operations_run_waiting(o->service);
+	request.usec = operation_time_left(o, reserve);
+	/* Others may be prepared now; this one may have ended afterwards. */
+	(void)sd_event_source_set_enabled(o->service->operations->run_waiting, SD_EVENT_ONESHOT);
+	operation_enforce(o, &request, change_is_of_absent_device, set_operation_rebound);
 }
 
 /* Writing. */

@@ -26,6 +26,9 @@
 #include <systemd/sd-event.h>
 #include <time.h>
 
+/* So many changes of a call cost its user one process: together they have one for a plan, and a few that
+ * look. */
+#define CHANGES_A_PROCESS 8U
 /* So many refused changes are told in the error of a call that is refused as a whole. */
 #define REFUSALS_TOLD_MAX 16U
 
@@ -72,33 +75,32 @@ void operation_note_hang(struct operation *o, struct child_result result, const 
 		refresh_device_hangs(o->service, note->bus, note->name);
 }
 
-struct rebind_request operation_rebind_request(const struct operation *o,
-					       const struct operation_options *options)
+static bool operation_releases(const struct operation *o)
 {
-	const bool releases = o->kind == OPERATION_RELEASE || o->kind == OPERATION_RELEASE_ALL;
-
-	return (struct rebind_request){
-		.rebind = options->rebind != REBIND_UNSET ? options->rebind
-			  : options->force		  ? REBIND_FORCE
-							  : REBIND_UNSET,
-		.overwrite = options->force && !releases,
-		.release = releases,
-		.dry_run = o->options.dry_run,
-		.query = o->options.dry_run,
-		.uid = o->uid,
-		/* Any user may ask for a dry run, which must not make another user's mount fail. */
-		.look_only = o->options.dry_run && o->uid != 0,
-		.usec = operation_time_left(o, RESERVE_USEC)
-	};
+	return o->kind == OPERATION_RELEASE || o->kind == OPERATION_RELEASE_ALL;
 }
 
-struct rebind_request change_rebind_request(const struct device_change *c)
+void operation_options_for_enforcer(const struct operation *o, const struct operation_options *options,
+				    struct rebind_request *request)
 {
-	struct rebind_request request = operation_rebind_request(c->operation, &c->options);
+	request->rebind = options->rebind != REBIND_UNSET ? options->rebind
+			  : options->force		  ? REBIND_FORCE
+							  : REBIND_UNSET;
+	request->overwrite = options->force && !operation_releases(o);
+}
 
-	request.bus = c->bus;
-	request.name = c->name;
-	request.inode = c->inode;
+struct rebind_request operation_rebind_request(const struct operation *o)
+{
+	struct rebind_request request = { .release = operation_releases(o),
+					  .dry_run = o->options.dry_run,
+					  .query = o->options.dry_run,
+					  .uid = o->uid,
+					  /* Any user may ask for a dry run, which must not make another
+					   * user's mount fail. */
+					  .look_only = o->options.dry_run && o->uid != 0,
+					  .usec = operation_time_left(o, RESERVE_USEC) };
+
+	operation_options_for_enforcer(o, &o->options, &request);
 	return request;
 }
 
@@ -131,7 +133,7 @@ int operation_refuse_limit(sd_bus_error *reterr, const char *what)
 
 unsigned operation_processes(const struct operation *o)
 {
-	return (unsigned)o->n_changes;
+	return (unsigned)(o->n_changes + CHANGES_A_PROCESS - 1) / CHANGES_A_PROCESS;
 }
 
 int operation_check_devices(struct operation *o, sd_bus_error *reterr)
@@ -192,6 +194,7 @@ void operation_free(struct operation *o)
 	o->timer = sd_event_source_disable_unref(o->timer);
 	if (o->bulk)
 		o->bulk_free(o->bulk);
+	operation_free_batches(o);
 	operation_free_changes(o);
 	(void)sd_bus_message_unref(o->call);
 	free(o->staging);

@@ -58,9 +58,11 @@ struct operation {
 	struct polkit_authorization *authorization;
 	char *polkit_texts[POLKIT_DETAILS]; /* what polkit is told of several changes */
 	struct task *task;
-	uint64_t write_usec; /* how long the writer may take, waiting for other writers included */
-	size_t n_jobs;	     /* of the changes, that have not ended */
-	size_t group_at;     /* the change whose group's driver is looked for */
+	uint64_t write_usec;	      /* how long the writer may take, waiting for other writers included */
+	struct change_batch *batches; /* that the enforcer is at work on */
+	size_t n_jobs;		      /* for these, or timers, that have not ended */
+	void (*batches_done)(struct operation *o);
+	size_t group_at; /* the change whose group's driver is looked for */
 	struct refresh *refresh;
 	uint64_t deadline; /* for the answer */
 	uint64_t asked_at; /* since when a person may be typing a password; 0: nobody is asked */
@@ -116,9 +118,10 @@ bool operation_goes_on_or_refuse(struct operation *o);
 void operation_note_hang(struct operation *o, struct child_result result, const struct task_note *note);
 
 /* What the caller's options mean for the enforcer. */
-struct rebind_request operation_rebind_request(const struct operation *o,
-					       const struct operation_options *options);
-struct rebind_request change_rebind_request(const struct device_change *c);
+struct rebind_request operation_rebind_request(const struct operation *o);
+/* The same of the options of one of its changes. */
+void operation_options_for_enforcer(const struct operation *o, const struct operation_options *options,
+				    struct rebind_request *request);
 /* Whether it changes this device. */
 bool operation_is_about(const struct operation *o, const char *bus, const char *name);
 /* Some device is the same. */
@@ -132,6 +135,14 @@ void change_refuse_gone(struct device_change *c);
 int operation_refresh_devices(struct operation *o, void (*done)(void *userdata));
 /* How many processes a step with the devices of the call costs. */
 unsigned operation_processes(const struct operation *o);
+
+/*
+ * operation-batch.c: has the enforcer do what the request says (devices and options aside) for all changes
+ * but those that are left out, then calls done(o); at once if there is none. Each has its result then.
+ */
+void operation_enforce(struct operation *o, const struct rebind_request *how,
+		       bool (*leave_out)(const struct device_change *c), void (*done)(struct operation *o));
+void operation_free_batches(struct operation *o);
 
 /* operation-arguments.c: 0, or negative errno with the error set if the call makes no sense; what is wrong
  * with one of its changes is left in that. */

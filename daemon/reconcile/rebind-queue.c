@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer at work; see rebind-queue.h. What it does to a device is in enforce/. */
-#include "daemon/bus/errors.h"
+#include "daemon/reconcile/rebind-queue.h"
 #include "base/child.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "daemon/reconcile/rebind-queue.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
@@ -45,11 +42,15 @@ static const unsigned queue_jobs_max[QUEUE_COUNT] = {
 /* Between the enforcer's own limit and ours, for its start and its end. */
 #define MARGIN_USEC 1500000U
 
+/* "BUS/NAME" */
+#define DEVICE_TEXT_MAX 512
+
 struct rebind_job {
 	struct rebind_job *next;
 	struct service *service;
-	char *bus, *name, *staging, *written_by;
-	uint64_t inode; /* 0: not compared */
+	struct rebind_device *devices; /* with texts of their own */
+	size_t n;
+	char *staging, *written_by;
 	enum rebind rebind;
 	bool overwrite, release, keep_released, dry_run, look_only;
 	enum queue queue;
@@ -58,7 +59,9 @@ struct rebind_job {
 	sd_event_source *timer;	 /* while it waits */
 	struct task *task;	 /* while it runs */
 	bool began;
-	void (*done)(void *userdata, const struct rebind_result *result);
+	struct rebind_result
+		*results; /* for each device; kept here, so that there is memory for them at the end */
+	void (*done)(void *userdata, const struct rebind_result *results);
 	void (*destroy)(void *userdata);
 	void *userdata;
 };
@@ -69,14 +72,56 @@ struct rebind_queue {
 	unsigned running[QUEUE_COUNT];
 };
 
+static void rebind_devices_free(struct rebind_device *devices, size_t n)
+{
+	for (size_t i = 0; devices && i < n; i++) {
+		free((void *)(uintptr_t)devices[i].bus);
+		free((void *)(uintptr_t)devices[i].name);
+	}
+	free(devices);
+}
+
+/* NULL: out of memory. */
+static struct rebind_device *rebind_devices_copy(const struct rebind_device *devices, size_t n)
+{
+	struct rebind_device *v = calloc(n, sizeof(*v));
+	bool complete = true;
+
+	for (size_t i = 0; v && i < n; i++) {
+		v[i] = (struct rebind_device){ strdup(devices[i].bus), strdup(devices[i].name),
+					       devices[i].inode };
+		complete = complete && v[i].bus && v[i].name;
+	}
+	if (complete)
+		return v;
+	rebind_devices_free(v, n);
+	return NULL;
+}
+
+static bool rebind_job_has_device(const struct rebind_job *r, const char *bus, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (streq(r->devices[i].name, name) && streq(r->devices[i].bus, bus))
+			return true;
+	return false;
+}
+
+static bool rebind_jobs_share_device(const struct rebind_job *a, const struct rebind_job *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (rebind_job_has_device(b, a->devices[i].bus, a->devices[i].name))
+			return true;
+	return false;
+}
+
 static void rebind_job_free(struct rebind_job *r)
 {
 	r->timer = sd_event_source_disable_unref(r->timer);
 	r->task = task_forget(r->task);
 	if (r->destroy)
 		r->destroy(r->userdata);
-	free(r->bus);
-	free(r->name);
+	rebind_devices_free(r->devices, r->n);
+	free(r->results);
 	free(r->staging);
 	free(r->written_by);
 	free(r);
@@ -103,138 +148,123 @@ static bool rebind_job_moves(const struct rebind_job *r)
 }
 
 /* Takes it out of the queue and says what came of it. */
-static void rebind_job_end(struct rebind_job *r, const struct rebind_result *result)
+static void rebind_job_end(struct rebind_job *r, const struct rebind_result *results)
 {
 	struct service *s = r->service;
 
 	queue_take_out(r);
 	if (r->began)
 		s->rebind_queue->running[r->queue]--;
-	if (r->began && rebind_job_moves(r))
-		refresh_move_ended(s, r->bus, r->name);
+	for (size_t i = 0; i < r->n && r->began && rebind_job_moves(r); i++)
+		refresh_move_ended(s, r->devices[i].bus, r->devices[i].name);
 	if (r->done)
-		r->done(r->userdata, result);
+		r->done(r->userdata, results);
 	rebind_job_free(r);
 	queue_run_next(s);
 }
 
-static void _printf_(3, 4) rebind_job_fail(struct rebind_job *r, const char *error, const char *format, ...)
+/* The same for all of its devices. */
+static void rebind_job_fail(struct rebind_job *r, const char *error, const char *reason)
 {
-	struct rebind_result result = {};
-	va_list ap;
-
-	text_copy(result.error, sizeof(result.error), error);
-	va_start(ap, format);
-	(void)vsnprintf(result.reason, sizeof(result.reason), format, ap);
-	va_end(ap);
-	rebind_job_end(r, &result);
-}
-
-static void line_take(const char *line, size_t n, const char *key, char *buf, size_t size)
-{
-	size_t k = strlen(key);
-
-	if (n < k || strncmp(line, key, k) != 0)
-		return;
-	n = n - k < size - 1 ? n - k : size - 1;
-	memcpy(buf, line + k, n);
-	buf[n] = '\0';
-}
-
-/* Names of mount points and processes need not be UTF-8, and a cut may end within a character. */
-static void line_take_reason(const char *line, size_t n, struct rebind_result *said)
-{
-	char raw[sizeof(said->reason)] = "";
-	char *text;
-
-	line_take(line, n, "REASON=", raw, sizeof(raw));
-	if (!raw[0])
-		return;
-	text = utf8_from_bytes(raw, strlen(raw));
-	(void)snprintf(said->reason, sizeof(said->reason), "%.*s",
-		       text ? (int)utf8_prefix(text, sizeof(said->reason) - 1) : 0, text ? text : "");
-	free(text);
+	for (size_t i = 0; i < r->n; i++)
+		rebind_result_fail(&r->results[i], error, "%s", reason);
+	rebind_job_end(r, r->results);
 }
 
 static void on_enforcer_done(void *userdata, struct child_result result, const char *out, size_t size,
 			     const struct task_note *note)
 {
 	struct rebind_job *r = userdata;
-	struct rebind_result said = {};
 
 	(void)note;
 	(void)size;
 	r->task = NULL;
 	if (result.how == CHILD_TIMED_OUT) {
-		if (r->dry_run)
-			refresh_device_hangs(r->service, r->bus, r->name);
+		for (size_t i = 0; i < r->n && r->dry_run; i++)
+			refresh_device_hangs(r->service, r->devices[i].bus, r->devices[i].name);
 		rebind_job_fail(r, "Stuck", "the enforcer has not come back in time");
 		return;
 	}
-	for (const char *line = out; *line;) {
-		size_t n = strcspn(line, "\n");
+	rebind_results_take(r->results, r->n, out);
+	for (size_t i = 0; i < r->n; i++) {
+		struct rebind_result *said = &r->results[i];
+		char reason[sizeof(said->reason)];
 
-		line_take(line, n, "STATE=", said.state, sizeof(said.state));
-		line_take(line, n, "ERROR=", said.error, sizeof(said.error));
-		if (startswith(line, "CHANGED=1"))
-			said.changed = true;
-		line_take_reason(line, n, &said);
-		line += n + (line[n] == '\n');
+		if (r->dry_run && streq(said->error, "Stuck"))
+			refresh_device_hangs(r->service, r->devices[i].bus, r->devices[i].name);
+		/* It fails for any of its devices, of which each has an error, or a state. */
+		if (said->error[0] || (r->n > 1 ? said->state[0] != '\0' : result.how == CHILD_OK))
+			continue;
+		text_copy(reason, sizeof(reason), said->reason);
+		rebind_result_fail(said, "Failed", "the enforcer failed: %s",
+				   reason[0]			? reason
+				   : result.how == CHILD_KILLED ? "it was killed"
+								: "see the journal");
 	}
-	if (r->dry_run && streq(said.error, "Stuck"))
-		refresh_device_hangs(r->service, r->bus, r->name);
-	if (result.how != CHILD_OK && !said.error[0]) {
-		rebind_job_fail(r, "Failed", "the enforcer failed: %s",
-				said.reason[0]		     ? said.reason
-				: result.how == CHILD_KILLED ? "it was killed"
-							     : "see the journal");
-		return;
+	rebind_job_end(r, r->results);
+}
+
+/* The arguments that say which devices, behind the others. Texts are kept in `buf`. 0 or negative errno. */
+static int rebind_job_add_devices(const struct rebind_job *r, const char **argv, size_t n,
+				  char (*buf)[DEVICE_TEXT_MAX])
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct rebind_device *d = &r->devices[i];
+
+		if (path_printf(buf[2 * i], sizeof(buf[0]), "%s/%s", d->bus, d->name) < 0)
+			return -ENAMETOOLONG;
+		(void)snprintf(buf[2 * i + 1], sizeof(buf[0]), "%ju", (uintmax_t)d->inode);
+		if (d->inode && !r->written_by) {
+			argv[n++] = "--inode";
+			argv[n++] = buf[2 * i + 1];
+		}
 	}
-	rebind_job_end(r, &said);
+	for (size_t i = 0; i < r->n; i++)
+		argv[n++] = buf[2 * i];
+	return 0;
 }
 
 static int rebind_job_start_enforcer(struct rebind_job *r)
 {
 	const struct service *s = r->service;
 	uint64_t now = service_now(s), left = r->deadline > now ? r->deadline - now : 0;
-	const char *argv[SETTINGS_ARGV_MAX + 16] = { s->enforcer };
-	char device[512], timeout[16], inode[32];
-	size_t n = settings_to_argv(s->settings, r->staging, argv, 1);
+	_cleanup_(freep) const char **argv = calloc(SETTINGS_ARGV_MAX + 16 + 3 * r->n, sizeof(*argv));
+	_cleanup_(freep) char(*texts)[DEVICE_TEXT_MAX] = calloc(2 * r->n, sizeof(*texts));
+	char timeout[16];
+	size_t n;
+	int k;
 
-	if (path_printf(device, sizeof(device), "%s/%s", r->bus, r->name) < 0)
-		return -ENAMETOOLONG;
+	if (!argv || !texts)
+		return -ENOMEM;
+	argv[0] = s->enforcer;
+	n = settings_to_argv(s->settings, r->staging, argv, 1);
+	argv[n++] = r->written_by ? "event" : "rebind";
 	if (r->written_by) {
-		argv[n++] = "event";
 		argv[n++] = "--written-by";
 		argv[n++] = r->written_by;
-		argv[n++] = device;
-		return task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
 	}
-	argv[n++] = "rebind";
-	if (r->rebind != REBIND_UNSET) {
+	if (!r->written_by && r->rebind != REBIND_UNSET) {
 		argv[n++] = "--rebind";
 		argv[n++] = rebind_to_string(r->rebind);
 	}
-	if (r->overwrite)
-		argv[n++] = "--overwrite";
-	if (r->release)
-		argv[n++] = "--release";
-	if (r->keep_released)
-		argv[n++] = "--keep-released";
-	if (r->dry_run)
-		argv[n++] = "--dry-run";
-	if (r->look_only)
-		argv[n++] = "--look-only";
-	if (r->inode) {
-		(void)snprintf(inode, sizeof(inode), "%ju", (uintmax_t)r->inode);
-		argv[n++] = "--inode";
-		argv[n++] = inode;
+	if (!r->written_by) {
+		if (r->overwrite)
+			argv[n++] = "--overwrite";
+		if (r->release)
+			argv[n++] = "--release";
+		if (r->keep_released)
+			argv[n++] = "--keep-released";
+		if (r->dry_run)
+			argv[n++] = "--dry-run";
+		if (r->look_only)
+			argv[n++] = "--look-only";
+		argv[n++] = "--timeout";
+		argv[n++] = number_to_text(
+			left > MARGIN_USEC + 1000000U ? (unsigned)((left - MARGIN_USEC) / 1000000U) : 1,
+			timeout);
 	}
-	argv[n++] = "--timeout";
-	argv[n++] = number_to_text(
-		left > MARGIN_USEC + 1000000U ? (unsigned)((left - MARGIN_USEC) / 1000000U) : 1, timeout);
-	argv[n++] = device;
-	return task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
+	k = rebind_job_add_devices(r, argv, n, texts);
+	return k < 0 ? k : task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
 }
 
 static bool rebind_job_is_query(const struct rebind_job *r)
@@ -265,7 +295,7 @@ static bool rebind_job_may_begin(const struct rebind_job *r)
 		else if (!rebind_job_is_query(other) &&
 			 (other->began ||
 			  (before && (r->queue == QUEUE_BACKGROUND || other->queue == QUEUE_CALL))) &&
-			 streq(other->name, r->name) && streq(other->bus, r->bus))
+			 rebind_jobs_share_device(other, r))
 			return false;
 	return true;
 }
@@ -284,12 +314,12 @@ static void queue_run_next(struct service *s)
 		if (r->queue == QUEUE_BACKGROUND)
 			r->deadline = service_now(s) + r->usec;
 		r->timer = sd_event_source_disable_unref(r->timer);
-		if (rebind_job_moves(r))
-			refresh_move_begins(s, r->bus, r->name);
+		for (size_t i = 0; i < r->n && rebind_job_moves(r); i++)
+			refresh_move_begins(s, r->devices[i].bus, r->devices[i].name);
 		k = rebind_job_start_enforcer(r);
 		if (k < 0) {
 			log_errno(LOG_ERR, k, "%s: starting it", s->enforcer);
-			rebind_job_fail(r, "Failed", "starting the enforcer: %s", strerror(-k));
+			rebind_job_fail(r, "Failed", "starting the enforcer failed");
 			return; /* rebind_job_fail() has gone through the queue itself */
 		}
 	}
@@ -312,7 +342,7 @@ static int on_start(sd_event_source *source, void *userdata)
 }
 
 int rebind_job_start(struct service *s, const struct rebind_request *request,
-		     void (*done)(void *userdata, const struct rebind_result *result), void *userdata,
+		     void (*done)(void *userdata, const struct rebind_result *results), void *userdata,
 		     struct rebind_job **ret)
 {
 	struct rebind_job *r = calloc(1, sizeof(*r));
@@ -321,10 +351,10 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 	if (!r)
 		return -ENOMEM;
 	*r = (struct rebind_job){ .service = s,
-				  .bus = strdup(request->bus),
-				  .name = strdup(request->name),
+				  .devices = rebind_devices_copy(request->devices, request->n_devices),
+				  .n = request->n_devices,
+				  .results = calloc(request->n_devices, sizeof(*r->results)),
 				  .staging = request->staging ? strdup(request->staging) : NULL,
-				  .inode = request->inode,
 				  .written_by = request->written_by ? strdup(request->written_by) : NULL,
 				  .rebind = request->rebind,
 				  .overwrite = request->overwrite,
@@ -341,7 +371,8 @@ int rebind_job_start(struct service *s, const struct rebind_request *request,
 				  .deadline = service_now(s) + request->usec,
 				  .done = done,
 				  .userdata = userdata };
-	if (r->bus && r->name && (r->staging || !request->staging) && (r->written_by || !request->written_by))
+	if (r->devices && r->results && (r->staging || !request->staging) &&
+	    (r->written_by || !request->written_by))
 		k = r->queue == QUEUE_BACKGROUND ? 0
 						 : sd_event_add_time(s->event, &r->timer, CLOCK_MONOTONIC,
 								     r->deadline, 10000, on_queue_timer, r);
@@ -371,24 +402,10 @@ struct rebind_job *rebind_job_forget(struct rebind_job *r)
 	return NULL;
 }
 
-int rebind_result_error(const struct rebind_result *result, sd_bus_error *error)
-{
-	static const char *const names[] = { ERROR_NO_SUCH_DEVICE, ERROR_NOT_SUPPORTED, ERROR_NO_SUCH_DRIVER,
-					     ERROR_IN_USE,	   ERROR_STUCK,		ERROR_INVALID,
-					     ERROR_POLICY_INVALID, ERROR_FOREIGN };
-
-	if (!result->error[0])
-		return 0;
-	for (size_t i = 0; i < ELEMENTSOF(names); i++)
-		if (streq(names[i] + strlen(ERROR_PREFIX), result->error))
-			return sd_bus_error_setf(error, names[i], "%s", result->reason);
-	return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "%s", result->reason);
-}
-
 bool rebind_queue_is_about(const struct service *s, const char *bus, const char *name)
 {
 	for (const struct rebind_job *r = s->rebind_queue->first; r; r = r->next)
-		if (r->began && !r->dry_run && r->done && streq(r->bus, bus) && streq(r->name, name))
+		if (r->began && !r->dry_run && r->done && rebind_job_has_device(r, bus, name))
 			return true;
 	return false;
 }

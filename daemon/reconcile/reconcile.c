@@ -79,6 +79,7 @@ static int reconcile_job_start(struct service *s, const struct device_entry *e, 
 {
 	struct reconcile_move *m = calloc(1, sizeof(*m));
 	struct rebind_request request;
+	struct rebind_device device;
 	int r = -ENOMEM;
 
 	if (!m)
@@ -87,9 +88,10 @@ static int reconcile_job_start(struct service *s, const struct device_entry *e, 
 	m->bus = strdup(e->field[FIELD_BUS]);
 	m->name = strdup(e->field[FIELD_NAME]);
 	if (m->bus && m->name) {
+		device = (struct rebind_device){ m->bus, m->name, 0 };
 		request =
-			(struct rebind_request){ .bus = m->bus,
-						 .name = m->name,
+			(struct rebind_request){ .devices = &device,
+						 .n_devices = 1,
 						 /* It only has to be recorded that all is as it should be. */
 						 .rebind = action == ACTION_RECORD ? REBIND_NO : REBIND_UNSET,
 						 .written_by = action == ACTION_NOTE ? writer : NULL,

@@ -5,8 +5,8 @@
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
  * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
  * "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver. Each call is a line in
- * SYSFS/../calls. The verb `event` binds nothing, so the real enforcer does it, DRIVER_OVERRIDE in the
- * environment; each call of it is a line in SYSFS/../notes.
+ * SYSFS/../calls; of several devices one is dealt with after the other. The verb `event` binds nothing, so
+ * the real enforcer does it, DRIVER_OVERRIDE in the environment; each call of it is a line in SYSFS/../notes.
  */
 #include "base/errno.h"
 #include "base/macro.h"
@@ -31,12 +31,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct settings settings;
 static const char *device, *rebind_option = "", *trial = "";
 static bool dry_run, look_only, overwrite, release, keep_released;
 static uint64_t inode;
+/* As they were given, one for each device. */
+static uint64_t inodes[256];
+static size_t n_inodes;
 
 static void note_call(const char *file)
 {
@@ -330,7 +334,7 @@ static bool take_option(int c, const char *argument)
 		look_only = true;
 		return true;
 	case OPTION_INODE:
-		inode = strtoull(argument, NULL, 10);
+		inodes[n_inodes++ % ELEMENTSOF(inodes)] = strtoull(argument, NULL, 10);
 		return true;
 	case OPTION_TRIAL:
 		trial = argument;
@@ -341,6 +345,29 @@ static bool take_option(int c, const char *argument)
 	default:
 		return settings_option(&settings, c, argument) > 0;
 	}
+}
+
+/* Each in a process of its own, which knows of one device only. */
+static int rebind_all(char **devices, size_t n)
+{
+	int all = 0, status;
+
+	if (n == 1) {
+		inode = inodes[0];
+		return rebind();
+	}
+	for (size_t i = 0; i < n; i++) {
+		printf("DEVICE=%s\n", devices[i]);
+		(void)fflush(stdout);
+		device = devices[i];
+		inode = inodes[i];
+		if (fork() == 0)
+			exit(rebind());
+		if (wait(&status) < 0 || !WIFEXITED(status))
+			return 3;
+		all |= WEXITSTATUS(status);
+	}
+	return all;
 }
 
 int main(int argc, char **argv)
@@ -366,12 +393,12 @@ int main(int argc, char **argv)
 		if (!take_option(c, optarg))
 			return 2;
 	/* Never on the running system. */
-	if (argc - optind != 2 || !settings.sysfs_given)
+	if (argc - optind < 2 || !settings.sysfs_given)
 		return 2;
 	device = argv[optind + 1];
 	if (streq(argv[optind], "event"))
 		return event(argv);
 	if (streq(argv[optind], "undo"))
 		return undo();
-	return streq(argv[optind], "rebind") ? rebind() : 2;
+	return streq(argv[optind], "rebind") ? rebind_all(argv + optind + 1, (size_t)(argc - optind - 1)) : 2;
 }

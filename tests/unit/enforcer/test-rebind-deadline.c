@@ -146,6 +146,36 @@ START_TEST(dry_run_that_hangs)
 }
 END_TEST
 
+/* More than are at work side by side. */
+START_TEST(devices_that_hang_keep_no_others_from_being_moved)
+{
+	static const char *const names[] = { "0000:00:04.0", "0000:00:05.0", "0000:00:06.0",
+					     "0000:00:07.0", "0000:00:08.0", "0000:00:09.0" };
+	const char *device, *others[ELEMENTSOF(names)];
+	struct mock *m = tree_new(&device, "[device all]\nBus=pci\nDriver=none\n");
+	struct enforcer_result r;
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		others[i] = mock_pci_add(m, names[i], NULL, 0x1b36, 0x0010, 0x010802);
+		if (i < 5)
+			mock_attr_hangs(m, others[i], "driver_override");
+	}
+	r = enforcer_run(m, "rebind", "--timeout=12", names[0], names[1], names[2], names[3], names[4],
+			 names[5], NAME, NULL);
+	ck_assert_int_eq(r.status, 1);
+	/* In the order of the arguments. */
+	for (size_t i = 0; i < 5; i++)
+		ck_assert_ptr_nonnull(strstr(r.out, mock_printf(m, "DEVICE=%s\nSTATE=stuck\n", names[i])));
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:00:09.0\nSTATE=enforced\n"));
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=" NAME "\nSTATE=enforced\n"));
+	ck_assert(strstr(r.out, "DEVICE=0000:00:04.0\n") < strstr(r.out, "DEVICE=0000:00:09.0\n"));
+	ck_assert(strstr(r.out, "DEVICE=0000:00:09.0\n") < strstr(r.out, "DEVICE=" NAME "\n"));
+	ck_assert_str_eq(mock_override(m, others[5]), "none");
+	ck_assert_str_eq(mock_override(m, device), "none");
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(device_is_rebound_by_one_process_at_a_time)
 {
 	const char *device, *other;
@@ -253,7 +283,7 @@ END_TEST
 
 SUITE_MAIN_AT_ONCE("rebind-deadline", 60, unbind_that_does_not_come_back, event_puts_a_stuck_record_right,
 		   override_that_hangs, modalias_that_hangs, probe_that_hangs, module_that_hangs,
-		   dry_run_that_hangs, device_is_rebound_by_one_process_at_a_time,
-		   member_that_hangs_does_not_lock_the_device,
+		   dry_run_that_hangs, devices_that_hang_keep_no_others_from_being_moved,
+		   device_is_rebound_by_one_process_at_a_time, member_that_hangs_does_not_lock_the_device,
 		   member_that_hangs_changes_nothing_about_the_device,
 		   member_that_hangs_is_named_where_the_group_decides)

@@ -46,10 +46,39 @@ START_TEST(usage)
 		ck_assert_str_eq(r.out, "");
 	}
 	ck_assert_int_eq(enforcer_run(m, "rebind", NULL).status, 2);
-	ck_assert_int_eq(enforcer_run(m, "rebind", NAME, NAME, NULL).status, 2);
+	/* One for each device, or none. */
+	ck_assert_int_eq(enforcer_run(m, "rebind", "--inode", "1", NAME, NAME, NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "--dry-run", "sweep", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "event", "--timeout", "5", device, NULL).status, 2);
 	ck_assert_str_eq(mock_override(m, device), "(null)\n");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(several_devices_have_an_answer_each)
+{
+	const char *device, *other;
+	struct mock *m = tree_new(&device, "[device all]\nName=0000:00:03.0 0000:00:04.0\nDriver=none\n");
+	struct enforcer_result r;
+	struct stat st;
+
+	other = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
+	r = enforcer_run(m, "rebind", NAME, "0000:00:0f.0", "0000:00:04.0", NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_str_eq(r.out, "DEVICE=" NAME "\nSTATE=enforced\nREASON=\nDRIVER=\nOVERRIDE=none\n"
+				"DECISION=none\nCHANGED=1\n"
+				"DEVICE=0000:00:0f.0\nSTATE=failed\nREASON=0000:00:0f.0: no such device\n"
+				"ERROR=NoSuchDevice\nDRIVER=\nOVERRIDE=\nDECISION=\nCHANGED=0\n"
+				"DEVICE=0000:00:04.0\nSTATE=enforced\nREASON=\nDRIVER=\nOVERRIDE=none\n"
+				"DECISION=none\nCHANGED=1\n");
+	ck_assert_str_eq(mock_override(m, device), "none");
+	ck_assert_str_eq(mock_override(m, other), "none");
+	/* The inode of each is compared. */
+	ck_assert_int_eq(stat(mock_printf(m, "%s%s", m->sysfs, other), &st), 0);
+	r = enforcer_run(m, "rebind", "--inode", "1", "--inode", mock_printf(m, "%ju", (uintmax_t)st.st_ino),
+			 NAME, "0000:00:04.0", NULL);
+	ck_assert_ptr_nonnull(strstr(r.out, "another device has the name pci " NAME " now\n"));
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:00:04.0\nSTATE=enforced\n"));
 	mock_free(m);
 }
 END_TEST
@@ -294,8 +323,8 @@ START_TEST(functions_of_a_card_move_together_or_not_at_all)
 }
 END_TEST
 
-SUITE_MAIN("rebind", 60, device_that_goes_while_it_is_moved, usage, answer_for_a_device_that_is_moved,
-	   devices_that_do_not_exist, incomplete_policy_is_refused,
+SUITE_MAIN("rebind", 60, device_that_goes_while_it_is_moved, usage, several_devices_have_an_answer_each,
+	   answer_for_a_device_that_is_moved, devices_that_do_not_exist, incomplete_policy_is_refused,
 	   last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
 	   second_rebind_waits_for_the_first, state_directory_that_cannot_be_written,
 	   other_members_are_decided_again_and_not_unbound, group_member_may_be_named,
