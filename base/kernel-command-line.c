@@ -23,7 +23,7 @@ int kernel_command_line_read(const char *path, char **ret)
 	return fd < 0 ? negative_errno() : read_full(fd, 4096, COMMAND_LINE_MAX, ret, &size);
 }
 
-static bool is_space(char c)
+static bool is_word_space(char c)
 {
 	return is_blank(c) || c == '\n';
 }
@@ -33,12 +33,12 @@ char *kernel_command_line_next(char **at)
 	char *word, *end, *from = *at;
 	bool quoted = false;
 
-	while (is_space(*from))
+	while (is_word_space(*from))
 		from++;
 	if (!*from)
 		return NULL;
 	word = end = from;
-	for (; *from && (quoted || !is_space(*from)); from++)
+	for (; *from && (quoted || !is_word_space(*from)); from++)
 		if (*from == '"')
 			quoted = !quoted;
 		else

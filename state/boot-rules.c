@@ -86,7 +86,7 @@ static void rule_print(FILE *f, const char *value, unsigned number)
 }
 
 /* The rules of a command line as the text of a drop-in; *ret: NULL, there are none. */
-static int command_line_to_rules(char *line, char **ret, size_t *ret_size)
+static int kernel_rules_to_text(char *line, char **ret, size_t *ret_size)
 {
 	char *text = NULL;
 	unsigned n = 0;
@@ -109,7 +109,7 @@ static int command_line_to_rules(char *line, char **ret, size_t *ret_size)
 	return failed ? -ENOMEM : 0;
 }
 
-static void command_line_take(const struct settings *s)
+static void kernel_rules_take(const struct settings *s)
 {
 	_cleanup_(freep) char *line = NULL, *text = NULL;
 	char path[PATH_MAX];
@@ -123,7 +123,7 @@ static void command_line_take(const struct settings *s)
 	if (r == -ENOENT && s->sysfs_given)
 		return;
 	if (r >= 0)
-		r = command_line_to_rules(line, &text, &size);
+		r = kernel_rules_to_text(line, &text, &size);
 	if (r < 0)
 		log_errno(LOG_ERR, r, "reading the kernel command line: %m, rules on it are not in force");
 	else if (text)
@@ -182,7 +182,7 @@ void boot_rules_write(const struct settings *s)
 	/* One directory or two: none is the runtime one. */
 	if (s->n_conf_dirs <= RUNTIME_DIR)
 		return;
-	command_line_take(s);
+	kernel_rules_take(s);
 	if (of_unit && *of_unit == '/')
 		credentials_take(s, of_unit);
 	if (!s->sysfs_given)
