@@ -85,10 +85,9 @@ bool settings_is_policy_name(const char *name)
 
 bool settings_takes_file(const struct settings *s, size_t number, const char *name)
 {
-	/* The second directory is that of the runtime. */
-	if (!settings_is_policy_name(name) || !s->next_boot || number != 1)
+	if (!settings_is_policy_name(name) || !s->next_boot || number != CONF_DIR_RUNTIME)
 		return settings_is_policy_name(name);
-	return streq(name, "00-command-line.conf") || startswith(name, "00-credential-");
+	return streq(name, BOOT_FILE_COMMAND_LINE) || startswith(name, BOOT_FILE_CREDENTIAL);
 }
 
 bool cmdline_turns_off(char *cmdline)

@@ -25,13 +25,10 @@
 /* In STATE_DIR: a file of the same name for each file that was written. It has the folder of its own, which
  * also says that the boot's rules have been looked for. */
 #define WRITTEN "boot-rules"
-#define COMMAND_LINE_FILE "00-command-line.conf"
 #define CREDENTIAL_PREFIX "driver-overrides."
 #define SYSTEM_CREDENTIALS "/run/credentials/@system"
 /* systemd takes no credential that is larger (CREDENTIAL_SIZE_MAX in systemd's creds-util.h). */
 #define CREDENTIAL_MAX (1024U * 1024U)
-/* The directory of what lasts until the next boot, as settings_init() orders them. */
-#define RUNTIME_DIR 1U
 
 /* Puts the text into the runtime directory, unless that was done in this boot. */
 static void boot_file_write(const struct settings *s, const char *name, const char *text, size_t size,
@@ -43,14 +40,14 @@ static void boot_file_write(const struct settings *s, const char *name, const ch
 	if (r >= 0 && access(written, F_OK) == 0)
 		return;
 	if (r >= 0)
-		r = dir_make(s->conf_dirs[RUNTIME_DIR]);
+		r = dir_make(s->conf_dirs[CONF_DIR_RUNTIME]);
 	if (r >= 0)
-		r = path_printf(path, sizeof(path), "%s/%s", s->conf_dirs[RUNTIME_DIR], name);
+		r = path_printf(path, sizeof(path), "%s/%s", s->conf_dirs[CONF_DIR_RUNTIME], name);
 	if (r >= 0)
 		r = state_file_replace(s->state_dir, WRITTEN, path, text, size, NULL, 0644);
 	if (r < 0) {
 		log_errno(LOG_ERR, r, "%s: writing its rules to %s/%s: %m, they are not in force", origin,
-			  s->conf_dirs[RUNTIME_DIR], name);
+			  s->conf_dirs[CONF_DIR_RUNTIME], name);
 		return;
 	}
 	log_line(LOG_NOTICE, "%s: its rules are in %s", origin, path);
@@ -127,7 +124,7 @@ static void kernel_rules_take(const struct settings *s)
 	if (r < 0)
 		log_errno(LOG_ERR, r, "reading the kernel command line: %m, rules on it are not in force");
 	else if (text)
-		boot_file_write(s, COMMAND_LINE_FILE, text, size, "kernel command line");
+		boot_file_write(s, BOOT_FILE_COMMAND_LINE, text, size, "kernel command line");
 }
 
 /* The names of policy files, and no others: no folder, nothing hidden, nothing that a terminal takes for more
@@ -151,7 +148,7 @@ static void credential_take(const struct settings *s, const char *dir, const cha
 	if (r >= 0)
 		r = path_join(path, sizeof(path), dir, "/", credential, NULL);
 	if (r >= 0)
-		r = path_printf(file, sizeof(file), "00-credential-%s.conf", name);
+		r = path_printf(file, sizeof(file), BOOT_FILE_CREDENTIAL "%s.conf", name);
 	if (r >= 0) {
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		r = fd < 0 ? negative_errno() : read_full(fd, 4096, CREDENTIAL_MAX, &text, &size);
@@ -180,7 +177,7 @@ void boot_rules_write(const struct settings *s)
 	int r;
 
 	/* One directory or two: none is the runtime one. */
-	if (s->n_conf_dirs <= RUNTIME_DIR)
+	if (s->n_conf_dirs <= CONF_DIR_RUNTIME)
 		return;
 	kernel_rules_take(s);
 	if (of_unit && *of_unit == '/')
