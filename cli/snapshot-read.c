@@ -158,23 +158,17 @@ static int snapshot_refuse(char reterr_text[static 256], const char *text, int r
 	return r;
 }
 
-int snapshot_read(struct snapshot_entries *entries, const char *file, size_t *reterr_line,
-		  char reterr_text[static 256])
+int snapshot_parse(struct snapshot_entries *entries, size_t n, size_t *reterr_line,
+		   char reterr_text[static 256])
 {
-	char *rest, *line;
+	char *rest = entries->text, *line;
 	const char *error;
-	size_t n;
-	int r;
 
 	*reterr_line = 0;
-	r = snapshot_file_read(file, &entries->text, &n);
-	if (r < 0)
-		return snapshot_refuse(reterr_text, r == -EFBIG ? "larger than 64 MiB" : strerror(-r), r);
-	rest = entries->text;
 	if (!startswith(rest, SNAPSHOT_HEADER "\n"))
 		return snapshot_refuse(reterr_text, "does not begin as a snapshot (\"" SNAPSHOT_HEADER "\")",
 				       -EINVAL);
-	if (!text_is_printable(entries->text, n))
+	if (!text_is_printable(rest, n))
 		return snapshot_refuse(reterr_text, "has bytes that no snapshot has", -EINVAL);
 	(void)strsep(&rest, "\n");
 	for (size_t number = 2; (line = strsep(&rest, "\n")) && rest; number++) {
@@ -191,4 +185,16 @@ int snapshot_read(struct snapshot_entries *entries, const char *file, size_t *re
 			return snapshot_refuse(reterr_text, error, -EINVAL);
 	}
 	return snapshot_refuse(reterr_text, "the end is missing", -EINVAL);
+}
+
+int snapshot_read(struct snapshot_entries *entries, const char *file, size_t *reterr_line,
+		  char reterr_text[static 256])
+{
+	size_t n;
+	int r = snapshot_file_read(file, &entries->text, &n);
+
+	*reterr_line = 0;
+	if (r < 0)
+		return snapshot_refuse(reterr_text, r == -EFBIG ? "larger than 64 MiB" : strerror(-r), r);
+	return snapshot_parse(entries, n, reterr_line, reterr_text);
 }

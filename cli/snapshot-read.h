@@ -23,6 +23,12 @@ struct snapshot_entries {
 
 void snapshot_entries_done(struct snapshot_entries *entries);
 
-/* As snapshot_unpack(). */
+/*
+ * The lines of entries->text, which has n bytes and a NUL behind them, and is written over. 0, or negative
+ * errno and as snapshot_unpack() why.
+ */
+_must_check_ int snapshot_parse(struct snapshot_entries *entries, size_t n, size_t *reterr_line,
+				char reterr_text[static 256]);
+/* The same of a file. */
 _must_check_ int snapshot_read(struct snapshot_entries *entries, const char *file, size_t *reterr_line,
 			       char reterr_text[static 256]);
