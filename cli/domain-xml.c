@@ -66,6 +66,19 @@ static void domain_device_begin(struct domain_parser *p, const char *element, co
 	p->device_depth = p->depth;
 }
 
+/* A network of functions of a card, of which a domain gets one. */
+static void domain_pool_add(struct domain_parser *p)
+{
+	struct domain_device d = {};
+
+	text_copy(d.why, sizeof(d.why),
+		  "a pool of functions: which of them a domain gets is known only when it starts");
+	if (array_reserve(p->devices->v, p->devices->allocated, p->devices->n) < 0)
+		p->r = -ENOMEM;
+	else
+		p->devices->v[p->devices->n++] = d;
+}
+
 static bool number_attribute(const char **attributes, const char *name, unsigned long most,
 			     unsigned long *ret)
 {
@@ -97,7 +110,11 @@ static void domain_element_begin(void *data, const char *element, const char **a
 
 	p->depth++;
 	if (p->depth == 1)
-		p->is_domain = streq(element, "domain") || streq(element, "domstatus");
+		p->is_domain =
+			streq(element, "domain") || streq(element, "domstatus") || streq(element, "network");
+	if (p->depth == 2 && streq(element, "forward") &&
+	    streq(attribute_value(attributes, "mode"), "hostdev"))
+		domain_pool_add(p);
 	if (p->device_depth == 0 &&
 	    (streq(element, "hostdev") ||
 	     (streq(element, "interface") && streq(attribute_value(attributes, "type"), "hostdev")))) {

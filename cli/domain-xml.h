@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The PCI devices of a libvirt domain, by its XML: hostdev elements, and interfaces of type hostdev. */
+/*
+ * The PCI devices of a libvirt domain, by its XML: hostdev elements, and interfaces of type hostdev; and
+ * whether a network has some.
+ */
 #pragma once
 
 #include "base/macro.h"

@@ -58,17 +58,17 @@ static int libvirt_add_file(struct import_plan *plan, const char *from, const ch
 	return r;
 }
 
-static void libvirt_add_domains(struct import_plan *plan)
+static void libvirt_add_folder(struct import_plan *plan, const char *folder)
 {
 	struct strings files = {};
 	char path[PATH_MAX], from[PATH_MAX];
 
-	import_list(plan, DOMAINS_DIR, &files);
+	import_list(plan, folder, &files);
 	for (size_t i = 0; i < files.n; i++) {
 		size_t n = strlen(files.v[i]);
 
 		if (n > strlen(".xml") && streq(files.v[i] + n - strlen(".xml"), ".xml") &&
-		    path_join(from, sizeof(from), DOMAINS_DIR "/", files.v[i], NULL) >= 0 &&
+		    path_join(from, sizeof(from), folder, "/", files.v[i], NULL) >= 0 &&
 		    import_path(plan, from, path, sizeof(path)) >= 0)
 			(void)libvirt_add_file(plan, from, path);
 	}
@@ -86,8 +86,10 @@ int import_libvirt(struct import_plan *plan, char *const *args, size_t n)
 					plan->notes[IMPORT_NOT_CARRIED]
 						.v[plan->notes[IMPORT_NOT_CARRIED].n - 1]
 						.text);
-	if (n == 0)
-		libvirt_add_domains(plan);
+	if (n == 0) {
+		libvirt_add_folder(plan, DOMAINS_DIR);
+		libvirt_add_folder(plan, DOMAINS_DIR "/networks");
+	}
 	if (plan->n > 0)
 		import_note(plan, IMPORT_NOTE, "domains",
 			    "they need no change; a device of theirs goes to the host again by `overridectl "
