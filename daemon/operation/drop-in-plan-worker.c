@@ -342,7 +342,7 @@ static int plan_check_rule(struct plan_worker *w, const struct decision *decisio
 /* Decides about the device with all plans staged in that directory, of which this is the policy. */
 static int plan_check_staged(struct plan_worker *w, const struct policy *policy, const char *dir)
 {
-	struct decision decision;
+	struct decision decision = {};
 	char path[PATH_MAX];
 	int r;
 

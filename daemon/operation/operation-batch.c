@@ -82,7 +82,7 @@ static int operation_add_to_batch(struct operation *o, struct device_change *c,
 
 static int change_batch_start(struct change_batch *b)
 {
-	_cleanup_(freep) struct rebind_device *devices = calloc(b->n, sizeof(*devices));
+	_cleanup_(freep) struct rebind_device *devices = calloc(b->n + 1, sizeof(*devices));
 
 	if (!devices)
 		return -ENOMEM;

@@ -229,7 +229,7 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 	const struct service *s = r->service;
 	uint64_t now = service_now(s), left = r->deadline > now ? r->deadline - now : 0;
 	_cleanup_(freep) const char **argv = calloc(SETTINGS_ARGV_MAX + 16 + 3 * r->n, sizeof(*argv));
-	_cleanup_(freep) char(*texts)[DEVICE_TEXT_MAX] = calloc(2 * r->n, sizeof(*texts));
+	_cleanup_(freep) char(*texts)[DEVICE_TEXT_MAX] = calloc(2 * r->n + 1, sizeof(*texts));
 	char timeout[16];
 	size_t n;
 	int k;
