@@ -2,6 +2,7 @@
 /* Changes by the service; see change.h. */
 #include "cli/change.h"
 #include "base/text.h"
+#include "cli/call-progress.h"
 #include "cli/cli.h"
 #include "cli/json-output.h"
 #include "cli/safe-text.h"
@@ -13,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
 	enum verb_option option;
@@ -203,6 +205,12 @@ static int changes_read(struct change *v, size_t n, sd_bus_message *reply)
 	return r;
 }
 
+/* By a person, who may have to wait. */
+static bool changes_are_watched(const struct change *v)
+{
+	return !v->is_tried && !v->cli->option[VERB_DRY_RUN] && !v->cli->json && isatty(STDERR_FILENO);
+}
+
 int changes_send_or_fail(struct change *v, size_t n, struct service_client *c)
 {
 	_cleanup_(message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
@@ -216,7 +224,8 @@ int changes_send_or_fail(struct change *v, size_t n, struct service_client *c)
 	if (r >= 0)
 		r = changes_append(v, n, m);
 	if (r >= 0)
-		r = service_call_message(c, m, &reply);
+		r = changes_are_watched(v) ? service_call_with_progress(c, m, n, &reply)
+					   : service_call_message(c, m, &reply);
 	if (r >= 0)
 		r = changes_read(v, n, reply);
 	if (r >= 0)
