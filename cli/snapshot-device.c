@@ -200,7 +200,7 @@ static void device_add_record(struct snapshot *s, const struct sysfs_device *d, 
 	rest = text;
 	while ((line = strsep(&rest, "\n")))
 		if (record_line_is_kept(line))
-			(void)fprintf(f, "%s\n", line);
+			(void)fprintf(f, "%s\n", snapshot_mask_addresses(s, line));
 	if (fclose(f) == 0)
 		snapshot_add(s, SNAPSHOT_RECORD, name, kept, size);
 }

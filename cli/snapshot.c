@@ -18,6 +18,7 @@ void snapshot_done(struct snapshot *s)
 {
 	strings_done(&s->lines);
 	strings_done(&s->modaliases);
+	strings_done(&s->masked);
 	sysfs_done(&s->sysfs);
 	arena_done(&s->arena);
 }
@@ -41,8 +42,14 @@ static size_t escaped_byte(char *to, char c, bool space)
 void snapshot_add(struct snapshot *s, enum snapshot_kind kind, const char *path, const char *value, size_t n)
 {
 	const char *name = snapshot_kind_names[kind];
-	char *line = arena_alloc(&s->arena, strlen(name) + 4 * strlen(path) + 4 * n + 3), *at = line;
+	char *line, *at;
 
+	path = snapshot_mask_path(s, path);
+	if (kind == SNAPSHOT_LINK) {
+		value = snapshot_mask_path(s, value);
+		n = strlen(value);
+	}
+	line = at = arena_alloc(&s->arena, strlen(name) + 4 * strlen(path) + 4 * n + 3);
 	if (!line) {
 		s->r = -ENOMEM;
 		return;

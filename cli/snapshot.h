@@ -20,6 +20,7 @@ struct snapshot {
 	bool with_private;	     /* numbers and addresses that only one machine has, too */
 	struct strings lines;
 	struct strings modaliases; /* of devices without a driver */
+	struct strings masked;	   /* names of interfaces, in place of which others stand */
 	int r;			   /* the first failure: -ENOMEM */
 };
 
@@ -37,6 +38,10 @@ void snapshot_copy_file(struct snapshot *s, const char *path);
 void snapshot_copy_link(struct snapshot *s, const char *path);
 /* The names in a folder, as folders. */
 void snapshot_copy_names(struct snapshot *s, const char *path);
+
+/* What tells one machine from others in a path, and in a text for people: "" of it is left, or a number. */
+const char *snapshot_mask_path(struct snapshot *s, const char *path);
+const char *snapshot_mask_addresses(struct snapshot *s, const char *text);
 
 /* Sorts the lines and writes them with the first and the last. *ret is malloc()ed. 0 or -ENOMEM. */
 _must_check_ int snapshot_text(struct snapshot *s, char **ret, size_t *ret_size);
