@@ -171,6 +171,16 @@ static void rebind_job_fail(struct rebind_job *r, const char *error, const char 
 	rebind_job_end(r, r->results);
 }
 
+static const char *enforcer_failure_text(struct child_result result)
+{
+	if (result.how == CHILD_KILLED)
+		return "it was killed";
+	/* Wrong usage. Packages are replaced file by file, and a service may run on after that. */
+	if (result.how == CHILD_FAILED && result.error == 2)
+		return "it does not know what it is asked for, so it is of another version than the service";
+	return "see the journal";
+}
+
 static void on_enforcer_done(void *userdata, struct child_result result, const char *out, size_t size,
 			     const struct task_note *note)
 {
@@ -197,9 +207,7 @@ static void on_enforcer_done(void *userdata, struct child_result result, const c
 			continue;
 		text_copy(reason, sizeof(reason), said->reason);
 		rebind_result_fail(said, "Failed", "the enforcer failed: %s",
-				   reason[0]			? reason
-				   : result.how == CHILD_KILLED ? "it was killed"
-								: "see the journal");
+				   reason[0] ? reason : enforcer_failure_text(result));
 	}
 	rebind_job_end(r, r->results);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
@@ -108,5 +109,25 @@ START_TEST(an_enforcer_that_is_killed_while_it_clears_is_recovered)
 }
 END_TEST
 
+START_TEST(an_enforcer_of_another_version_is_told_from_one_that_fails)
+{
+	static const char script[] = "#!/bin/sh\necho \"unrecognized option\" >&2\nexit 2\n";
+	struct harness *h = harness_new();
+	const char *path = mock_printf(h->m, "%s/enforcer", h->m->root);
+
+	make_file(path, script, strlen(script));
+	ck_assert_int_eq(chmod(path, 0755), 0);
+	ck_assert_int_eq(setenv("FAKE_ENFORCER", path, 1), 0);
+	three_devices(h);
+	service_start(h);
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "!Failed");
+	ck_assert_msg(strstr(h->error.message, "of another version than the service") != NULL, "%s",
+		      h->error.message);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	harness_free(h);
+}
+END_TEST
+
 SUITE_MAIN("bus-killed-enforcer", 570, an_enforcer_that_is_killed_while_it_sets_is_recovered,
-	   an_enforcer_that_is_killed_while_it_clears_is_recovered)
+	   an_enforcer_that_is_killed_while_it_clears_is_recovered,
+	   an_enforcer_of_another_version_is_told_from_one_that_fails)
