@@ -117,15 +117,29 @@ static void root_list(struct harness *h, struct samples *s)
 	(void)sd_bus_message_unref(reply);
 }
 
-static void root_work(struct harness *h, unsigned seconds, struct samples *sets, struct samples *lists)
+/* A call of the bus itself, in which the service has no part: what the machine and the bus take. */
+static void root_ask_bus(struct harness *h, struct samples *s)
+{
+	uint64_t before = clock_usec();
+
+	ck_assert_int_ge(sd_bus_call_method(h->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
+					    "GetId", NULL, NULL, NULL),
+			 0);
+	sample(s, before);
+}
+
+static void root_work(struct harness *h, unsigned seconds, struct samples *sets, struct samples *lists,
+		      struct samples *asks)
 {
 	for (uint64_t end = clock_usec() + seconds * UINT64_C(1000000); clock_usec() < end;) {
 		uint64_t before = clock_usec();
 
 		ck_assert_str_eq(set(h, "pci", DISK, sets->n % 2 ? "vfio-pci" : "nvme"), "enforced");
 		sample(sets, before);
-		for (unsigned i = 0; i < 5; i++)
+		for (unsigned i = 0; i < 5; i++) {
 			root_list(h, lists);
+			root_ask_bus(h, asks);
+		}
 	}
 }
 
@@ -203,7 +217,7 @@ static void make_devices(struct harness *h)
 
 START_TEST(root_beside_a_user_who_does_what_it_can)
 {
-	static struct samples idle_sets, idle_lists, sets, lists;
+	static struct samples idle_sets, idle_lists, idle_asks, sets, lists, asks;
 	double set_idle, set_hostile, list_idle, list_hostile;
 	struct harness *h = harness_new();
 	struct loop_time *loop_time;
@@ -212,13 +226,13 @@ START_TEST(root_beside_a_user_who_does_what_it_can)
 
 	make_devices(h);
 	loop_time = loop_time_start_service(h);
-	root_work(h, 10, &idle_sets, &idle_lists);
+	root_work(h, 10, &idle_sets, &idle_lists, &idle_asks);
 	hostile = fork();
 	if (hostile == 0)
 		flood_run(h);
 	(void)sleep(2);
 	*loop_time = (struct loop_time){};
-	root_work(h, flood_seconds(), &sets, &lists);
+	root_work(h, flood_seconds(), &sets, &lists, &asks);
 	memory = memory_kib(h);
 	(void)kill(hostile, SIGKILL);
 	(void)waitpid(hostile, NULL, 0);
@@ -230,9 +244,12 @@ START_TEST(root_beside_a_user_who_does_what_it_can)
 		"root's SetOverride, median:          %8.1f ms idle, %8.1f ms beside the flood: %.1f times\n"
 		"root's ListDevices, 99th percentile: %8.1f ms idle, %8.1f ms beside the flood (median "
 		"%.1f)\n"
+		"a call of the bus itself, likewise:  %8.1f ms idle, %8.1f ms beside the flood (median "
+		"%.1f)\n"
 		"the service's memory at its most:    %8ld KiB\n",
 		set_idle, set_hostile, set_hostile / set_idle, list_idle, list_hostile,
-		percentile(&lists, 50), memory);
+		percentile(&lists, 50), percentile(&idle_asks, 99), percentile(&asks, 99),
+		percentile(&asks, 50), memory);
 	loop_time_print(loop_time);
 	(void)fflush(stdout);
 	settle(h); /* ends when none of the service's processes is left */
