@@ -39,6 +39,7 @@ START_TEST(the_node_is_the_one_that_vfio_opens)
 	struct harness *h = harness_new();
 	const char *class, *own;
 
+	h->read_timeout = "60000";
 	three_devices(h);
 	class = mock_printf(h->m, "%s/class/vfio", h->m->sysfs);
 	make_dirs(mock_printf(h->m, "%s/5", class));
@@ -209,6 +210,7 @@ START_TEST(thousands_of_devices_that_change_cost_one_signal_each)
 	struct harness *h = harness_new();
 	uint64_t before;
 
+	h->read_timeout = "60000";
 	many_devices(h);
 	changed.n_when_decided = &n_when_decided;
 	service_start(h);
@@ -240,6 +242,7 @@ START_TEST(a_client_can_tell_whether_it_has_missed_a_change)
 	const char *name = "0001:00:00.0", *devpath;
 	uint64_t before;
 
+	h->read_timeout = "60000";
 	three_devices(h);
 	devpath = mock_pci_add(h->m, name, NULL, 0x8086, 0x10d3, 0x020000);
 	changed.n_when_decided = &n_when_decided;
@@ -272,6 +275,7 @@ START_TEST(a_device_that_goes_before_it_was_told_is_told_in_order)
 	struct harness *h = harness_new();
 	struct signals added, removed;
 
+	h->read_timeout = "60000";
 	three_devices(h);
 	service_start(h);
 	listen_for(h, &added, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded");
