@@ -12,3 +12,4 @@ void lint_groups(struct lint_run *run);
 void lint_critical_devices(struct lint_run *run);
 void lint_driverctl(struct lint_run *run);
 void lint_null_overrides(struct lint_run *run);
+void lint_access(struct lint_run *run);

@@ -69,6 +69,7 @@ int lint_find(struct lint *lint, const struct settings *settings, const struct p
 		lint_critical_devices(&run);
 		lint_driverctl(&run);
 		lint_null_overrides(&run);
+		lint_access(&run);
 	}
 	lint_run_close(&run);
 	return run.r;

@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "enforce/group.h"
+#include "enforce/node-rule.h"
+#include "enforcer/property.h"
 #include "enforcer/verbs.h"
 #include "state/policy-copy.h"
 
@@ -209,19 +211,6 @@ static int event_child_run(void *userdata)
 	return group_is_affected(policy, d) ? group_enforce(policy, d, e->group_deadline) : 0;
 }
 
-/* udev removes quotation marks at both ends; a value that begins with one needs another pair around it. */
-static void property_print(const char *key, const char *value)
-{
-	bool quote = *value == '"' || *value == '\'' || *value == ' ';
-
-	if (!*value)
-		return;
-	(void)fputs(key, stdout);
-	(void)fputs(quote ? "=\"" : "=", stdout);
-	(void)fputs(value, stdout);
-	(void)fputs(quote ? "\"\n" : "\n", stdout);
-}
-
 static void event_print_properties(const struct event *e, int stage)
 {
 	if (stage >= STAGE_DECIDED) {
@@ -255,7 +244,8 @@ static void event_answer_timed_out(const struct event *e, int stage)
  * Another event than `add`: nothing is decided, and nothing of the device is read that could sleep. What its
  * record says now takes the place of what udev remembers of earlier events.
  */
-static int event_print_record(const struct settings *settings, const char *devpath, const char *bus)
+static int event_print_record(const struct settings *settings, const char *devpath, const char *bus,
+			      const char *action)
 {
 	struct sysfs_device *d = NULL;
 	struct record record;
@@ -268,6 +258,8 @@ static int event_print_record(const struct settings *settings, const char *devpa
 		property_print("DRIVER_OVERRIDE_RULE", record.rule);
 		property_print("DRIVER_OVERRIDE_SOURCE", record.source);
 		property_print("DRIVER_OVERRIDE_STATE", record_state_text(&record));
+		if (streq(action, "bind") || streq(action, "unbind"))
+			node_announce_of_group(d);
 	}
 	(void)sysfs_device_free(d);
 	sysfs_done(&sysfs);
@@ -297,7 +289,7 @@ int verb_event(const struct settings *settings, const char *device, const char *
 
 		e.bus = getenv("SUBSYSTEM");
 		if (action && !streq(action, "add"))
-			return event_print_record(settings, e.devpath, e.bus);
+			return event_print_record(settings, e.devpath, e.bus, action);
 		/* The kernel marks an event that somebody asked for by writing to `uevent`. */
 		if (action && streq(action, "add") && !getenv("SYNTH_UUID"))
 			e.occasion = OCCASION_ADDED;

@@ -17,6 +17,8 @@ static void usage(FILE *f)
 	(void)fputs(
 		"driver-override [OPTIONS] event [DEVICE]      decide about a device that was added (from "
 		"udev)\n"
+		"driver-override [OPTIONS] node                who may open a VFIO or UIO node, and its "
+		"links (from udev)\n"
 		"driver-override [OPTIONS] sweep               enforce the policy on all devices present\n"
 		"driver-override [OPTIONS] release [DEVICE…]   clear the overrides that were set by policy\n"
 		"driver-override [OPTIONS] rebind DEVICE…      apply the policy to devices, unbinding them "
@@ -132,10 +134,17 @@ static bool command_line_is_valid(const struct command_line *c)
 		return false;
 	if (c->for_rebind && !streq(c->verb, "rebind"))
 		return false;
-	return (streq(c->verb, "event") && c->n <= 1) || (streq(c->verb, "sweep") && c->n == 0) ||
+	return (streq(c->verb, "event") && c->n <= 1) ||
+	       ((streq(c->verb, "sweep") || streq(c->verb, "node")) && c->n == 0) ||
 	       streq(c->verb, "release") || (streq(c->verb, "undo") && c->n == 1) ||
 	       (streq(c->verb, "rebind") && c->n >= 1 &&
 		(c->rebind.n_inodes == 0 || c->rebind.n_inodes == (size_t)c->n));
+}
+
+/* Nobody reads the stderr of a program that udev runs. */
+static bool command_line_is_for_udev(const struct command_line *c)
+{
+	return streq(c->verb, "event") || streq(c->verb, "node");
 }
 
 int main(int argc, char **argv)
@@ -145,9 +154,9 @@ int main(int argc, char **argv)
 
 	if (r != PROGRAM_RUNS)
 		return r;
-	/* Nobody reads the stderr of a program that udev runs. On a mock tree, a test does. */
+	/* On a mock tree, a test reads it. */
 	log_init("driver-override",
-		 streq(c.verb, "event") && !c.settings.sysfs_given ? LOG_TO_JOURNAL : LOG_TO_STDERR);
+		 command_line_is_for_udev(&c) && !c.settings.sysfs_given ? LOG_TO_JOURNAL : LOG_TO_STDERR);
 	if (!command_line_is_valid(&c)) {
 		usage(stderr);
 		return 2;
@@ -162,7 +171,7 @@ int main(int argc, char **argv)
 	}
 	if (settings_turned_off(&c.settings)) {
 		/* The sweep and the guard have logged this once; a thousand events need not repeat it. */
-		if (!streq(c.verb, "event"))
+		if (!command_line_is_for_udev(&c))
 			log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
@@ -172,6 +181,8 @@ int main(int argc, char **argv)
 		boot_rules_write(&c.settings);
 	if (streq(c.verb, "event"))
 		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL, c.writer ? c.writer : "");
+	if (streq(c.verb, "node"))
+		return verb_node(&c.settings);
 	if (streq(c.verb, "sweep") && c.settled)
 		return verb_sweep_settled(&c.settings);
 	if (streq(c.verb, "sweep"))

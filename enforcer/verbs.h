@@ -16,6 +16,12 @@
  */
 int verb_event(const struct settings *settings, const char *device, const char *writer);
 
+/*
+ * An event of a VFIO or UIO node, from udev, which names it in the environment: prints who may open it, and
+ * its links.
+ */
+int verb_node(const struct settings *settings);
+
 /* All devices present. at_boot: called by the unit that runs before udev, so first probes may still be won.
  */
 int verb_sweep(const struct settings *settings, bool at_boot);

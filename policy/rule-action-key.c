@@ -7,6 +7,7 @@
 #include "policy/rule-keys.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -99,6 +100,46 @@ static int rule_set_module(struct rule *rule, struct arena *arena, const char *v
 	return rule->module ? 0 : -ENOMEM;
 }
 
+/* A name or a number, which udev looks up; "" is fine. */
+static bool is_account(const char *s)
+{
+	return *s != '-' &&
+	       !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")];
+}
+
+static bool is_mode(const char *s)
+{
+	const size_t n = strlen(s);
+
+	return s[strspn(s, "01234567")] == '\0' && (n == 0 || n == 3 || (n == 4 && *s == '0'));
+}
+
+static int rule_set_access(struct rule *rule, struct arena *arena, const char *value,
+			   const char **reterr_error)
+{
+	char *user = arena_strdup(arena, value), *group, *mode;
+
+	if (rule->access.user)
+		return rule_refuse(reterr_error, "Access= is given twice in this section");
+	if (!user)
+		return -ENOMEM;
+	group = strchr(user, ':');
+	mode = group ? strchr(group + 1, ':') : NULL;
+	if (mode) {
+		*group++ = '\0';
+		*mode++ = '\0';
+	}
+	if (!mode || !is_account(user) || !is_account(group) || !is_mode(mode) ||
+	    (!*user && !*group && !*mode))
+		return rule_refuse(reterr_error,
+				   arena_printf(arena,
+						"Access= takes USER:GROUP:MODE, as qemu:kvm:0660, of which "
+						"parts may be empty, not %s",
+						quoted(arena, value)));
+	rule->access = (struct rule_access){ user, group, mode };
+	return 0;
+}
+
 int rule_set_action_key(struct rule *rule, struct arena *arena, const char *key, const char *value,
 			const char **reterr_error)
 {
@@ -107,10 +148,9 @@ int rule_set_action_key(struct rule *rule, struct arena *arena, const char *key,
 		int (*set)(struct rule *rule, struct arena *arena, const char *value,
 			   const char **reterr_error);
 	} actions[] = {
-		{ "Driver=", rule_set_driver },
-		{ "Group=", rule_set_group },
-		{ "Rebind=", rule_set_rebind },
-		{ "Module=", rule_set_module },
+		{ "Driver=", rule_set_driver }, { "Group=", rule_set_group },
+		{ "Rebind=", rule_set_rebind }, { "Module=", rule_set_module },
+		{ "Access=", rule_set_access },
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(actions); i++)

@@ -58,6 +58,12 @@ struct condition {
 	struct pattern *any, *last; /* the first value and the last: appending costs the same for each */
 };
 
+/* Who may open the VFIO or UIO node that comes with the driver; a part that is "" is left to udev. */
+struct rule_access {
+	const char *user, *group; /* NULL: the rule has no Access= */
+	const char *mode;	  /* in octal digits */
+};
+
 struct rule {
 	const char *label;
 	const char *file;      /* the path that the user knows, also when the last good copy was read */
@@ -72,6 +78,7 @@ struct rule {
 	struct driver_choice group_driver; /* only with GROUP_GIVE */
 	enum rebind rebind;
 	const char *module; /* NULL: found from aliases and the driver's name */
+	struct rule_access access;
 };
 
 /*

@@ -112,6 +112,31 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 }
 
 /* The caller holds the lock. */
+int record_each(const char *state_dir, int (*each)(const char *bus, const char *name, void *userdata),
+		void *userdata)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], device[NAME_MAX + 1];
+	const char *file;
+	int r = 0;
+
+	if (!state_dir || path_join(folder, sizeof(folder), state_dir, "/devices", NULL) < 0 ||
+	    dir_open(&dir, folder) < 0)
+		return 0;
+	while (r == 0 && (file = dir_next(&dir))) {
+		char *colon;
+
+		text_copy(device, sizeof(device), file);
+		colon = strchr(device, ':');
+		if (!colon)
+			continue;
+		*colon++ = '\0';
+		if (text_unescape(device) && text_unescape(colon))
+			r = each(device, colon, userdata);
+	}
+	return r;
+}
+
 static int record_file_replace(const char *state_dir, const struct record_key *key,
 			       const struct record *record)
 {

@@ -47,6 +47,13 @@ _must_check_ int record_read(const char *state_dir, const char *bus, const char 
 			     struct record *ret);
 
 /*
+ * Calls for the device of each record file, whatever that is worth, until it returns other than 0, which is
+ * returned. The names may not outlive the call. Without a state directory there are none.
+ */
+int record_each(const char *state_dir, int (*each)(const char *bus, const char *name, void *userdata),
+		void *userdata);
+
+/*
  * Replaces the record of a device. What another program has learnt about the same device meanwhile stays, see
  * record_merge(). 0; -ECANCELED: a person has had the device released meanwhile, and this record does not say
  * so, so it is not written; other negative errno.

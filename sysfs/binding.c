@@ -123,3 +123,11 @@ int device_announce(struct sysfs_device *d, const char *action)
 	sysfs_progress(d, "writing", "uevent");
 	return write_file(path, action);
 }
+
+int class_device_announce(const struct sysfs *sysfs, const char *class, const char *name)
+{
+	char path[PATH_MAX];
+	int r = path_join(path, sizeof(path), sysfs->root, "/class/", class, "/", name, "/uevent", NULL);
+
+	return r < 0 ? r : write_file(path, "change");
+}

@@ -34,3 +34,6 @@ int device_unbind(struct sysfs_device *d, const char *driver);
 
 /* Has the kernel send a uevent of the device, "add" or "change", by which udev looks at it again. */
 int device_announce(struct sysfs_device *d, const char *action);
+
+/* The same, "change", of what has that name in a class: a node of VFIO, "vfio" and "12". */
+int class_device_announce(const struct sysfs *sysfs, const char *class, const char *name);

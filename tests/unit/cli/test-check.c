@@ -412,6 +412,32 @@ START_TEST(an_override_that_is_the_text_null_is_noticed)
 }
 END_TEST
 
+START_TEST(accounts_that_get_no_node_are_warned_of)
+{
+	struct machine t = machine_new(
+		RULE("Name=0000:00:05.0",
+		     "vfio-pci") "Group=leave\nAccess=alice:nobody:0660\n"
+				 "[device b]\nName=0000:00:05.1\nDriver=none\nAccess=vmuser:1000:\n"
+				 "[device c]\nName=0000:00:05.2\nDriver=uio\nAccess=999:kvm:\n");
+	struct enforcer_result r = machine_check(&t);
+
+	/* Nobody knows who there is. */
+	ck_assert_ptr_null(strstr(r.out, "gives its node to"));
+	machine_file(&t, "etc/passwd", "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/:/bin/sh\n");
+	machine_file(&t, "etc/group", "kvm:x:104:\n");
+	r = machine_check(&t);
+	assert_line(&r, "warning", "[device a] gives its node to user alice, which is none of the system's");
+	assert_line(&r, "warning",
+		    "[device a] gives its node to group nobody, which this machine does not have");
+	assert_line(&r, "warning",
+		    "[device b] gives its node to user vmuser, which this machine does not have");
+	assert_line(&r, "warning", "[device b] gives its node to group 1000, which is none of the system's");
+	assert_line(&r, "warning", "[device b] has Access=, which is for the nodes of VFIO and UIO drivers");
+	ck_assert_ptr_null(strstr(r.out, "[device c] gives its node"));
+	mock_free(t.m);
+}
+END_TEST
+
 SUITE_MAIN("check", 60, the_root_disk_is_an_error, fstab_and_swap_are_warned_of,
 	   disks_below_a_file_system_are_found, members_of_a_zfs_pool_are_known_from_udev,
 	   the_only_interface_is_an_error_wherever_it_hangs, the_blocker_of_a_group_is_named,
@@ -420,4 +446,4 @@ SUITE_MAIN("check", 60, the_root_disk_is_an_error, fstab_and_swap_are_warned_of,
 	   the_framebuffer_of_the_firmware_is_warned_of, a_device_of_driverctl_is_named_with_both_policies,
 	   a_variant_is_warned_of_where_kubevirt_is, an_override_that_is_the_text_null_is_noticed,
 	   a_kernel_that_may_refuse_the_override_is_warned_of, a_kernel_whose_modules_are_gone_is_warned_of,
-	   names_reach_neither_terminal_nor_json_as_they_are)
+	   names_reach_neither_terminal_nor_json_as_they_are, accounts_that_get_no_node_are_warned_of)

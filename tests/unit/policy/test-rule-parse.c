@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,7 @@ START_TEST(action_keys_twice)
 	assert_refused("[device x]\nName=a\nDriver=b\nGroup=hold\nGroup=hold\n", 5);
 	assert_refused("[device x]\nName=a\nDriver=b\nRebind=no\nRebind=safe\n", 5);
 	assert_refused("[device x]\nName=a\nDriver=b\nModule=m\nModule=m\n", 5);
+	assert_refused("[device x]\nName=a\nDriver=b\nAccess=a::\nAccess=b::\n", 5);
 }
 END_TEST
 
@@ -144,6 +146,44 @@ START_TEST(bad_modules)
 	assert_refused_value("Module", "-r");
 	assert_refused_value("Module", "a\"b");
 	assert_refused_value("Module", FILL_128);
+}
+END_TEST
+
+START_TEST(bad_access)
+{
+	static const char *const values[] = {
+		"",	    "::",	 "qemu",    "qemu:kvm",	 "a:b:660:",   "a:b:66",   "a:b:rw",
+		"a:b:1660", "a:b:00660", "a:b:888", "a b:c:660", "a:b c:660",  "a:b: 660", "a$b::",
+		"-a::",	    "a:-b:",	 "a%::",    "a/b::",	 "\xc3\xbc::", "a:b:0x1b0"
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(values); i++)
+		assert_refused_value("Access", values[i]);
+}
+END_TEST
+
+START_TEST(access_has_three_parts)
+{
+	static const struct {
+		const char *value, *user, *group, *mode;
+	} good[] = {
+		{ "qemu:kvm:0660", "qemu", "kvm", "0660" },   { "::600", "", "", "600" },
+		{ "a.b_c-d::", "a.b_c-d", "", "" },	      { ":kvm:", "", "kvm", "" },
+		{ "64055:104:0000", "64055", "104", "0000" },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+		char text[128];
+		struct rule *r;
+
+		(void)snprintf(text, sizeof(text), "[device x]\nName=a\nDriver=b\nAccess=%s\n",
+			       good[i].value);
+		r = one_rule(text);
+		ck_assert_str_eq(r->access.user, good[i].user);
+		ck_assert_str_eq(r->access.group, good[i].group);
+		ck_assert_str_eq(r->access.mode, good[i].mode);
+	}
+	ck_assert_ptr_null(one_rule("[device x]\nName=a\nDriver=b\n")->access.user);
 }
 END_TEST
 
@@ -394,9 +434,9 @@ END_TEST
 SUITE_MAIN("parse", 20, unknown_section, section_without_label, unknown_key, key_before_the_first_section,
 	   neither_key_nor_section_nor_comment, no_driver, no_match_key, action_keys_twice, duplicate_label,
 	   labels_that_differ_in_case_are_two, same_label_in_two_files, bad_drivers, bad_groups, bad_rebinds,
-	   bad_modules, bad_ids, bad_classes, match_keys_without_value, attributes_that_cannot_be_matched,
-	   all_errors_of_a_file_are_told, thousands_of_errors_are_counted, an_empty_file_has_no_rules,
-	   comments, carriage_returns, last_line_without_newline, a_section_in_the_last_line_is_not_lost,
-	   blanks_around_key_and_value, values_by_spaces_and_by_lines, attributes_are_conditions_of_their_own,
-	   the_cheapest_fact_comes_first, drivers, defaults, groups_and_the_rest, id_is_of_what_the_rule_says,
-	   id_is_not_of_comments_and_blank_lines)
+	   bad_modules, bad_access, access_has_three_parts, bad_ids, bad_classes, match_keys_without_value,
+	   attributes_that_cannot_be_matched, all_errors_of_a_file_are_told, thousands_of_errors_are_counted,
+	   an_empty_file_has_no_rules, comments, carriage_returns, last_line_without_newline,
+	   a_section_in_the_last_line_is_not_lost, blanks_around_key_and_value, values_by_spaces_and_by_lines,
+	   attributes_are_conditions_of_their_own, the_cheapest_fact_comes_first, drivers, defaults,
+	   groups_and_the_rest, id_is_of_what_the_rule_says, id_is_not_of_comments_and_blank_lines)

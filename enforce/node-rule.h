@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The nodes below /dev that come with a VFIO or UIO driver, and what the policy says about them: who may open
+ * them, and links that have the name of a rule. The number of an IOMMU group moves at each boot; these links
+ * do not.
+ *
+ *   /dev/vfio/12             of a group: uevent of subsystem `vfio`
+ *   /dev/vfio/devices/vfio0  of a device, for iommufd: `vfio-dev`
+ *   /dev/uio0                `uio`; has no links
+ */
+#pragma once
+
+#include "base/macro.h"
+#include "policy/policy.h"
+#include "sysfs/sysfs.h"
+
+struct node_answer {
+	char owner[128], group[128], mode[8]; /* "": nobody says */
+	char links[4096];		      /* below /dev, with blanks between them; "": none */
+};
+
+/*
+ * Only devices count that have the driver that is decided for them. Where a rule has several devices, none of
+ * their nodes has its bare label, and a node that still has it is announced again, that it may lose it. 0;
+ * -ENODEV: it is no such node, or has gone; -ENOMEM.
+ */
+_must_check_ int node_describe(const struct policy *policy, struct sysfs *sysfs, const char *subsystem,
+			       const char *devpath, struct node_answer *ret);
+
+/*
+ * A device was bound or unbound: has the node of its group announced again where other members keep it, which
+ * has no event of its own.
+ */
+void node_announce_of_group(struct sysfs_device *d);

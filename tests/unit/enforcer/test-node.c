@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `driver-override node` as udev calls it: what it prints for nodes of VFIO and UIO. */
+#include "base/macro.h"
+#include "base/text.h"
+#include "tests/unit/fixtures/run-enforcer.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BY_RULE "vfio/by-rule/"
+#define CARD "0000:00:03.0"
+#define TWIN "0000:00:04.0"
+
+/* A device at a driver, decided and recorded as at its own event. */
+static const char *device_at(struct mock *m, const char *name, unsigned group, const char *driver)
+{
+	const char *device = mock_pci_add(m, name, NULL, 0x8086, 0x10d3, 0x020000);
+
+	mock_group(m, group, device, NULL);
+	mock_bind(m, device, driver);
+	ck_assert_int_eq(enforcer_event(m, device).status, 0);
+	return device;
+}
+
+static struct mock *node_tree_new(const char *policy)
+{
+	struct mock *m = mock_new();
+
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf", policy);
+	(void)mock_aliases(m, "/lib/modules", "# Aliases\n");
+	return m;
+}
+
+static struct enforcer_result node_run(struct mock *m, const char *subsystem, const char *devpath)
+{
+	const char *env[] = { mock_printf(m, "SUBSYSTEM=%s", subsystem),
+			      mock_printf(m, "DEVPATH=%s", devpath), "ACTION=add", NULL };
+
+	return enforcer_verb_env(m, "node", env);
+}
+
+static struct enforcer_result group_node_run(struct mock *m, const char *name)
+{
+	return node_run(m, "vfio", mock_printf(m, "/devices/virtual/vfio/%s", name));
+}
+
+static struct enforcer_result cdev_run(struct mock *m, const char *device, const char *name)
+{
+	make_dirs(mock_printf(m, "%s%s/vfio-dev/%s", m->sysfs, device, name));
+	return node_run(m, "vfio-dev", mock_printf(m, "%s/vfio-dev/%s", device, name));
+}
+
+static const char *links(struct mock *m, const struct enforcer_result *r)
+{
+	ck_assert_msg(r->status == 0 && r->n_lines == 0, "%d %s", r->status, r->err);
+	return printed_property(m, r, "DRIVER_OVERRIDE_NODE_LINKS");
+}
+
+/* What its uevent file has been told since. */
+static const char *node_uevent(struct mock *m, const char *class, const char *name)
+{
+	const char *path = mock_printf(m, "%s/class/%s/%s/uevent", m->sysfs, class, name);
+
+	return access(path, F_OK) < 0 ? "" : mock_read(m, path);
+}
+
+static void node_class_add(struct mock *m, const char *class, const char *name)
+{
+	make_dirs(mock_printf(m, "%s/class/%s/%s", m->sysfs, class, name));
+	make_file(mock_printf(m, "%s/class/%s/%s/uevent", m->sysfs, class, name), "", 0);
+}
+
+START_TEST(a_node_has_links_and_access)
+{
+	struct mock *m =
+		node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\nAccess=qemu:kvm:0660\n");
+	const char *device = device_at(m, CARD, 7, "vfio-pci");
+	struct enforcer_result r = group_node_run(m, "7");
+
+	ck_assert_str_eq(r.out, "DRIVER_OVERRIDE_NODE_OWNER=qemu\nDRIVER_OVERRIDE_NODE_GROUP=kvm\n"
+				"DRIVER_OVERRIDE_NODE_MODE=0660\nDRIVER_OVERRIDE_NODE_LINKS=" BY_RULE
+				"gpu " BY_RULE "gpu-pci-" CARD "\n");
+	r = cdev_run(m, device, "vfio0");
+	ck_assert_str_eq(links(m, &r), BY_RULE "gpu.cdev " BY_RULE "gpu-pci-" CARD ".cdev");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_NODE_OWNER"), "qemu");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(parts_of_access_may_be_empty)
+{
+	struct mock *m = node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\nAccess=:kvm:\n");
+	struct enforcer_result r;
+
+	(void)device_at(m, CARD, 7, "vfio-pci");
+	r = group_node_run(m, "7");
+	ck_assert_msg(startswith(r.out, "DRIVER_OVERRIDE_NODE_GROUP=kvm\nDRIVER_OVERRIDE_NODE_LINKS="), "%s",
+		      r.out);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_group_without_an_iommu_has_them_too)
+{
+	struct mock *m = node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\n");
+	struct enforcer_result r;
+
+	(void)device_at(m, CARD, 0, "vfio-pci");
+	r = group_node_run(m, "noiommu-0");
+	ck_assert_str_eq(links(m, &r), BY_RULE "gpu " BY_RULE "gpu-pci-" CARD);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_uio_node_has_access_and_no_links)
+{
+	struct mock *m =
+		node_tree_new("[device nic]\nName=" CARD "\nDriver=uio_pci_generic\nAccess=dpdk::0600\n");
+	const char *device = device_at(m, CARD, 7, "uio_pci_generic");
+	struct enforcer_result r = node_run(m, "uio", mock_printf(m, "%s/uio/uio0", device));
+
+	ck_assert_str_eq(r.out, "DRIVER_OVERRIDE_NODE_OWNER=dpdk\nDRIVER_OVERRIDE_NODE_MODE=0600\n");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_device_that_is_not_as_decided_has_nothing)
+{
+	struct mock *m = node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\nAccess=qemu::\n"
+				       "[device other]\nName=" TWIN "\nDriver=none\nAccess=qemu::\n");
+	struct enforcer_result r;
+
+	(void)device_at(m, CARD, 7, "e1000e");
+	(void)device_at(m, TWIN, 8, "vfio-pci");
+	(void)device_at(m, "0000:00:05.0", 9, "vfio-pci");
+	for (const char *const *group = (const char *const[]){ "7", "8", "9", "10", NULL }; *group; group++) {
+		r = group_node_run(m, *group);
+		ck_assert_str_eq(r.out, "");
+		ck_assert_int_eq(r.status, 0);
+	}
+	r = node_run(m, "net", "/devices/pci0000:00/" CARD "/net/eth0");
+	ck_assert_str_eq(r.out, "");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(several_devices_of_a_rule_have_names_of_their_own)
+{
+	struct mock *m = node_tree_new("[device nics]\nId=8086:10d3\nDriver=vfio-pci\n");
+	const char *card = device_at(m, CARD, 7, "vfio-pci");
+	struct enforcer_result r = group_node_run(m, "7");
+
+	ck_assert_str_eq(links(m, &r), BY_RULE "nics " BY_RULE "nics-pci-" CARD);
+	(void)device_at(m, TWIN, 8, "vfio-pci");
+	r = group_node_run(m, "7");
+	ck_assert_str_eq(links(m, &r), BY_RULE "nics-pci-" CARD);
+	r = group_node_run(m, "8");
+	ck_assert_str_eq(links(m, &r), BY_RULE "nics-pci-" TWIN);
+	r = cdev_run(m, card, "vfio0");
+	ck_assert_str_eq(links(m, &r), BY_RULE "nics-pci-" CARD ".cdev");
+	mock_free(m);
+}
+END_TEST
+
+/* The first has the bare label until the second comes. */
+START_TEST(a_label_that_is_not_clear_any_more_is_given_up)
+{
+	struct mock *m = node_tree_new("[device nics]\nId=8086:10d3\nDriver=vfio-pci\n");
+	const char *card = device_at(m, CARD, 7, "vfio-pci");
+
+	node_class_add(m, "vfio", "7");
+	node_class_add(m, "vfio", "8");
+	node_class_add(m, "vfio-dev", "vfio0");
+	make_dirs(mock_printf(m, "%s/../dev/vfio/by-rule", m->sysfs));
+	ck_assert_int_eq(symlink("../7", mock_printf(m, "%s/../dev/vfio/by-rule/nics", m->sysfs)), 0);
+	ck_assert_int_eq(
+		symlink("../devices/vfio0", mock_printf(m, "%s/../dev/vfio/by-rule/nics.cdev", m->sysfs)), 0);
+	(void)group_node_run(m, "7");
+	ck_assert_str_eq(node_uevent(m, "vfio", "7"), "");
+	(void)device_at(m, TWIN, 8, "vfio-pci");
+	(void)group_node_run(m, "8");
+	ck_assert_str_eq(node_uevent(m, "vfio", "7"), "change");
+	ck_assert_str_eq(node_uevent(m, "vfio", "8"), "");
+	(void)cdev_run(m, "/devices/pci0000:00/" TWIN, "vfio1");
+	ck_assert_str_eq(node_uevent(m, "vfio-dev", "vfio0"), "change");
+	/* Its own event asks for no further one. */
+	node_class_add(m, "vfio", "7");
+	(void)group_node_run(m, "7");
+	ck_assert_str_eq(node_uevent(m, "vfio", "7"), "");
+	ck_assert_ptr_nonnull(card);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(members_of_one_group_share_its_label)
+{
+	struct mock *m = node_tree_new("[device gpu]\nName=0000:00:03.*\nDriver=vfio-pci\n");
+	const char *card = device_at(m, CARD, 7, "vfio-pci");
+	struct enforcer_result r;
+
+	(void)device_at(m, "0000:00:03.1", 7, "vfio-pci");
+	r = group_node_run(m, "7");
+	ck_assert_ptr_nonnull(strstr(r.out, "=" BY_RULE "gpu "));
+	ck_assert_ptr_nonnull(strstr(r.out, BY_RULE "gpu-pci-0000:00:03.1"));
+	r = cdev_run(m, card, "vfio0");
+	ck_assert_str_eq(links(m, &r), BY_RULE "gpu-pci-" CARD ".cdev");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_companion_goes_by_its_own_name_only)
+{
+	struct mock *m =
+		node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\nGroup=vfio\nAccess=qemu::\n");
+	const char *card = device_at(m, CARD, 7, "vfio-pci"),
+		   *sound = device_at(m, "0000:00:03.1", 7, "vfio-pci");
+	struct enforcer_result r = cdev_run(m, card, "vfio0");
+
+	ck_assert_str_eq(links(m, &r), BY_RULE "gpu.cdev " BY_RULE "gpu-pci-" CARD ".cdev");
+	r = cdev_run(m, sound, "vfio1");
+	ck_assert_str_eq(links(m, &r), BY_RULE "gpu-pci-0000:00:03.1.cdev");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_NODE_OWNER"), "qemu");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(the_first_rule_with_access_counts_for_a_group)
+{
+	struct mock *m = node_tree_new("[device a]\nName=0000:00:03.1\nDriver=vfio-pci\n"
+				       "[device b]\nName=0000:00:03.2\nDriver=vfio-pci\nAccess=second::\n"
+				       "[device c]\nName=" CARD "\nDriver=vfio-pci\nAccess=third::\n");
+	struct enforcer_result r;
+
+	for (unsigned i = 0; i < 3; i++)
+		(void)device_at(m, mock_printf(m, "0000:00:03.%u", i), 7, "vfio-pci");
+	r = group_node_run(m, "7");
+	ck_assert_str_eq(printed_property(m, &r, "DRIVER_OVERRIDE_NODE_OWNER"), "second");
+	ck_assert(strstr(r.out, BY_RULE "a ") && strstr(r.out, BY_RULE "b ") && strstr(r.out, BY_RULE "c "));
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(any_label_can_be_a_link)
+{
+	struct mock *m = node_tree_new("[device my gpu/1]\nName=" CARD "\nDriver=vfio-pci\n");
+	struct enforcer_result r;
+
+	(void)device_at(m, CARD, 7, "vfio-pci");
+	r = group_node_run(m, "7");
+	ck_assert_str_eq(links(m, &r), BY_RULE "my\\x20gpu\\x2f1 " BY_RULE "my\\x20gpu\\x2f1-pci-" CARD);
+	mock_free(m);
+}
+END_TEST
+
+/* A member that comes to VFIO later has no event of the group's node. */
+START_TEST(a_bound_device_has_its_groups_node_announced)
+{
+	struct mock *m = node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\n");
+	const char *device = device_at(m, CARD, 7, "vfio-pci");
+
+	for (const char *const *action = (const char *const[]){ "change", "bind", "unbind", NULL }; *action;
+	     action++) {
+		const char *env[] = { "SUBSYSTEM=pci", mock_printf(m, "DEVPATH=%s", device),
+				      mock_printf(m, "ACTION=%s", *action), NULL };
+
+		node_class_add(m, "vfio", "7");
+		ck_assert_int_eq(enforcer_event_env(m, env).status, 0);
+		ck_assert_str_eq(node_uevent(m, "vfio", "7"), streq(*action, "change") ? "" : "change");
+	}
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(usage_is_checked)
+{
+	struct mock *m = node_tree_new("");
+
+	ck_assert_int_eq(enforcer_run(m, "node", "x", NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "node", NULL).status, 2);
+	mock_free(m);
+}
+END_TEST
+
+SUITE_MAIN("node", 60, a_node_has_links_and_access, parts_of_access_may_be_empty,
+	   a_group_without_an_iommu_has_them_too, a_uio_node_has_access_and_no_links,
+	   a_device_that_is_not_as_decided_has_nothing, several_devices_of_a_rule_have_names_of_their_own,
+	   a_label_that_is_not_clear_any_more_is_given_up, members_of_one_group_share_its_label,
+	   a_companion_goes_by_its_own_name_only, the_first_rule_with_access_counts_for_a_group,
+	   any_label_can_be_a_link, a_bound_device_has_its_groups_node_announced, usage_is_checked)
