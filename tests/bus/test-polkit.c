@@ -176,6 +176,13 @@ START_TEST(polkit_is_told_the_modalias_of_a_device_that_is_new)
 					    "0000:00:05.0", 0)),
 			 "!AccessDenied");
 	ck_assert_ptr_nonnull(strstr(polkit_questions(h), " modalias=pci:v00008086d00001572sv"));
+	/* Nor of another card in the place of one that is known. */
+	mock_remove(h->m, PATH_OF(CARD));
+	(void)mock_pci_add(h->m, CARD, NULL, 0x10de, 0x1b80, 0x030000);
+	polkit_answers(h, "org.driveroverrides1.set no\n");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", CARD, 0)),
+			 "!AccessDenied");
+	ck_assert_ptr_nonnull(strstr(polkit_questions(h), " modalias=pci:v000010DEd00001B80sv"));
 	end(h, user);
 }
 END_TEST
