@@ -95,6 +95,36 @@ START_TEST(each_change_has_options_of_its_own)
 }
 END_TEST
 
+START_TEST(force_is_for_the_change_that_has_it)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(told(h, call(h, "SetOverrides", CHANGES, 2, "pci", CARD, "vfio-pci", 1, "force", "b",
+				      1, "pci", DISK, "vfio-pci", 0, 0)),
+			 "pci " CARD " enforced \npci " DISK " enforced \n");
+	ck_assert_uint_eq(calls(h, CARD " dry-run overwrite force"), 1);
+	ck_assert_uint_eq(calls(h, CARD " overwrite force"), 1);
+	ck_assert_uint_eq(calls(h, DISK), 2);
+	ck_assert_uint_eq(calls(h, "overwrite"), 2);
+	harness_free(h);
+}
+END_TEST
+
+/* The directory of one of the files cannot be made. */
+START_TEST(a_write_that_fails_leaves_nothing_behind)
+{
+	struct harness *h = begin();
+
+	(void)rmdir(h->m->conf[MOCK_RUN]);
+	ck_assert_int_eq(symlink("nowhere", h->m->conf[MOCK_RUN]), 0);
+	ck_assert_ptr_null(call(h, "SetOverrides", CHANGES, 2, "pci", CARD, "vfio-pci", 0, "pci", DISK,
+				"vfio-pci", 1, "runtime", "b", 1, 0));
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "e1000e");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_call_is_refused_as_a_whole_and_nothing_is_written)
 {
 	struct harness *h = begin();
@@ -309,6 +339,7 @@ START_TEST(calls_about_the_same_device_follow_one_another)
 END_TEST
 
 SUITE_MAIN("bus-many", 570, all_devices_of_a_call_are_moved, each_change_has_options_of_its_own,
+	   force_is_for_the_change_that_has_it, a_write_that_fails_leaves_nothing_behind,
 	   a_call_is_refused_as_a_whole_and_nothing_is_written, a_partial_call_does_what_can_be_done,
 	   a_device_that_cannot_be_moved_at_last_keeps_its_policy_alone,
 	   a_dry_run_of_several_changes_writes_nothing, a_call_that_makes_no_sense_changes_nothing,
