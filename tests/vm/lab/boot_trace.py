@@ -4,6 +4,7 @@
 At boot nothing in user space can start a trace before the first driver is probed; the kernel itself can.
 """
 
+from .device import journal
 from .trace import PROBES, events_chosen, parse
 
 # Uevents would fill the buffer: every read of a "uevent" file counts as one.
@@ -41,3 +42,10 @@ class BootTrace:
     def modules(self):
         """Modules in the order in which they were loaded."""
         return self.vm.out("sed -n 's/.*: module_load: \\([^ ]*\\).*/\\1/p' /sys/kernel/tracing/trace").split()
+
+
+def in_time(vm, device, state="enforced"):
+    """What the coldplug's event has told of a state: on a starved host it may have come to the end of its two seconds,
+    and then it says so in the journal."""
+    late = [line for line in journal(vm, "timed out after 1.8 s") if f"/{device}:" in line]
+    return "pending" if late else state

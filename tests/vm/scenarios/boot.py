@@ -3,8 +3,8 @@
 
 from lab.boot_machine import (BARRED, BOOT_MACHINE, COMMAND_LINE, CREDENTIAL, FIRST, FW_CFG, GIVEN, NICS, SECOND, SPEAKER,
                               WATCHDOG)
-from lab.boot_trace import BootTrace
-from lab.device import ENFORCER, SWEEP, drivers, journal, override, path, properties, record, traced, trigger, unload
+from lab.boot_trace import BootTrace, in_time
+from lab.device import ENFORCER, SWEEP, drivers, override, path, properties, record, traced, trigger, unload
 from lab.scenario import scenario
 
 MACHINE = dict(lasts=60, **BOOT_MACHINE)
@@ -74,13 +74,6 @@ def unit_order(vm):
         began = int(other["ExecMainStartTimestampMonotonic"]) or int(other["ConditionTimestampMonotonic"])
         assert f"{unit}.service" in ours["Before"].split()
         assert ended < began, f"{unit} began at {began}, the sweep ended at {ended}"
-
-
-def in_time(vm, device, state="enforced"):
-    """What the coldplug's event has told of a state: on a starved host it may have come to the end of its two seconds,
-    and then it says so in the journal."""
-    late = [line for line in journal(vm, "timed out after 1.8 s") if f"/{device}:" in line]
-    return "pending" if late else state
 
 
 @scenario("after the boot udev's database has each device's decision, rule, source, state and module")

@@ -2,7 +2,7 @@
 """Two functions of one slot are one IOMMU group. A rule for the first decides, by Group=, about the second."""
 
 from lab.boot_machine import BOOT_MACHINE, FIRST, SECOND
-from lab.boot_trace import BootTrace
+from lab.boot_trace import BootTrace, in_time
 from lab.device import (ENFORCER, SWEEP, exists, loaded, override, path, probed, proper_order, properties, record,
                         remove, rescan, rule, traced, trigger, unload)
 from lab.scenario import scenario
@@ -38,7 +38,9 @@ def at_boot(vm):
     assert members(vm) == [FIRST, SECOND]
     assert (vm.driver(FIRST), vm.driver(SECOND)) == ("vfio-pci", "e1000e")
     assert [e.text for e in trace.read("probe", SECOND)] == ["e1000e"]
-    assert not trace.read("override", SECOND) and not properties(vm, SECOND)
+    assert not trace.read("override", SECOND)
+    late = in_time(vm, SECOND, "")
+    assert properties(vm, SECOND) == ({"_STATE": late} if late else {})
     later = traced(vm)
     trigger(vm, subsystem="pci")
     vm.run(f"systemctl restart {SWEEP}")
