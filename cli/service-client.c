@@ -42,6 +42,8 @@ int service_client_open(struct service_client *c, const struct cli *cli)
 		return -ENXIO;
 	else if (cli->host)
 		r = sd_bus_open_system_remote(&c->bus, cli->host);
+	else if (cli->settings.conf_dirs_given)
+		return -ENXIO;
 	else
 		r = sd_bus_open_system(&c->bus);
 	if (r < 0)
@@ -130,8 +132,8 @@ const char *service_error_name(const struct service_client *c)
 const char *service_error_text(const struct service_client *c, int r)
 {
 	if (r == -ENXIO)
-		return "no service is asked about a tree that --sysfs gives, unless --address says on which "
-		       "bus";
+		return "no service is asked about a tree that --sysfs or a policy that --conf-dir gives, "
+		       "unless --address says on which bus";
 	if (sd_bus_error_has_name(&c->error, SD_BUS_ERROR_ACCESS_DENIED) ||
 	    sd_bus_error_has_name(&c->error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
 		return "not permitted: this needs root, or polkit's permission";

@@ -20,8 +20,8 @@ struct service_client {
 };
 
 /*
- * 0; -ENXIO: with a tree that --sysfs gives, no service is asked, unless --address says which; other negative
- * errno: no bus.
+ * 0; -ENXIO: with a tree that --sysfs or a policy that --conf-dir gives, no service is asked, unless
+ * --address says which; other negative errno: no bus.
  */
 _must_check_ int service_client_open(struct service_client *c, const struct cli *cli);
 void service_client_done(struct service_client *c);
