@@ -20,7 +20,7 @@ else:
     from . import archive, store, unpacked
 
 PACKAGES = """systemd systemd-sysv udev dbus polkitd kmod linux-image-amd64 libbpf1 libinih1 libjson-c5 libudev1 libkmod2
-    libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup driverctl""".split()
+    libsmartcols1 pciutils iproute2 procps util-linux e2fsprogs dmsetup driverctl openssh-server""".split()
 
 # An expired "Valid-Until" is accepted where a mirror may be a frozen copy of a release that is still moving. That gives
 # up the protection against an old copy being replayed; the signature still counts, and the guest is thrown away.
@@ -96,9 +96,12 @@ for unit in getty.target getty@.service serial-getty@.service console-getty.serv
     systemd-user-sessions.service systemd-journal-flush.service systemd-remount-fs.service systemd-tmpfiles-clean.timer \
     dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount systemd-hibernate-clear.service \
     systemd-tpm2-setup.service systemd-tpm2-setup-early.service systemd-pcrphase.service systemd-machine-id-commit.service \
-    systemd-journal-catalog-update.service systemd-udev-load-credentials.service; do
+    systemd-journal-catalog-update.service systemd-udev-load-credentials.service ssh.service ssh.socket; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
+# A scenario that wants sshd starts it; at boot neither Debian's units nor systemd's own sockets for it do.
+mkdir -p /etc/systemd/system-generators
+ln -sf /dev/null /etc/systemd/system-generators/systemd-ssh-generator
 ln -sf /lib/systemd/system/multi-user.target /etc/systemd/system/default.target
 mkdir -p /etc/systemd/system/sysinit.target.wants
 ln -sf ../lab-agent.service /etc/systemd/system/sysinit.target.wants/lab-agent.service

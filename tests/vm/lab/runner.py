@@ -16,7 +16,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 
-from . import build, guest, kind, machine
+from . import build, command_line, guest, kind, machine
 from .scenario import KERNEL_LOG, Boot, File, print_line
 
 
@@ -188,6 +188,8 @@ def main(folder):
     if images:
         machine.accelerator(next(iter(images.values())).kernel)  # once, before the processes fork
         build.program("agent")
+    if options.build:
+        os.environ[command_line.BUILD] = os.path.abspath(options.build)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="driver-overrides-overlay-") as work, kind.saved_folder() as saved_dir:
         overlays = build.overlay(options.build and os.path.abspath(options.build), os.path.join(work, "build.cpio"))

@@ -3,7 +3,7 @@
 processes when a device is probed."""
 
 from lab.device import SWEEP, path, rule
-from lab.guard_unit import CONF, guard_pid
+from lab.guard_unit import CONF, GUARD, guard_pid
 from lab.machine import program
 from lab.scenario import scenario
 
@@ -41,3 +41,10 @@ def buffer(vm):
     assert "ReceiveBuffer=64M" in vm.out("systemctl cat driver-override-guard.socket")
     sizes = [int(size) for size in vm.out(f"receive-buffers {guard_pid(vm)}").split()]
     assert max(sizes) == 2 * 64 << 20, sizes  # the kernel doubles it
+
+
+@scenario("systemd-analyze calls the exposure of the guard and of the sweeps at most 5.0", guests=("debian12",))
+def exposure(vm):
+    for unit in (GUARD, SWEEP, "driver-overrides-settled.service"):
+        found = vm.run(f"systemd-analyze security --no-pager --threshold=50 {unit}", check=False)
+        assert found.rc == 0, found.out.strip().splitlines()[-1]
