@@ -11,8 +11,8 @@ from lab.guest import ASIDE
 from lab.machine import link
 from lab.scenario import scenario as on_guests
 
-# Not tried on the others yet.
-scenario = functools.partial(on_guests, guests=("debian12",))
+# Not tried on debian13 yet.
+scenario = functools.partial(on_guests, guests=("debian12", "forky"))
 CARD = "0000:01:00.0"
 DRIVERCTL = ("/usr/lib/udev/rules.d/05-driverctl.rules", "/usr/lib/systemd/system/driverctl@.service", "/usr/sbin/driverctl")
 # A rule about something else, so that there is a policy, as later.
