@@ -126,8 +126,7 @@ int file_draft_write(struct file_draft *ret, const struct file_replacement *how,
 		(void)unlink(ret->path);
 		return r;
 	}
-	ret->fd = fd;
-	fd = -EBADF;
+	ret->fd = TAKE_FD(fd);
 	return 0;
 }
 

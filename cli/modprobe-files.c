@@ -48,7 +48,7 @@ static void modprobe_file_read(struct import_plan *plan, struct modprobe_line *l
 {
 	_cleanup_(closep) int fd = -EBADF;
 	_cleanup_(freep) char *text = NULL;
-	char path[PATH_MAX], *rest, *copy;
+	char path[PATH_MAX], *rest;
 	unsigned number = 1;
 	size_t n;
 
@@ -56,7 +56,7 @@ static void modprobe_file_read(struct import_plan *plan, struct modprobe_line *l
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 || read_full(fd, 4096, MODPROBE_FILE_MAX, &text, &n) < 0)
 		return;
-	rest = copy = arena_strdup(&plan->arena, text);
+	rest = arena_strdup(&plan->arena, text);
 	while (rest && *rest) {
 		char *begin = rest;
 

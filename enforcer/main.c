@@ -147,45 +147,51 @@ static bool command_line_is_for_udev(const struct command_line *c)
 	return streq(c->verb, "event") || streq(c->verb, "node");
 }
 
-int main(int argc, char **argv)
+static int command_line_run(const struct command_line *c)
 {
-	struct command_line c;
-	int r = command_line_parse(&c, argc, argv);
-
-	if (r != PROGRAM_RUNS)
-		return r;
-	/* On a mock tree, a test reads it. */
-	log_init("driver-override",
-		 command_line_is_for_udev(&c) && !c.settings.sysfs_given ? LOG_TO_JOURNAL : LOG_TO_STDERR);
-	if (!command_line_is_valid(&c)) {
+	if (!command_line_is_valid(c)) {
 		usage(stderr);
 		return 2;
 	}
 	/* What a person has tried goes back, whatever else is turned off. */
-	if (streq(c.verb, "undo"))
-		return verb_undo(&c.settings, c.arguments[0], c.trial);
-	if (streq(c.verb, "rebind")) {
-		r = verb_rebind(&c.settings, &c.rebind, c.arguments, (size_t)c.n);
-		free(c.rebind.inodes);
-		return r;
-	}
-	if (settings_turned_off(&c.settings)) {
+	if (streq(c->verb, "undo"))
+		return verb_undo(&c->settings, c->arguments[0], c->trial);
+	if (streq(c->verb, "rebind"))
+		return verb_rebind(&c->settings, &c->rebind, c->arguments, (size_t)c->n);
+	if (settings_turned_off(&c->settings)) {
 		/* The sweep and the guard have logged this once; a thousand events need not repeat it. */
-		if (!command_line_is_for_udev(&c))
+		if (!command_line_is_for_udev(c))
 			log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return 0;
 	}
 	/* The sweep comes first where there is one, and again on the real root, where there may be
 	 * credentials that the boot image did not have. */
-	if (streq(c.verb, "sweep") || (streq(c.verb, "event") && !boot_rules_are_written(&c.settings)))
-		boot_rules_write(&c.settings);
-	if (streq(c.verb, "event"))
-		return verb_event(&c.settings, c.n == 1 ? c.arguments[0] : NULL, c.writer ? c.writer : "");
-	if (streq(c.verb, "node"))
-		return verb_node(&c.settings);
-	if (streq(c.verb, "sweep") && c.settled)
-		return verb_sweep_settled(&c.settings);
-	if (streq(c.verb, "sweep"))
-		return verb_sweep(&c.settings, c.at_boot);
-	return verb_release_overrides(&c.settings, c.arguments, (size_t)c.n);
+	if (streq(c->verb, "sweep") || (streq(c->verb, "event") && !boot_rules_are_written(&c->settings)))
+		boot_rules_write(&c->settings);
+	if (streq(c->verb, "event"))
+		return verb_event(&c->settings, c->n == 1 ? c->arguments[0] : NULL,
+				  c->writer ? c->writer : "");
+	if (streq(c->verb, "node"))
+		return verb_node(&c->settings);
+	if (streq(c->verb, "sweep") && c->settled)
+		return verb_sweep_settled(&c->settings);
+	if (streq(c->verb, "sweep"))
+		return verb_sweep(&c->settings, c->at_boot);
+	return verb_release_overrides(&c->settings, c->arguments, (size_t)c->n);
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line c;
+	int r = command_line_parse(&c, argc, argv);
+
+	if (r == PROGRAM_RUNS) {
+		/* On a mock tree, a test reads it. */
+		log_init("driver-override", command_line_is_for_udev(&c) && !c.settings.sysfs_given
+						    ? LOG_TO_JOURNAL
+						    : LOG_TO_STDERR);
+		r = command_line_run(&c);
+	}
+	free(c.rebind.inodes);
+	return r;
 }

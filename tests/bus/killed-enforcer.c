@@ -104,21 +104,33 @@ static void kill_all(const struct traced *all, const char *path, const char *cal
 	(void)kill(getpid(), SIGKILL);
 }
 
+/* What a program that counts its own coverage writes, or wants to, when it ends is none of this. */
+static bool writes_into_tree(pid_t pid, uint64_t fd, const char *root)
+{
+	char link[64], path[PATH_MAX] = "";
+
+	(void)snprintf(link, sizeof(link), "/proc/%d/fd/%u", pid, (unsigned)fd);
+	return readlink(link, path, sizeof(path) - 1) > 0 && strncmp(path, root, strlen(root)) == 0;
+}
+
 /* A stop of a traced process at the begin or end of a call. True: that was the last. */
-static bool call_ends_it(struct traced *t, unsigned *left)
+static bool call_ends_it(struct traced *t, const char *root, unsigned *left)
 {
 	struct __ptrace_syscall_info info;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, t->pid, sizeof(info), &info) < 0)
 		return false;
-	if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
+	if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
 		t->call = changing_call(&info);
-	else if (info.op == PTRACE_SYSCALL_INFO_EXIT && t->call)
+		if (t->call && strcmp(t->call, "write") == 0 &&
+		    !writes_into_tree(t->pid, info.entry.args[0], root))
+			t->call = NULL;
+	} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && t->call && !info.exit.is_error)
 		return --*left == 0;
 	return false;
 }
 
-static int trace(pid_t first, unsigned left, const char *killed)
+static int trace(pid_t first, unsigned left, const char *root, const char *killed)
 {
 	static struct traced all[PROCESSES_MAX];
 	int status, result = 3;
@@ -134,7 +146,7 @@ static int trace(pid_t first, unsigned left, const char *killed)
 			continue;
 		}
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-			if (call_ends_it(t, &left))
+			if (call_ends_it(t, root, &left))
 				kill_all(all, killed, t->call);
 		} else if (WSTOPSIG(status) != SIGTRAP && WSTOPSIG(status) != SIGSTOP)
 			sig = WSTOPSIG(status);
@@ -145,7 +157,7 @@ static int trace(pid_t first, unsigned left, const char *killed)
 
 int main(int argc, char **argv)
 {
-	char kill_after[PATH_MAX] = "", killed[PATH_MAX] = "";
+	char kill_after[PATH_MAX] = "", killed[PATH_MAX] = "", root[PATH_MAX] = "";
 	const char *program = getenv("DRIVER_OVERRIDE");
 	bool is_work = true;
 	unsigned n = 0;
@@ -155,6 +167,8 @@ int main(int argc, char **argv)
 		if (strcmp(argv[i], "--sysfs") == 0 && i + 1 < argc) {
 			(void)snprintf(kill_after, sizeof(kill_after), "%s/../kill-after", argv[i + 1]);
 			(void)snprintf(killed, sizeof(killed), "%s/../killed", argv[i + 1]);
+			(void)snprintf(root, sizeof(root), "%.*s", (int)(strlen(argv[i + 1]) - strlen("sys")),
+				       argv[i + 1]);
 		}
 		if (strcmp(argv[i], "--dry-run") == 0 || strcmp(argv[i], "--look-only") == 0)
 			is_work = false;
@@ -169,6 +183,8 @@ int main(int argc, char **argv)
 	child = fork();
 	if (child == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* LeakSanitizer cannot work beside another tracer. */
+		(void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
 		(void)raise(SIGSTOP);
 		(void)execv(program, argv);
 		fail(program);
@@ -178,5 +194,5 @@ int main(int argc, char **argv)
 	(void)waitpid(child, NULL, WUNTRACED);
 	(void)ptrace(PTRACE_SYSCALL, child, NULL, 0);
 	(void)kill(child, SIGCONT);
-	return trace(child, n, killed);
+	return trace(child, n, root, killed);
 }
