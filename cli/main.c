@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,13 +102,22 @@ static bool standard_files_open(void)
 	return true;
 }
 
+/* Also of an earlier write, whose errno is lost: a pipe without a reader, and a connection that the other
+ * side has closed, stay so. */
+static bool output_has_no_reader(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP));
+}
+
 /* A reader that has gone, as `head` has, has read what it wanted. */
 static int output_finish(int status)
 {
 	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	if (errno == EPIPE)
+	if (errno == EPIPE || output_has_no_reader())
 		return status;
 	return cli_fail("writing: %s", errno ? strerror(errno) : "the output is not complete");
 }

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -69,6 +70,19 @@ class Machine:
         return Result(subprocess.run(self.command(*arguments, address=address), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                      stderr=subprocess.PIPE, check=False, timeout=120, user=user, env=environment, **options),
                       self.root)
+
+    def run_unread(self, *arguments):
+        """Status and errors of a call with SIGPIPE ignored, as below systemd, whose output nobody reads any more."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        try:
+            done = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, check=False,
+                                  timeout=60, text=True, env=base_environment(), restore_signals=False)
+        finally:
+            signal.signal(signal.SIGPIPE, before)
+            os.close(writer)
+        return done.returncode, done.stderr
 
     def write(self, path, text):
         """At once and whole, so that a policy file counts at once: its two times must be of different ticks of the kernel."""
