@@ -129,6 +129,15 @@ const char *service_error_name(const struct service_client *c)
 	return dot ? dot + 1 : "";
 }
 
+/* Over ssh the end of that program is all that sd-bus sees: where it could not be run, nobody has said so. */
+static bool error_is_of_ssh(const struct service_client *c, int r)
+{
+	const char *address;
+
+	return (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) && c->bus &&
+	       sd_bus_get_address(c->bus, &address) >= 0 && startswith(address, "unixexec:");
+}
+
 const char *service_error_text(const struct service_client *c, int r)
 {
 	if (r == -ENXIO)
@@ -140,6 +149,8 @@ const char *service_error_text(const struct service_client *c, int r)
 	if (sd_bus_error_has_name(&c->error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
 	    sd_bus_error_has_name(&c->error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
 		return "the service driver-overrided does not run, and cannot be started";
+	if (error_is_of_ssh(c, r))
+		return "ssh has made no connection, or is not installed";
 	if (c->error.message && *c->error.message)
 		return c->error.message;
 	if (!c->bus)
