@@ -2,17 +2,14 @@
 """overridectl import, from a configuration that the guest's own driverctl has made, and from lines of modprobe.d: the card has the
 driver from its first probe on that it had before, when what made it so has gone."""
 
-import functools
 import json
 
 from lab.device import empty_ports, plug, proper_order, settle, traced, unload, unplug
 from lab.guard_unit import CONF, first_probe, policy_read
 from lab.guest import ASIDE
 from lab.machine import link
-from lab.scenario import scenario as on_guests
+from lab.scenario import scenario
 
-# Not tried on debian13 yet.
-scenario = functools.partial(on_guests, guests=("debian12", "forky"))
 CARD = "0000:01:00.0"
 DRIVERCTL = ("/usr/lib/udev/rules.d/05-driverctl.rules", "/usr/lib/systemd/system/driverctl@.service", "/usr/sbin/driverctl")
 # A rule about something else, so that there is a policy, as later.
