@@ -6,6 +6,7 @@
 #include "enforce/apply-record.h"
 #include "enforce/in-use.h"
 #include "enforce/module.h"
+#include "enforce/node-rule.h"
 #include "sysfs/override-support.h"
 #include "state/evaluate.h"
 #include "sysfs/iommu.h"
@@ -452,4 +453,8 @@ void move_device(const struct decision *decision, const struct move_options *opt
 look:
 	bound_driver(d, ret->driver, sizeof(ret->driver));
 	(void)sysfs_device_override(d, ret->override);
+	/* udev asks about the new driver only where it knows the device as ours, which came to it with an
+	 * `add`. */
+	if (!streq(ret->driver, m.driver_before))
+		node_announce_of_group(d);
 }

@@ -54,6 +54,28 @@ START_TEST(device_with_the_right_driver_gets_only_the_override)
 }
 END_TEST
 
+/* Its bind event does it only where udev knows the device as ours. */
+START_TEST(group_has_its_node_announced)
+{
+	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
+	const char *node = mock_printf(f.m, "%s/class/vfio/7", f.m->sysfs);
+	const char *uevent = mock_printf(f.m, "%s/uevent", node);
+
+	mock_group(f.m, 7, f.device, NULL);
+	make_dirs(node);
+	make_file(uevent, "", 0);
+	move_fixture_move(&f);
+	assert_moved(&f, "enforced", "", "vfio-pci", "vfio-pci", true);
+	ck_assert_str_eq(mock_read(f.m, uevent), "change");
+
+	/* Once there, there is nothing to tell. */
+	make_file(uevent, "", 0);
+	move_fixture_move(&f);
+	ck_assert_str_eq(mock_read(f.m, uevent), "");
+	move_fixture_done(&f);
+}
+END_TEST
+
 START_TEST(driverless_device_is_probed)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
@@ -391,7 +413,8 @@ END_TEST
 SUITE_MAIN("move", 40, default_clears_a_text_that_reads_as_unset, first_probe_that_was_on_its_way_is_lost,
 	   first_probe_won_at_first_is_lost_at_the_second_look, unbind_then_override_then_probe,
 	   none_is_unbound_and_not_probed, device_with_the_right_driver_gets_only_the_override,
-	   driverless_device_is_probed, default_gives_up_a_driver_that_came_by_our_override,
+	   group_has_its_node_announced, driverless_device_is_probed,
+	   default_gives_up_a_driver_that_came_by_our_override,
 	   default_keeps_a_driver_that_came_before_our_override,
 	   default_probes_again_where_its_own_driver_came_by_our_override,
 	   default_after_an_event_that_has_cleared_the_override,
