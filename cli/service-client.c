@@ -38,12 +38,10 @@ int service_client_open(struct service_client *c, const struct cli *cli)
 	*c = (struct service_client){ .error = SD_BUS_ERROR_NULL };
 	if (cli->address)
 		r = bus_open_address(cli->address, &c->bus);
-	else if (cli->settings.sysfs_given)
+	else if (cli->settings.sysfs_given || (cli->settings.conf_dirs_given && !cli->host))
 		return -ENXIO;
 	else if (cli->host)
 		r = sd_bus_open_system_remote(&c->bus, cli->host);
-	else if (cli->settings.conf_dirs_given)
-		return -ENXIO;
 	else
 		r = sd_bus_open_system(&c->bus);
 	if (r < 0)
