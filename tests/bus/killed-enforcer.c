@@ -173,6 +173,8 @@ int main(int argc, char **argv)
 		if (strcmp(argv[i], "--dry-run") == 0 || strcmp(argv[i], "--look-only") == 0)
 			is_work = false;
 	}
+	if (!program)
+		fail("DRIVER_OVERRIDE");
 	if (is_work)
 		n = take_number(kill_after);
 	argv[0] = (char *)(uintptr_t)program;
