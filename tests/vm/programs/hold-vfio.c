@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Holds a VFIO device open, as a virtual machine does: hold-vfio GROUP DEVICE. Says what it finds in the
- * device's config space when it has it ("open 8086:10d3"), and keeps it until it is killed, whatever the
- * kernel asks of it meanwhile.
+ * Holds a VFIO device open, as a virtual machine does: hold-vfio GROUP DEVICE [obliging]. Says what it finds
+ * in the device's config space when it has it ("open 8086:10d3"), and keeps it until it is killed, whatever
+ * the kernel asks of it meanwhile; an obliging one gives it back when the kernel asks for it, as QEMU and
+ * DPDK do, and runs on.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -16,6 +19,24 @@ static int fail(const char *what)
 {
 	(void)fprintf(stderr, "hold-vfio: %s: %s\n", what, strerror(errno));
 	return 1;
+}
+
+/* Returns when the kernel has asked for the device. */
+static int wait_for_request(int device)
+{
+	_Alignas(struct vfio_irq_set) char buffer[sizeof(struct vfio_irq_set) + sizeof(int)] = { 0 };
+	struct vfio_irq_set *set = (struct vfio_irq_set *)buffer;
+	int asked = eventfd(0, EFD_CLOEXEC);
+	uint64_t n;
+
+	set->argsz = sizeof(buffer);
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = VFIO_PCI_REQ_IRQ_INDEX;
+	set->count = 1;
+	memcpy(set->data, &asked, sizeof(asked));
+	if (asked < 0 || ioctl(device, VFIO_DEVICE_SET_IRQS, set) < 0)
+		return fail("VFIO_DEVICE_SET_IRQS");
+	return read(asked, &n, sizeof(n)) == (ssize_t)sizeof(n) ? 0 : fail("eventfd");
 }
 
 int main(int argc, char **argv)
@@ -26,8 +47,8 @@ int main(int argc, char **argv)
 	int container, group, device;
 	unsigned char ids[4];
 
-	if (argc != 3) {
-		(void)fputs("hold-vfio GROUP DEVICE\n", stderr);
+	if (argc < 3 || argc > 4 || (argc == 4 && strcmp(argv[3], "obliging") != 0)) {
+		(void)fputs("hold-vfio GROUP DEVICE [obliging]\n", stderr);
 		return 2;
 	}
 	(void)snprintf(path, sizeof(path), "/dev/vfio/%s", argv[1]);
@@ -56,6 +77,13 @@ int main(int argc, char **argv)
 		return fail("reading the config space");
 	printf("open %02x%02x:%02x%02x\n", ids[1], ids[0], ids[3], ids[2]);
 	(void)fflush(stdout);
+	if (argc == 4) {
+		if (wait_for_request(device) != 0)
+			return 1;
+		(void)close(device);
+		(void)close(group);
+		(void)close(container);
+	}
 	for (;;)
 		(void)pause();
 }
