@@ -35,7 +35,7 @@ int service_client_open(struct service_client *c, const struct cli *cli)
 {
 	int r;
 
-	*c = (struct service_client){ .error = SD_BUS_ERROR_NULL };
+	*c = (struct service_client){ .error = SD_BUS_ERROR_NULL, .over_ssh = cli->host && !cli->address };
 	if (cli->address)
 		r = bus_open_address(cli->address, &c->bus);
 	else if (cli->settings.sysfs_given || (cli->settings.conf_dirs_given && !cli->host))
@@ -130,10 +130,7 @@ const char *service_error_name(const struct service_client *c)
 /* Over ssh the end of that program is all that sd-bus sees: where it could not be run, nobody has said so. */
 static bool error_is_of_ssh(const struct service_client *c, int r)
 {
-	const char *address;
-
-	return (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE) && c->bus &&
-	       sd_bus_get_address(c->bus, &address) >= 0 && startswith(address, "unixexec:");
+	return c->over_ssh && (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE);
 }
 
 const char *service_error_text(const struct service_client *c, int r)

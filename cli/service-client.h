@@ -17,6 +17,7 @@
 struct service_client {
 	sd_bus *bus;
 	sd_bus_error error; /* of the last call that failed */
+	bool over_ssh;
 };
 
 /*
