@@ -6,13 +6,15 @@
 #pragma once
 
 #include "base/macro.h"
+#include "policy/device.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct domain_device {
-	char name[16];	  /* "0000:03:00.0"; "": it is none, and why says so */
-	char driver[128]; /* that the domain names; "": whatever libvirt takes */
+	char name[16]; /* "0000:03:00.0"; "": it is none, and why says so */
+	/* That the domain names; "": whatever libvirt takes. One that is too long stays too long. */
+	char driver[DRIVER_NAME_MAX + 2];
 	char why[96];
 	bool managed;
 };

@@ -37,7 +37,8 @@ static void adopt_device(struct import_plan *plan, const struct policy *policy, 
 {
 	struct decision decision;
 	char override[OVERRIDE_MAX], name[600];
-	const char *owner, *lines;
+	struct import_rule rule = { .driver = override };
+	const char *owner;
 
 	if (sysfs_device_override(d, override) < 0 || !override[0])
 		return;
@@ -52,14 +53,15 @@ static void adopt_device(struct import_plan *plan, const struct policy *policy, 
 			import_note(plan, IMPORT_NOT_CARRIED, name, "%s: %s", override, owner);
 		return;
 	}
-	lines = arena_printf(&plan->arena, "%sDriver=%s\n", import_device_keys(plan, d->bus, d->name),
-			     override);
-	if (!lines) {
+	rule.from = arena_printf(&plan->arena, "the override of %s", name);
+	if (!rule.from) {
 		plan->r = -ENOMEM;
 		return;
 	}
+	import_rule_set_device(plan, &rule, d->bus, d->name);
 	name[strlen(d->bus)] = '-';
-	import_section_add(plan, import_label(plan, name), "the override that stands", lines);
+	rule.label = import_label(plan, name);
+	(void)import_section_add_or_refuse(plan, &rule);
 }
 
 int import_adopt(struct import_plan *plan, char *const *args, size_t n)

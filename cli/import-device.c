@@ -27,18 +27,16 @@ static char *value_of_name(struct import_plan *plan, const char *name)
 	return copy;
 }
 
-const char *import_device_keys(struct import_plan *plan, const char *bus, const char *name)
+void import_rule_set_device(struct import_plan *plan, struct import_rule *rule, const char *bus,
+			    const char *name)
 {
 	struct sysfs_device *d = import_device_find(plan, bus, name);
-	const char *id = d ? device_text(&d->device, FACT_ID) : NULL;
-	const char *b = value_of_name(plan, bus), *n = value_of_name(plan, name), *keys;
 
-	keys = b && n ? arena_printf(&plan->arena, "Bus=%s\nName=%s\n%s%s%s", b, n, id ? "Id=" : "",
-				     id ? id : "", id ? "\n" : "")
-		      : NULL;
-	if (!keys)
+	rule->bus = value_of_name(plan, bus);
+	rule->name = value_of_name(plan, name);
+	rule->id = d ? device_text(&d->device, FACT_ID) : NULL;
+	if (!rule->bus || !rule->name)
 		plan->r = -ENOMEM;
-	return keys ? keys : "";
 }
 
 const char *import_label(struct import_plan *plan, const char *text)

@@ -77,9 +77,10 @@ static void driverctl_add_twins(struct import_plan *plan, const char *from, stru
 
 static void driverctl_add_file(struct import_plan *plan, const char *file)
 {
-	const char *from = arena_printf(&plan->arena, DRIVERCTL_DIR "/%s", file), *bus, *name, *label, *lines;
+	const char *from = arena_printf(&plan->arena, DRIVERCTL_DIR "/%s", file), *bus, *name;
 	char path[PATH_MAX], driver[256];
 	size_t n = driverctl_bus_length(plan, file);
+	struct import_rule rule;
 	struct sysfs_device *d;
 	int r;
 
@@ -96,20 +97,16 @@ static void driverctl_add_file(struct import_plan *plan, const char *file)
 			    r < 0 ? strerror(-r) : "it names no driver");
 		return;
 	}
-	if (streq(driver, "vfio") || streq(driver, "default")) {
-		import_note(plan, IMPORT_NOT_CARRIED, from, "%s is no driver's name in a rule", driver);
-		return;
-	}
 	bus = arena_strndup(&plan->arena, file, n);
 	name = file + n + 1;
-	label = import_label(plan, file);
-	lines = bus ? arena_printf(&plan->arena, "%sDriver=%s\n", import_device_keys(plan, bus, name), driver)
-		    : NULL;
-	if (!lines) {
+	if (!bus) {
 		plan->r = -ENOMEM;
 		return;
 	}
-	import_section_add(plan, label, from, lines);
+	rule = (struct import_rule){ .label = import_label(plan, file), .from = from, .driver = driver };
+	import_rule_set_device(plan, &rule, bus, name);
+	if (!import_section_add_or_refuse(plan, &rule))
+		return;
 	d = import_device_find(plan, bus, name);
 	if (!d)
 		import_note(plan, IMPORT_NOTE, from,

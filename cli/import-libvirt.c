@@ -17,7 +17,8 @@
 
 static void libvirt_add_device(struct import_plan *plan, const char *from, const struct domain_device *device)
 {
-	const char *lines, *label;
+	struct import_rule rule = { .from = from, .driver = device->driver[0] ? device->driver : "vfio-pci" };
+	const char *label;
 	struct sysfs_device *d;
 
 	if (!device->name[0]) {
@@ -25,13 +26,14 @@ static void libvirt_add_device(struct import_plan *plan, const char *from, const
 		return;
 	}
 	label = arena_printf(&plan->arena, "libvirt-%s", device->name);
-	lines = arena_printf(&plan->arena, "%sDriver=%s\n", import_device_keys(plan, "pci", device->name),
-			     device->driver[0] ? device->driver : "vfio-pci");
-	if (!lines || !label) {
+	if (!label) {
 		plan->r = -ENOMEM;
 		return;
 	}
-	import_section_add(plan, import_label(plan, label), from, lines);
+	rule.label = import_label(plan, label);
+	import_rule_set_device(plan, &rule, "pci", device->name);
+	if (!import_section_add_or_refuse(plan, &rule))
+		return;
 	d = import_device_find(plan, "pci", device->name);
 	if (!d)
 		import_note(plan, IMPORT_NOTE, from,

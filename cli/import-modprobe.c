@@ -97,7 +97,8 @@ static void modprobe_add_id(struct import_plan *plan, const char *from, const ch
 {
 	unsigned long field[PCI_ID_FIELDS] = { 0, 0, 0xffffffff, 0xffffffff, 0, 0 };
 	char *copy = arena_strdup(&plan->arena, id), *word, text[4][8], class[8] = "", pattern[40];
-	const char *lines;
+	char shown[sizeof(pattern)];
+	struct import_rule rule = { .from = from, .bus = "pci", .id = shown, .driver = driver };
 	size_t n = 0;
 	int digits;
 
@@ -113,17 +114,19 @@ static void modprobe_add_id(struct import_plan *plan, const char *from, const ch
 		id_field_text(field[i], text[i]);
 	(void)snprintf(class, sizeof(class), "%06lx", field[4] & 0xffffff);
 	class[digits] = '\0';
+	rule.class = *class ? class : NULL;
 	(void)snprintf(pattern, sizeof(pattern), "%s:%s:%s:%s", text[0], text[1], text[2], text[3]);
-	lines = arena_printf(&plan->arena, "Bus=pci\nId=%s:%s%s%s%s%s\n%s%s%sDriver=%s\n", text[0], text[1],
-			     n > 2 ? ":" : "", n > 2 ? text[2] : "", n > 2 ? ":" : "", n > 2 ? text[3] : "",
-			     *class ? "Class=" : "", class, *class ? "\n" : "", driver);
+	text_copy(shown, sizeof(shown), pattern);
 	id = arena_printf(&plan->arena, "%s-%s", driver, id);
-	if (!lines || !id) {
+	if (!id) {
 		plan->r = -ENOMEM;
 		return;
 	}
-	import_section_add(plan, import_label(plan, id), from, lines);
-	modprobe_add_matches(plan, from, pattern, class, driver);
+	rule.label = import_label(plan, id);
+	if (n == 2)
+		(void)snprintf(shown, sizeof(shown), "%s:%s", text[0], text[1]);
+	if (import_section_add_or_refuse(plan, &rule))
+		modprobe_add_matches(plan, from, pattern, class, driver);
 }
 
 static void modprobe_add_ids(struct import_plan *plan, const char *from, const char *driver, const char *ids)

@@ -164,46 +164,6 @@ void import_note(struct import_plan *plan, enum import_note_kind kind, const cha
 		to->v[to->n++] = (struct import_note){ from, copy };
 }
 
-static const struct rule *import_rule_of_label(const struct policy *policy, const char *label)
-{
-	for (size_t i = 0; i < policy->n_rules; i++)
-		if (streq(policy->rules[i]->label, label))
-			return policy->rules[i];
-	return NULL;
-}
-
-static bool choice_is_equal(const struct driver_choice *a, const struct driver_choice *b)
-{
-	return a->kind == b->kind && (a->kind != DRIVER_NAMED || streq(a->name, b->name));
-}
-
-void import_section_add(struct import_plan *plan, const char *label, const char *from, const char *lines)
-{
-	_cleanup_(policy_freep) struct policy *policy = NULL;
-	const char *text = arena_printf(&plan->arena, "[device %s]\n%s", label, lines);
-	const struct rule *kept = import_rule_of_label(plan->before, label);
-
-	for (size_t i = 0; i < plan->n; i++)
-		if (streq(plan->sections[i].label, label))
-			return;
-	from = arena_strdup(&plan->arena, from);
-	if (!text || !from || policy_load_files(NULL, 0, &policy) < 0 ||
-	    array_reserve(plan->sections, plan->allocated, plan->n) < 0) {
-		plan->r = -ENOMEM;
-		return;
-	}
-	if (policy_parse(policy, plan->file, text, strlen(text)) < 0) {
-		import_note(plan, IMPORT_NOT_CARRIED, from, "%s",
-			    policy->n_errors > 0 ? policy->errors[0].text : "out of memory");
-		return;
-	}
-	if (kept && !choice_is_equal(&kept->driver, &policy->rules[0]->driver))
-		import_note(plan, IMPORT_NOTE, from,
-			    "%s:%u has another driver under [device %s], and stays as it is", plan->file,
-			    kept->line, label);
-	plan->sections[plan->n++] = (struct import_section){ label, from, text, kept != NULL };
-}
-
 size_t import_plan_new(const struct import_plan *plan)
 {
 	size_t n = 0;
@@ -232,6 +192,6 @@ const char *import_plan_text(struct import_plan *plan)
 			plan->source);
 	for (size_t i = 0; i < plan->n; i++)
 		if (!plan->sections[i].kept)
-			(void)fprintf(f, "\n# from %s\n%s", plan->sections[i].from, plan->sections[i].text);
+			(void)fprintf(f, "\n%s", plan->sections[i].written);
 	return fclose(f) == 0 ? arena_strdup(&plan->arena, text) : NULL;
 }

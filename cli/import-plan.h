@@ -35,9 +35,18 @@ struct import_notes {
 	size_t n, allocated;
 };
 
+/* What a source asks for. Its texts may have any bytes, but for the label: see import_label(). */
+struct import_rule {
+	const char *label, *from;
+	const char *bus, *name, *id, *class; /* NULL: the rule is without that key */
+	const char *driver;		     /* or "none" */
+};
+
 struct import_section {
-	const char *label, *from, *text;
-	bool kept; /* the file has one of that label */
+	const char *label, *from;
+	const char *text;    /* from its header on */
+	const char *written; /* with the comment before it */
+	bool kept;	     /* the file has one of that label */
 };
 
 struct import_plan {
@@ -73,8 +82,11 @@ _must_check_ int import_path(const struct import_plan *plan, const char *path, c
 /* The names of the files in a folder of that machine, sorted; from the arena. */
 void import_list(struct import_plan *plan, const char *folder, struct strings *ret);
 
-/* One more section: the lines behind its header. What would be no valid rule is told as not carried over. */
-void import_section_add(struct import_plan *plan, const char *label, const char *from, const char *lines);
+/*
+ * One more section. Its text is read back first, and must be this one rule and nothing else: the texts that
+ * it is made of can be anybody's. false: it is not, which is told as not carried over; or out of memory.
+ */
+bool import_section_add_or_refuse(struct import_plan *plan, const struct import_rule *rule);
 void import_note(struct import_plan *plan, enum import_note_kind kind, const char *from, const char *format,
 		 ...) _printf_(4, 5);
 
@@ -93,8 +105,9 @@ int import_plan_write_or_fail(struct import_plan *plan);
 
 void import_plan_print(struct import_plan *plan);
 
-/* A device as match keys, by bus and name, and by what it is if it is present: "Bus=…\nName=…\nId=…\n". */
-const char *import_device_keys(struct import_plan *plan, const char *bus, const char *name);
+/* Has the rule match a device, by bus and name, and by what it is if it is present. */
+void import_rule_set_device(struct import_plan *plan, struct import_rule *rule, const char *bus,
+			    const char *name);
 struct sysfs_device *import_device_find(const struct import_plan *plan, const char *bus, const char *name);
 /* A label of what may have any bytes. */
 const char *import_label(struct import_plan *plan, const char *text);
