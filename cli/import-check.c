@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,12 +76,42 @@ static int import_file_replace(const char *folder, const char *path, const char 
 	return r < 0 ? r : file_replace(&how, text, strlen(text));
 }
 
+/* A link, a mask among them, is somebody's decision, and what it leads to is not ours to change. */
+static bool import_link_is_in_place(const struct import_plan *plan, char target[static PATH_MAX])
+{
+	struct stat st;
+
+	if (lstat(plan->file, &st) < 0 || !S_ISLNK(st.st_mode))
+		return false;
+	if (read_link(plan->file, target, PATH_MAX) < 0)
+		text_copy(target, PATH_MAX, "?");
+	return true;
+}
+
+/* With --write it ends here, before anything is shown that would not come about; else it is told. */
+static int import_link_check_or_fail(struct import_plan *plan)
+{
+	char target[PATH_MAX];
+
+	if (!import_link_is_in_place(plan, target))
+		return STATUS_DONE;
+	if (plan->cli->option[VERB_WRITE])
+		return cli_fail(
+			"%s is a link to %s, and is not replaced: remove the link, or write the rules, which "
+			"are shown without --write, to another file",
+			plan->file, target);
+	import_note(plan, IMPORT_NOTE, plan->file, "is a link to %s; --write does not replace it", target);
+	return STATUS_DONE;
+}
+
 int import_plan_check_or_fail(struct import_plan *plan)
 {
 	char folder[] = "/tmp/driver-overrides-XXXXXX", file[PATH_MAX];
 	const char *text = import_plan_text(plan);
-	int r;
+	int r = import_link_check_or_fail(plan);
 
+	if (r != STATUS_DONE)
+		return r;
 	if (plan->r < 0 || !text)
 		return cli_fail("out of memory");
 	if (!mkdtemp(folder))
