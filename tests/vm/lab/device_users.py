@@ -80,7 +80,9 @@ def vfio(vm, device):
     group = vm.out(f"basename $(readlink {path(device)}/iommu_group)")
     vm.run(f"hold-vfio {group} {device} >/run/held 2>&1 & echo $! >/run/holder")
     pid = vm.out("cat /run/holder")
-    with _use(vm, "until grep -q ^open /run/held; do sleep 0.1; done", f"/dev/vfio/{group} is open in hold-vfio (process {pid})",
+    # What it says when it fails is worth more than the end of the time.
+    opened = f"until grep -q ^open /run/held; do [ -e /proc/{pid} ] || {{ cat /run/held; exit 1; }}; sleep 0.1; done"
+    with _use(vm, opened, f"/dev/vfio/{group} is open in hold-vfio (process {pid})",
               f"kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done") as reason:
         yield reason
 
