@@ -30,8 +30,9 @@ struct plan_worker {
 	struct refresh_worker *reader;
 	struct sysfs_device *device;
 	struct drop_in_plan plan;
-	const char *error; /* NULL: not refused */
-	char *text;	   /* why it is */
+	struct drop_in_rule rule; /* that SetOverride writes */
+	const char *error;	  /* NULL: not refused */
+	char *text;		  /* why it is */
 };
 
 /* The answer is an error. Returns 1, which ends the work on this change. */
@@ -192,17 +193,17 @@ static int plan_set(struct plan_worker *w)
 {
 	const struct device_change *change = w->change;
 	const struct operation_options *o = &change->options;
-	struct drop_in_rule rule = { .bus = change->bus,
-				     .value = plan_key_value(w, o->by),
-				     .driver = change->driver,
-				     .key = o->by,
-				     .group = o->given & OPTION_GROUP ? o->group : NULL,
-				     .module = o->given & OPTION_MODULE ? o->module : NULL,
-				     .rebind = o->rebind };
 	char *text, path[PATH_MAX];
 	int r = 0;
 
-	if (!rule.value)
+	w->rule = (struct drop_in_rule){ .bus = change->bus,
+					 .value = plan_key_value(w, o->by),
+					 .driver = change->driver,
+					 .key = o->by,
+					 .group = o->given & OPTION_GROUP ? o->group : NULL,
+					 .module = o->given & OPTION_MODULE ? o->module : NULL,
+					 .rebind = o->rebind };
+	if (!w->rule.value)
 		return plan_refuse(w, ERROR_INVALID, "%s %s cannot be named by its %s: only PCI devices can",
 				   change->bus, change->name, drop_in_key_to_string(o->by));
 	if (o->by == KEY_ID)
@@ -210,8 +211,8 @@ static int plan_set(struct plan_worker *w)
 	if (r != 0)
 		return r;
 	if (!change->is_absent && !o->any_device)
-		drop_in_set_identity(&rule, &w->device->device);
-	text = drop_in_text(&rule);
+		drop_in_set_identity(&w->rule, &w->device->device);
+	text = drop_in_text(&w->rule);
 	if (!text)
 		return -ENOMEM;
 	r = plan_add_file(w, o->by, o->runtime, text, path);
@@ -266,22 +267,20 @@ static int load_staged_policy(const struct drop_in_plan_work *work, const char *
 /* Parses what would be written, and refuses it unless the parser understood what the caller meant. */
 static int plan_check_text(struct plan_worker *w, const struct policy *policy, const char *path)
 {
-	const struct device_change *change = w->change;
-	const struct operation_options *o = &change->options;
 	const struct rule *rule = NULL;
+	size_t n = 0;
 
 	for (size_t i = 0; i < policy->n_errors; i++)
 		if (streq(policy->errors[i].file, path))
 			return plan_refuse(w, ERROR_INVALID, "%s", policy->errors[i].text);
-	for (size_t i = 0; i < policy->n_rules && !rule; i++)
-		if (streq(policy->rules[i]->file, path))
+	for (size_t i = 0; i < policy->n_rules; i++)
+		if (streq(policy->rules[i]->file, path)) {
 			rule = policy->rules[i];
-	if (!rule || (rule->driver.kind == DRIVER_NAMED && !streq(rule->driver.name, change->driver)) ||
-	    ((o->given & OPTION_MODULE) && !(rule->module && streq(rule->module, o->module))) ||
-	    (rule->group == GROUP_GIVE && rule->group_driver.kind == DRIVER_NAMED &&
-	     !streq(rule->group_driver.name, o->group)))
-		return plan_refuse(w, ERROR_INVALID, "%s cannot be written down in a policy file",
-				   change->driver);
+			n++;
+		}
+	if (n != 1 || !drop_in_rule_is_understood(&w->rule, rule))
+		return plan_refuse(w, ERROR_INVALID, "%s for %s %s cannot be written down in a policy file",
+				   w->change->driver, w->change->bus, w->change->name);
 	return 0;
 }
 

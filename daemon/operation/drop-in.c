@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "policy/policy-write.h"
+#include "policy/vfio-driver.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -150,6 +151,98 @@ char *drop_in_text(const struct drop_in_rule *rule)
 		return NULL;
 	}
 	return text;
+}
+
+static bool pattern_is_literal_of(const struct pattern *p, const char *value)
+{
+	const char *at = p->text;
+	char literal[16];
+
+	for (const char *s = value; at && *s; s++) {
+		character_to_literal(*s, literal);
+		at = startswith(at, literal);
+	}
+	return at && *at == '\0';
+}
+
+static bool driver_choice_is(const struct driver_choice *choice, const char *text)
+{
+	switch (choice->kind) {
+	case DRIVER_NONE:
+		return streq(text, "none");
+	case DRIVER_DEFAULT:
+		return streq(text, "default");
+	case DRIVER_VFIO:
+		return streq(text, "vfio");
+	case DRIVER_NAMED:
+		return streq(text, choice->name);
+	case DRIVER_UNSET:
+		break;
+	}
+	return false;
+}
+
+static bool parsed_group_is(const struct rule *parsed, const char *text)
+{
+	const bool is_vfio = parsed->driver.kind == DRIVER_VFIO ||
+			     (parsed->driver.kind == DRIVER_NAMED && driver_is_vfio(parsed->driver.name));
+
+	/* The parser has filled in what is not said. */
+	if (!text)
+		text = is_vfio ? "hold" : "leave";
+	switch (parsed->group) {
+	case GROUP_LEAVE:
+		return streq(text, "leave");
+	case GROUP_HOLD:
+		return streq(text, "hold");
+	case GROUP_GIVE:
+		return driver_choice_is(&parsed->group_driver, text);
+	case GROUP_UNSET:
+		break;
+	}
+	return false;
+}
+
+/* The parser rewrites some paths; path, id and modalias are the kernel's, no caller's. */
+static bool condition_is_asked(const struct condition *c, const struct drop_in_rule *rule)
+{
+	if (!c->any || c->any->next)
+		return false;
+	switch (c->fact) {
+	case FACT_BUS:
+		return pattern_is_literal_of(c->any, rule->bus);
+	case FACT_NAME:
+		return rule->key == KEY_NAME && pattern_is_literal_of(c->any, rule->value);
+	case FACT_PATH:
+		return rule->key == KEY_PATH;
+	case FACT_ID:
+		return rule->key == KEY_ID || rule->id;
+	case FACT_MODALIAS:
+		return rule->modalias;
+	case FACT_CLASS:
+	case FACT_ANCESTOR:
+	case FACT_FIRMWARE:
+	case FACT_COMPATIBLE:
+	case FACT_PHYSFN:
+	case FACT_ATTR:
+	case FACT_COUNT:
+		break;
+	}
+	return false;
+}
+
+bool drop_in_rule_is_understood(const struct drop_in_rule *rule, const struct rule *parsed)
+{
+	const enum rebind rebind = rule->rebind == REBIND_UNSET ? REBIND_SAFE : rule->rebind;
+	size_t n = 0;
+
+	for (const struct condition *c = parsed->conditions; c; c = c->next, n++)
+		if (!condition_is_asked(c, rule))
+			return false;
+	return n == 2U + (rule->id != NULL) + (rule->modalias != NULL) &&
+	       driver_choice_is(&parsed->driver, rule->driver) && parsed_group_is(parsed, rule->group) &&
+	       parsed->rebind == rebind && !parsed->access.user &&
+	       (rule->module ? parsed->module && streq(parsed->module, rule->module) : !parsed->module);
 }
 
 const char *drop_in_dir(const struct settings *settings, bool runtime)

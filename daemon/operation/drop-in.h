@@ -40,6 +40,9 @@ void drop_in_set_identity(struct drop_in_rule *rule, struct device *device);
 /* The text of a file with that rule; malloc()ed. NULL when out of memory. */
 char *drop_in_text(const struct drop_in_rule *rule);
 
+/* Whether the parser understood that rule, and nothing else, from its text. */
+bool drop_in_rule_is_understood(const struct drop_in_rule *rule, const struct rule *parsed);
+
 /* The directory for rules that last, or for those until the next boot; NULL: there is none. */
 const char *drop_in_dir(const struct settings *settings, bool runtime);
 

@@ -60,6 +60,18 @@ static void change_take_device(struct device_change *c)
 		(void)sd_bus_error_setf(&c->error, ERROR_NO_SUCH_DEVICE, "%s %s has gone", c->bus, c->name);
 }
 
+/*
+ * Policy files, the details that polkit is told and the journal have lines, so a name may have no line break,
+ * nor another control character. All others can be written into a policy file; see drop_in_text().
+ */
+static bool has_control_character(const char *name)
+{
+	for (const char *s = name; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == '\x7f')
+			return true;
+	return false;
+}
+
 static int operation_add_change(struct operation *o, const char *bus, const char *name, const char *driver)
 {
 	struct device_change *v, *c;
@@ -76,7 +88,10 @@ static int operation_add_change(struct operation *o, const char *bus, const char
 				     .driver = driver ? strdup(driver) : NULL };
 	if (!c->bus || !c->name || (driver && !c->driver))
 		return -ENOMEM;
-	if (driver && (!is_policy_value(driver) || !driver_name_is_valid(driver)))
+	if (has_control_character(bus) || has_control_character(name))
+		(void)sd_bus_error_set(&c->error, ERROR_INVALID,
+				       "the name of the bus or of the device has control characters");
+	else if (driver && (!is_policy_value(driver) || !driver_name_is_valid(driver)))
 		(void)sd_bus_error_setf(&c->error, ERROR_INVALID,
 					"%.*s is no driver's name, and not none, default or vfio",
 					(int)utf8_prefix(driver, 130), driver);
@@ -142,7 +157,7 @@ static int operation_read_confirm(struct operation *o, const char *bus, const ch
 {
 	int r = operation_read_one_change(o, bus, name, reterr);
 
-	if (r < 0)
+	if (r < 0 || sd_bus_error_is_set(&o->changes[0].error))
 		return r;
 	o->kind = OPERATION_SET;
 	return trial_plan_confirm(o->service->settings->state_dir, bus, name, &o->changes[0].options,

@@ -279,6 +279,66 @@ START_TEST(force_needs_an_authorization_of_its_own)
 }
 END_TEST
 
+/* Lines of the caller's own in a policy file: another device, a forced move that polkit is not asked about.
+ */
+#define FORGED "0000:09:00.0\nName=" CARD "\nRebind=force\nGroup=none"
+
+START_TEST(name_with_control_characters_is_refused)
+{
+	static const char *const names[] = { FORGED, "a\rb", "a\tb", "a\x7f", "\x01" };
+	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
+	sd_bus *user = connect_as(h, SOMEBODY), *callers[] = { user, h->bus };
+
+	for (unsigned i = 0; i < ELEMENTSOF(names) * ELEMENTSOF(callers) * 2; i++) {
+		const char *odd = names[i / 4], *name = i % 2 ? odd : "x", *bus = i % 2 ? "pci" : odd;
+		sd_bus *caller = callers[i / 2 % 2];
+
+		ck_assert_str_eq(outcome(h, call_on(h, caller, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}",
+						    bus, name, "none", 1, "absent", "b", 1)),
+				 "!Invalid");
+		ck_assert_str_eq(outcome(h, call_on(h, caller, ROOT_PATH, MANAGER, "ClearOverride", "ssa{sv}",
+						    bus, name, 1, "absent", "b", 1)),
+				 "!Invalid");
+		ck_assert_str_eq(
+			outcome(h, call_on(h, caller, ROOT_PATH, MANAGER, "SetOverrides", "a(sssa{sv})a{sv}",
+					   2, "pci", "0000:09:00.1", "none", 1, "absent", "b", 1, bus, name,
+					   "none", 1, "absent", "b", 1, 0)),
+			"!Invalid");
+		ck_assert_str_eq(outcome(h, call_on(h, caller, ROOT_PATH, MANAGER, "Confirm", "ssa{sv}", bus,
+						    name, 0)),
+				 "!Invalid");
+	}
+	/* Nor may such a name forge what polkit is told of a device. */
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", FORGED, 0)),
+		"!Invalid");
+	ck_assert_str_eq(polkit_questions(h), "");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	ck_assert_uint_eq(calls(h, ""), 0);
+	end(h, user);
+}
+END_TEST
+
+/* Also of a device that is there, as a driver can name one. */
+START_TEST(device_with_a_line_break_in_its_name_is_refused)
+{
+	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
+	sd_bus *user = connect_as(h, SOMEBODY);
+	const char *name = "foo\nRebind=force";
+
+	(void)mock_platform_add(h->m, name, "platform:bar");
+	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}",
+					    "platform", name, "none", 0)),
+			 "!Invalid");
+	ck_assert_str_eq(
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Release", "ssa{sv}", "platform", name, 0)),
+		"!Invalid");
+	ck_assert_str_eq(polkit_questions(h), "");
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	end(h, user);
+}
+END_TEST
+
 START_TEST(a_person_is_asked_for_a_password_only_if_the_caller_allows_it)
 {
 	struct harness *h = begin("org.driveroverrides1.set challenge\n");
@@ -419,6 +479,7 @@ SUITE_MAIN("bus-polkit", 300, without_polkit_root_may_and_nobody_else,
 	   polkit_is_told_the_device_and_may_allow_the_call, polkit_is_told_all_that_the_call_would_do,
 	   polkit_is_told_the_modalias_of_a_device_that_is_new,
 	   what_was_authorized_for_one_card_is_not_done_to_another, force_needs_an_authorization_of_its_own,
+	   name_with_control_characters_is_refused, device_with_a_line_break_in_its_name_is_refused,
 	   a_person_is_asked_for_a_password_only_if_the_caller_allows_it,
 	   polkit_is_not_asked_about_a_call_that_would_be_refused, a_polkit_that_fails_or_ends_means_no,
 	   open_questions_of_one_user_leave_room_for_another, dry_runs_of_one_user_leave_room_for_another)
