@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void snapshot_add_boot(struct snapshot *s)
 {
@@ -43,6 +45,14 @@ static int snapshot_collect(struct snapshot *s, size_t *ret_n)
 	sysfs_devices_free(v, n);
 	*ret_n = n;
 	return s->r;
+}
+
+/* What is no file is not replaced: a rename would put one in the place of a device node or a link. */
+static bool snapshot_place_is_free(const char *file)
+{
+	struct stat st;
+
+	return streq(file, "-") || lstat(file, &st) < 0 || S_ISREG(st.st_mode);
 }
 
 static int snapshot_write(const char *file, const char *text, size_t size)
@@ -88,6 +98,8 @@ int verb_snapshot(const struct cli *cli, char *const *args, size_t n)
 	int r;
 
 	(void)n;
+	if (!snapshot_place_is_free(args[0]))
+		return cli_fail("%s is no regular file, and is not replaced; - is standard output", args[0]);
 	sysfs_init(&s.sysfs, &cli->settings);
 	s.sysfs.settled = true;
 	r = policy_load_settled(&cli->settings, &policy);
