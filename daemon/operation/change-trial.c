@@ -41,13 +41,16 @@ void change_trial_end(struct device_change *c, const struct service *s, bool suc
 
 	if (succeeded && old.id && (c->trial.ends_old || c->has_timer))
 		trial_timer_stop(&old);
-	if (!succeeded && c->has_timer) {
+	if (!succeeded && c->has_timer)
 		trial_timer_stop(&timer);
-		/* It may have gone off meanwhile, and found another trial. If not, it is there already. */
+	/*
+	 * The old one may have gone off meanwhile, and found another trial or none. If not, it is there
+	 * already.
+	 */
+	if (!succeeded && old.id && (c->trial.ends_old || c->has_timer)) {
 		if (c->trial.old_until > least)
 			usec += c->trial.old_until - least;
-		if (old.id)
-			(void)trial_timer_start(&old, usec, NULL, NULL, NULL);
+		(void)trial_timer_start(&old, usec, NULL, NULL, NULL);
 	}
 	change_trial_free(c);
 }

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "policy/policy-write.h"
+#include "state/state-file.h"
 #include "state/state-lock.h"
 
 #include <dirent.h>
@@ -142,6 +143,20 @@ static int wait_for_writers(const char *state_dir, uint64_t usec)
 	return fd < 0 ? fd : 0; /* the file stays open until the process ends */
 }
 
+/* 1: the file has this text, NULL: there is none; 0: it was changed since; negative errno. */
+static int plan_file_compare(const char *path, const char *text)
+{
+	_cleanup_(freep) char *now = NULL;
+	int r = state_file_read(path, &now);
+
+	if (r == -ENOENT || r == -ENOTDIR)
+		return !text;
+	/* A link, a folder or something else that nobody has planned with. */
+	if (r == -ELOOP || r == -ENXIO || r == -EISDIR || r == -EFBIG)
+		return 0;
+	return r < 0 ? r : text && streq(now, text);
+}
+
 /* What all plans change, in one array: each file is written and removed in the same step as the others. */
 struct plans_write {
 	const struct drop_in_plan_file **files;
@@ -159,6 +174,42 @@ static int plans_write_begin(struct plans_write *w, const struct drop_in_plan *c
 		for (size_t k = 0; k < plans[i]->n; k++)
 			if (!plan_file_is_unchanged(&plans[i]->files[k]))
 				w->files[w->n++] = &plans[i]->files[k];
+	return 0;
+}
+
+/* What an undo or a person has written since the plan was made is not lost. 0; -ESTALE: make another plan. */
+static int plans_check_before(const struct drop_in_plan *const *plans, size_t n)
+{
+	int r = 1;
+
+	for (size_t i = 0; r > 0 && i < n; i++)
+		for (size_t k = 0; r > 0 && k < plans[i]->n; k++)
+			r = plan_file_compare(plans[i]->files[k].path, plans[i]->files[k].before);
+	return r == 0 ? -ESTALE : r < 0 ? r : 0;
+}
+
+/*
+ * What is restored is as the failed change left it, or as it was before if that was killed half-way. A file
+ * that is neither was changed since, and stays: an undo that came between has restored more than this would.
+ */
+static int plans_write_leave_changed(struct plans_write *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		const struct drop_in_plan_file *f = w->files[i];
+		int as_left = plan_file_compare(f->path, f->before), as_before = 0;
+
+		if (as_left == 0)
+			as_before = plan_file_compare(f->path, f->after);
+		if (as_left < 0 || as_before < 0)
+			return as_left < 0 ? as_left : as_before;
+		if (as_left > 0)
+			w->files[n++] = f;
+		else if (as_before == 0)
+			log_line(LOG_NOTICE, "%s: was changed since, so it stays", f->path);
+	}
+	w->n = n;
 	return 0;
 }
 
@@ -224,25 +275,49 @@ static void plans_write_undo(struct plans_write *w)
 		ignore_error(policy_file_write(w->files[i]->path, w->files[i]->before));
 }
 
+static int plans_write_execute(struct plans_write *w, const struct settings *settings)
+{
+	int r = plans_write_drafts(w);
+
+	if (r >= 0)
+		r = plans_write_place(w);
+	if (r >= 0)
+		r = plans_write_sync(w, settings);
+	if (r < 0)
+		plans_write_undo(w);
+	return r;
+}
+
+static void plans_write_done(struct plans_write *w)
+{
+	free(w->files);
+	free(w->drafts);
+}
+
 int drop_in_plans_execute(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,
 			  uint64_t usec)
 {
-	struct plans_write w = {};
+	_cleanup_(plans_write_done) struct plans_write w = {};
+	int r = wait_for_writers(settings->state_dir, usec);
+
+	if (r >= 0)
+		r = plans_check_before(plans, n);
+	if (r >= 0)
+		r = plans_write_begin(&w, plans, n);
+	return r < 0 ? r : plans_write_execute(&w, settings);
+}
+
+int drop_in_plans_restore(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,
+			  uint64_t usec)
+{
+	_cleanup_(plans_write_done) struct plans_write w = {};
 	int r = wait_for_writers(settings->state_dir, usec);
 
 	if (r >= 0)
 		r = plans_write_begin(&w, plans, n);
 	if (r >= 0)
-		r = plans_write_drafts(&w);
-	if (r >= 0)
-		r = plans_write_place(&w);
-	if (r >= 0)
-		r = plans_write_sync(&w, settings);
-	if (r < 0)
-		plans_write_undo(&w);
-	free(w.files);
-	free(w.drafts);
-	return r;
+		r = plans_write_leave_changed(&w);
+	return r < 0 ? r : plans_write_execute(&w, settings);
 }
 
 /* A removed file reveals the next one of its name in a later directory, if there is one. */

@@ -45,9 +45,13 @@ int drop_in_plan_deserialize(const char **at, const char *end, struct drop_in_pl
  * Writes and removes the files of n plans in one step: all new files are on the disk under temporary names
  * before the first is put in its place. It waits for other writers first, and holds their lock until the
  * process ends, so it is for a child that does nothing else. 0, or negative errno and everything is as it
- * was.
+ * was; -ESTALE: a file is not what it was when the plan was made.
  */
 int drop_in_plans_execute(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,
+			  uint64_t usec);
+/* The same of reversed plans, some files of which may be restored already. A file that was changed since
+ * stays. */
+int drop_in_plans_restore(const struct drop_in_plan *const *plans, size_t n, const struct settings *settings,
 			  uint64_t usec);
 
 /* A directory in which policy is as if plans had been executed. 0 or negative errno. */

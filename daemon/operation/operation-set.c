@@ -33,6 +33,8 @@
 #define PREPARING_MAX 4U
 /* Of one user other than root, of the dry runs among them. */
 #define PREPARING_DRY_RUNS_OF_USER_MAX 2U
+/* How often an operation plans anew since a file was changed meanwhile. */
+#define PLANS_ANEW_MAX 3U
 #define WRITE_USEC (5U * UINT64_C(1000000))
 #define WRITE_LEAST_USEC (1U * UINT64_C(1000000))
 
@@ -116,7 +118,10 @@ static int set_operation_write_work(FILE *out, struct task_note *note, void *arg
 	(void)out;
 	(void)note;
 	plans = set_operation_plans(o, &n);
-	return plans ? drop_in_plans_execute(plans, n, o->service->settings, o->write_usec / 2) : -ENOMEM;
+	if (!plans)
+		return -ENOMEM;
+	return (o->phase == PHASE_RESTORE ? drop_in_plans_restore : drop_in_plans_execute)(
+		plans, n, o->service->settings, o->write_usec / 2);
 }
 
 static int set_operation_start_writer(struct operation *o, uint64_t usec, task_done_t done)
@@ -214,6 +219,34 @@ static void set_operation_undo_write(struct operation *o, struct child_result re
 	set_operation_restore(o);
 }
 
+/* Waits for its turn again, with no plan. */
+static void set_operation_wait_again(struct operation *o)
+{
+	FOREACH_LIVE_CHANGE (c, o)
+		drop_in_plan_done(&c->plan);
+	operation_remove_staging(o);
+	o->phase = PHASE_WAIT;
+	if (operation_time_left(o, 0) < LEAST_USEC) /* its timer has fired already */
+		operation_fail_late(o);
+}
+
+/* A file was changed since the plan was made: by the undo of a trial, or a person. */
+static void set_operation_plan_anew(struct operation *o)
+{
+	if (++o->n_plans_anew > PLANS_ANEW_MAX) {
+		operation_fail(o, SD_BUS_ERROR_FAILED,
+			       "the policy files of %s %s are changed all the time; nothing was changed",
+			       o->changes[0].bus, o->changes[0].name);
+		return;
+	}
+	FOREACH_LIVE_CHANGE (c, o) {
+		change_trial_end(c, o->service, false);
+		c->result = (struct rebind_result){};
+	}
+	(void)sd_event_source_set_enabled(o->service->operations->run_waiting, SD_EVENT_ONESHOT);
+	set_operation_wait_again(o);
+}
+
 static void on_policy_written(void *userdata, struct child_result result, const char *out, size_t size,
 			      const struct task_note *note)
 {
@@ -229,7 +262,9 @@ static void on_policy_written(void *userdata, struct child_result result, const 
 		set_operation_rebind(o);
 		break;
 	case CHILD_FAILED:
-		if (result.error == -ETIMEDOUT)
+		if (result.error == -ESTALE)
+			set_operation_plan_anew(o);
+		else if (result.error == -ETIMEDOUT)
 			operation_fail(
 				o, ERROR_STUCK,
 				"an earlier change is blocked in the file system; nothing was changed");
@@ -242,11 +277,6 @@ static void on_policy_written(void *userdata, struct child_result result, const 
 		set_operation_undo_write(o, result);
 		break;
 	}
-}
-
-static void operation_fail_late(struct operation *o)
-{
-	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
 static void set_operation_write_plan(struct operation *o)
@@ -314,15 +344,6 @@ void set_operation_write(struct operation *o)
  * Some other operation is going to write one of the same files, or has, and is not done: a rule by id may be
  * for several devices. So a file has one writer from planning to restoring.
  */
-static bool operations_share_file(const struct operation *a, const struct operation *b)
-{
-	FOREACH_LIVE_CHANGE (c, a)
-		FOREACH_LIVE_CHANGE (d, b)
-			if (drop_in_plans_overlap(&c->plan, &d->plan))
-				return true;
-	return false;
-}
-
 static bool set_operation_has_to_wait(const struct operation *o)
 {
 	for (const struct operation *x = o->service->operations->first; x && !o->options.dry_run; x = x->next)
@@ -358,12 +379,7 @@ static void on_planned(void *userdata, struct child_result result, const char *o
 	if (!set_operation_take_plan_or_refuse(o, result, out, size, note))
 		return;
 	if (set_operation_has_to_wait(o)) {
-		FOREACH_LIVE_CHANGE (c, o)
-			drop_in_plan_done(&c->plan);
-		operation_remove_staging(o);
-		o->phase = PHASE_WAIT;
-		if (operation_time_left(o, 0) < LEAST_USEC) /* its timer has fired already */
-			operation_fail_late(o);
+		set_operation_wait_again(o);
 		return;
 	}
 	dry_run_start(o);

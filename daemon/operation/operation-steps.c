@@ -131,6 +131,15 @@ int operation_refuse_limit(sd_bus_error *reterr, const char *what)
 	return sd_bus_error_setf(reterr, SD_BUS_ERROR_LIMITS_EXCEEDED, "too many %s", what);
 }
 
+bool operations_share_file(const struct operation *a, const struct operation *b)
+{
+	FOREACH_LIVE_CHANGE (c, a)
+		FOREACH_LIVE_CHANGE (d, b)
+			if (drop_in_plans_overlap(&c->plan, &d->plan))
+				return true;
+	return false;
+}
+
 unsigned operation_processes(const struct operation *o)
 {
 	return (unsigned)(o->n_changes + CHANGES_A_PROCESS - 1) / CHANGES_A_PROCESS;
@@ -255,6 +264,11 @@ void operation_fail(struct operation *o, const char *name, const char *format, .
 	va_end(ap);
 	operation_fail_with(o, &error);
 	sd_bus_error_free(&error);
+}
+
+void operation_fail_late(struct operation *o)
+{
+	operation_fail(o, ERROR_STUCK, "other changes, or polkit, took too long; nothing was changed");
 }
 
 void operation_fail_errno(struct operation *o, int r, const char *doing)

@@ -58,6 +58,7 @@ struct operation {
 	struct polkit_authorization *authorization;
 	char *polkit_texts[POLKIT_DETAILS]; /* what polkit is told of several changes */
 	struct task *task;
+	unsigned n_plans_anew;	      /* since a file was changed meanwhile */
 	uint64_t write_usec;	      /* how long the writer may take, waiting for other writers included */
 	struct change_batch *batches; /* that the enforcer is at work on */
 	size_t n_jobs;		      /* for these, or timers, that have not ended */
@@ -102,6 +103,8 @@ void operation_free(struct operation *o);
 void operation_finish(struct operation *o);
 void operation_fail_with(struct operation *o, const sd_bus_error *error);
 void operation_fail(struct operation *o, const char *name, const char *format, ...) _printf_(3, 4);
+/* Its time is over before anything was written. */
+void operation_fail_late(struct operation *o);
 void operation_fail_errno(struct operation *o, int r, const char *doing);
 /* For a task (task.h) that failed or timed out before anything was changed. */
 void operation_fail_task(struct operation *o, struct child_result result, const char *doing);
@@ -126,6 +129,8 @@ void operation_options_for_enforcer(const struct operation *o, const struct oper
 bool operation_is_about(const struct operation *o, const char *bus, const char *name);
 /* Some device is the same. */
 bool operations_share_device(const struct operation *a, const struct operation *b);
+/* Some file that both are going to write, or have written, is the same. */
+bool operations_share_file(const struct operation *a, const struct operation *b);
 
 /* Whether devices may be read: what speaks against one is left in its change. 0, or negative errno with the
  * error if it speaks against all. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Stands for systemd on a private bus: takes StartTransientUnit for a timer and StopUnit, and runs what a
- * timer's service is to run when its time is over. Each call is a line in the file argv[1]: "start UNIT USEC"
- * or "stop UNIT"; each end of a timer is "run UNIT". While the file argv[2] is there, StartTransientUnit
- * fails.
+ * timer's service is to run when its time is over, and again if it fails and Restart= says so. Each call is a
+ * line in the file argv[1]: "start UNIT USEC" or "stop UNIT"; each run is "run UNIT", and its end "end UNIT";
+ * a property that is a string, a number or a bool is "property UNIT KEY=VALUE". While the file argv[2] is
+ * there, StartTransientUnit fails; while argv[3] is, the time of every timer is over.
  */
 #include "base/macro.h"
 #include "base/text.h"
@@ -29,10 +30,14 @@ struct timer {
 	char name[256];
 	uint64_t at; /* 0: free */
 	char *argv[ARGUMENTS_MAX];
+	pid_t pid;	  /* of the service; 0: it does not run */
+	bool has_elapsed; /* the timer has gone, its service is there until it succeeds */
+	bool restarts;	  /* Restart=on-failure */
+	uint64_t restart_usec;
 };
 
 static struct timer timers[TIMERS_MAX];
-static const char *log_path, *refusal;
+static const char *log_path, *refusal, *hurry;
 
 static void note_line(const char *what, const char *unit, uint64_t usec)
 {
@@ -94,8 +99,40 @@ static int read_time(sd_bus_message *m, uint64_t *ret)
 	return r >= 0 && !streq(base, "OnActiveSec") ? -EINVAL : r;
 }
 
+static int read_simple(sd_bus_message *m, const char *unit, const char *key, struct timer *t)
+{
+	char what[512];
+	const char *type, *text;
+	uint64_t number;
+	int r = sd_bus_message_peek_type(m, NULL, &type), is;
+
+	if (r < 0)
+		return r;
+	if (streq(type, "s"))
+		r = sd_bus_message_read(m, "v", type, &text);
+	else if (streq(type, "t"))
+		r = sd_bus_message_read(m, "v", type, &number);
+	else if (streq(type, "b"))
+		r = sd_bus_message_read(m, "v", type, &is);
+	else
+		return sd_bus_message_skip(m, "v");
+	if (r < 0)
+		return r;
+	if (streq(type, "s"))
+		(void)snprintf(what, sizeof(what), "property %s %s=%s", unit, key, text);
+	else
+		(void)snprintf(what, sizeof(what), "property %s %s=%ju", unit, key,
+			       streq(type, "t") ? (uintmax_t)number : (uintmax_t)is);
+	note_line(what, "", 0);
+	if (streq(key, "Restart"))
+		t->restarts = streq(text, "on-failure");
+	if (streq(key, "RestartUSec"))
+		t->restart_usec = number;
+	return r;
+}
+
 /* a(sv) */
-static int read_properties(sd_bus_message *m, struct timer *t, uint64_t *ret_usec)
+static int read_properties(sd_bus_message *m, const char *unit, struct timer *t, uint64_t *ret_usec)
 {
 	const char *key;
 	int r = sd_bus_message_enter_container(m, 'a', "(sv)");
@@ -107,7 +144,7 @@ static int read_properties(sd_bus_message *m, struct timer *t, uint64_t *ret_use
 		else if (r >= 0 && streq(key, "TimersMonotonic"))
 			r = read_time(m, ret_usec);
 		else if (r >= 0)
-			r = sd_bus_message_skip(m, "v");
+			r = read_simple(m, unit, key, t);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(m);
 	}
@@ -124,7 +161,7 @@ static int start_unit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	(void)userdata;
 	if (r >= 0)
-		r = read_properties(m, &t, &usec);
+		r = read_properties(m, name, &t, &usec);
 	if (r >= 0)
 		r = sd_bus_message_enter_container(m, 'a', "(sa(sv))");
 	if (r >= 0)
@@ -132,7 +169,7 @@ static int start_unit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (r >= 0)
 		r = sd_bus_message_read(m, "s", &service);
 	if (r >= 0)
-		r = read_properties(m, &t, &usec);
+		r = read_properties(m, service, &t, &usec);
 	if (r < 0 || usec == 0 || !t.argv[0])
 		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "not a timer with a service");
 	if (access(refusal, F_OK) == 0)
@@ -159,7 +196,7 @@ static int stop_unit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return r;
 	note_line("stop", name, 0);
 	t = timer_find(name);
-	if (!t)
+	if (!t || t->has_elapsed)
 		return sd_bus_error_setf(error, "org.freedesktop.systemd1.NoSuchUnit", "no unit %s", name);
 	timer_free(t);
 	return sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/1");
@@ -167,21 +204,35 @@ static int stop_unit(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static void timers_run(void)
 {
-	for (size_t i = 0; i < TIMERS_MAX; i++) {
-		pid_t pid;
+	const bool all = access(hurry, F_OK) == 0;
 
-		if (timers[i].at == 0 || timers[i].at > now_usec())
+	for (struct timer *t = timers; t < timers + TIMERS_MAX; t++) {
+		if (t->at == 0 || t->pid > 0 || (t->at > now_usec() && (!all || t->has_elapsed)))
 			continue;
-		note_line("run", timers[i].name, 0);
-		pid = fork();
-		if (pid == 0) {
-			(void)execv(timers[i].argv[0], timers[i].argv);
+		note_line("run", t->name, 0);
+		t->has_elapsed = true;
+		t->pid = fork();
+		if (t->pid == 0) {
+			(void)execv(t->argv[0], t->argv);
 			_exit(127);
 		}
-		timer_free(&timers[i]);
 	}
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
+}
+
+static void timers_reap(void)
+{
+	int status;
+
+	for (struct timer *t = timers; t < timers + TIMERS_MAX; t++) {
+		if (t->pid <= 0 || waitpid(t->pid, &status, WNOHANG) <= 0)
+			continue;
+		note_line("end", t->name, 0);
+		t->pid = 0;
+		if (t->restarts && status != 0)
+			t->at = now_usec() + t->restart_usec;
+		else
+			timer_free(t);
+	}
 }
 
 static const sd_bus_vtable vtable[] = {
@@ -195,10 +246,11 @@ int main(int argc, char **argv)
 	sd_bus *bus = NULL;
 	int r;
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	log_path = argv[1];
 	refusal = argv[2];
+	hurry = argv[3];
 	r = sd_bus_open_system(&bus);
 	if (r >= 0)
 		r = sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/systemd1",
@@ -206,6 +258,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		r = sd_bus_request_name(bus, "org.freedesktop.systemd1", 0);
 	while (r >= 0) {
+		timers_reap();
 		timers_run();
 		r = sd_bus_process(bus, NULL);
 		if (r == 0)

@@ -263,7 +263,7 @@ static const char *systemd_file(struct harness *h, const char *name)
 void systemd_start(struct harness *h)
 {
 	const char *argv[] = { getenv("FAKE_SYSTEMD"), systemd_file(h, "log"), systemd_file(h, "refuses"),
-			       NULL };
+			       systemd_file(h, "hurries"), NULL };
 
 	ck_assert_ptr_nonnull(argv[0]);
 	h->systemd = program_start(argv, -1, NULL);
@@ -284,6 +284,14 @@ void systemd_refuses(struct harness *h, bool refuses)
 		make_file(systemd_file(h, "refuses"), "", 0);
 	else
 		(void)unlink(systemd_file(h, "refuses"));
+}
+
+void systemd_hurries(struct harness *h, bool hurries)
+{
+	if (hurries)
+		make_file(systemd_file(h, "hurries"), "", 0);
+	else
+		(void)unlink(systemd_file(h, "hurries"));
 }
 
 void tell(struct harness *h, const char *action, const char *bus, const char *name)

@@ -69,6 +69,8 @@ void systemd_start(struct harness *h);
 const char *systemd_log(struct harness *h);
 /* From now on it refuses timers, or no longer. */
 void systemd_refuses(struct harness *h, bool refuses);
+/* While it does, the time of every timer is over. */
+void systemd_hurries(struct harness *h, bool hurries);
 
 /* Another connection, as a user of one's own choice: 0 is oneself. Only root can be another. */
 sd_bus *connect_as(struct harness *h, uid_t uid);

@@ -143,6 +143,26 @@ START_TEST(a_persons_file_under_a_name_of_sets_is_left_alone)
 }
 END_TEST
 
+START_TEST(a_persons_file_that_comes_between_plan_and_write_is_left_alone)
+{
+	struct harness *h = begin();
+	const char *text = "[device x]\nName=" CARD "\nDriver=none\n";
+	unsigned n;
+
+	ck_assert_str_eq(set(h, "pci", CARD, "none"), "enforced");
+	n = calls(h, "dry-run");
+	faults(h, "pci/" CARD " slow\n");
+	send_call(h->bus, "SetOverride", "sssa{sv}", "pci", CARD, "vfio-pci", 0);
+	WAIT_UNTIL(calls(h, "dry-run") == n + 1);
+	(void)mock_policy(h->m, MOCK_ETC, CARD_FILE, text);
+	faults(h, "");
+	/* This one waits for the other. */
+	ck_assert_str_eq(set(h, "pci", CARD, "vfio-pci"), "!PolicyInvalid");
+	ck_assert_str_eq(policy_text(h, MOCK_ETC, CARD_FILE), text);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_link_under_a_name_of_sets_is_named)
 {
 	struct harness *h = begin();
@@ -195,6 +215,7 @@ END_TEST
 SUITE_MAIN("bus-files", 570, set_by_id_replaces_what_set_has_written_in_all_other_ways,
 	   what_set_wrote_itself_is_replaced_or_named_with_the_way_out, a_file_that_is_hidden_is_not_written,
 	   clear_minds_what_its_file_has_hidden, a_persons_file_under_a_name_of_sets_is_left_alone,
+	   a_persons_file_that_comes_between_plan_and_write_is_left_alone,
 	   a_link_under_a_name_of_sets_is_named,
 	   a_directory_that_cannot_be_written_is_an_error_and_all_is_as_before,
 	   a_full_disk_is_an_error_and_all_is_as_before)

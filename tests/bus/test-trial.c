@@ -209,6 +209,56 @@ START_TEST(try_that_fails_leaves_the_one_before)
 }
 END_TEST
 
+/* The timer goes off while the trial is not there: what is to end it waits for its device. */
+START_TEST(another_change_that_fails_leaves_the_trial_with_a_timer)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(try_driver(h, "vfio-pci", LONG), "enforced");
+	faults(h, "pci/" CARD " wait\npci/" CARD " Failed it did not bind\n");
+	send_call(h->bus, "SetOverride", "sssa{sv}", "pci", CARD, "none", 0);
+	WAIT_UNTIL(policy_files(h, MOCK_ETC) == 1 && trials(h, NULL) == 0);
+	systemd_hurries(h, true);
+	WAIT_UNTIL(lines_with(systemd_log(h), "end ") == 1);
+	systemd_hurries(h, false);
+	faults(h, "pci/" CARD " Failed it did not bind\n");
+	WAIT_UNTIL(trials(h, NULL) == 1);
+	WAIT_UNTIL(lines_with(systemd_log(h), "start ") == 2);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
+	faults(h, "");
+	systemd_hurries(h, true);
+	WAIT_UNTIL(lines_with(systemd_log(h), "end ") == 2);
+	wait_property(h, "pci", CARD, "Driver", "e1000e");
+	settle(h);
+	assert_as_before(h);
+	harness_free(h);
+}
+END_TEST
+
+/* Its plan is of when the trial was there; what is restored is what the undo has left. */
+START_TEST(undo_between_plan_and_write_is_not_undone)
+{
+	struct harness *h = begin();
+	unsigned n;
+
+	ck_assert_str_eq(try_driver(h, "vfio-pci", LONG), "enforced");
+	n = calls(h, "dry-run");
+	faults(h, "pci/" CARD " slow\n");
+	send_call(h->bus, "SetOverride", "sssa{sv}", "pci", CARD, "none", 1, "runtime", "b", 1);
+	WAIT_UNTIL(calls(h, "dry-run") == n + 1);
+	systemd_hurries(h, true);
+	WAIT_UNTIL(trials(h, NULL) == 0);
+	faults(h, "pci/" CARD " Failed it did not bind\n");
+	/* It was planned, tried and refused once more. */
+	WAIT_UNTIL(calls(h, "dry-run") == n + 2);
+	settle(h);
+	faults(h, "");
+	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
+	ck_assert_uint_eq(trials(h, NULL), 0);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(first_try_that_fails_is_none)
 {
 	struct harness *h = begin();
@@ -325,6 +375,7 @@ SUITE_MAIN("bus-trial", 300, change_goes_back_by_itself, nothing_is_changed_with
 	   confirmed_change_lasts, neither_the_service_nor_its_end_is_in_the_way,
 	   what_was_in_the_file_of_this_boot_comes_back,
 	   second_try_has_its_own_time_and_the_first_one_s_way_back, try_that_fails_leaves_the_one_before,
+	   another_change_that_fails_leaves_the_trial_with_a_timer, undo_between_plan_and_write_is_not_undone,
 	   first_try_that_fails_is_none, another_change_ends_the_trial, file_that_was_changed_since_stays,
 	   what_was_forced_goes_back_by_force, users_may_try_what_they_may_set,
 	   invalid_times_and_dry_runs_change_nothing)
