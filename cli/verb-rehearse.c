@@ -185,6 +185,22 @@ static struct json_object *boot_need_json(const struct boot_need *need)
 	return o;
 }
 
+/* A file that has one has no rules at the next boot. */
+static struct json_object *policy_errors_json(const struct policy *policy)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < policy->n_errors; i++) {
+		struct json_object *o = json_object_new_object();
+
+		json_output_add(o, "file", policy->errors[i].file);
+		(void)json_object_object_add(o, "line", json_object_new_int64(policy->errors[i].line));
+		json_output_add(o, "text", policy->errors[i].text);
+		(void)json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h)
 {
 	struct json_object *o = json_object_new_object(), *devices = json_object_new_array(),
@@ -205,6 +221,7 @@ static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h
 	(void)json_object_object_add(o, "devices", devices);
 	(void)json_object_object_add(o, "needs", needs);
 	(void)json_object_object_add(o, "runtime_files", files);
+	(void)json_object_object_add(o, "errors", policy_errors_json(h->policy_next));
 	(void)json_object_object_add(o, "lost",
 				     json_object_new_int64((int64_t)boot_needs_count_lost(&h->needs)));
 	json_output_print(cli, o);
@@ -213,7 +230,7 @@ static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h
 int verb_rehearse(const struct cli *cli, char *const *args, size_t n)
 {
 	static struct rehearsal h; /* has paths in it */
-	int status = STATUS_DONE, r = rehearsal_make(&h, &cli->settings);
+	int status = STATUS_DONE, policy_status = STATUS_DONE, r = rehearsal_make(&h, &cli->settings);
 	size_t lost;
 
 	(void)args;
@@ -221,9 +238,9 @@ int verb_rehearse(const struct cli *cli, char *const *args, size_t n)
 	if (r < 0)
 		return cli_fail("working out the next boot: %s", strerror(-r));
 	for (size_t i = 0; i < h.policy_next->n_errors; i++)
-		(void)cli_fail("%s:%u: %s; none of the file's rules will be in force",
-			       h.policy_next->errors[i].file, h.policy_next->errors[i].line,
-			       h.policy_next->errors[i].text);
+		policy_status = cli_fail("%s:%u: %s; none of the file's rules will be in force",
+					 h.policy_next->errors[i].file, h.policy_next->errors[i].line,
+					 h.policy_next->errors[i].text);
 	terminal_start_pager(cli);
 	if (cli->json)
 		rehearse_print_json(cli, &h);
@@ -234,5 +251,5 @@ int verb_rehearse(const struct cli *cli, char *const *args, size_t n)
 		status = cli_fail("the next boot will lack %zu of what it needs", lost);
 	rehearsal_done(&h);
 	lint_done(&h.lint);
-	return status;
+	return status == STATUS_DONE ? policy_status : status;
 }
