@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/json-output.h"
 #include "cli/safe-text.h"
+#include "cli/shown-command.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -31,8 +32,11 @@ int change_open_or_fail(struct service_client *c, const struct cli *cli)
 {
 	int r = service_client_open(c, cli);
 
-	if (r >= 0)
-		return STATUS_DONE;
+	return r >= 0 ? STATUS_DONE : change_fail_call(cli, c, r);
+}
+
+int change_fail_call(const struct cli *cli, const struct service_client *c, int r)
+{
 	return cli_fail("%s%s%s", cli->host ? cli->host : "", cli->host ? ": " : "",
 			service_error_text(c, r));
 }
@@ -86,26 +90,17 @@ static void changes_print_forced(const struct change *v, size_t n)
 {
 	const struct cli *cli = v->cli;
 
-	(void)fprintf(stderr, "To do it all the same: overridectl %s ", v->verb);
-	for (size_t i = 0; i < n; i++) {
-		if (i > 0)
-			(void)fputc(' ', stderr);
-		change_write_device(stderr, &v[i]);
-	}
-	if (v->driver) {
-		(void)fputc(' ', stderr);
-		safe_text_write(stderr, v->driver);
-	}
+	(void)fputs("To do it all the same: ", stderr);
+	shown_command_begin(stderr, cli, v->verb);
+	for (size_t i = 0; i < n; i++)
+		shown_command_add_device(stderr, v[i].device->bus, v[i].device->name);
+	if (v->driver)
+		shown_command_add(stderr, v->driver);
 	for (size_t i = 0; i < ELEMENTSOF(change_options); i++) {
 		const char *value = cli->option[change_options[i].option];
 
-		if (!value || change_options[i].option == VERB_FORCE)
-			continue;
-		(void)fprintf(stderr, " --%s", change_options[i].name);
-		if (*value) {
-			(void)fputc('=', stderr);
-			safe_text_write(stderr, value);
-		}
+		if (value && change_options[i].option != VERB_FORCE)
+			shown_command_add_option(stderr, change_options[i].name, value);
 	}
 	(void)fputs(" --force\n", stderr);
 }
@@ -230,7 +225,7 @@ int changes_send_or_fail(struct change *v, size_t n, struct service_client *c)
 		r = changes_read(v, n, reply);
 	if (r >= 0)
 		return STATUS_DONE;
-	(void)cli_fail("%s", service_error_text(c, r));
+	(void)change_fail_call(v->cli, c, r);
 	return changes_fail(v, n, c);
 }
 

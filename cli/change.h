@@ -63,5 +63,8 @@ void change_print(const struct change *change, const char *none);
 /* Says why a call about a device was refused, and how to go on. Returns STATUS_FAILED. */
 int change_fail(const struct change *change, struct service_client *c, int r);
 
+/* The same of a call about no one device: names the machine that was asked, if it is another. */
+int change_fail_call(const struct cli *cli, const struct service_client *c, int r);
+
 /* Appends the options of the manager's methods that were given. */
 _must_check_ int change_append_options(const struct cli *cli, sd_bus_message *m);

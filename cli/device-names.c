@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/device-rows.h"
 #include "cli/near-miss.h"
+#include "cli/shown-command.h"
 #include "cli/udev-device.h"
 #include "sysfs/pci.h"
 #include "sysfs/sysfs.h"
@@ -105,7 +106,8 @@ static int name_finder_fail(struct name_finder *f, const char *text)
 				     near.names[i]);
 	if (near.n > 0 && meant)
 		return cli_fail("%s: no such device; did you mean %s?", text, meant);
-	return cli_fail("%s: no such device; overridectl list --all shows them all", text);
+	meant = shown_command_text(&f->names->arena, f->cli, (const char *[]){ "list", "--all", NULL });
+	return cli_fail("%s: no such device; %s shows them all", text, meant ? meant : "list --all");
 }
 
 /* A device that several buses have: which. */

@@ -3,15 +3,12 @@
 #include "cli/group-why.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "cli/set-file.h"
+#include "cli/shown-command.h"
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* The first file name that `set` writes: an earlier rule would beat it. */
-#define FIRST_SET_FILE "10-set-"
-/* What it writes with --runtime. */
-#define RUNTIME_SET_FILE "05-run-"
 
 struct why_question {
 	const struct cli *cli;
@@ -22,42 +19,18 @@ struct why_question {
 	struct group_why *answer;
 };
 
-/* A word of a command, quoted if a shell would take it for something else. */
-static const char *shell_word(struct arena *arena, const char *word)
-{
-	const char *rest = word;
-	char *quoted, *to;
-
-	if (!word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@-")])
-		return word;
-	/* At worst each byte is a quotation mark, which takes four. */
-	to = quoted = arena_alloc(arena, 4 * strlen(word) + 3);
-	if (!quoted)
-		return NULL;
-	*to++ = '\'';
-	for (; *rest; rest++) {
-		if (*rest == '\'')
-			to = stpcpy(to, "'\\'");
-		*to++ = *rest;
-	}
-	(void)stpcpy(to, "'");
-	return quoted;
-}
-
 /* "overridectl --host=h VERB BUS/NAME ARGUMENT" */
 static int why_add_command(const struct why_question *q, const char *verb, const char *argument,
 			   const char *effect)
 {
 	struct group_command *command = &q->answer->commands[q->answer->n_commands++];
-	const char *device = arena_printf(q->arena, "%s/%s", q->member->field[ROW_BUS],
-					  q->member->field[ROW_NAME]),
-		   *host = shell_word(q->arena, q->cli->host ? q->cli->host : "");
+	const char *device =
+		arena_printf(q->arena, "%s/%s", q->member->field[ROW_BUS], q->member->field[ROW_NAME]);
 
-	device = device ? shell_word(q->arena, device) : NULL;
-	if (!device || !host)
+	if (!device)
 		return -ENOMEM;
-	command->command = arena_printf(q->arena, "overridectl %s%s%s%s %s%s%s", *host ? "--host=" : "", host,
-					*host ? " " : "", verb, device, *argument ? " " : "", argument);
+	command->command = shown_command_text(
+		q->arena, q->cli, (const char *[]){ verb, device, *argument ? argument : NULL, NULL });
 	command->effect = effect;
 	return command->command ? 0 : -ENOMEM;
 }
@@ -91,20 +64,20 @@ static int why_other_rule(const struct why_question *q)
 {
 	const char *const *field = q->member->field;
 	const char *file = path_last(field[ROW_SOURCE]);
-	/* What `set` writes takes the place of what it wrote earlier. */
-	bool beats_set = strcmp(file, FIRST_SET_FILE) < 0;
+	const char *beaten = set_file_beaten_where(field[ROW_SOURCE]);
 
-	if (startswith(file, RUNTIME_SET_FILE)) {
+	if (startswith(file, SET_FILE_RUNTIME)) {
 		q->answer->why = arena_printf(q->arena, "%s says so, until the next boot", field[ROW_SOURCE]);
 		return q->answer->why ? why_add_command(q, "unset", "--runtime", "removes that rule")
 				      : -ENOMEM;
 	}
-	q->answer->why = arena_printf(
-		q->arena, "%s [device %s] says so%s", field[ROW_SOURCE], field[ROW_RULE],
-		beats_set ? "; it stands before all that set writes, so it has to be changed there" : "");
+	q->answer->why =
+		arena_printf(q->arena, "%s [device %s] says so%s%s", field[ROW_SOURCE], field[ROW_RULE],
+			     beaten ? "; it stands before all that set writes, so it has to be changed " : "",
+			     beaten ? beaten : "");
 	if (!q->answer->why)
 		return -ENOMEM;
-	return beats_set ? 0 : why_add_choices(q);
+	return beaten ? 0 : why_add_choices(q);
 }
 
 /* It is decided as a guest needs it, and is not so yet. */

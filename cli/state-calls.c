@@ -103,7 +103,7 @@ static int state_calls_all(struct state_calls *run)
 	if (r >= 0)
 		r = sd_bus_message_enter_container(reply, 'a', "(sss)");
 	if (r < 0)
-		return cli_fail("%s", service_error_text(&run->client, r));
+		return change_fail_call(run->cli, &run->client, r);
 	while (status == STATUS_DONE && sd_bus_message_read(reply, "(sss)", &bus, &name, &state) > 0)
 		status = state_calls_add_state(run, bus, name, state);
 	return status;

@@ -39,7 +39,7 @@ static int confirm_find_or_fail(struct confirm_command *run, struct device_names
 		return device_names_find_or_fail(names, run->cli, args, n, false);
 	r = service_list_trials(&run->client, names);
 	if (r < 0)
-		return cli_fail("%s", service_error_text(&run->client, r));
+		return change_fail_call(run->cli, &run->client, r);
 	return names->n > 0 ? STATUS_DONE : cli_fail("no change is on trial");
 }
 

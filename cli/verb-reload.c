@@ -28,7 +28,7 @@ int verb_reload(const struct cli *cli, char *const *args, size_t n)
 	if (r >= 0)
 		r = sd_bus_message_enter_container(reply, 'a', "(sus)");
 	if (r < 0)
-		return cli_fail("%s", service_error_text(&c, r));
+		return change_fail_call(cli, &c, r);
 	o = json_object_new_object();
 	errors = json_object_new_array();
 	while (sd_bus_message_read(reply, "(sus)", &file, &line, &text) > 0) {

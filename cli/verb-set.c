@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 #include "cli/device-names.h"
 #include "cli/json-output.h"
-#include "cli/safe-text.h"
 #include "cli/set-plan.h"
+#include "cli/shown-command.h"
 #include "cli/trials.h"
 
 #include <json-c/json.h>
@@ -72,11 +72,11 @@ static void set_print_trials(struct set_command *run)
 	for (size_t i = 0; i < run->names.n; i++) {
 		if (service_find_trial(&run->client, run->names.v[i].bus, run->names.v[i].name, &usec) <= 0)
 			continue;
-		if (n++ == 0)
-			(void)fprintf(stderr, "It goes back in %s unless confirmed: overridectl confirm",
-				      cli->option[VERB_TRY]);
-		(void)fputc(' ', stderr);
-		change_write_device(stderr, &run->v[i]);
+		if (n++ == 0) {
+			(void)fprintf(stderr, "It goes back in %s unless confirmed: ", cli->option[VERB_TRY]);
+			shown_command_begin(stderr, cli, "confirm");
+		}
+		shown_command_add_device(stderr, run->names.v[i].bus, run->names.v[i].name);
 	}
 	if (n > 0)
 		(void)fputc('\n', stderr);

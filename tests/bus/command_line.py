@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -37,12 +38,24 @@ def base_environment(**more):
     return {"PATH": os.environ["PATH"], **kept, **more}
 
 
+# Where a command that is shown asks: the places that each call of these tests names.
+PLACES = re.compile(r"(?<=overridectl)(?: --address='[^']*')? --sysfs=ROOT/sys --state-dir=ROOT/state(?: --conf-dir=ROOT/\w+)+(?= )")
+
+
+def without_places(text, root):
+    """Text with ROOT in the place of the folder, and with the commands in it as they would be of an installed system."""
+    return PLACES.sub("", text.replace(root, "ROOT"))
+
+
 class Result:
-    """What a call printed, and its status."""
+    """What a call printed, and its status. Of the commands that are shown, the places are left out of all but `shown`, which has them
+    as words."""
 
     def __init__(self, process, root):
-        self.status, self.bytes, self.err = process.returncode, process.stdout, process.stderr.decode().replace(root, "ROOT")
-        self.out = process.stdout.decode(errors="replace").replace(root, "ROOT")
+        self.status, self.bytes = process.returncode, process.stdout
+        err, out = process.stderr.decode(), process.stdout.decode(errors="replace")
+        self.shown = [shlex.split(line.split(": overridectl ")[1]) for line in err.splitlines() if ": overridectl " in line]
+        self.err, self.out = (without_places(text, root) for text in (err, out))
 
     @property
     def json(self):
@@ -98,9 +111,9 @@ class Machine:
         """What the fake enforcer is to find; see fake-enforcer.c."""
         self.write("faults", text)
 
-    def policy(self, text, name="50-a.conf"):
+    def policy(self, text, name="50-a.conf", folder="etc"):
         """A person's file, which the service has read and enforced when this returns."""
-        self.write(f"etc/{name}", text)
+        self.write(f"{folder}/{name}", text)
         self.run("reload")
         self.wait(lambda: all(device["state"] != "pending" for device in self.run("list", "--json").json["devices"]))
 

@@ -85,6 +85,6 @@ def page_machine():
         def run(command):
             done = subprocess.run(["bash", "-c", command.replace("/etc/driver-overrides.d", f"{root}/etc")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   cwd=f"{root}/home", env=environment, check=False, timeout=120)
-            return done.returncode, done.stdout.decode().replace(f"{root}/etc", "/etc/driver-overrides.d").replace(root, "")
+            return done.returncode, command_line.without_places(done.stdout.decode(), root).replace("ROOT/etc", "/etc/driver-overrides.d").replace("ROOT", "")
 
         yield machine, run
