@@ -27,7 +27,8 @@ static const char *override_owner(struct import_plan *plan, struct sysfs_device 
 		return "it is ours";
 	if (path_join(path, sizeof(path), plan->root, "/etc/driverctl.d/", d->bus, "-", d->name, NULL) >= 0 &&
 	    access(path, F_OK) == 0)
-		return "driverctl has a file for it: overridectl import driverctl";
+		return arena_printf(&plan->arena, "driverctl has a file for it: %s",
+				    import_command(plan, (const char *[]){ "import", "driverctl", NULL }));
 	if (iommu_group_is_owned(d, why, sizeof(why)))
 		return "a guest is using it, and who started the guest may have set it for that alone";
 	return NULL;

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/import-plan.h"
+#include "cli/shown-command.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -56,7 +57,7 @@ static void driverctl_add_twins(struct import_plan *plan, const char *from, stru
 	for (size_t i = 0; id && i < plan->n_devices; i++) {
 		struct sysfs_device *twin = plan->devices[i];
 		const char *other = device_text(&twin->device, FACT_ID);
-		char driver[256], override[OVERRIDE_MAX], file[PATH_MAX];
+		char driver[256], override[OVERRIDE_MAX], file[PATH_MAX], device[600];
 
 		if (twin == d || !other || strncmp(id, other, strlen("vvvv:dddd")) != 0 ||
 		    sysfs_device_link(twin, "driver", driver, sizeof(driver)) < 0 ||
@@ -65,13 +66,14 @@ static void driverctl_add_twins(struct import_plan *plan, const char *from, stru
 			      NULL) < 0 ||
 		    access(file, F_OK) == 0)
 			continue;
+		(void)snprintf(device, sizeof(device), "%s/%s", twin->bus, twin->name);
 		import_note(
 			plan, IMPORT_NOTE, from,
 			"%s %s is at vfio-pci without an override: driverctl's new_id for %.9s has captured "
 			"it; "
-			"without driverctl it has its own driver from the next boot on, unless `overridectl "
-			"set %s/%s vfio-pci` keeps it",
-			twin->bus, twin->name, id, twin->bus, twin->name);
+			"without driverctl it has its own driver from the next boot on, unless `%s` keeps it",
+			twin->bus, twin->name, id,
+			import_command(plan, (const char *[]){ "set", device, "vfio-pci", NULL }));
 	}
 }
 
@@ -118,6 +120,7 @@ static void driverctl_add_file(struct import_plan *plan, const char *file)
 int import_driverctl(struct import_plan *plan, char *const *args, size_t n)
 {
 	struct strings files = {};
+	const char *root;
 
 	if (n > 0)
 		return cli_fail_usage("%s: driverctl's files are in " DRIVERCTL_DIR, args[0]);
@@ -125,13 +128,16 @@ int import_driverctl(struct import_plan *plan, char *const *args, size_t n)
 	for (size_t i = 0; i < files.n; i++)
 		driverctl_add_file(plan, files.v[i]);
 	strings_done(&files);
-	if (plan->n > 0)
+	root = *plan->shown_root ? shell_word(&plan->arena, plan->shown_root) : "";
+	if (!root)
+		plan->r = -ENOMEM;
+	else if (plan->n > 0)
 		import_note(plan, IMPORT_RETIRE,
 			    "driverctl applies its files at each boot and plug (`driverctl unset-override` "
 			    "would take "
 			    "devices from their drivers now):",
 			    "mkdir -p %s/var/backups/driverctl.d && mv %s" DRIVERCTL_DIR
 			    "/* %s/var/backups/driverctl.d/",
-			    plan->shown_root, plan->shown_root, plan->shown_root);
+			    root, root, root);
 	return STATUS_DONE;
 }

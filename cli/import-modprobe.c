@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/import-plan.h"
 #include "cli/modprobe-files.h"
+#include "cli/shown-command.h"
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
@@ -147,18 +148,23 @@ static void modprobe_retire(struct import_plan *plan, const struct modprobe_line
 			    const char *expression)
 {
 	struct import_notes *notes = &plan->notes[IMPORT_RETIRE];
+	const char *word = shell_word(&plan->arena, expression), *file;
 
+	file = arena_printf(&plan->arena, "%s%s", plan->shown_root, line->file);
+	file = file ? shell_word(&plan->arena, file) : NULL;
+	if (!word || !file) {
+		plan->r = -ENOMEM;
+		return;
+	}
 	for (size_t i = 0; i < notes->n; i++)
 		if (streq(notes->v[i].from, line->file)) {
-			const char *text =
-				arena_printf(&plan->arena, "%s -e '%s'", notes->v[i].text, expression);
+			const char *text = arena_printf(&plan->arena, "%s -e %s", notes->v[i].text, word);
 
 			if (text)
 				notes->v[i].text = text;
 			return;
 		}
-	import_note(plan, IMPORT_RETIRE, line->file, "sed -i.bak %s%s -e '%s'", plan->shown_root, line->file,
-		    expression);
+	import_note(plan, IMPORT_RETIRE, line->file, "sed -i.bak %s -e %s", file, word);
 }
 
 static void modprobe_retire_line(struct import_plan *plan, const struct modprobe_line *line)

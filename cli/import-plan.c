@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/lint.h"
+#include "cli/shown-command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -162,6 +163,17 @@ void import_note(struct import_plan *plan, enum import_note_kind kind, const cha
 		plan->r = -ENOMEM;
 	else
 		to->v[to->n++] = (struct import_note){ from, copy };
+}
+
+const char *import_command(struct import_plan *plan, const char *const *words)
+{
+	/* What is said of another root is done where that is the root. */
+	const struct cli *cli = *plan->shown_root ? NULL : plan->cli;
+	const char *command = shown_command_text(&plan->arena, cli, words);
+
+	if (!command)
+		plan->r = -ENOMEM;
+	return command ? command : "";
 }
 
 size_t import_plan_new(const struct import_plan *plan)

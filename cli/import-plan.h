@@ -90,6 +90,9 @@ bool import_section_add_or_refuse(struct import_plan *plan, const struct import_
 void import_note(struct import_plan *plan, enum import_note_kind kind, const char *from, const char *format,
 		 ...) _printf_(4, 5);
 
+/* "overridectl WORDS", which end with a NULL, for the machine that is imported to; from the arena. */
+const char *import_command(struct import_plan *plan, const char *const *words);
+
 /* How many sections are new. */
 size_t import_plan_new(const struct import_plan *plan);
 /* The whole file as it would be; NULL: out of memory. From the arena. */

@@ -59,7 +59,7 @@ static void import_print_findings(const struct lint_findings *findings, const ch
 	}
 }
 
-static void import_print_summary(const struct import_plan *plan)
+static void import_print_summary(struct import_plan *plan)
 {
 	size_t added = import_plan_new(plan);
 
@@ -79,7 +79,8 @@ static void import_print_summary(const struct import_plan *plan)
 		return;
 	}
 	safe_text_write(stdout, plan->file);
-	puts(" is written. `overridectl apply` makes devices that are not so, as the next boot does.");
+	printf(" is written. `%s` makes devices that are not so, as the next boot does.\n",
+	       import_command(plan, (const char *[]){ "apply", NULL }));
 }
 
 static void import_print_text(struct import_plan *plan)
