@@ -103,7 +103,7 @@ struct rule_devices {
 	uint64_t rule_id;
 };
 
-/* 1: another device of the rule, which has a node of its own. */
+/* 1: another device of the rule, which has a node of its own; negative errno: it may be one. */
 static int rule_device_check(const char *bus, const char *name, void *userdata)
 {
 	const struct rule_devices *devices = userdata;
@@ -111,6 +111,7 @@ static int rule_device_check(const char *bus, const char *name, void *userdata)
 	_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
 	char group[64], other[64];
 	struct record record;
+	int r;
 
 	if ((streq(bus, mine->bus) && streq(name, mine->name)) ||
 	    sysfs_device_find(mine->sysfs, bus, name, &d) < 0 ||
@@ -119,9 +120,14 @@ static int rule_device_check(const char *bus, const char *name, void *userdata)
 	    !driver_is_vfio(record.decision))
 		return 0;
 	/* Members of one group have one node. */
-	return devices->node->kind == NODE_OF_DEVICE ||
-	       sysfs_device_link(mine, "iommu_group", group, sizeof(group)) < 0 ||
-	       sysfs_device_link(d, "iommu_group", other, sizeof(other)) < 0 || !streq(group, other);
+	if (devices->node->kind == NODE_OF_DEVICE)
+		return 1;
+	r = sysfs_device_link(mine, "iommu_group", group, sizeof(group));
+	if (r >= 0)
+		r = sysfs_device_link(d, "iommu_group", other, sizeof(other));
+	if (r < 0)
+		return r == -ENOENT ? 1 : r;
+	return !streq(group, other);
 }
 
 /* Another node may have had it while its device was the only one of the rule. */
@@ -150,13 +156,41 @@ static void node_add_links(struct ruled_node *node, const struct decision *decis
 	/* A companion goes by the rule of another device, whose name it does not have. */
 	if (decision->cause == CAUSE_RULE &&
 	    path_join(link, sizeof(link), LINK_FOLDER, label, suffix, NULL) >= 0) {
-		if (record_each(node->sysfs->state_dir, rule_device_check, &devices) == 0)
+		int r = record_each(node->sysfs->state_dir, rule_device_check, &devices);
+
+		if (r == 0)
 			node_add_link(node, link);
-		else
+		else if (r > 0)
 			link_give_up(node, link);
+		else
+			node->answer->unknown = true;
 	}
 	if (path_join(link, sizeof(link), LINK_FOLDER, label, "-", bus, "-", name, suffix, NULL) >= 0)
 		node_add_link(node, link);
+}
+
+/* Whether a policy file without rules, for its errors, would have decided before that rule; NULL: at all. */
+static bool policy_may_lack_rule(const struct policy *policy, const struct rule *rule)
+{
+	if (policy->incomplete)
+		return true;
+	for (size_t i = 0; i < policy->n_files; i++) {
+		if (rule && streq(policy->files[i].path, rule->file))
+			return false;
+		if (policy->files[i].status == POLICY_FILE_BAD)
+			return true;
+	}
+	return false;
+}
+
+static bool node_decision_is_known(const struct ruled_node *node, const struct decision *decision)
+{
+	/* No VFIO driver takes a bridge, whatever rule it has. */
+	if (decision->kind == DECISION_BRIDGE)
+		return true;
+	if (decision->kind == DECISION_UNKNOWN || decision->group_unknown)
+		return false;
+	return !policy_may_lack_rule(node->policy, decision->cause == CAUSE_RULE ? decision->rule : NULL);
 }
 
 static void node_add_device(struct ruled_node *node, const struct decision *decision)
@@ -164,12 +198,21 @@ static void node_add_device(struct ruled_node *node, const struct decision *deci
 	const struct rule *rule = decision->rule;
 	struct sysfs_device *d = to_sysfs_device(decision->device);
 	char driver[BOUND_MAX];
+	int r;
 
-	if (decision->kind != DECISION_DRIVER || (node->kind != NODE_OF_GROUP && d != node->device))
+	if (node->kind != NODE_OF_GROUP && d != node->device)
 		return;
-	bound_driver(d, driver, sizeof(driver));
-	if (!streq(driver, decision->driver))
+	if (!node_decision_is_known(node, decision))
+		node->answer->unknown = true;
+	if (decision->kind != DECISION_DRIVER)
 		return;
+	r = sysfs_device_link(d, "driver", driver, sizeof(driver));
+	if (r < 0 || !streq(driver, decision->driver)) {
+		/* Where it is not known which VFIO driver is meant, the one that it has may be that. */
+		if ((r < 0 && r != -ENOENT) || (r >= 0 && decision->vfio_unknown))
+			node->answer->unknown = true;
+		return;
+	}
 	if (rule->access.user && (!node->access_rule || rule->order < node->access_rule->order))
 		node->access_rule = rule;
 	if (node->kind != NODE_OF_UIO)
@@ -186,6 +229,9 @@ static int node_decide(struct ruled_node *node)
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
+		/* A group that has a node has members, and what has no group has none. */
+		if (node->kind == NODE_OF_GROUP || r != -ENODATA)
+			node->answer->unknown = true;
 		members = alone;
 		n = 1;
 	}
@@ -198,8 +244,23 @@ static int node_decide(struct ruled_node *node)
 	return 0;
 }
 
+/* The links that the node has stay. */
+static void node_keep_links(struct ruled_node *node, const char *links)
+{
+	char link[sizeof(node->answer->links)];
+
+	for (size_t n; *links; links += n + (links[n] != '\0')) {
+		n = strcspn(links, " ");
+		if (n == 0 || n >= sizeof(link))
+			continue;
+		memcpy(link, links, n);
+		link[n] = '\0';
+		node_add_link(node, link);
+	}
+}
+
 int node_describe(const struct policy *policy, struct sysfs *sysfs, const char *subsystem,
-		  const char *devpath, struct node_answer *ret)
+		  const char *devpath, const char *links_before, struct node_answer *ret)
 {
 	struct ruled_node node = {
 		.policy = policy, .sysfs = sysfs, .name = path_last(devpath), .answer = ret
@@ -213,6 +274,8 @@ int node_describe(const struct policy *policy, struct sysfs *sysfs, const char *
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENODEV;
 	r = node_decide(&node);
+	if (r >= 0 && ret->unknown && links_before)
+		node_keep_links(&node, links_before);
 	if (r >= 0 && node.access_rule) {
 		const struct rule_access *access = &node.access_rule->access;
 

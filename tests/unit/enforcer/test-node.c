@@ -5,8 +5,11 @@
 #include "tests/unit/fixtures/run-enforcer.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <limits.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BY_RULE "vfio/by-rule/"
@@ -39,6 +42,34 @@ static struct enforcer_result node_run(struct mock *m, const char *subsystem, co
 			      mock_printf(m, "DEVPATH=%s", devpath), "ACTION=add", NULL };
 
 	return enforcer_verb_env(m, "node", env);
+}
+
+#define OWNER "DRIVER_OVERRIDE_NODE_OWNER="
+#define GROUP "DRIVER_OVERRIDE_NODE_GROUP="
+#define MODE "DRIVER_OVERRIDE_NODE_MODE="
+#define LINKS "DRIVER_OVERRIDE_NODE_LINKS="
+#define GPU_LINKS LINKS BY_RULE "gpu " BY_RULE "gpu-pci-" CARD
+
+/* The "change" event of group 7's node, of which udev knows that it has the links of [device gpu], and
+ * access. */
+static struct enforcer_result node_changed(struct mock *m)
+{
+	const char *env[] = { "SUBSYSTEM=vfio", "DEVPATH=/devices/virtual/vfio/7",
+			      "ACTION=change",	OWNER "qemu",
+			      GROUP "kvm",	MODE "0660",
+			      GPU_LINKS,	NULL };
+
+	return enforcer_verb_env(m, "node", env);
+}
+
+#define GPU_RULE "[device gpu]\nName=" CARD "\nDriver=vfio-pci\nAccess=qemu:kvm:0660\n"
+
+static struct mock *gpu_new(const char **ret_device)
+{
+	struct mock *m = node_tree_new(GPU_RULE);
+
+	*ret_device = device_at(m, CARD, 7, "vfio-pci");
+	return m;
 }
 
 static struct enforcer_result group_node_run(struct mock *m, const char *name)
@@ -273,6 +304,140 @@ START_TEST(a_bound_device_has_its_groups_node_announced)
 }
 END_TEST
 
+/* The rule before it asks for what does not come. */
+START_TEST(a_node_keeps_what_it_has_when_the_time_is_over)
+{
+	const char *device;
+	struct mock *m = gpu_new(&device);
+	struct enforcer_result r;
+
+	(void)mock_policy(m, MOCK_ETC, "05-x.conf", "[device x]\nAttr.label=x\nDriver=none\n");
+	mock_attr_hangs(m, device, "label");
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, "");
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_msg(strstr(r.err, "leaving its links and Access= as they are"), "%s", r.err);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_node_keeps_what_it_has_while_an_attribute_cannot_be_read)
+{
+	const char *device;
+	struct mock *m = gpu_new(&device);
+	struct enforcer_result r;
+
+	(void)mock_policy(m, MOCK_ETC, "05-x.conf", "[device x]\nAttr.label=x\nDriver=none\n");
+	mock_attr_link(m, device, "label", "label");
+	r = node_changed(m);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_str_eq(r.out, GPU_LINKS "\n");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_node_keeps_what_it_has_while_its_driver_cannot_be_read)
+{
+	const char *device;
+	struct mock *m = gpu_new(&device);
+	struct enforcer_result r;
+	char target[300];
+
+	/* A name that does not fit. */
+	memset(target, 'x', sizeof(target) - 1);
+	target[sizeof(target) - 1] = '\0';
+	ck_assert_int_eq(unlink(mock_path(m, device, "driver")), 0);
+	mock_attr_link(m, device, "driver", target);
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, GPU_LINKS "\n");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_node_keeps_what_it_has_while_a_policy_file_has_no_rules)
+{
+	const char *device, *path;
+	struct mock *m = gpu_new(&device);
+	struct enforcer_result r;
+	char copy[PATH_MAX];
+
+	path = mock_policy(m, MOCK_ETC, "10-a.conf", GPU_RULE);
+	ck_assert_int_eq(chmod(path, 0666), 0);
+	ck_assert_int_eq(policy_copy_path(m->state, path, copy, sizeof(copy)), 0);
+	ck_assert_int_eq(unlink(copy), 0);
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, GPU_LINKS "\n");
+	/* Another rule, which decides without it, adds its links. */
+	(void)mock_policy(m, MOCK_ETC, "20-b.conf",
+			  "[device b]\nName=" CARD "\nDriver=vfio-pci\nAccess=b::\n");
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, LINKS BY_RULE "b " BY_RULE "b-pci-" CARD " " BY_RULE "gpu " BY_RULE
+					      "gpu-pci-" CARD "\n");
+	/* A later file does not count for a device that an earlier one decides about. */
+	ck_assert_int_eq(chmod(mock_policy(m, MOCK_ETC, "10-a.conf", GPU_RULE), 0644), 0);
+	ck_assert_int_eq(chmod(mock_policy(m, MOCK_ETC, "20-b.conf", "[device b]\n"), 0666), 0);
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf", "[device gpu]\nName=" CARD "\nDriver=vfio-pci\n");
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, OWNER "-\n" GROUP "-\n" MODE "-\n" GPU_LINKS "\n");
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(a_node_that_has_gone_is_left_to_its_remove_event)
+{
+	struct mock *m = node_tree_new(GPU_RULE);
+	struct enforcer_result r = node_changed(m);
+
+	ck_assert_str_eq(r.out, "");
+	ck_assert_int_eq(r.status, 0);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(what_a_rule_gives_no_longer_is_taken_back)
+{
+	const char *device;
+	struct mock *m = gpu_new(&device);
+	struct enforcer_result r;
+
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf",
+			  "[device gpu]\nName=" CARD "\nDriver=vfio-pci\nAccess=:vfio:\n");
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, OWNER "-\n" GROUP "vfio\n" MODE "-\n" GPU_LINKS "\n");
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf", "[device gpu]\nName=" CARD "\nDriver=vfio-pci\n");
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, OWNER "-\n" GROUP "-\n" MODE "-\n" GPU_LINKS "\n");
+	(void)mock_policy(m, MOCK_ETC, "10-a.conf", "[device other]\nName=" TWIN "\nDriver=none\n");
+	r = node_changed(m);
+	ck_assert_str_eq(r.out, OWNER "-\n" GROUP "-\n" MODE "-\n" LINKS "-\n");
+	mock_free(m);
+}
+END_TEST
+
+/* Each property that the program prints is kept before it, and "-" is seen after it. */
+START_TEST(the_rules_keep_each_property_and_know_the_mark)
+{
+	static const char *const keys[] = { OWNER, GROUP, MODE, LINKS };
+	struct mock *m = mock_new();
+	const char *text = mock_read(m, getenv("NODE_RULES"));
+	const char *program = strstr(text, "\nIMPORT{program}=\"driver-override node\"\n");
+
+	ck_assert_ptr_nonnull(program);
+	for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+		const char *key = mock_printf(m, "%.*s", (int)strlen(keys[i]) - 1, keys[i]);
+		const char *kept =
+			strstr(text, mock_printf(m, "\nACTION!=\"add\", IMPORT{db}=\"%s\"\n", key));
+		const char *gone = strstr(text, mock_printf(m, "\nENV{%s}==\"-\", ", key));
+		const char *used = strstr(text, mock_printf(m, "\nENV{%s}==\"?*\", ", key));
+
+		ck_assert_msg(kept && kept < program && gone && program < gone && used && gone < used, "%s",
+			      key);
+		ck_assert_msg(strncmp(strchr(gone + 1, '\n') - 4, "}=\"\"", 4) == 0, "%s stays \"-\"", key);
+	}
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(usage_is_checked)
 {
 	struct mock *m = node_tree_new("");
@@ -288,4 +453,10 @@ SUITE_MAIN("node", 60, a_node_has_links_and_access, parts_of_access_may_be_empty
 	   a_device_that_is_not_as_decided_has_nothing, several_devices_of_a_rule_have_names_of_their_own,
 	   a_label_that_is_not_clear_any_more_is_given_up, members_of_one_group_share_its_label,
 	   a_companion_goes_by_its_own_name_only, the_first_rule_with_access_counts_for_a_group,
-	   any_label_can_be_a_link, a_bound_device_has_its_groups_node_announced, usage_is_checked)
+	   any_label_can_be_a_link, a_bound_device_has_its_groups_node_announced,
+	   a_node_keeps_what_it_has_when_the_time_is_over,
+	   a_node_keeps_what_it_has_while_an_attribute_cannot_be_read,
+	   a_node_keeps_what_it_has_while_its_driver_cannot_be_read,
+	   a_node_keeps_what_it_has_while_a_policy_file_has_no_rules,
+	   a_node_that_has_gone_is_left_to_its_remove_event, what_a_rule_gives_no_longer_is_taken_back,
+	   the_rules_keep_each_property_and_know_the_mark, usage_is_checked)
