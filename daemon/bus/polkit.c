@@ -172,6 +172,8 @@ static int polkit_append_details(sd_bus_message *m, const struct polkit_authoriz
 		{ "by", a->details.by },
 		{ "rebind", a->details.rebind },
 		{ "runtime", a->details.runtime },
+		{ "any-device", a->details.any_device },
+		{ "absent", a->details.absent },
 	};
 	int r = 0;
 

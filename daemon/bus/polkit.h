@@ -17,13 +17,13 @@ int polkit_filter(sd_bus_message *m, void *userdata, sd_bus_error *error);
 struct polkit_authorization;
 
 /* How many texts these are. */
-#define POLKIT_DETAILS 9U
+#define POLKIT_DETAILS 11U
 
 /* Whatever the call says, so that a rule of polkit can tell one call from another. NULL: nothing of the kind.
  */
 struct polkit_details {
 	const char *bus, *name, *modalias;
-	const char *driver, *group, *module, *by, *rebind, *runtime;
+	const char *driver, *group, *module, *by, *rebind, *runtime, *any_device, *absent;
 	bool force;	  /* the action .force has to be allowed, too */
 	size_t n_devices; /* of SetOverrides, whose details are lists; 0: of another call */
 };

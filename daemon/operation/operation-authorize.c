@@ -25,18 +25,22 @@
 #define DETAIL_SEPARATOR '\n'
 
 static const size_t detail_fields[POLKIT_DETAILS] = {
-	offsetof(struct polkit_details, bus),	 offsetof(struct polkit_details, name),
-	offsetof(struct polkit_details, driver), offsetof(struct polkit_details, modalias),
-	offsetof(struct polkit_details, group),	 offsetof(struct polkit_details, module),
-	offsetof(struct polkit_details, by),	 offsetof(struct polkit_details, rebind),
-	offsetof(struct polkit_details, runtime)
+	offsetof(struct polkit_details, bus),	  offsetof(struct polkit_details, name),
+	offsetof(struct polkit_details, driver),  offsetof(struct polkit_details, modalias),
+	offsetof(struct polkit_details, group),	  offsetof(struct polkit_details, module),
+	offsetof(struct polkit_details, by),	  offsetof(struct polkit_details, rebind),
+	offsetof(struct polkit_details, runtime), offsetof(struct polkit_details, any_device),
+	offsetof(struct polkit_details, absent)
 };
 
 static void change_describe(const struct device_change *c, struct polkit_details *ret)
 {
-	*ret = (struct polkit_details){
-		.bus = c->bus, .name = c->name, .driver = c->driver, .modalias = c->modalias
-	};
+	*ret = (struct polkit_details){ .bus = c->bus,
+					.name = c->name,
+					.driver = c->driver,
+					.modalias = c->modalias,
+					/* Not the option: for a device that is there it changes nothing. */
+					.absent = c->is_absent ? "true" : NULL };
 	operation_options_describe(&c->options, operation_changes_policy(c->operation), c->driver != NULL,
 				   ret);
 }
@@ -113,10 +117,16 @@ static void on_authorized(void *userdata, const sd_bus_error *error)
 	/* While a person typed a password, another card may have been put into the slot. */
 	FOREACH_LIVE_CHANGE (c, o) {
 		uint64_t inode;
+		int r = bus_device_inode(o->service, c->bus, c->name, &inode);
 
-		if (c->is_absent)
-			continue;
-		if (bus_device_inode(o->service, c->bus, c->name, &inode) < 0 || inode != c->inode)
+		if (c->is_absent) {
+			/* The rule would be about whatever has come, and polkit was not told what that is. */
+			if (r >= 0)
+				(void)sd_bus_error_setf(
+					&c->error, ERROR_NO_SUCH_DEVICE,
+					"%s %s was absent, and has come meanwhile: call again", c->bus,
+					c->name);
+		} else if (r < 0 || inode != c->inode)
 			change_refuse_gone(c);
 	}
 	if (operation_goes_on_or_refuse(o))

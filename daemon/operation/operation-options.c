@@ -194,6 +194,8 @@ void operation_options_describe(const struct operation_options *o, bool changes_
 		ret->by = drop_in_key_to_string(o->by);
 	if (changes_policy)
 		ret->runtime = o->runtime ? "true" : "false";
+	if (o->any_device)
+		ret->any_device = "true";
 	ret->force = o->force || o->rebind == REBIND_FORCE;
 	if (o->rebind != REBIND_UNSET)
 		ret->rebind = rebind_to_string(o->rebind);

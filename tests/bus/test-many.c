@@ -289,10 +289,11 @@ START_TEST(polkit_is_asked_once_about_all_changes)
 	questions = polkit_questions(h);
 	ck_assert_ptr_nonnull(startswith(questions, "org.driveroverrides1.set bus=pci\nplatform name=" CARD
 						    "\nfoo.0 modalias=pci:v00008086d"));
-	ck_assert_ptr_nonnull(strstr(questions,
-				     "\nplatform:foo driver=vfio-pci\nnone group=\n module=\n by=name\nname "
-				     "rebind=\n runtime=true\nfalse polkit.message=Authentication is "
-				     "required to choose the drivers of 2 devices. interactive=0\n"));
+	ck_assert_ptr_nonnull(strstr(
+		questions,
+		"\nplatform:foo driver=vfio-pci\nnone group=\n module=\n by=name\nname "
+		"rebind=\n runtime=true\nfalse any-device=\n absent=\n polkit.message=Authentication is "
+		"required to choose the drivers of 2 devices. interactive=0\n"));
 	ck_assert_ptr_null(strstr(questions + 1, "org.driveroverrides1"));
 
 	/* One that is forced is enough. */

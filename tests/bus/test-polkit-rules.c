@@ -149,6 +149,7 @@ START_TEST(example_rule_allows_one_user_one_card_and_its_drivers)
 	ck_assert_str_eq(set_as_with(h, user, "rebind", "s", "no"), REFUSED);
 	ck_assert_str_eq(set_as_with(h, user, "rebind", "s", "force"), REFUSED);
 	ck_assert_str_eq(set_as_with(h, user, "force", "b", NULL), REFUSED);
+	ck_assert_str_eq(set_as_with(h, user, "any-device", "b", NULL), REFUSED);
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "ApplyAll", "a{sv}", 0)), REFUSED);
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	(void)sd_bus_flush_close_unref(other);
@@ -169,6 +170,12 @@ START_TEST(another_card_in_the_slot_is_not_the_one_of_the_rule)
 	tell(h, "add", "pci", CARD);
 	wait_property(h, "pci", CARD, "Driver", "");
 	ck_assert_str_eq(set_as(h, user, CARD, "vfio-pci"), REFUSED);
+	/* Nor may the rule be written while the slot is empty. */
+	mock_remove(h->m, PATH_OF(CARD));
+	tell(h, "remove", "pci", CARD);
+	settle(h);
+	ck_assert_str_eq(set_as_with(h, user, "absent", "b", NULL), REFUSED);
+	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
 	(void)sd_bus_flush_close_unref(user);
 	harness_free(h);
 }
