@@ -17,6 +17,7 @@
 #include "daemon/metrics.h"
 #include "daemon/operation/drop-in-plan.h"
 #include "daemon/operation/operation.h"
+#include "daemon/operation/trial-resume.h"
 #include "daemon/reconcile/rebind-queue.h"
 #include "daemon/reconcile/reconcile.h"
 #include "daemon/reconcile/recovery.h"
@@ -129,6 +130,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	}
 	/* Now they cannot be those of another service. */
 	drop_in_plan_remove_leftovers(program->service.settings);
+	trials_resume(&program->service);
 	(void)sd_notify(0, "READY=1");
 	service_tell_status(&program->service);
 	metrics_changed(&program->service);

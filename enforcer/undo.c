@@ -34,7 +34,8 @@ int verb_undo(const struct settings *settings, const char *device, const char *i
 	r = trial_undo(settings, bus, slash + 1, id, now_usec() + WRITERS_USEC, &force);
 	if (r < 0) {
 		log_errno(LOG_ERR, r, "%s: restoring what policy was before the trial: %m", device);
-		return 1;
+		/* The unit is started again, but where that cannot help. */
+		return r == -EBADMSG ? 2 : 1;
 	}
 	if (r == 0) {
 		log_line(LOG_INFO, "%s: that trial is over, nothing goes back", device);

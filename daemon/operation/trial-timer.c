@@ -18,6 +18,10 @@
 #define START_USEC (4U * UINT64_C(1000000))
 /* How late systemd may be, to wake up less often. */
 #define ACCURACY_USEC UINT64_C(100000)
+/* Between two tries to go back. */
+#define RESTART_USEC UINT64_C(5000000)
+/* The enforcer's exit status where there is nothing to try again. */
+#define UNDO_IS_POINTLESS 2
 
 /* driver-overrides-try-BUS-NAME-ID, to be followed by .timer or .service. 0 or -ENAMETOOLONG. */
 static int trial_unit(const struct trial_timer *t, const char *suffix, char *buf, size_t size)
@@ -68,9 +72,22 @@ static int trial_append_command(const struct trial_timer *t, sd_bus_message *m)
 
 static int trial_append_timer(sd_bus_message *m, const char *description, uint64_t usec)
 {
-	return sd_bus_message_append(m, "a(sv)", 4, "Description", "s", description, "TimersMonotonic",
+	return sd_bus_message_append(m, "a(sv)", 5, "Description", "s", description, "TimersMonotonic",
 				     "a(st)", 1, "OnActiveSec", usec, "AccuracyUSec", "t", ACCURACY_USEC,
-				     "RemainAfterElapse", "b", 0);
+				     "RemainAfterElapse", "b", 0, "IgnoreOnIsolate", "b", 1);
+}
+
+/*
+ * Nobody may be there to see that going back has failed, so it is tried until it succeeds, in whatever
+ * target. Another try does not help where the enforcer cannot read what it is to do.
+ */
+static int trial_append_conditions(sd_bus_message *m, const char *description)
+{
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", description,
+				     "Type", "s", "oneshot", "CollectMode", "s", "inactive-or-failed",
+				     "IgnoreOnIsolate", "b", 1, "Restart", "s", "on-failure", "RestartUSec",
+				     "t", RESTART_USEC, "StartLimitIntervalUSec", "t", UINT64_C(0),
+				     "RestartPreventExitStatus", "(aiai)", 1, UNDO_IS_POINTLESS, 0);
 }
 
 static int trial_append_service(const struct trial_timer *t, const char *description, const char *unit,
@@ -85,8 +102,7 @@ static int trial_append_service(const struct trial_timer *t, const char *descrip
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'a', "(sv)");
 	if (r >= 0)
-		r = sd_bus_message_append(m, "(sv)(sv)(sv)", "Description", "s", description, "Type", "s",
-					  "oneshot", "CollectMode", "s", "inactive-or-failed");
+		r = trial_append_conditions(m, description);
 	if (r >= 0)
 		r = trial_append_command(t, m);
 	for (unsigned i = 0; r >= 0 && i < 3; i++)

@@ -4,7 +4,8 @@
  * timer's service is to run when its time is over, and again if it fails and Restart= says so. Each call is a
  * line in the file argv[1]: "start UNIT USEC" or "stop UNIT"; each run is "run UNIT", and its end "end UNIT";
  * a property that is a string, a number or a bool is "property UNIT KEY=VALUE". While the file argv[2] is
- * there, StartTransientUnit fails; while argv[3] is, the time of every timer is over.
+ * there, StartTransientUnit fails; while argv[3] is, the time of every timer is over, and
+ * nothing waits to be run again.
  */
 #include "base/macro.h"
 #include "base/text.h"
@@ -119,11 +120,11 @@ static int read_simple(sd_bus_message *m, const char *unit, const char *key, str
 	if (r < 0)
 		return r;
 	if (streq(type, "s"))
-		(void)snprintf(what, sizeof(what), "property %s %s=%s", unit, key, text);
+		(void)snprintf(what, sizeof(what), "%s %s=%s", unit, key, text);
 	else
-		(void)snprintf(what, sizeof(what), "property %s %s=%ju", unit, key,
+		(void)snprintf(what, sizeof(what), "%s %s=%ju", unit, key,
 			       streq(type, "t") ? (uintmax_t)number : (uintmax_t)is);
-	note_line(what, "", 0);
+	note_line("property", what, 0);
 	if (streq(key, "Restart"))
 		t->restarts = streq(text, "on-failure");
 	if (streq(key, "RestartUSec"))
@@ -207,7 +208,7 @@ static void timers_run(void)
 	const bool all = access(hurry, F_OK) == 0;
 
 	for (struct timer *t = timers; t < timers + TIMERS_MAX; t++) {
-		if (t->at == 0 || t->pid > 0 || (t->at > now_usec() && (!all || t->has_elapsed)))
+		if (t->at == 0 || t->pid > 0 || (t->at > now_usec() && !all))
 			continue;
 		note_line("run", t->name, 0);
 		t->has_elapsed = true;

@@ -69,7 +69,7 @@ void systemd_start(struct harness *h);
 const char *systemd_log(struct harness *h);
 /* From now on it refuses timers, or no longer. */
 void systemd_refuses(struct harness *h, bool refuses);
-/* While it does, the time of every timer is over. */
+/* While it does, the time of every timer is over, and what has failed is run again at once. */
 void systemd_hurries(struct harness *h, bool hurries);
 
 /* Another connection, as a user of one's own choice: 0 is oneself. Only root can be another. */

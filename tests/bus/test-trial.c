@@ -3,9 +3,11 @@
 #include "base/text.h"
 #include "tests/bus/harness.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -259,6 +261,97 @@ START_TEST(undo_between_plan_and_write_is_not_undone)
 }
 END_TEST
 
+static void swap_files(struct harness *h, const char *a, const char *b)
+{
+	ck_assert_int_eq(renameat2(AT_FDCWD, mock_printf(h->m, "%s/%s", h->m->conf[MOCK_RUN], a), AT_FDCWD,
+				   mock_printf(h->m, "%s/%s", h->m->conf[MOCK_RUN], b), RENAME_EXCHANGE),
+			 0);
+}
+
+/* What is to go back cannot be read for a while: a folder is in its place. */
+START_TEST(undo_that_fails_is_tried_until_it_succeeds)
+{
+	struct harness *h = begin();
+	const char *folder = mock_printf(h->m, "%s/folder", h->m->conf[MOCK_RUN]);
+
+	ck_assert_str_eq(try_driver(h, "vfio-pci", LONG), "enforced");
+	ck_assert_int_eq(mkdir(folder, 0755), 0);
+	swap_files(h, RUN_FILE, "folder");
+	systemd_hurries(h, true);
+	WAIT_UNTIL(lines_with(systemd_log(h), "end ") >= 2);
+	ck_assert_uint_eq(trials(h, NULL), 1);
+	swap_files(h, RUN_FILE, "folder");
+	ck_assert_int_eq(rmdir(folder), 0);
+	WAIT_UNTIL(trials(h, NULL) == 0);
+	wait_property(h, "pci", CARD, "Driver", "e1000e");
+	settle(h);
+	assert_as_before(h);
+	harness_free(h);
+}
+END_TEST
+
+static bool was_asked_for(struct harness *h, const char *property)
+{
+	return strstr(systemd_log(h), property) != NULL;
+}
+
+/* Other tests show what the fake systemd makes of some of them; the rest only the real one can. */
+START_TEST(units_outlive_an_isolate_and_start_without_a_limit)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(try_driver(h, "none", LONG), "enforced");
+	ck_assert(was_asked_for(h, ".timer IgnoreOnIsolate=1\n"));
+	ck_assert(was_asked_for(h, ".service IgnoreOnIsolate=1\n"));
+	ck_assert(was_asked_for(h, ".service Restart=on-failure\n"));
+	ck_assert(was_asked_for(h, ".service RestartUSec=5000000\n"));
+	ck_assert(was_asked_for(h, ".service StartLimitIntervalUSec=0\n"));
+	harness_free(h);
+}
+END_TEST
+
+static void systemd_loses_timer(struct harness *h)
+{
+	char name[256];
+
+	ck_assert_int_eq(sscanf(strstr(systemd_log(h), "start "), "start %255s", name), 1);
+	ck_assert_int_ge(sd_bus_call_method(h->bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+					    "org.freedesktop.systemd1.Manager", "StopUnit", NULL, NULL, "ss",
+					    name, "replace"),
+			 0);
+}
+
+static void trial_is_over(struct harness *h)
+{
+	const char *path = mock_printf(h->m, "%s/trials/pci:" CARD, h->m->state),
+		   *text = mock_read(h->m, path), *until = strstr(text, "UNTIL=");
+
+	ck_assert_ptr_nonnull(until);
+	text = mock_printf(h->m, "%.*sUNTIL=1%s", (int)(until - text), text, strchr(until, '\n'));
+	make_file(path, text, strlen(text));
+}
+
+START_TEST(service_has_lost_timers_started_again)
+{
+	struct harness *h = begin();
+
+	ck_assert_str_eq(try_driver(h, "vfio-pci", LONG), "enforced");
+	service_kill(h);
+	systemd_loses_timer(h);
+	service_start(h);
+	WAIT_UNTIL(lines_with(systemd_log(h), "start ") == 2);
+	service_kill(h);
+	systemd_loses_timer(h);
+	trial_is_over(h);
+	service_start(h);
+	WAIT_UNTIL(lines_with(systemd_log(h), "end ") == 1);
+	wait_property(h, "pci", CARD, "Driver", "e1000e");
+	settle(h);
+	assert_as_before(h);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(first_try_that_fails_is_none)
 {
 	struct harness *h = begin();
@@ -378,6 +471,7 @@ SUITE_MAIN("bus-trial", 300, change_goes_back_by_itself, nothing_is_changed_with
 	   what_was_in_the_file_of_this_boot_comes_back,
 	   second_try_has_its_own_time_and_the_first_one_s_way_back, try_that_fails_leaves_the_one_before,
 	   another_change_that_fails_leaves_the_trial_with_a_timer, undo_between_plan_and_write_is_not_undone,
-	   first_try_that_fails_is_none, another_change_ends_the_trial, file_that_was_changed_since_stays,
-	   what_was_forced_goes_back_by_force, users_may_try_what_they_may_set,
-	   invalid_times_and_dry_runs_change_nothing)
+	   undo_that_fails_is_tried_until_it_succeeds, units_outlive_an_isolate_and_start_without_a_limit,
+	   service_has_lost_timers_started_again, first_try_that_fails_is_none, another_change_ends_the_trial,
+	   file_that_was_changed_since_stays, what_was_forced_goes_back_by_force,
+	   users_may_try_what_they_may_set, invalid_times_and_dry_runs_change_nothing)
