@@ -88,11 +88,31 @@ static bool import_link_is_in_place(const struct import_plan *plan, char target[
 	return true;
 }
 
+/* Another machine's root has links for that machine, and one of them can lead to a folder of this one. */
+static bool import_folder_leads_out(const struct import_plan *plan, char target[static PATH_MAX])
+{
+	char root[PATH_MAX], parent[PATH_MAX];
+	const char *folder = plan->settings.conf_dirs[0], *rest;
+
+	if (!plan->root[0] || plan->settings.conf_dirs_given || !realpath(plan->root, root))
+		return false;
+	text_copy(parent, sizeof(parent), folder);
+	*strrchr(parent, '/') = '\0';
+	/* One that is not there yet will be made. */
+	if (!realpath(folder, target) && !realpath(parent, target))
+		return false;
+	rest = startswith(target, root);
+	return !streq(root, "/") && (!rest || (*rest && *rest != '/'));
+}
+
 /* With --write it ends here, before anything is shown that would not come about; else it is told. */
 static int import_link_check_or_fail(struct import_plan *plan)
 {
 	char target[PATH_MAX];
 
+	if (plan->cli->option[VERB_WRITE] && import_folder_leads_out(plan, target))
+		return cli_fail("%s leads out of %s, to %s: nothing is written there",
+				plan->settings.conf_dirs[0], plan->root, target);
 	if (!import_link_is_in_place(plan, target))
 		return STATUS_DONE;
 	if (plan->cli->option[VERB_WRITE])
