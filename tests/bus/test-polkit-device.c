@@ -185,11 +185,11 @@ END_TEST
 
 /* Lines of the caller's own in a policy file: another device, a forced move that polkit is not asked about.
  */
-#define FORGED "0000:09:00.0\nName=" CARD "\nRebind=force\nGroup=none"
+static const char forged[] = "0000:09:00.0\nName=" CARD "\nRebind=force\nGroup=none";
 
 START_TEST(name_with_control_characters_is_refused)
 {
-	static const char *const names[] = { FORGED, "a\rb", "a\tb", "a\x7f", "\x01" };
+	static const char *const names[] = { forged, "a\rb", "a\tb", "a\x7f", "\x01" };
 	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
 	sd_bus *user = connect_as(h, SOMEBODY), *callers[] = { user, h->bus };
 
@@ -214,7 +214,7 @@ START_TEST(name_with_control_characters_is_refused)
 	}
 	/* Nor may such a name forge what polkit is told of a device. */
 	ck_assert_str_eq(
-		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", FORGED, 0)),
+		outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "Apply", "ssa{sv}", "pci", forged, 0)),
 		"!Invalid");
 	ck_assert_str_eq(polkit_questions(h), "");
 	ck_assert_uint_eq(policy_files(h, MOCK_ETC), 0);
