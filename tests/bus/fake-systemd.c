@@ -103,9 +103,9 @@ static int read_time(sd_bus_message *m, uint64_t *ret)
 static int read_simple(sd_bus_message *m, const char *unit, const char *key, struct timer *t)
 {
 	char what[512];
-	const char *type, *text;
-	uint64_t number;
-	int r = sd_bus_message_peek_type(m, NULL, &type), is;
+	const char *type, *text = "";
+	uint64_t number = 0;
+	int r = sd_bus_message_peek_type(m, NULL, &type), is = 0;
 
 	if (r < 0)
 		return r;

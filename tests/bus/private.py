@@ -80,7 +80,8 @@ def stop(root):
 
 def start_systemd(root, stack):
     """A systemd that has timers, on the bus; see fake-systemd.c. What was asked of it is in the file systemd-log."""
-    child = subprocess.Popen([os.environ["FAKE_SYSTEMD"], f"{root}/systemd-log", f"{root}/systemd-refuses"])
+    child = subprocess.Popen([os.environ["FAKE_SYSTEMD"], f"{root}/systemd-log", f"{root}/systemd-refuses",
+        f"{root}/systemd-hurries"])
     stack.callback(lambda: (child.kill(), child.wait()))
     end = time.monotonic() + 60
     while not has_owner("org.freedesktop.systemd1"):
