@@ -252,7 +252,7 @@ START_TEST(undo_between_plan_and_write_is_not_undone)
 	WAIT_UNTIL(trials(h, NULL) == 0);
 	faults(h, "pci/" CARD " Failed it did not bind\n");
 	/* It was planned, tried and refused once more. */
-	WAIT_UNTIL(calls(h, "dry-run") == n + 2);
+	WAIT_UNTIL(calls(h, "dry-run") >= n + 2);
 	settle(h);
 	faults(h, "");
 	ck_assert_uint_eq(policy_files(h, MOCK_RUN), 0);
