@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The files of changes that are on trial; see trial.h. */
 #include "state/trial.h"
+#include "base/file.h"
+#include "base/macro.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "state/state-file.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +126,29 @@ static void trial_put_text(FILE *f, const char *mark, char sign, const char *tex
 		(void)fprintf(f, "%c%.*s\n", sign, (int)n, line);
 		line += n + (line[n] == '\n');
 	}
+}
+
+int trial_each(const char *state_dir,
+	       int (*each)(const char *path, const struct trial *trial, int r, void *userdata),
+	       void *userdata)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], path[PATH_MAX] = "";
+	const char *name;
+	int result = 0;
+
+	if (path_join(folder, sizeof(folder), state_dir, "/trials", NULL) < 0 || dir_open(&dir, folder) < 0)
+		return 0;
+	while (result == 0 && (name = dir_next(&dir))) {
+		_cleanup_(trial_done) struct trial trial = {};
+		int r = path_join(path, sizeof(path), folder, "/", name, NULL);
+
+		if (r >= 0)
+			r = trial_read(path, &trial);
+		if (r != -ENOENT)
+			result = each(path, r < 0 ? NULL : &trial, r, userdata);
+	}
+	return result;
 }
 
 char *trial_text(const struct trial *trial)

@@ -49,6 +49,15 @@ _must_check_ int trial_read(const char *path, struct trial *ret);
 _must_check_ int trial_parse(char *text, struct trial *ret);
 void trial_done(struct trial *trial);
 
+/*
+ * Calls for each file of a trial until it returns other than 0, which is returned: with the trial, or with
+ * NULL and the negative errno why it cannot be read; one that ends meanwhile is passed over. Before the first
+ * trial there are none.
+ */
+int trial_each(const char *state_dir,
+	       int (*each)(const char *path, const struct trial *trial, int r, void *userdata),
+	       void *userdata);
+
 /* The text of the file; malloc()ed. NULL when out of memory. */
 char *trial_text(const struct trial *trial);
 

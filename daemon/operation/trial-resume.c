@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Has systemd keep the time of the trials that there are; see trial-resume.h. */
 #include "daemon/operation/trial-resume.h"
-#include "base/errno.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/macro.h"
-#include "base/path.h"
 #include "base/time.h"
 #include "daemon/operation/trial-timer.h"
 #include "state/trial.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,28 +52,17 @@ static int trial_resume(struct service *s, const struct trial *trial)
 	return 0;
 }
 
+static int trial_resume_or_log(const char *path, const struct trial *trial, int r, void *service)
+{
+	if (trial)
+		r = trial_resume(service, trial);
+	if (r < 0)
+		log_errno(LOG_WARNING, r,
+			  "%s: asking for a timer: %m, the change on trial may not go back by itself", path);
+	return 0;
+}
+
 void trials_resume(struct service *s)
 {
-	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char folder[PATH_MAX], path[PATH_MAX];
-	const char *name;
-
-	/* There is no such folder before the first trial. */
-	if (path_printf(folder, sizeof(folder), "%s/trials", s->settings->state_dir) < 0 ||
-	    dir_open(&dir, folder) < 0)
-		return;
-	while ((name = dir_next(&dir))) {
-		_cleanup_(trial_done) struct trial trial = {};
-		int r = path_printf(path, sizeof(path), "%s/%s", folder, name);
-
-		if (r >= 0)
-			r = trial_read(path, &trial);
-		if (r >= 0)
-			r = trial_resume(s, &trial);
-		if (r < 0 && r != -ENOENT)
-			log_errno(LOG_WARNING, r,
-				  "%s/%s: asking for a timer: %m, the change on trial may not go back by "
-				  "itself",
-				  folder, name);
-	}
+	(void)trial_each(s->settings->state_dir, trial_resume_or_log, s);
 }
