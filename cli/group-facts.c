@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "sysfs/iommu.h"
 #include "sysfs/pci.h"
 
 #include <errno.h>
@@ -71,19 +72,6 @@ static void member_read_width(const char *device, const char *attr, char *buf, s
 		buf[0] = '\0';
 }
 
-/* The first node by which iommufd takes the device. */
-static void member_read_node(const char *device, char *buf, size_t size)
-{
-	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char folder[PATH_MAX];
-	const char *name = NULL;
-
-	if (path_join(folder, sizeof(folder), device, "/vfio-dev", NULL) >= 0 && dir_open(&dir, folder) >= 0)
-		name = dir_next(&dir);
-	if (!name || path_join(buf, size, "/dev/vfio/devices/", name, NULL) < 0)
-		buf[0] = '\0';
-}
-
 /* The folder that a device's folder is in, if that is a PCI device: the port above it. */
 static bool port_above(const char *devpath, char *buf, size_t size)
 {
@@ -127,7 +115,7 @@ void member_facts_read(const char *sysfs, const struct device_row *row, struct m
 	member_read(device, "numa_node", ret->text[MEMBER_NUMA_NODE], size);
 	if (ret->text[MEMBER_NUMA_NODE][0] == '-')
 		ret->text[MEMBER_NUMA_NODE][0] = '\0';
-	member_read_node(device, ret->text[MEMBER_VFIO_NODE], size);
+	vfio_own_node_find(device, ret->text[MEMBER_VFIO_NODE], size);
 	member_read_acs(sysfs, row, ret->text[MEMBER_ACS], size);
 	if (!streq(row->field[ROW_BUS], "pci"))
 		return;

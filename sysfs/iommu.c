@@ -138,13 +138,13 @@ bool sysfs_device_serves_vfio(const struct sysfs_device *d)
 	       device_serves_vfio(path);
 }
 
-/* The device's own; folders of kernels before 6.6 have no node. */
-static void find_own_node(const char *device, char *buf, size_t size)
+void vfio_own_node_find(const char *device, char *buf, size_t size)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char folder[PATH_MAX], path[PATH_MAX];
 	const char *name;
 
+	buf[0] = '\0';
 	if (path_join(folder, sizeof(folder), device, "/vfio-dev", NULL) < 0 || dir_open(&dir, folder) < 0)
 		return;
 	while ((name = dir_next(&dir)))
@@ -171,7 +171,7 @@ void sysfs_device_vfio_node(const struct sysfs_device *d, char *buf, size_t size
 		    access(path, F_OK) == 0 &&
 		    path_join(buf, size, "/dev/vfio/", prefixes[i], group, NULL) >= 0)
 			return;
-	find_own_node(device, buf, size);
+	vfio_own_node_find(device, buf, size);
 }
 
 static void nodes_find_of_group(const struct sysfs_device *d, const char *group, struct nodes *nodes)

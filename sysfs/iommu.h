@@ -27,6 +27,12 @@ bool sysfs_device_serves_vfio(const struct sysfs_device *d);
  */
 void sysfs_device_vfio_node(const struct sysfs_device *d, char *buf, size_t size);
 
+/*
+ * The first node by which iommufd takes the device whose folder that is: "/dev/vfio/devices/vfio3"; "" if
+ * there is none. Kernels before 6.6 make the folder below it (vfio-dev), and no node.
+ */
+void vfio_own_node_find(const char *device, char *buf, size_t size);
+
 enum iommu sysfs_device_iommu(const struct sysfs_device *d);
 
 /* What that means for a device that is for a VFIO driver, in a sentence; NULL: nothing needs to be said. */
