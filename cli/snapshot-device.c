@@ -233,6 +233,17 @@ static void device_add_resource(struct snapshot *s, const struct sysfs_device *d
 		snapshot_add(s, SNAPSHOT_WITHHELD, path, NULL, 0);
 }
 
+/* DEVICE/vfio-dev/vfio3, and whether the kernel makes a node for it. */
+static void vfio_folder_add(struct snapshot *s, const char *path, const char *name)
+{
+	char dev[PATH_MAX];
+
+	(void)name;
+	snapshot_add(s, SNAPSHOT_DIRECTORY, path, NULL, 0);
+	if (path_join(dev, sizeof(dev), path, "/dev", NULL) >= 0)
+		snapshot_copy_file(s, dev);
+}
+
 void snapshot_add_device(struct snapshot *s, struct sysfs_device *d)
 {
 	char folder[PATH_MAX], path[PATH_MAX], driver[256];
@@ -247,7 +258,7 @@ void snapshot_add_device(struct snapshot *s, struct sysfs_device *d)
 	device_add_group(s, d);
 	device_add_resource(s, d, folder);
 	if (path_join(path, sizeof(path), folder, "/vfio-dev", NULL) >= 0)
-		snapshot_copy_names(s, path);
+		snapshot_for_each(s, path, vfio_folder_add);
 	device_add_state(s, d);
 	if (modalias && sysfs_device_link(d, "driver", driver, sizeof(driver)) < 0 &&
 	    strings_add(&s->modaliases, modalias) < 0)

@@ -12,22 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Calls `add` with the path of each entry of a folder. */
-static void snapshot_for_each(struct snapshot *s, const char *folder,
-			      void (*add)(struct snapshot *s, const char *path, const char *name))
-{
-	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char full[PATH_MAX], path[PATH_MAX];
-	const char *name;
-
-	if (snapshot_real_path(s, folder, full, sizeof(full)) < 0 || dir_open(&dir, full) < 0)
-		return;
-	while ((name = dir_next(&dir)))
-		if (path_join(path, sizeof(path), folder, "/", name, NULL) >= 0 &&
-		    snapshot_path_is_plain(path))
-			add(s, path, name);
-}
-
 static void bus_add(struct snapshot *s, const char *path, const char *name)
 {
 	char below[PATH_MAX];

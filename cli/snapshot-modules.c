@@ -16,21 +16,15 @@
 
 enum { MODULES_FILE_MAX = 64 * 1024 * 1024 };
 
-static void modules_add_loaded(struct snapshot *s)
+static void module_add(struct snapshot *s, const char *path, const char *name)
 {
-	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char full[PATH_MAX], path[PATH_MAX];
-	const char *name;
+	char below[PATH_MAX];
 
-	if (snapshot_real_path(s, "sys/module", full, sizeof(full)) < 0 || dir_open(&dir, full) < 0)
-		return;
-	while ((name = dir_next(&dir))) {
-		if (path_join(path, sizeof(path), "sys/module/", name, "/drivers", NULL) >= 0)
-			snapshot_copy_names(s, path);
-		if (path_join(path, sizeof(path), "sys/module/", name, "/parameters/allow_driver_override",
-			      NULL) >= 0)
-			snapshot_copy_file(s, path);
-	}
+	(void)name;
+	if (path_join(below, sizeof(below), path, "/drivers", NULL) >= 0)
+		snapshot_copy_names(s, below);
+	if (path_join(below, sizeof(below), path, "/parameters/allow_driver_override", NULL) >= 0)
+		snapshot_copy_file(s, below);
 }
 
 static char *modules_read(const char *dir, const char *name, size_t *ret_size)
@@ -162,7 +156,7 @@ void snapshot_add_modules(struct snapshot *s)
 {
 	char dir[PATH_MAX], release[KERNEL_RELEASE_MAX];
 
-	modules_add_loaded(s);
+	snapshot_for_each(s, "sys/module", module_add);
 	if (kernel_release_find(s->sysfs.root, release, sizeof(release)) < 0)
 		return;
 	snapshot_add_text(s, SNAPSHOT_FILE, "proc/sys/kernel/osrelease", release);

@@ -112,18 +112,30 @@ void snapshot_copy_link(struct snapshot *s, const char *path)
 		snapshot_add_text(s, SNAPSHOT_LINK, path, target);
 }
 
-void snapshot_copy_names(struct snapshot *s, const char *path)
+void snapshot_for_each(struct snapshot *s, const char *folder,
+		       void (*add)(struct snapshot *s, const char *path, const char *name))
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char full[PATH_MAX], entry[PATH_MAX];
+	char full[PATH_MAX], path[PATH_MAX];
 	const char *name;
 
-	if (snapshot_real_path(s, path, full, sizeof(full)) < 0 || dir_open(&dir, full) < 0)
+	if (snapshot_real_path(s, folder, full, sizeof(full)) < 0 || dir_open(&dir, full) < 0)
 		return;
 	while ((name = dir_next(&dir)))
-		if (path_join(entry, sizeof(entry), path, "/", name, NULL) >= 0 &&
-		    snapshot_path_is_plain(entry))
-			snapshot_add(s, SNAPSHOT_DIRECTORY, entry, NULL, 0);
+		if (path_join(path, sizeof(path), folder, "/", name, NULL) >= 0 &&
+		    snapshot_path_is_plain(path))
+			add(s, path, name);
+}
+
+static void snapshot_add_name(struct snapshot *s, const char *path, const char *name)
+{
+	(void)name;
+	snapshot_add(s, SNAPSHOT_DIRECTORY, path, NULL, 0);
+}
+
+void snapshot_copy_names(struct snapshot *s, const char *path)
+{
+	snapshot_for_each(s, path, snapshot_add_name);
 }
 
 static int compare_lines(const void *a, const void *b)

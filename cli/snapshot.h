@@ -36,6 +36,9 @@ _must_check_ int snapshot_real_path(const struct snapshot *s, const char *path, 
 /* What is there under a path of the snapshot; nothing where there is nothing. */
 void snapshot_copy_file(struct snapshot *s, const char *path);
 void snapshot_copy_link(struct snapshot *s, const char *path);
+/* Calls `add` with the path of each entry of a folder, and its name. */
+void snapshot_for_each(struct snapshot *s, const char *folder,
+		       void (*add)(struct snapshot *s, const char *path, const char *name));
 /* The names in a folder, as folders. */
 void snapshot_copy_names(struct snapshot *s, const char *path);
 
