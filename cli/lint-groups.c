@@ -13,24 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The driver that a member has once the policy is enforced; "": none. */
-static const char *member_final_driver(const struct lint_device *member)
-{
-	switch (member->decision.kind) {
-	case DECISION_NONE:
-		return "";
-	case DECISION_DRIVER:
-		return member->decision.driver;
-	case DECISION_NOTHING:
-	case DECISION_LEFT:
-	case DECISION_BRIDGE:
-	case DECISION_UNKNOWN:
-	case DECISION_DEFAULT:
-		break;
-	}
-	return member->driver;
-}
-
 static const char *member_why_it_stays(const struct lint_device *member)
 {
 	if (member->decision.kind == DECISION_LEFT)
@@ -47,7 +29,7 @@ static void lint_group(struct lint_run *run, const struct lint_device *members, 
 		    driver_is_vfio(members[i].decision.driver))
 			guest = &members[i];
 	for (size_t i = 0; guest && i < n; i++) {
-		const char *driver = member_final_driver(&members[i]);
+		const char *driver = lint_device_final_driver(&members[i], members[i].driver);
 		const struct rule *rule = guest->decision.rule;
 
 		if (!*driver || driver_leaves_dma(driver) ||

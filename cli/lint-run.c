@@ -49,3 +49,20 @@ bool lint_device_is_taken(const struct lint_device *device)
 	return (decision->kind == DECISION_NONE || decision->kind == DECISION_DRIVER) &&
 	       !streq(device->driver, decision->driver);
 }
+
+const char *lint_device_final_driver(const struct lint_device *device, const char *otherwise)
+{
+	switch (device->decision.kind) {
+	case DECISION_NONE:
+		return "";
+	case DECISION_DRIVER:
+		return device->decision.driver;
+	case DECISION_NOTHING:
+	case DECISION_LEFT:
+	case DECISION_BRIDGE:
+	case DECISION_UNKNOWN:
+	case DECISION_DEFAULT:
+		break;
+	}
+	return otherwise;
+}

@@ -45,3 +45,6 @@ size_t lint_group_size(const struct lint_run *run, size_t first);
 
 /* Whether the policy takes the device away from the driver that it works with now. */
 bool lint_device_is_taken(const struct lint_device *device);
+
+/* The driver that it has once the policy is enforced, "": none; `otherwise`: where policy gives it none. */
+const char *lint_device_final_driver(const struct lint_device *device, const char *otherwise);

@@ -111,17 +111,5 @@ void rehearsal_done(struct rehearsal *h)
 
 const char *rehearsed_driver(const struct rehearsed_device *device)
 {
-	switch (device->next->decision.kind) {
-	case DECISION_DRIVER:
-		return device->next->decision.driver;
-	case DECISION_NONE:
-		return "";
-	case DECISION_NOTHING:
-	case DECISION_LEFT:
-	case DECISION_BRIDGE:
-	case DECISION_UNKNOWN:
-	case DECISION_DEFAULT:
-		break;
-	}
-	return device->changes ? "" : device->now->driver;
+	return lint_device_final_driver(device->next, device->changes ? "" : device->now->driver);
 }
