@@ -102,6 +102,14 @@ def several(vm):
         assert node_of(vm, f"nics-pci-{device}") == [group_node(vm, device), "root:kvm:660"]
 
 
+@scenario("when Access= is taken out of a rule, the nodes are root's again at their next event, and keep their links")
+def taken_back(vm):
+    write_policy(vm, rule("nics", Id="8086:10d3", Class="0200", Name=f"{CARD} {OTHER}", Driver="vfio"))
+    for device in (CARD, OTHER):
+        vm.run(f"udevadm trigger --action=change /sys/class/vfio/{os.path.basename(group_node(vm, device))}; udevadm settle")
+        assert node_of(vm, f"nics-pci-{device}") == [group_node(vm, device), "root:root:600"]
+
+
 @scenario("a member of a group that comes to VFIO later has its link then, and loses it when it goes")
 def member(vm):
     write_policy(vm, rule("first", Name=FIRST, Driver="vfio", Group="leave"))
