@@ -255,6 +255,18 @@ void polkit_start(struct harness *h, const char *answers)
 				      "GetNameOwner", NULL, NULL, "s", "org.freedesktop.PolicyKit1") >= 0);
 }
 
+struct harness *service_with_polkit(const char *answers)
+{
+	struct harness *h = harness_new();
+
+	ck_assert_msg(geteuid() == 0, "only root can call as another user");
+	three_devices(h);
+	if (answers)
+		polkit_start(h, answers);
+	service_start(h);
+	return h;
+}
+
 static const char *systemd_file(struct harness *h, const char *name)
 {
 	return mock_printf(h->m, "%s/systemd-%s", h->m->root, name);

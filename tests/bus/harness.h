@@ -60,6 +60,8 @@ void service_kill(struct harness *h);
  * question.
  */
 void polkit_start(struct harness *h, const char *answers);
+/* three_devices() and a service; with a polkit, unless answers is NULL. */
+struct harness *service_with_polkit(const char *answers);
 /* Other answers from now on, and no questions yet. */
 void polkit_answers(struct harness *h, const char *answers);
 const char *polkit_questions(struct harness *h);

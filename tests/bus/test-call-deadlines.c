@@ -93,22 +93,10 @@ START_TEST(a_call_is_answered_in_time_whatever_hangs)
 }
 END_TEST
 
-/* Starts the service with a polkit. */
-static struct harness *begin_with_polkit(const char *answers)
-{
-	struct harness *h = harness_new();
-
-	ck_assert_msg(geteuid() == 0, "only root can call as another user");
-	three_devices(h);
-	polkit_start(h, answers);
-	service_start(h);
-	return h;
-}
-
 START_TEST(a_polkit_that_does_not_answer_means_no_in_time)
 {
 	struct harness *h =
-		begin_with_polkit("org.driveroverrides1.set yes\norg.driveroverrides1.force wait\n");
+		service_with_polkit("org.driveroverrides1.set yes\norg.driveroverrides1.force wait\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 	uint64_t before = clock_usec();
 
@@ -124,7 +112,7 @@ END_TEST
 /* After 14 s, a call that did not wait for a person would not be begun any more. */
 START_TEST(the_time_in_which_a_person_types_a_password_does_not_count)
 {
-	struct harness *h = begin_with_polkit("org.driveroverrides1.set late\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set late\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_int_ge(sd_bus_set_allow_interactive_authorization(user, true), 0);

@@ -16,18 +16,6 @@
 #define ABSENT "0000:00:09.0"
 #define CARD_MODALIAS "pci:v00008086d000010D3sv00001AF4sd00001100bc02sc00i00"
 
-/* Starts the service, with a polkit that gives these answers. */
-static struct harness *begin(const char *answers)
-{
-	struct harness *h = harness_new();
-
-	ck_assert_msg(geteuid() == 0, "only root can call as another user");
-	three_devices(h);
-	polkit_start(h, answers);
-	service_start(h);
-	return h;
-}
-
 static void end(struct harness *h, sd_bus *user)
 {
 	(void)sd_bus_flush_close_unref(user);
@@ -36,7 +24,7 @@ static void end(struct harness *h, sd_bus *user)
 
 START_TEST(polkit_is_told_which_devices_are_absent_or_any)
 {
-	struct harness *h = begin("org.driveroverrides1.set no\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
@@ -64,7 +52,7 @@ END_TEST
 
 START_TEST(polkit_is_told_the_modalias_of_a_device_that_is_new)
 {
-	struct harness *h = begin("org.driveroverrides1.set no\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	/* udev has not told of it yet. */
@@ -92,24 +80,34 @@ static int take_outcome(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-/* While a person types the password for one card, another takes its place. */
-static void exchange_during_the_question(struct harness *h, sd_bus *user, const char *member, bool is_known)
+/* A call of which polkit does not let go; the name of its error is to come, or "none". */
+static void call_until_question(struct harness *h, sd_bus *user, const char *member, const char *name,
+				bool absent, char error[static 128])
 {
-	char error[128] = "";
 	sd_bus_message *m;
 
 	polkit_answers(h, "org.driveroverrides1.set held\n");
 	ck_assert_int_ge(
 		sd_bus_message_new_method_call(user, &m, "org.driveroverrides1", ROOT_PATH, MANAGER, member),
 		0);
-	ck_assert_int_ge(sd_bus_message_append(m, "ss", "pci", CARD), 0);
+	ck_assert_int_ge(sd_bus_message_append(m, "ss", "pci", name), 0);
 	if (streq(member, "SetOverride"))
-		ck_assert_int_ge(sd_bus_message_append(m, "s", "vfio-pci"), 0);
-	ck_assert_int_ge(sd_bus_message_append(m, "a{sv}", 0), 0);
+		ck_assert_int_ge(sd_bus_message_append(m, "s", absent ? "none" : "vfio-pci"), 0);
+	ck_assert_int_ge(absent ? sd_bus_message_append(m, "a{sv}", 1, "absent", "b", 1)
+				: sd_bus_message_append(m, "a{sv}", 0),
+			 0);
 	ck_assert_int_ge(sd_bus_call_async(user, NULL, m, take_outcome, error, 0), 0);
 	(void)sd_bus_message_unref(m);
 	ck_assert_int_ge(sd_bus_flush(user), 0);
 	WAIT_UNTIL(*polkit_questions(h));
+}
+
+/* While a person types the password for one card, another takes its place. */
+static void exchange_during_the_question(struct harness *h, sd_bus *user, const char *member, bool is_known)
+{
+	char error[128] = "";
+
+	call_until_question(h, user, member, CARD, false, error);
 	mock_remove(h->m, PATH_OF(CARD));
 	(void)mock_pci_add(h->m, CARD, NULL, 0x10de, 0x1b80, 0x030000);
 	if (is_known) {
@@ -127,7 +125,7 @@ static void exchange_during_the_question(struct harness *h, sd_bus *user, const 
 
 START_TEST(what_was_authorized_for_one_card_is_not_done_to_another)
 {
-	struct harness *h = begin("org.driveroverrides1.set no\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	exchange_during_the_question(h, user, "SetOverride", true);
@@ -143,20 +141,8 @@ END_TEST
 static void fill_during_the_question(struct harness *h, sd_bus *user, const char *member, bool is_known)
 {
 	char error[128] = "";
-	sd_bus_message *m;
 
-	polkit_answers(h, "org.driveroverrides1.set held\n");
-	ck_assert_int_ge(
-		sd_bus_message_new_method_call(user, &m, "org.driveroverrides1", ROOT_PATH, MANAGER, member),
-		0);
-	ck_assert_int_ge(sd_bus_message_append(m, "ss", "pci", ABSENT), 0);
-	if (streq(member, "SetOverride"))
-		ck_assert_int_ge(sd_bus_message_append(m, "s", "none"), 0);
-	ck_assert_int_ge(sd_bus_message_append(m, "a{sv}", 1, "absent", "b", 1), 0);
-	ck_assert_int_ge(sd_bus_call_async(user, NULL, m, take_outcome, error, 0), 0);
-	(void)sd_bus_message_unref(m);
-	ck_assert_int_ge(sd_bus_flush(user), 0);
-	WAIT_UNTIL(*polkit_questions(h));
+	call_until_question(h, user, member, ABSENT, true, error);
 	(void)mock_pci_add(h->m, ABSENT, NULL, 0x10de, 0x1b80, 0x030000);
 	if (is_known) {
 		tell(h, "add", "pci", ABSENT);
@@ -173,7 +159,7 @@ static void fill_during_the_question(struct harness *h, sd_bus *user, const char
 
 START_TEST(what_was_authorized_for_no_device_is_not_done_to_one_that_came)
 {
-	struct harness *h = begin("org.driveroverrides1.set no\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	fill_during_the_question(h, user, "SetOverride", false);
@@ -190,7 +176,8 @@ static const char forged[] = "0000:09:00.0\nName=" CARD "\nRebind=force\nGroup=n
 START_TEST(name_with_control_characters_is_refused)
 {
 	static const char *const names[] = { forged, "a\rb", "a\tb", "a\x7f", "\x01" };
-	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
+	struct harness *h =
+		service_with_polkit("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
 	sd_bus *user = connect_as(h, SOMEBODY), *callers[] = { user, h->bus };
 
 	for (unsigned i = 0; i < ELEMENTSOF(names) * ELEMENTSOF(callers) * 2; i++) {
@@ -226,7 +213,8 @@ END_TEST
 /* Also of a device that is there, as a driver can name one. */
 START_TEST(device_with_a_line_break_in_its_name_is_refused)
 {
-	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
+	struct harness *h =
+		service_with_polkit("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 	const char *name = "foo\nRebind=force";
 

@@ -34,19 +34,6 @@ static unsigned lines(const char *text)
 	return lines_with(text, "");
 }
 
-/* Starts the service, with a polkit that gives these answers; NULL: without polkit. */
-static struct harness *begin(const char *answers)
-{
-	struct harness *h = harness_new();
-
-	ck_assert_msg(geteuid() == 0, "only root can call as another user");
-	three_devices(h);
-	if (answers)
-		polkit_start(h, answers);
-	service_start(h);
-	return h;
-}
-
 static void end(struct harness *h, sd_bus *user)
 {
 	(void)sd_bus_flush_close_unref(user);
@@ -61,7 +48,7 @@ static const char *set_as(struct harness *h, sd_bus *user, const char *driver)
 
 START_TEST(without_polkit_root_may_and_nobody_else)
 {
-	struct harness *h = begin(NULL);
+	struct harness *h = service_with_polkit(NULL);
 	sd_bus *user = connect_as(h, SOMEBODY);
 	sd_bus_message *m;
 
@@ -81,7 +68,7 @@ END_TEST
 
 START_TEST(every_method_that_changes_something_is_refused_without_authorization)
 {
-	struct harness *h = begin("org.driveroverrides1.set no\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 	const char *device = "/org/driveroverrides1/device/pci/_30000_3a00_3a03_2e0";
 	const char *interface = "org.driveroverrides1.Device";
@@ -116,7 +103,8 @@ END_TEST
 
 START_TEST(polkit_is_told_the_device_and_may_allow_the_call)
 {
-	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.reload yes\n");
+	struct harness *h =
+		service_with_polkit("org.driveroverrides1.set yes\norg.driveroverrides1.reload yes\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 	sd_bus_message *m;
 
@@ -138,7 +126,7 @@ END_TEST
 /* Whoever may set one card's driver must not be able to write more than a rule of polkit allows. */
 START_TEST(polkit_is_told_all_that_the_call_would_do)
 {
-	struct harness *h = begin("org.driveroverrides1.set no\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_str_eq(
@@ -169,7 +157,8 @@ END_TEST
 
 START_TEST(force_needs_an_authorization_of_its_own)
 {
-	struct harness *h = begin("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
+	struct harness *h =
+		service_with_polkit("org.driveroverrides1.set yes\norg.driveroverrides1.force no\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_str_eq(outcome(h, call_on(h, user, ROOT_PATH, MANAGER, "SetOverride", "sssa{sv}", "pci",
@@ -207,7 +196,7 @@ END_TEST
 
 START_TEST(a_person_is_asked_for_a_password_only_if_the_caller_allows_it)
 {
-	struct harness *h = begin("org.driveroverrides1.set challenge\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set challenge\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!InteractiveAuthorizationRequired");
@@ -222,7 +211,7 @@ END_TEST
 
 START_TEST(polkit_is_not_asked_about_a_call_that_would_be_refused)
 {
-	struct harness *h = begin("org.driveroverrides1.set yes\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set yes\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	(void)mock_policy(h->m, MOCK_ETC, "01-mine.conf", "[device mine]\nClass=02\nDriver=none\n");
@@ -246,7 +235,7 @@ END_TEST
 
 START_TEST(a_polkit_that_fails_or_ends_means_no)
 {
-	struct harness *h = begin("org.driveroverrides1.set error\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set error\n");
 	sd_bus *user = connect_as(h, SOMEBODY);
 
 	ck_assert_str_eq(set_as(h, user, "vfio-pci"), "!AccessDenied");
@@ -289,7 +278,7 @@ static unsigned count_refusals(sd_bus **user, size_t n, const unsigned *refused)
 /* The bus limits how many replies the service may wait for. */
 START_TEST(open_questions_of_one_user_leave_room_for_another)
 {
-	struct harness *h = begin("org.driveroverrides1.set wait\n");
+	struct harness *h = service_with_polkit("org.driveroverrides1.set wait\n");
 	sd_bus *user[6], *other;
 	unsigned refused = 0;
 
@@ -320,7 +309,7 @@ END_TEST
 /* Dry runs need no authorization, so they have a limit of their own. */
 START_TEST(dry_runs_of_one_user_leave_room_for_another)
 {
-	struct harness *h = begin(NULL);
+	struct harness *h = service_with_polkit(NULL);
 	sd_bus *user = connect_as(h, SOMEBODY), *other = connect_as(h, 1);
 	unsigned refused = 0;
 

@@ -60,6 +60,15 @@ static void policy_is_read(struct harness *h)
 	settle(h);
 }
 
+/* The enforcer stops in the middle of its work on CARD. */
+static void apply_half_way(struct harness *h, sd_bus *other)
+{
+	faults(h, "pci/" CARD " half-way\n");
+	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
+	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
+		(void)usleep(1000);
+}
+
 /* Its every write is heard, and what stands there between two of them is no state of the device. */
 
 START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
@@ -71,10 +80,7 @@ START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
 	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
 	service_start(h);
 	policy_is_read(h);
-	faults(h, "pci/" CARD " half-way\n");
-	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
-	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
-		(void)usleep(10000);
+	apply_half_way(h, other);
 	/* Devices are looked at in the order in which that was asked for: CARD's look would be over by then.
 	 */
 	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
@@ -99,10 +105,7 @@ START_TEST(a_look_that_begins_during_a_move_shows_nothing_half_way)
 	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
 	service_start(h);
 	policy_is_read(h);
-	faults(h, "pci/" CARD " half-way\n");
-	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
-	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
-		(void)usleep(1000);
+	apply_half_way(h, other);
 	(void)mock_policy(h->m, MOCK_ETC, "40-b.conf",
 			  "[device other]\nName=" CARD "\nDriver=none\n"
 			  "[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
@@ -139,10 +142,7 @@ START_TEST(a_look_that_began_before_the_enforcer_did_shows_nothing_half_way)
 			  "[device disk]\nName=" DISK "\nDriver=vfio-pci\nRebind=no\n");
 	while ((fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
 		(void)usleep(1000);
-	faults(h, "pci/" CARD " half-way\n");
-	send_call(other, "Apply", "ssa{sv}", "pci", CARD, 0);
-	while (!streq(mock_override(h->m, PATH_OF(CARD)), "(null)\n"))
-		(void)usleep(1000);
+	apply_half_way(h, other);
 	ck_assert_int_gt(write(fd, "(null)\n", 7), 0);
 	(void)close(fd);
 	wait_property(h, "pci", DISK, "Decision", "vfio-pci");
