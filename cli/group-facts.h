@@ -34,7 +34,7 @@ struct member_facts {
 /* As the verb has it in JSON. */
 const char *member_fact_key(enum member_fact fact);
 
-/* Of a device of the tree at sysfs. */
+/* Reads what is shown of a device that is in the tree at sysfs. */
 void member_facts_read(const char *sysfs, const struct device_row *row, struct member_facts *ret);
 
 /* "8.0 GT/s x4", or "8.0 GT/s x4 of 16" where the slot is narrower than the device. */

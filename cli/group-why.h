@@ -22,7 +22,7 @@ struct group_why {
 };
 
 /*
- * Of `member`, which blocks the group of n members that it is in. critical: what the machine cannot lose,
+ * Finds out why `member` blocks the group of n members that it is in. critical: what the machine cannot lose,
  * which is named where the member has it; may be empty. Texts are the arena's. 0 or -ENOMEM.
  */
 _must_check_ int group_why_find(const struct cli *cli, const struct device_row *member,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The verb `node`: an event of a VFIO or UIO node, from udev, which makes the node's links and sets who may
- * open it by the properties that are printed here. udev has given the properties of the node's event before
- * to the environment; what is not printed stays as it was, and "-" takes it away. As for `event`, a child
- * does all the work, and its parent waits no longer than two seconds for it.
+ * open it by the properties that are printed here. udev puts the properties that it remembers of the node
+ * into the environment. A property that is not printed stays as it was, and "-" takes it away. As for
+ * `event`, a child does all the work, and its parent waits no longer than two seconds for it.
  */
 #include "enforce/node-rule.h"
 #include "base/child.h"

@@ -281,7 +281,7 @@ static void rebind_workers_wait(const struct rebind_worker *workers, size_t n, u
 	uint64_t usec = usec_until(deadline);
 	nfds_t k = 0;
 
-	/* Whoever is slow by then is noticed. */
+	/* The wait ends in time to notice a worker that has become slow. */
 	if (usec > SLOW_USEC)
 		usec = SLOW_USEC;
 	for (size_t i = 0; fds && i < n; i++)
@@ -354,7 +354,7 @@ static void rebind_refuse_rest(struct rebind_run *run, struct child_result last)
 	}
 }
 
-/* Of members of one group, the first does for all: each has been moved itself by now. */
+/* The first target of a group enforces the group for all its members: each of these has been moved by now. */
 static bool rebind_target_has_group_to_do(const struct rebind_run *run, const struct rebind_target *t)
 {
 	if (!t->device || !atomic_load(&t->report->done) || t->report->moved.error == MOVE_NO_SUCH_DEVICE ||

@@ -73,7 +73,8 @@ enum {
 
 struct rebind_options {
 	struct move_options move;
-	/* Of the devices' folders in sysfs, in their order; none: whichever devices have the names. */
+	/* The inodes of the devices' folders in sysfs, in the order of the devices; none: whichever devices
+	 * have the names. */
 	uint64_t *inodes;
 	size_t n_inodes;
 	uint64_t timeout_usec; /* for all of it */

@@ -11,8 +11,8 @@
 #include <stddef.h>
 
 #define CONF_DIRS_MAX 16
-/* Of them the one of what lasts until the next boot, and its files that each boot makes anew (boot-rules.h).
- */
+/* The number of the directory whose files last until the next boot, and the names of those that each boot
+ * makes anew (state/boot-rules.h). */
 #define CONF_DIR_RUNTIME 1U
 #define BOOT_FILE_COMMAND_LINE "00-command-line.conf"
 #define BOOT_FILE_CREDENTIAL "00-credential-"

@@ -22,8 +22,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-/* In STATE_DIR: a file of the same name for each file that was written. It has the folder of its own, which
- * also says that the boot's rules have been looked for. */
+/* This folder of STATE_DIR has an empty file for each policy file that was written, with the same name. If
+ * the folder is there, the boot's rules have been looked for. */
 #define WRITTEN "boot-rules"
 #define CREDENTIAL_PREFIX "driver-overrides."
 #define SYSTEM_CREDENTIALS "/run/credentials/@system"

@@ -142,7 +142,7 @@ static int on_untold_due(sd_event_source *source, uint64_t usec, void *userdata)
 	if (all->first)
 		untold_arm(all, 0);
 	else if (all->told_generation != s->decided_generation) {
-		/* Behind what follows from it. */
+		/* Clients hear of it after the signals of all devices that this policy decides about. */
 		all->told_generation = s->decided_generation;
 		signal_manager_changed(s, "DecidedGeneration");
 	}
@@ -225,7 +225,7 @@ int device_signals_new(struct service *s)
 		return -ENOMEM;
 	r = sd_event_add_time_relative(s->event, &all->soon, CLOCK_MONOTONIC, SOON_USEC, 1000, on_untold_due,
 				       s);
-	/* Turn and turn about with calls. */
+	/* Calls and these signals take turns. */
 	if (r >= 0)
 		r = sd_event_source_set_priority(all->soon, PRIORITY_OTHERS);
 	return r < 0 ? r : sd_event_source_set_enabled(all->soon, SD_EVENT_OFF);

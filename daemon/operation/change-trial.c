@@ -44,8 +44,8 @@ void change_trial_end(struct device_change *c, const struct service *s, bool suc
 	if (!succeeded && c->has_timer)
 		trial_timer_stop(&timer);
 	/*
-	 * The old one may have gone off meanwhile, and found another trial or none. If not, it is there
-	 * already.
+	 * The timer of the trial before may have run out meanwhile and found nothing to undo, so it is
+	 * started again. If it still runs, systemd refuses a second one of that name, and nothing changes.
 	 */
 	if (!succeeded && old.id && (c->trial.ends_old || c->has_timer)) {
 		if (c->trial.old_until > least)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
-/* Of one call. All virtual functions of a device are fewer. */
+/* So many changes may one call ask for. A device has fewer virtual functions. */
 #define CHANGES_MAX 256U
 
 static const unsigned options_allowed[] = {

@@ -31,7 +31,7 @@
 #define PLAN_USEC (4U * UINT64_C(1000000))
 /* Operations from planning to writing at once; most of them have a process at work. */
 #define PREPARING_MAX 4U
-/* Of one user other than root, of the dry runs among them. */
+/* So many of these may be dry runs of one user other than root. */
 #define PREPARING_DRY_RUNS_OF_USER_MAX 2U
 /* How often an operation plans anew since a file was changed meanwhile. */
 #define PLANS_ANEW_MAX 3U

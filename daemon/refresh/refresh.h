@@ -67,8 +67,8 @@ void refresh_move_begins(struct service *s, const char *bus, const char *name);
 void refresh_move_ended(struct service *s, const char *bus, const char *name);
 
 /*
- * What follows from a look has to wait for a move, or for a call about the device: another look with this
- * purpose follows it. refresh_follow_up() when that has ended.
+ * Remembers that the device needs another look with this purpose when the move, or the call about it, that is
+ * under way has ended. Whatever ends calls refresh_follow_up(), which asks for that look.
  */
 void refresh_look_later(struct device_entry *e, enum refresh_purpose purpose);
 void refresh_follow_up(struct service *s, const char *bus, const char *name);
