@@ -3,10 +3,11 @@
  * Stands for `driver-override rebind` on a mock tree, where no kernel binds anything: decides by the policy
  * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
- * (until that line is gone; "slow": also in a dry run; "half-way": with the override cleared already) or
- * "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver. Each call is a line in
- * SYSFS/../calls; of several devices one is dealt with after the other. The verb `event` binds nothing, so
- * the real enforcer does it, DRIVER_OVERRIDE in the environment; each call of it is a line in SYSFS/../notes.
+ * (until that line is gone; "slow": also in a dry run; "dry-slow": only there; "half-way": with the override
+ * cleared already) or "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver.
+ * Each call is a line in SYSFS/../calls; of several devices one is dealt with after the other. The verb
+ * `event` binds nothing, so the real enforcer does it, DRIVER_OVERRIDE in the environment; each call of it is
+ * a line in SYSFS/../notes.
  */
 #include "base/errno.h"
 #include "base/macro.h"
@@ -247,7 +248,7 @@ static int rebind(void)
 	keep_released = keep_released && apply_is_released(d);
 	if (release || keep_released)
 		decision = (struct decision){ .device = &d->device, .missing.fact = FACT_COUNT };
-	while ((!dry_run && fault_lasts("wait")) || fault_lasts("slow"))
+	while (fault_lasts(dry_run ? "dry-slow" : "wait") || fault_lasts("slow"))
 		(void)usleep(10000);
 	if (fault("silent", text, sizeof(text)))
 		return 1;
