@@ -129,8 +129,8 @@ START_TEST(managed_objects_have_the_properties_that_each_object_has)
 }
 END_TEST
 
-#define CONNECTIONS 20U
-#define CALLS 40U
+#define CONNECTIONS 10U
+#define CALLS 20U
 
 struct order {
 	uint64_t cookies[CALLS]; /* of the replies: the service counts what it sends */
@@ -151,7 +151,7 @@ static int on_long_answer(sd_bus_message *m, void *userdata, sd_bus_error *error
 /* With as many calls as one user can have from many connections, another's answer does not come last. */
 START_TEST(long_answers_of_one_user_keep_no_other_waiting)
 {
-	struct harness *h = begin(3 * MANY);
+	struct harness *h = begin(MANY);
 	sd_bus *bus[CONNECTIONS], *other = connect_as(h, 1);
 	struct order order = {};
 	uint64_t cookie[2];
