@@ -77,7 +77,7 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 	if (r < 0)
 		return r;
 	h->next_settings = *settings;
-	h->next_settings.next_boot = true;
+	h->next_settings.scope = POLICY_OF_NEXT_BOOT;
 	/* There is nothing of that name, as there is no state when a boot begins. */
 	h->next_settings.state_dir = h->next_state;
 	r = policy_load_settled(settings, &h->policy_now);

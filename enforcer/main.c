@@ -27,6 +27,11 @@ static void usage(FILE *f)
 		"driver-override [OPTIONS] undo BUS/NAME       end a trial: policy goes back to what it was "
 		"(from a "
 		"timer)\n"
+		"driver-override [OPTIONS] image files|modules|digest   what a boot image needs of the "
+		"policy\n"
+		"driver-override [OPTIONS] image note KERNEL   the image of this kernel has the policy as it "
+		"is "
+		"now\n"
 		"\n"
 		"DEVICE: a path in sysfs, BUS/NAME, or a name\n"
 		"  --conf-dir DIR    read policy files from here (may be repeated, the first one wins)\n"
@@ -121,6 +126,14 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 	return PROGRAM_RUNS;
 }
 
+static bool command_line_is_of_image(const struct command_line *c)
+{
+	const char *what = c->n > 0 ? c->arguments[0] : "";
+
+	return (c->n == 1 && (streq(what, "files") || streq(what, "modules") || streq(what, "digest"))) ||
+	       (c->n == 2 && streq(what, "note"));
+}
+
 /* Whether the verb exists, and takes these options and so many arguments. */
 static bool command_line_is_valid(const struct command_line *c)
 {
@@ -136,7 +149,8 @@ static bool command_line_is_valid(const struct command_line *c)
 		return false;
 	return (streq(c->verb, "event") && c->n <= 1) ||
 	       ((streq(c->verb, "sweep") || streq(c->verb, "node")) && c->n == 0) ||
-	       streq(c->verb, "release") || (streq(c->verb, "undo") && c->n == 1) ||
+	       (streq(c->verb, "image") && command_line_is_of_image(c)) || streq(c->verb, "release") ||
+	       (streq(c->verb, "undo") && c->n == 1) ||
 	       (streq(c->verb, "rebind") && c->n >= 1 &&
 		(c->rebind.n_inodes == 0 || c->rebind.n_inodes == (size_t)c->n));
 }
@@ -158,6 +172,9 @@ static int command_line_run(const struct command_line *c)
 		return verb_undo(&c->settings, c->arguments[0], c->trial);
 	if (streq(c->verb, "rebind"))
 		return verb_rebind(&c->settings, &c->rebind, c->arguments, (size_t)c->n);
+	/* The next boot may be one with policy. */
+	if (streq(c->verb, "image"))
+		return verb_image(&c->settings, c->arguments[0], c->n == 2 ? c->arguments[1] : NULL);
 	if (settings_turned_off(&c->settings)) {
 		/* The sweep and the guard have logged this once; a thousand events need not repeat it. */
 		if (!command_line_is_for_udev(c))

@@ -13,6 +13,7 @@
 #include "enforcer/verbs.h"
 #include "policy/policy-settled.h"
 #include "policy/rule-index.h"
+#include "state/image-note.h"
 #include "state/policy-copy.h"
 #include "state/state-file.h"
 #include "sysfs/iommu.h"
@@ -147,6 +148,10 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 
 	sysfs_init(&sysfs, settings);
 	sysfs.progress = &s->report->progress;
+	r = image_digest_keep(settings);
+	if (r < 0)
+		log_errno(LOG_WARNING, r,
+			  IMAGE_DIGEST ": %m, so nobody will know which policy this image has");
 
 	/* At boot, nothing waits for a file that somebody is writing right now. */
 	r = at_boot ? policy_load(settings, &policy) : policy_load_settled(settings, &policy);

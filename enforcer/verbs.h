@@ -38,6 +38,12 @@ int verb_release_overrides(const struct settings *settings, char *const *devices
  */
 int verb_undo(const struct settings *settings, const char *device, const char *id);
 
+/*
+ * What a boot image needs of the policy: its "files", their "modules", its "digest"; or a "note" that the
+ * image of a kernel (NULL with the others) has it.
+ */
+int verb_image(const struct settings *settings, const char *what, const char *kernel);
+
 /* Numbers for getopt_long(), above those of settings.h. */
 enum rebind_option {
 	OPTION_REBIND = 0x2000,

@@ -3,6 +3,7 @@
 #include "policy/settings.h"
 #include "base/kernel-command-line.h"
 #include "base/macro.h"
+#include "base/path.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -68,6 +69,12 @@ size_t settings_to_argv(const struct settings *s, const char *first_dir, const c
 	return n;
 }
 
+int settings_system_path(const struct settings *s, const char *path, char *buf, size_t size)
+{
+	return s->sysfs_given ? path_join(buf, size, s->sysfs, "/..", path, NULL)
+			      : path_join(buf, size, path, NULL);
+}
+
 bool settings_is_conf_dir(const struct settings *s, const char *path)
 {
 	for (size_t i = 0; i < s->n_conf_dirs; i++)
@@ -85,9 +92,17 @@ bool settings_is_policy_name(const char *name)
 
 bool settings_takes_file(const struct settings *s, size_t number, const char *name)
 {
-	if (!settings_is_policy_name(name) || !s->next_boot || number != CONF_DIR_RUNTIME)
+	if (!settings_is_policy_name(name) || number != CONF_DIR_RUNTIME)
 		return settings_is_policy_name(name);
-	return streq(name, BOOT_FILE_COMMAND_LINE) || startswith(name, BOOT_FILE_CREDENTIAL);
+	switch (s->scope) {
+	case POLICY_OF_NOW:
+		return true;
+	case POLICY_OF_NEXT_BOOT:
+		return streq(name, BOOT_FILE_COMMAND_LINE) || startswith(name, BOOT_FILE_CREDENTIAL);
+	case POLICY_OF_IMAGE:
+		return false;
+	}
+	return true;
 }
 
 bool cmdline_turns_off(char *cmdline)

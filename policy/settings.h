@@ -24,6 +24,13 @@ enum settings_option {
 	OPTION_STATE_DIR,
 };
 
+/* Which of the policy files are meant. */
+enum policy_scope {
+	POLICY_OF_NOW,	     /* all of them */
+	POLICY_OF_NEXT_BOOT, /* without the runtime files that a boot does not make itself */
+	POLICY_OF_IMAGE,     /* without the runtime directory: what a boot image takes with it */
+};
+
 struct settings {
 	const char *conf_dirs[CONF_DIRS_MAX]; /* first wins */
 	size_t n_conf_dirs;
@@ -31,7 +38,7 @@ struct settings {
 	const char *state_dir; /* "/run/driver-overrides" */
 	bool conf_dirs_given;
 	bool sysfs_given; /* a mock tree: nothing of the running system is meant */
-	bool next_boot;	  /* without the runtime files that a boot does not make itself */
+	enum policy_scope scope;
 };
 
 /* The places of an installed system. */
@@ -53,13 +60,19 @@ _must_check_ int settings_option(struct settings *s, int option, const char *arg
  */
 size_t settings_to_argv(const struct settings *s, const char *first_dir, const char **argv, size_t n);
 
+/*
+ * Where a file of the system is, by its absolute path: beside the sysfs tree, where that is not the running
+ * system's. 0 or -ENAMETOOLONG.
+ */
+_must_check_ int settings_system_path(const struct settings *s, const char *path, char *buf, size_t size);
+
 /* Whether a path is one of the policy directories, as it was given. */
 bool settings_is_conf_dir(const struct settings *s, const char *path);
 
 /* Whether a file of that name in a policy directory is read: it ends in .conf and is not hidden. */
 bool settings_is_policy_name(const char *name);
 
-/* The same, in the directory of that number, also as s->next_boot has it. */
+/* The same, in the directory of that number, and of s->scope. */
 bool settings_takes_file(const struct settings *s, size_t number, const char *name);
 
 /* Whether a kernel command line turns the project off: `driver_overrides=off`, the last one counts. The text

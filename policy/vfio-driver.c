@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -75,7 +76,7 @@ static void module_name_normalize(char *s)
 			*s = '_';
 }
 
-static void vfio_driver_by_pattern(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
+void vfio_driver_of_bus(const char *bus, char buf[static DRIVER_NAME_MAX + 1])
 {
 	/* The s390 buses have theirs under other names; all others follow the pattern. */
 	if (streq(bus, "ap"))
@@ -311,6 +312,30 @@ static const struct alias *vfio_drivers_find_alias(const struct vfio_drivers *v,
 	return NULL;
 }
 
+void vfio_drivers_of_id(struct vfio_drivers *v, const char *id,
+			void (*take)(void *userdata, const char *module), void *userdata)
+{
+	char name[] = "vfio_pci:v0000VVVVd0000DDDD", pattern[sizeof(name)];
+	char *vendor = strstr(name, "VVVV"), *device = strstr(name, "DDDD");
+
+	if (strlen(id) < strlen("vvvv:dddd"))
+		return;
+	for (size_t i = 0; i < 4; i++) {
+		vendor[i] = (char)toupper((unsigned char)id[i]);
+		device[i] = (char)toupper((unsigned char)id[i + 5]);
+	}
+	vfio_drivers_load(v);
+	for (size_t i = 0; i < v->n; i++) {
+		const char *rest = strstr(v->v[i].pattern, "sv");
+
+		if (rest &&
+		    path_printf(pattern, sizeof(pattern), "%.*s", (int)(rest - v->v[i].pattern),
+				v->v[i].pattern) >= 0 &&
+		    fnmatch(pattern, name, 0) == 0)
+			take(userdata, v->v[i].module);
+	}
+}
+
 /*
  * The one name in a folder that begins so and is a VFIO driver's; false: none, or several. A driver's name is
  * its module's (KBUILD_MODNAME) by custom only; once it is registered it is known.
@@ -339,7 +364,7 @@ void vfio_driver_of_module(const char *sysfs, const char *bus, const char *modul
 {
 	char path[PATH_MAX], begin[64], plain[DRIVER_NAME_MAX + 1], name[DRIVER_NAME_MAX + 1];
 
-	vfio_driver_by_pattern(bus, plain);
+	vfio_driver_of_bus(bus, plain);
 	text_copy(buf, DRIVER_NAME_MAX + 1, plain);
 	module_name_normalize(plain);
 	text_copy(name, sizeof(name), module);
@@ -359,7 +384,7 @@ const char *vfio_drivers_choose(struct vfio_drivers *v, struct device *device,
 	char path[PATH_MAX], only[DRIVER_NAME_MAX + 1];
 
 	*ret_module = NULL;
-	vfio_driver_by_pattern(bus ? bus : "", buf);
+	vfio_driver_of_bus(bus ? bus : "", buf);
 	if (!v || !bus)
 		return NULL;
 	vfio_drivers_load(v);

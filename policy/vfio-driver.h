@@ -58,6 +58,16 @@ void vfio_drivers_load(struct vfio_drivers *v);
 const char *vfio_drivers_choose(struct vfio_drivers *v, struct device *device,
 				char buf[static DRIVER_NAME_MAX + 1], const char **ret_module);
 
+/* The plain VFIO driver of a bus, which is its module's name, too: "vfio-pci". */
+void vfio_driver_of_bus(const char *bus, char buf[static DRIVER_NAME_MAX + 1]);
+
+/*
+ * The modules whose aliases offer a VFIO driver for PCI devices of a vendor and device, "15b3:101e" and so on
+ * without a pattern, whatever else the aliases ask for.
+ */
+void vfio_drivers_of_id(struct vfio_drivers *v, const char *id,
+			void (*take)(void *userdata, const char *module), void *userdata);
+
 /* The name under which a module that the aliases name has registered its driver with a bus; else as above. */
 void vfio_driver_of_module(const char *sysfs, const char *bus, const char *module,
 			   char buf[static DRIVER_NAME_MAX + 1]);
