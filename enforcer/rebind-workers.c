@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "enforce/apply-record.h"
 #include "enforce/group.h"
+#include "policy/policy-current.h"
 #include "state/policy-copy.h"
 #include "state/state-lock.h"
 
@@ -45,7 +46,9 @@ struct rebind_worker {
 	_Atomic(size_t) *target; /* that it is at, plus one; shared with it */
 	size_t seen;		 /* that it was at, when the parent looked last */
 	uint64_t since;
-	bool runs, is_first;
+	bool runs;
+	bool is_first;	       /* to have read the policy: it keeps the copies */
+	struct policy *policy; /* in the child: as it was read last; NULL: not yet */
 };
 
 /* A device that has gone meanwhile is no failure of a step, so the error says that it has gone. */
@@ -83,17 +86,35 @@ static void rebind_refuse_policy(const struct rebind_run *run, const struct rebi
 
 /* A dry run's is only so that whoever waits for the device knows of a child that was left behind: see
  * recovery.h. */
-static int rebind_lock_device(const struct rebind_run *run, const struct sysfs_device *d, bool *ret_waited)
+static int rebind_lock_device(const struct rebind_run *run, const struct sysfs_device *d)
 {
 	const char *state_dir = run->settings->state_dir;
-	int lock;
 
-	*ret_waited = false;
-	if (run->options->dry_run)
-		return device_look_lock_acquire(state_dir, d->bus, d->name);
-	lock = device_lock_acquire(state_dir, d->bus, d->name, now_usec());
-	*ret_waited = lock == -ETIMEDOUT;
-	return *ret_waited ? device_lock_acquire(state_dir, d->bus, d->name, run->deadline) : lock;
+	return run->options->dry_run ? device_look_lock_acquire(state_dir, d->bus, d->name)
+				     : device_lock_acquire(state_dir, d->bus, d->name, run->deadline);
+}
+
+/*
+ * With the device locked: another process may have changed the policy and moved the device meanwhile, and the
+ * last one to move it must know the last policy.
+ */
+static int rebind_worker_read_policy(struct rebind_worker *w)
+{
+	const struct rebind_run *run = w->run;
+	int r;
+
+	if (w->policy && policy_is_current(w->policy, run->settings))
+		return 0;
+	w->policy = policy_free(w->policy);
+	r = policy_load(run->settings, &w->policy);
+	if (r < 0)
+		return r;
+	if (w->is_first && !run->options->dry_run && !w->policy->incomplete)
+		policy_copies_update(run->settings->state_dir, w->policy);
+	w->is_first = false;
+	if (w->policy->has_groups)
+		atomic_store(&run->shared->has_groups, true);
+	return 0;
 }
 
 static int rebind_move_device(const struct rebind_run *run, const struct rebind_target *t,
@@ -126,12 +147,10 @@ static void rebind_refuse_locked(const struct rebind_target *t)
 	move_result_set(&t->report->moved, STATE_STUCK, MOVE_STUCK, "another rebind of it has not come back");
 }
 
-/* In a worker. The process that was waited for may have had a newer policy: it is read again then. */
-static void rebind_target_run(const struct rebind_run *run, const struct rebind_target *t,
-			      struct policy *policy)
+static void rebind_target_run(struct rebind_worker *w, const struct rebind_target *t)
 {
-	bool waited;
-	_cleanup_(closep) int lock = rebind_lock_device(run, t->device, &waited);
+	const struct rebind_run *run = w->run;
+	_cleanup_(closep) int lock = rebind_lock_device(run, t->device);
 	struct move_result *m = &t->report->moved;
 	int r = 0;
 
@@ -144,12 +163,11 @@ static void rebind_target_run(const struct rebind_run *run, const struct rebind_
 		return;
 	atomic_store(&t->report->locked, true);
 	if (rebind_device_is_meant_or_refuse(t)) {
-		if (waited)
-			r = policy_load(run->settings, &policy);
-		if (r >= 0 && policy->incomplete)
-			rebind_refuse_policy(run, t, policy);
+		r = rebind_worker_read_policy(w);
+		if (r >= 0 && w->policy->incomplete)
+			rebind_refuse_policy(run, t, w->policy);
 		else if (r >= 0)
-			r = rebind_move_device(run, t, policy);
+			r = rebind_move_device(run, t, w->policy);
 	}
 	if (r < 0)
 		move_result_set(m, STATE_FAILED, MOVE_FAILED, "%s", strerror(-r));
@@ -158,17 +176,10 @@ static void rebind_target_run(const struct rebind_run *run, const struct rebind_
 
 static int rebind_worker_run(void *userdata)
 {
-	const struct rebind_worker *w = userdata;
+	/* What it reads of devices is not freed: this process ends with its work. */
+	struct rebind_worker *w = userdata;
 	const struct rebind_run *run = w->run;
-	struct policy *policy;
-	/* Nothing is freed: this process ends with its work. */
-	int r = policy_load(run->settings, &policy);
 
-	if (r < 0)
-		return r;
-	if (w->is_first && !run->options->dry_run && !policy->incomplete)
-		policy_copies_update(run->settings->state_dir, policy);
-	atomic_store(&run->shared->has_groups, policy->has_groups);
 	for (;;) {
 		size_t i = atomic_fetch_add(&run->shared->next, 1);
 		const struct rebind_target *t = &run->targets[i];
@@ -180,7 +191,7 @@ static int rebind_worker_run(void *userdata)
 		atomic_store(&t->report->begun, true);
 		atomic_store(w->target, i + 1);
 		t->device->sysfs->progress = &t->report->progress;
-		rebind_target_run(run, t, policy);
+		rebind_target_run(w, t);
 	}
 }
 
@@ -307,7 +318,7 @@ static bool rebind_workers_run_any(const struct rebind_worker *workers, size_t n
 	return false;
 }
 
-/* There are targets that no worker has taken. One that fails has not got so far as to take one. */
+/* There are targets that no worker has taken, and the last one could be started. */
 static bool rebind_needs_worker(const struct rebind_run *run, size_t n, struct child_result last)
 {
 	return n < run->n && atomic_load(&run->shared->next) < run->n && last.how != CHILD_FAILED;

@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A file that some directory offers; of one name the first directory's counts. */
@@ -32,6 +33,15 @@ struct candidate {
 	const char *path;
 	size_t dir;
 };
+
+void file_version_read(const char *path, struct file_version *ret)
+{
+	struct stat st;
+
+	*ret = (struct file_version){};
+	if (stat(path, &st) >= 0)
+		*ret = (struct file_version){ st.st_ino, st.st_size, st.st_mtim, st.st_ctim, st.st_mode };
+}
 
 int policy_add_error(struct policy *policy, const char *file, unsigned line, const char *text)
 {
@@ -299,9 +309,11 @@ int policy_load(const struct settings *settings, struct policy **ret)
 	policy->vfio = vfio_drivers_new(settings);
 	if (!policy->vfio)
 		return -ENOMEM;
+	(void)clock_gettime(CLOCK_REALTIME, &policy->loaded);
 	for (size_t i = 0; i < settings->n_conf_dirs; i++) {
 		const size_t errors = policy->n_errors;
 
+		file_version_read(settings->conf_dirs[i], &policy->dirs[i]);
 		r = conf_dir_list(policy, settings, i, &v, &n, &allocated);
 		if (r >= 0 && policy->incomplete && policy->n_errors > errors)
 			r = conf_dir_list_copies(policy, settings->state_dir, settings->conf_dirs[i], i, &v,

@@ -38,6 +38,9 @@ struct file_version {
 	mode_t mode;
 };
 
+/* All zero: there is no such file. */
+void file_version_read(const char *path, struct file_version *ret);
+
 enum policy_file_status {
 	POLICY_FILE_GOOD,      /* its rules are in force */
 	POLICY_FILE_COPY,      /* it has errors; the rules of its last good copy are in force */
@@ -64,12 +67,14 @@ struct policy {
 	size_t n_files;
 	struct policy_error *errors;
 	size_t n_errors;
-	struct policy_index *index; /* NULL: rules are compared one by one; see rule-index.h */
-	const uint64_t *ids;	    /* of the rules, with the index */
-	unsigned long serial;	    /* tells a policy from a freed one at the same address */
-	struct vfio_drivers *vfio;  /* what `vfio` means; NULL: of each bus the plain driver */
-	bool incomplete;	    /* a directory could not be listed */
-	bool has_groups;	    /* some rule has Group= other than leave */
+	struct policy_index *index;		 /* NULL: rules are compared one by one; see rule-index.h */
+	const uint64_t *ids;			 /* of the rules, with the index */
+	unsigned long serial;			 /* tells a policy from a freed one at the same address */
+	struct vfio_drivers *vfio;		 /* what `vfio` means; NULL: of each bus the plain driver */
+	struct file_version dirs[CONF_DIRS_MAX]; /* of settings, before they were listed */
+	struct timespec loaded;			 /* when that began; see policy-current.h */
+	bool incomplete;			 /* a directory could not be listed */
+	bool has_groups;			 /* some rule has Group= other than leave */
 	size_t rules_allocated, files_allocated, errors_allocated;
 };
 

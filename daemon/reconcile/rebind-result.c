@@ -53,6 +53,7 @@ static void line_take_all(const char *line, size_t n, struct rebind_result *said
 {
 	line_take(line, n, "STATE=", said->state, sizeof(said->state));
 	line_take(line, n, "ERROR=", said->error, sizeof(said->error));
+	line_take(line, n, "DECISION=", said->decision, sizeof(said->decision));
 	if (startswith(line, "CHANGED=1"))
 		said->changed = true;
 	line_take_reason(line, n, said);

@@ -14,6 +14,8 @@ struct rebind_result {
 	bool changed;	/* sysfs was written */
 	char error[32]; /* "": none; else the last part of an error's name, or "Failed" */
 	char reason[640];
+	/* What the policy said when the enforcer had the device: "": nothing, or it did not get so far. */
+	char decision[128];
 };
 
 /* Reads what it has printed. Of several devices, each begins with its name, in the order in which they were

@@ -46,10 +46,27 @@ static void move_free(void *userdata)
 	free(m);
 }
 
+/*
+ * The policy was another one when the enforcer had the device than when it was looked at, and may be the one
+ * before again by now. So what the look asked for was not tried yet. Only once in a row: the two may be of
+ * different minds for longer.
+ */
+static enum refresh_purpose move_check_decision(struct device_entry *e, const struct rebind_result *result)
+{
+	const bool differs = !result->error[0] && !streq(result->decision, e->field[FIELD_DECISION]);
+	const bool again = differs && !e->differed;
+
+	e->differed = differs;
+	if (differs)
+		e->tried_rule = 0;
+	return again ? REFRESH_AND_RECONCILE : REFRESH_ONLY;
+}
+
 static void on_move_done(void *userdata, const struct rebind_result *result)
 {
 	struct reconcile_move *m = userdata;
 	struct service *s = m->service;
+	struct device_entry *e = devices_find(&s->devices, m->bus, m->name);
 
 	move_log(s, m->bus, m->name, result, MOVE_OF_SERVICE);
 	if (result->error[0]) {
@@ -59,7 +76,7 @@ static void on_move_done(void *userdata, const struct rebind_result *result)
 	} else {
 		s->reconciler->moved++;
 	}
-	refresh_request(s, m->bus, m->name, REFRESH_ONLY);
+	refresh_request(s, m->bus, m->name, e ? move_check_decision(e, result) : REFRESH_ONLY);
 }
 
 static void on_note_done(void *userdata, const struct rebind_result *result)

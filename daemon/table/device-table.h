@@ -59,6 +59,7 @@ struct device_entry {
 	const char *field[FIELD_COUNT];
 	uint64_t seq;	     /* of the look that delivered this */
 	uint64_t tried_rule; /* the reconciler has tried this rule since it began to decide */
+	bool differed;	     /* when it did so last, the policy was another one than the look's */
 	uint64_t noted;	     /* what others made of it, when the enforcer was last asked to record that */
 	bool hangs;	     /* a read of its files did not come back */
 	bool awaited;	     /* and the process that waits for it (recovery.h) has not come back either */

@@ -20,6 +20,7 @@
 #include "state/device-state.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "state/state-lock.h"
 #include "state/trial.h"
 
 #include <errno.h>
@@ -34,6 +35,9 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* The service gives up before. */
+#define LOCK_USEC 120000000U
 
 static struct settings settings;
 static const char *device, *rebind_option = "", *trial = "";
@@ -234,6 +238,7 @@ static int rebind(void)
 	static struct decision decision;
 	static struct policy *policy;
 	static struct sysfs sysfs;
+	_cleanup_(closep) int lock = -EBADF;
 	char text[1024];
 	const char *s;
 
@@ -243,6 +248,11 @@ static int rebind(void)
 		return log_service("", "NoSuchDevice", "no such device", NULL);
 	if (inode && d->inode != inode)
 		return log_service("", "NoSuchDevice", "another device", NULL);
+	/* As the real one does: whoever has it last knows the last policy. */
+	if (!dry_run)
+		lock = device_lock_acquire(settings.state_dir, d->bus, d->name, now_usec() + LOCK_USEC);
+	if (lock < 0 && !dry_run)
+		return log_service("stuck", "Stuck", "another rebind of it has not come back", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;
 	keep_released = keep_released && apply_is_released(d);

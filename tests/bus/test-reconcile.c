@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char card_rule[] = "[device card]\nName=" CARD "\nDriver=vfio-pci\n";
@@ -68,6 +70,46 @@ START_TEST(what_is_given_back_once_is_given_back_again)
 	wait_property(h, "pci", CARD, "Decision", "none");
 	wait_property(h, "pci", CARD, "State", "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Driver"), "");
+	harness_free(h);
+}
+END_TEST
+
+static uint64_t record_inode(struct harness *h)
+{
+	struct stat st;
+
+	return stat(mock_printf(h->m, "%s/devices/pci:" CARD, h->m->state), &st) == 0 ? st.st_ino : 0;
+}
+
+/* It is there again when the enforcer has the device's lock, and has gone again before the service sees it.
+ */
+START_TEST(rule_that_was_back_for_a_moment_leaves_nothing_behind)
+{
+	struct harness *h = harness_new();
+	const char *file = mock_printf(h->m, "%s/50-a.conf", h->m->conf[MOCK_ETC]);
+	unsigned n;
+	uint64_t record;
+	int lock;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	settle(h);
+	record = record_inode(h);
+	lock = open(mock_printf(h->m, "%s/rebind/pci:" CARD, h->m->state), O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(flock(lock, LOCK_EX), 0);
+	n = calls(h, "pci/" CARD);
+	ck_assert_int_eq(unlink(file), 0);
+	WAIT_UNTIL(calls(h, "pci/" CARD) > n);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	(void)close(lock);
+	WAIT_UNTIL(record_inode(h) != record);
+	ck_assert_int_eq(unlink(file), 0);
+	wait_property(h, "pci", CARD, "Driver", "e1000e");
+	settle(h);
+	ck_assert_str_eq(property(h, "pci", CARD, "State"), "unmanaged");
 	harness_free(h);
 }
 END_TEST
@@ -347,7 +389,7 @@ END_TEST
 
 SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	   a_rule_that_comes_is_enforced_and_one_that_goes_gives_back,
-	   what_is_given_back_once_is_given_back_again,
+	   what_is_given_back_once_is_given_back_again, rule_that_was_back_for_a_moment_leaves_nothing_behind,
 	   a_hot_plugged_device_that_lost_its_first_probe_is_moved,
 	   drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
 	   what_is_in_use_is_tried_once_and_again_when_asked, a_dry_run_keeps_no_device_from_being_moved,

@@ -20,10 +20,10 @@
 #define RULE(driver) "[device x]\nName=0000:00:03.0\nDriver=" driver "\n"
 #define NAME "0000:00:03.0"
 
-static int device_lock(struct mock *m)
+static int device_lock(struct mock *m, const char *name)
 {
-	const char *path = mock_printf(m, "%s/rebind/pci:" NAME, m->state);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	const char *path = mock_printf(m, "%s/rebind/pci:%s", m->state, name);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(errno));
 	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
@@ -212,7 +212,7 @@ START_TEST(second_rebind_waits_for_the_first)
 	int fd;
 
 	ck_assert_int_eq(enforcer_run(m, "rebind", NAME, NULL).status, 0);
-	fd = device_lock(m);
+	fd = device_lock(m, NAME);
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
@@ -224,6 +224,51 @@ START_TEST(second_rebind_waits_for_the_first)
 	ck_assert_int_eq(enforcer_run(m, "rebind", "--timeout=30", NAME, NULL).status, 0);
 	ck_assert_int_eq(access(ended, F_OK), 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	mock_free(m);
+}
+END_TEST
+
+/*
+ * The policy changes while the first devices are at work: each of them has a program for its module run,
+ * which brings the new file. The last device's turn comes after that.
+ */
+START_TEST(each_device_is_moved_by_the_policy_of_its_turn)
+{
+	const char *device;
+	struct mock *m = tree_new(&device, "[device x]\nName=0000:00:0*\nDriver=vfio-pci\n");
+	const char *program = mock_printf(m, "%s/modprobe", m->root),
+		   *new = mock_printf(m, "%s/new", m->root);
+	const char *text =
+		mock_printf(m, "#!/bin/sh\n! mv %s %s/10-a.conf 2>/dev/null\n", new, m->conf[MOCK_ETC]);
+	const char *last;
+	struct enforcer_result r;
+	pid_t pid;
+	int fd;
+
+	for (unsigned i = 4; i < 9; i++)
+		last = mock_pci_add(m, mock_printf(m, "0000:00:0%u.0", i), NULL, 0x8086, 0x10d3, 0x020000);
+	make_file(program, text, strlen(text));
+	ck_assert_int_eq(chmod(program, 0755), 0);
+	make_dirs(mock_printf(m, "%s/proc/sys/kernel", m->root));
+	make_file(mock_printf(m, "%s/proc/sys/kernel/modprobe", m->root), program, strlen(program));
+	text = "[device x]\nName=0000:00:0*\nDriver=none\n";
+	make_file(new, text, strlen(text));
+	make_dirs(mock_printf(m, "%s/rebind", m->state));
+	/* Whoever is so quick as to have the last device's turn before has to wait for the new file. */
+	fd = device_lock(m, "0000:00:08.0");
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		while (access(new, F_OK) == 0)
+			(void)usleep(1000);
+		_exit(0);
+	}
+	(void)close(fd); /* the child has it still */
+	r = enforcer_run(m, "rebind", "--timeout=60", NAME, "0000:00:04.0", "0000:00:05.0", "0000:00:06.0",
+			 "0000:00:07.0", "0000:00:08.0", NULL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:00:08.0\nSTATE=enforced\n"));
+	ck_assert_str_eq(mock_override(m, last), "none");
 	mock_free(m);
 }
 END_TEST
@@ -326,6 +371,6 @@ END_TEST
 SUITE_MAIN("rebind", 60, device_that_goes_while_it_is_moved, usage, several_devices_have_an_answer_each,
 	   answer_for_a_device_that_is_moved, devices_that_do_not_exist, incomplete_policy_is_refused,
 	   last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
-	   second_rebind_waits_for_the_first, state_directory_that_cannot_be_written,
-	   other_members_are_decided_again_and_not_unbound, group_member_may_be_named,
-	   functions_of_a_card_move_together_or_not_at_all)
+	   second_rebind_waits_for_the_first, each_device_is_moved_by_the_policy_of_its_turn,
+	   state_directory_that_cannot_be_written, other_members_are_decided_again_and_not_unbound,
+	   group_member_may_be_named, functions_of_a_card_move_together_or_not_at_all)
