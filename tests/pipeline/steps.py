@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
-from lab import emulator, guest
+from lab import disk_image, emulator, guest
 
 from .builds import TOP, folder, run, scripts, sources, tail, targets
 from .schedule import Failed
@@ -222,6 +222,8 @@ def images(args, _out):
     emulator.command()
     for name in guests(args):
         guest.image(name)
+        for generator in disk_image.VARIANTS.get(name, ()):
+            disk_image.Base(name, generator, None)
     return 0, 0
 
 

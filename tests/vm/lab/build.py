@@ -2,6 +2,7 @@
 """Makes the archive of the build under test: what `meson install` would install, as an overlay over a guest's base."""
 
 import functools
+import hashlib
 import os
 import re
 import subprocess
@@ -49,14 +50,45 @@ def program(name, *libraries):
             return stream.read()
 
 
+def _digest(root):
+    """What is in a folder of this machine, as a short text: names, modes, contents."""
+    told = hashlib.sha256()
+    for folder, names, files in os.walk(root):
+        names.sort()
+        for name in sorted(files + [n for n in names if os.path.islink(os.path.join(folder, n))]):
+            full = os.path.join(folder, name)
+            told.update(repr((os.path.relpath(full, root), os.lstat(full).st_mode)).encode())
+            if os.path.islink(full):
+                told.update(os.readlink(full).encode())
+            else:
+                with open(full, "rb") as stream:
+                    told.update(stream.read())
+    return told.hexdigest()
+
+
+def _install(build_dir, folder, *options):
+    subprocess.run(["meson", "install", "--no-rebuild", "--quiet", *options, "-C", build_dir, "--destdir", folder],
+                   check=True, stdout=subprocess.DEVNULL)
+
+
+class Installed:
+    """A build as a package of it would be in a guest, in a folder that is empty before."""
+
+    def __init__(self, build_dir, folder):
+        self.folder = folder
+        # Its programs are copied into boot images, whose size counts.
+        _install(build_dir, folder, "--strip")
+        _enable(folder)
+        self.digest = _digest(folder)
+
+
 def overlay(build_dir, path, enable=True):
     """Writes the overlay archive of a build directory to path; None as build directory: no overlay. The list of
     overlays for Machine.start()."""
     if build_dir is None:
         return []
     with tempfile.TemporaryDirectory(prefix="driver-overrides-install-") as root:
-        subprocess.run(["meson", "install", "--no-rebuild", "--quiet", "-C", build_dir, "--destdir", root],
-                       check=True, stdout=subprocess.DEVNULL)
+        _install(build_dir, root)
         if enable:
             _enable(root)
         with archive.Writer(path) as out:

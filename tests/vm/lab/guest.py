@@ -127,6 +127,14 @@ Environment=TERM=dumb HOME=/root LC_ALL=C.UTF-8 SYSTEMD_PAGER= SYSTEMD_COLORS=0
 Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
 
+# What comes last. The first two mmdebstrap resets at its end. A machine that was booted before has an identity: systemd's "first boot"
+# would enable every unit by its preset.
+IDENTITY = {
+    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    "etc/hostname": "lab\n",
+    "etc/systemd/system/lab-agent.service": AGENT_UNIT,
+}
+
 
 class Image:
     """A finished guest: paths of its kernel and base archive, and its kernel version."""
@@ -137,6 +145,7 @@ class Image:
         self.kernel, self.packed = os.path.join(folder, "vmlinux"), os.path.join(folder, "vmlinuz")
         self.base = os.path.join(folder, "base.cpio")
         self.config = os.path.join(folder, "config")
+        self.cmdline, self.qemu = "rdinit=/sbin/init", []
         with open(os.path.join(folder, "version"), encoding="ascii") as stream:
             self.version = stream.read().strip()
 
@@ -146,24 +155,29 @@ def recipe(guest):
     return json.dumps([entry, PACKAGES, MODULES, ASIDE, SET_ASIDE, TRIM, TWEAK, AGENT_UNIT, "format 3"], sort_keys=True)
 
 
-def _make(guest, folder, log):
+def debootstrap(guest, packages, hook, form, target):
+    """The command that makes a guest's root file system, of these packages; hook: a file with a script that runs in it at the end."""
     entry = GUESTS[guest]
-    with open(os.path.join(folder, "hook"), "w", encoding="utf-8") as hook:
-        hook.write("set -e\nMODULES='%s'\nASIDE='%s'\n%s%s%s" % (" ".join(MODULES), ASIDE, SET_ASIDE, TRIM, TWEAK))
-    command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--include=" + ",".join(PACKAGES + entry.get("packages", []))]
+    command = ["mmdebstrap", "--variant=minbase", f"--format={form}", "--include=" + ",".join(packages)]
     command += ["--dpkgopt=path-exclude=/usr/share/%s/*" % name for name in ("doc", "man", "locale")]
     if entry.get("expired"):
         command.append('--aptopt=Acquire::Check-Valid-Until "false";')
     command += store.proxy_options()
-    command.append('--customize-hook=chroot "$1" sh -s <"%s"' % os.path.join(folder, "hook"))
-    command += [entry["suite"], "-"]
-    where = store.mirror()
-    if where:
-        command.append(where)
+    command.append('--customize-hook=chroot "$1" sh -s <"%s"' % hook)
+    return [*command, entry["suite"], target, *filter(None, [store.mirror()])]
 
-    # INITRD=No: the kernel package's hook would make an initramfs that nobody boots.
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
-                             env=dict(os.environ, INITRD="No", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8"))
+
+def environment():
+    """For that command. INITRD=No: the kernel package's hook would make an initramfs that nobody boots."""
+    return dict(os.environ, INITRD="No", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
+
+
+def _make(guest, folder, log):
+    entry = GUESTS[guest]
+    with open(os.path.join(folder, "hook"), "w", encoding="utf-8") as hook:
+        hook.write("set -e\nMODULES='%s'\nASIDE='%s'\n%s%s%s" % (" ".join(MODULES), ASIDE, SET_ASIDE, TRIM, TWEAK))
+    command = debootstrap(guest, PACKAGES + entry.get("packages", []), os.path.join(folder, "hook"), "tar", "-")
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=environment())
     version = []
 
     def divert(name):
@@ -178,11 +192,8 @@ def _make(guest, folder, log):
         with tarfile.open(fileobj=child.stdout, mode="r|") as tar, \
                 archive.Writer(os.path.join(folder, "base.cpio")) as out:
             out.add_tar(tar, divert)
-            # These two mmdebstrap resets at its end. A machine that was booted before has an identity: systemd's
-            # "first boot" would enable every unit by its preset.
-            out.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444)
-            out.file("etc/hostname", "lab\n")
-            out.file("etc/systemd/system/lab-agent.service", AGENT_UNIT)
+            for path, text in IDENTITY.items():
+                out.file(path, text)
     except tarfile.ReadError:
         pass  # mmdebstrap failed before its first byte; its status is reported below
     finally:

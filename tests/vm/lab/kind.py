@@ -25,6 +25,7 @@ class Kind:
 
     def __init__(self, settings):
         self.overlay = settings.get("overlay", True)
+        self.disk = "boot_image" in settings
         self.boot = {key: settings[key] for key in START_KEYS if key in settings}
         self.late_files = dict(settings.get("written", {}))
         files = dict(settings.get("files", {}))
@@ -42,7 +43,10 @@ class Kind:
         self.key = repr((self.overlay, sorted(self.boot.items())))
 
     def start(self, vm, overlays):
-        vm.start(overlays=overlays if self.overlay else (), **self.boot)
+        if self.disk:  # files and build are on it
+            vm.start(**{key: value for key, value in self.boot.items() if key != "files"})
+        else:
+            vm.start(overlays=overlays if self.overlay else (), **self.boot)
 
     def restore(self, vm, path):
         vm.restore(path, **{key: value for key, value in self.boot.items() if key in COMMAND_KEYS})

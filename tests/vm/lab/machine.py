@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One virtual machine: QEMU's command line, its control socket (QMP), hot-plug, and root commands inside the guest.
 
-The machine is a q35 with an Intel IOMMU, boots without a disk, and touches nothing of the machine it runs on.
+The machine is a q35 with an Intel IOMMU, boots without a disk if it is not one of disk_image.py's, and touches nothing of the machine
+it runs on.
 """
 
 import atexit
@@ -26,7 +27,7 @@ from .command import WAIT, words_of
 from .errors import CommandFailed, CommandTimeout, LabError, MachineDead
 from .qmp import Qmp
 
-CMDLINE = ("console=ttyS0 rdinit=/sbin/init intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
+CMDLINE = ("console=ttyS0 intel_iommu=on tsc=unstable mitigations=off systemd.show_status=0 "
            "loglevel=5 log_buf_len=4M panic=-1 net.ifnames=0 no_timer_check "
            # Code that is emulated stays translated only where it is at the same address in each process: with random
            # addresses each start of a program costs four times as much.
@@ -159,8 +160,10 @@ class Machine:
         """Boots, and returns when the shell in the guest answers. devices: QEMU -device strings, present from the
         beginning. qemu: any further arguments. packed: with the kernel as it is packed, for a machine that is to be suspended:
         QEMU writes an unpacked one anew over the old one when it wakes up. overlays: archives unpacked over the base. files: path
-        in the guest -> content, (content, mode), link(target) or program(name)."""
-        self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-initrd", self._initrd(overlays, files or {})])
+        in the guest -> content, (content, mode), link(target) or program(name). An image that has a disk takes neither of these
+        two: they are on it."""
+        initrd = getattr(self.image, "initrd", None) or self._initrd(overlays, files or {})
+        self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-initrd", initrd])
         with self.condition:
             if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
                 raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
@@ -204,7 +207,7 @@ class Machine:
             "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi",
             "-cpu", "host" if accel == "kvm" else EMULATED_CPU,
             "-display", "none", "-nodefaults", "-no-reboot", "-no-user-config",
-            "-kernel", self.image.packed if packed else self.image.kernel, "-append", f"{CMDLINE} {cmdline}".strip(),
+            "-kernel", self.image.packed if packed else self.image.kernel, "-append", f"{CMDLINE} {self.image.cmdline} {cmdline}".strip(),
             "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,path={self.qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
             "-device", "intel-iommu,intremap=on",
@@ -223,7 +226,7 @@ class Machine:
                                    + (",pref64-reserve=64M" if number == 0 else "")]
         for device in devices:
             command += ["-device", device]
-        return command + list(qemu)
+        return [*command, *self.image.qemu, *qemu]
 
     def _launch(self, command):
         """Starts QEMU, and connects its control socket and the port to the guest."""

@@ -16,8 +16,8 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 
-from . import build, command_line, guest, kind, machine
-from .scenario import KERNEL_LOG, Boot, File, print_line
+from . import build, command_line, disk_image, guest, kind, machine
+from .scenario import KERNEL_LOG, Boot, File, print_line, title
 
 
 def run_in_worker(boot, image, overlays, saved, log_dir, pipe):
@@ -51,7 +51,7 @@ class Runner:
     def run(self, boots):
         for boot in boots:
             path = os.path.join(self.saved_dir, f"{len(self.saved)}")
-            self.saved.setdefault((boot.guest, boot.kind.key), kind.Saved(path)).users += 1
+            self.saved.setdefault(self._saved_key(boot), kind.Saved(path)).users += 1
         # What others wait for comes first, then what lasts long, so that no CPU is idle at the end.
         boots = sorted(boots, key=lambda boot: (-self._saved(boot).users, -boot.settings.get("lasts", 20)))
         for boot in boots:
@@ -59,8 +59,13 @@ class Runner:
                 self._side_by_side([boot])
         self._side_by_side([boot for boot in boots if not boot.settings.get("alone")])
 
+    @staticmethod
+    def _saved_key(boot):
+        # What has been written to a disk is not saved, so nobody shares a machine that has one.
+        return (boot.guest, boot.title) if boot.generator else (boot.guest, boot.kind.key)
+
     def _saved(self, boot):
-        return self.saved[boot.guest, boot.kind.key]
+        return self.saved[self._saved_key(boot)]
 
     def _next(self, waiting):
         """The first that needs not wait for a machine that is just being saved; None."""
@@ -80,7 +85,7 @@ class Runner:
                 while len(running) < self.jobs and (boot := self._next(waiting)):
                     ours, theirs = context.Pipe(duplex=False)
                     process = context.Process(target=run_in_worker, args=(
-                        boot, self.images[boot.guest], self.overlays, self._saved(boot), self.log_dir, theirs))
+                        boot, self.images[boot.guest, boot.generator], self.overlays, self._saved(boot), self.log_dir, theirs))
                     process.start()
                     theirs.close()
                     running[ours] = (boot, process, [])
@@ -131,20 +136,22 @@ def select(files, patterns):
 
 
 def on_guest(name, chosen):
-    """What is there for a guest, of what was chosen."""
+    """What is there for a guest, of what was chosen, with the generator of its boot image, if it has one."""
     for file, machine_name, scenarios in chosen:
         own = [s for s in scenarios if s.guests is None or name in s.guests]
-        if own:
-            yield file, machine_name, own
+        wanted = file.machines[machine_name].get("boot_image")
+        for generator in [None] if wanted is None else disk_image.generators(name, wanted):
+            if own:
+                yield file, machine_name, generator, own
 
 
 def print_list(guests, chosen):
     """What would be run: guest, file and title, a line each, sorted; no machine is needed for that."""
     lines = []
     for name in guests:
-        for file, machine_name, scenarios in on_guest(name, chosen):
-            title = file.name + (f"/{machine_name}" if machine_name else "")
-            lines += [f"{name}\t{title}\t{words}" for words in [*(s.words for s in scenarios), KERNEL_LOG]]
+        for file, machine_name, generator, scenarios in on_guest(name, chosen):
+            where = title(file, machine_name, generator)
+            lines += [f"{name}\t{where}\t{words}" for words in [*(s.words for s in scenarios), KERNEL_LOG]]
     print("\n".join(sorted(lines)))
 
 
@@ -174,6 +181,15 @@ def parse_options():
     return parser.parse_args()
 
 
+def make_images(boots, build_dir, work):
+    """What the machines are made from: for each guest, and for each of its generators of boot images that is needed."""
+    installed = None
+    if build_dir and any(boot.generator for boot in boots):
+        installed = build.Installed(os.path.abspath(build_dir), os.path.join(work, "installed"))
+    return {(boot.guest, boot.generator): disk_image.Base(boot.guest, boot.generator, installed) if boot.generator
+            else guest.image(boot.guest) for boot in {(boot.guest, boot.generator): boot for boot in boots}.values()}
+
+
 def main(folder):
     options = parse_options()
     chosen = list(select([File(path) for path in sorted(glob.glob(os.path.join(folder, "*.py")))], options.patterns))
@@ -184,17 +200,18 @@ def main(folder):
     log_dir = os.path.abspath(options.log_dir or tempfile.mkdtemp(prefix="driver-overrides-logs-"))
     os.makedirs(log_dir, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    images = {name: guest.image(name) for name in guests}
-    if images:
-        machine.accelerator(next(iter(images.values())).kernel)  # once, before the processes fork
-        build.program("agent")
+    boots = [Boot(name, *choice) for name in guests for choice in on_guest(name, chosen)]
     if options.build:
         os.environ[command_line.BUILD] = os.path.abspath(options.build)
-    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="driver-overrides-overlay-") as work, kind.saved_folder() as saved_dir:
+        images = make_images(boots, options.build, work)
+        if images:
+            machine.accelerator(next(iter(images.values())).kernel)  # once, before the processes fork
+            build.program("agent")
+        begun = time.monotonic()
         overlays = build.overlay(options.build and os.path.abspath(options.build), os.path.join(work, "build.cpio"))
         runner = Runner(images, overlays, log_dir, saved_dir, max(1, options.jobs))
-        runner.run([Boot(name, *choice) for name in guests for choice in on_guest(name, chosen)])
+        runner.run(boots)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     counts = runner.counts
     print(f"# machines: {counts['booted']} booted, {counts['restored']} restored; {counts['not restored']} could not be "

@@ -24,6 +24,7 @@ from . import guard_unit, kind, lost, machine
 
 # What a scenario file may say about a machine. The first eight are there when it boots, see Machine.start().
 MACHINE_KEYS = kind.START_KEYS + (
+    "boot_image",   # generators (see disk_image.py): a machine for each that the guest has, which boots from a disk by such an image
     "overlay",      # False: without the build under test
     "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone
     "service",      # True: with driver-overrided; else it is masked, and nobody moves what enforcer and guard have left
@@ -98,15 +99,20 @@ class File:
         self.machines = machines
 
 
+def title(file, machine_name, generator):
+    return "/".join(filter(None, [file.name, machine_name, generator]))
+
+
 class Boot:
     """One machine of one file on one guest, with its scenarios: the unit that runs in a process of its own."""
 
-    def __init__(self, guest_name, file, machine_name, scenarios):
+    def __init__(self, guest_name, file, machine_name, generator, scenarios):
         self.guest, self.file, self.machine_name, self.scenarios = guest_name, file, machine_name, scenarios
+        self.generator = generator  # of its boot image; None: it has none
         self.settings = file.machines[machine_name]
         self.kind = kind.Kind(self.settings)
-        self.title = file.name + (f"/{machine_name}" if machine_name else "")
-        self.name = f"{guest_name}-{file.name}" + (f"-{machine_name}" if machine_name else "")
+        self.title = title(file, machine_name, generator)
+        self.name = f"{guest_name}-{self.title}".replace("/", "-")
         self.log_name = self.name
         self.anew = 0
 
@@ -137,6 +143,9 @@ class Boot:
             os.unlink(os.path.join(log_dir, self.log_name + ".failures"))
         try:
             with contextlib.ExitStack() as stack:
+                if self.generator:
+                    reached = "disk"
+                    image = image.image(self.kind.boot.get("files", {}), self.kind.overlay)
                 reached = "boot"
                 vm = self._machine(image, overlays, saved, log_dir, stack, tell)
                 while waiting:

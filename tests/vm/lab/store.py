@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,9 +53,9 @@ def proxy_options():
     return options
 
 
-def kept(name, recipe, make):
+def kept(name, recipe, make, unused=UNUSED):
     """The folder of what make(folder, log file) makes by the recipe (a text), made now if the cache does not have it. Two
-    runs at once: the second waits."""
+    runs at once: the second waits. unused: seconds after which what other recipes made goes, if nobody has asked for it."""
     cache = cache_dir()
     os.makedirs(cache, exist_ok=True)
     key = hashlib.sha256(recipe.encode()).hexdigest()[:12]
@@ -75,14 +76,14 @@ def kept(name, recipe, make):
                 with contextlib.suppress(OSError), open(log_path, encoding="utf-8", errors="replace") as log:
                     sys.stderr.write("".join(log.readlines()[-20:]))
                 raise
-            _forget_older(cache, name, final)
+            _forget_older(cache, name, final, unused)
         os.utime(final)
     return final
 
 
-def _forget_older(cache, name, final):
-    """Deletes what older recipes made, if nobody has asked for it for a day: another run may still use it."""
+def _forget_older(cache, name, final, unused):
+    """Deletes what other recipes made, if nobody has asked for it for so long: another run may still use it."""
     for other in os.listdir(cache):
         path = os.path.join(cache, other)
-        if other.startswith(name + "-") and path != final and os.path.getmtime(path) < time.time() - UNUSED:
+        if re.fullmatch(re.escape(name) + "-[0-9a-f]{12}", other) and path != final and os.path.getmtime(path) < time.time() - unused:
             shutil.rmtree(path, ignore_errors=True)
