@@ -28,6 +28,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A guard that is about to hand over writes within this time; one that is stopped does not, and the kernel
+ * waits. */
+#define PREDECESSOR_WRITES_USEC 3000U
+
 /* The decision about one device, and how far it has been carried out. */
 struct addition {
 	struct decision decision;
@@ -96,6 +100,9 @@ static int override_compare_and_write(struct worker *w, struct addition *a)
 	a->intent = intent_begin(w->guard->intents, d->bus, d->name, want);
 	if (intent_is_shared(w->guard->intents, a->intent))
 		(void)usleep(w->recheck_delay_usec);
+	/* The guard before this one has heard of the device as well, and writes the same. */
+	if (atomic_load(&w->guard->has_predecessor))
+		(void)usleep(PREDECESSOR_WRITES_USEC);
 	r = worker_read_override(w);
 	if (r < 0) {
 		intent_end(TAKE_PTR(a->intent));
@@ -335,6 +342,11 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	/* Before anything is found out: if another device takes the name meanwhile, this ticket is not its.
 	 */
 	own.ticket = hold_ticket(g->hold, e->subsystem, name);
+	/* The guard before this one has decided about it, and has its record. */
+	if (!own.ticket && e->seqnum < atomic_load(&g->inherited_seqnum)) {
+		policy_snapshot_unref(p);
+		return;
+	}
 	if (!p || !policy_may_match_bus(p, e->subsystem)) {
 		addition_release(w, &own);
 		policy_snapshot_unref(p);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/time.h"
+#include "guard/own-view.h"
 #include "policy/policy-watch.h"
 #include "state/boot-devices.h"
 #include "state/intent.h"
@@ -89,23 +90,50 @@ const char *guard_hold_text(const struct guard *g)
 	return "given up until the guard's next event: holds reached the limit one after the other";
 }
 
-void guard_start_sweep(struct guard *g)
+/* Until guard_return() the main thread sees the files of the running system. False: it cannot. */
+static bool guard_visit_system(struct guard *g)
+{
+	int r = g->loop.view ? own_view_visit(g->loop.view) : 0;
+
+	if (r < 0)
+		log_errno(LOG_ERR, r,
+			  "cannot enter the mount namespace of PID 1: %m, its policy is not read");
+	return r >= 0;
+}
+
+static void guard_return_from_system(struct guard *g)
+{
+	if (g->loop.view)
+		own_view_return(g->loop.view);
+}
+
+static int guard_start_sweep_program(struct guard *g, struct child *ret)
 {
 	const char *argv[SETTINGS_ARGV_MAX + 3] = { g->loop.enforcer };
 	const struct child_program program = { .argv = argv, .out = -1, .err = -1 };
+	size_t n = settings_to_argv(g->settings, NULL, argv, 1);
+	int r;
+
+	argv[n++] = "sweep";
+	if (!guard_visit_system(g))
+		return -EACCES;
+	r = child_start_program(ret, &program);
+	guard_return_from_system(g);
+	return r;
+}
+
+void guard_start_sweep(struct guard *g)
+{
 	struct child child;
-	size_t n = 1;
 	int r;
 
 	g->loop.sweep_again = g->loop.sweep != 0;
 	if (g->loop.sweep_again)
 		return;
-	n = settings_to_argv(g->settings, NULL, argv, n);
-	argv[n++] = "sweep";
-	r = child_start_program(&child, &program);
+	r = guard_start_sweep_program(g, &child);
 	if (r < 0) {
 		log_errno(LOG_ERR, r, "cannot start %s sweep: %m, devices added unheard are left alone",
-			  argv[0]);
+			  g->loop.enforcer);
 		return;
 	}
 	/* Its end comes as a signal; the guard never kills it. */
@@ -127,14 +155,19 @@ static void guard_reap_sweep(struct guard *g)
 /* Reads everything again, whatever changed; policy_copies_update() logs what is wrong with policy files. */
 static bool guard_reload_snapshot_or_log(struct guard *g)
 {
-	struct policy_snapshot *p = policy_snapshot_load(g->settings);
+	struct policy_snapshot *p = NULL;
 
+	if (!guard_visit_system(g))
+		return false;
+	p = policy_snapshot_load(g->settings);
+	if (p)
+		policy_copies_update(g->settings->state_dir, p->policy);
+	guard_return_from_system(g);
 	if (!p) {
 		log_errno(LOG_ERR, ENOMEM,
 			  "cannot read the policy again: %m, the policy before stays in force");
 		return false;
 	}
-	policy_copies_update(g->settings->state_dir, p->policy);
 	guard_set_policy(g, p);
 	return true;
 }
@@ -224,6 +257,46 @@ static void guard_end_boot_watch(struct guard *g)
 	}
 }
 
+/* PID 1 has another root, and with it another policy: reads that one, and watches its files. */
+static void guard_follow_root(struct guard *g)
+{
+	int r;
+
+	log_line(LOG_INFO, "the system has another root: following its policy");
+	g->loop.in_image = false;
+	g->loop.watch = policy_watch_free(g->loop.watch);
+	if (guard_visit_system(g)) {
+		r = policy_watch_new(g->settings, &g->loop.watch);
+		if (r < 0)
+			log_errno(LOG_ERR, r,
+				  "cannot watch the policy's directories: %m, changes will not be noticed");
+		guard_return_from_system(g);
+	}
+	guard_reload_policy(g);
+	guard_report_status(g);
+}
+
+static bool guard_policy_files_changed(struct guard *g)
+{
+	bool changed;
+
+	if (!guard_visit_system(g))
+		return false;
+	changed = policy_watch_changed(g->loop.watch);
+	guard_return_from_system(g);
+	return changed;
+}
+
+/* For a guard with a view of its own; mounts_changed: poll() says so. Returns a time-out of poll(). */
+static int guard_follow_view(struct guard *g, bool mounts_changed)
+{
+	int again = -1;
+
+	if (g->loop.view && own_view_root_changed(g->loop.view, mounts_changed, &again))
+		guard_follow_root(g);
+	return again;
+}
+
 int guard_run(struct guard *g)
 {
 	int timeout = -1;
@@ -234,9 +307,11 @@ int guard_run(struct guard *g)
 			{ .fd = g->loop.signals, .events = POLLIN },
 			{ .fd = g->main_wakeup, .events = POLLIN },
 			{ .fd = g->loop.watch ? policy_watch_fd(g->loop.watch) : -1, .events = POLLIN },
-			{ .fd = g->loop.boot_watch > 0 ? g->loop.boot_watch : -1, .events = POLLIN }
+			{ .fd = g->loop.boot_watch > 0 ? g->loop.boot_watch : -1, .events = POLLIN },
+			{ .fd = g->loop.view ? g->loop.view->mounts : -1, .events = POLLPRI },
 		};
 		eventfd_t ignored;
+		int again;
 
 		if (poll(p, ELEMENTSOF(p), timeout) < 0 && errno != EINTR)
 			return negative_errno();
@@ -248,13 +323,16 @@ int guard_run(struct guard *g)
 		}
 		if (p[1].revents)
 			(void)eventfd_read(g->main_wakeup, &ignored);
-		if (p[2].revents && policy_watch_changed(g->loop.watch))
+		again = guard_follow_view(g, p[4].revents != 0);
+		/* The watch may be another one by now. */
+		if (p[2].revents && g->loop.watch && policy_watch_fd(g->loop.watch) == p[2].fd &&
+		    guard_policy_files_changed(g))
 			g->loop.policy_changed = true;
 		timeout = guard_follow_policy(g);
 		/* The boot is over: a companion that comes from now on was not present at it. */
 		if (p[3].revents && boot_devices_watch_changed(g->loop.boot_watch) &&
 		    guard_reload_snapshot_or_log(g))
 			guard_end_boot_watch(g);
-		timeout = guard_sooner(timeout, guard_do_pending(g));
+		timeout = guard_sooner(guard_sooner(timeout, again), guard_do_pending(g));
 	}
 }

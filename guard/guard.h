@@ -9,6 +9,7 @@
 #pragma once
 
 #include "guard/first-probe.h"
+#include "guard/hand-over.h"
 #include "guard/hold.h"
 #include "guard/policy-snapshot.h"
 #include "guard/thread.h"
@@ -19,6 +20,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+struct own_view;
 struct policy_watch;
 
 /* What only the main thread uses. */
@@ -34,6 +36,9 @@ struct guard_loop {
 	pid_t sweep;		       /* 0: no sweep is running */
 	bool sweep_again;	       /* messages were lost while one was */
 	unsigned n_policy_loads;
+	struct own_view *view; /* NULL: it sees the files that everybody sees */
+	bool in_image;	       /* of the boot: the policy stays as it is until PID 1 has another root */
+	struct hand_over hand_over;
 };
 
 struct guard {
@@ -58,8 +63,13 @@ struct guard {
 	atomic_int n_workers, n_idle;
 	atomic_bool draining; /* messages were lost, and the queue has not been read to its end yet */
 	atomic_bool thread_failure_logged;
-	atomic_uint n_rearms;		  /* how often the hold was resumed lately */
-	atomic_ullong last_rearm_usec;	  /* when it was resumed last */
+	atomic_uint n_rearms;	       /* how often the hold was resumed lately */
+	atomic_ullong last_rearm_usec; /* when it was resumed last */
+	/* Of the guard that was there before this one: whether it still is; events before this one are its
+	 * alone.
+	 */
+	atomic_bool has_predecessor;
+	atomic_ullong inherited_seqnum;
 	atomic_uint n_late;		  /* devices about which a standby thread decided as well */
 	atomic_uint n_added, n_synthetic; /* `add` events of devices: the kernel's own; those that a program
 					     asked for */
@@ -97,3 +107,6 @@ void guard_start_sweep(struct guard *g);
 
 /* Tells systemd and other programs how the guard is doing. */
 void guard_report_status(struct guard *g);
+
+/* The guard ends: its status goes, unless another guard has put its own in its place. */
+void guard_withdraw_status(const struct guard *g);

@@ -8,16 +8,19 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/path.h"
 #include "base/system.h"
 #include "policy/program-options.h"
+#include "guard/background.h"
+#include "guard/own-view.h"
 #include "guard/uevent.h"
 #include "guard/worker.h"
 #include "policy/policy-watch.h"
 #include "state/boot-devices.h"
 #include "state/intent.h"
-#include "state/state-file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -43,11 +46,16 @@
 /* Above the kernel's interrupt threads (50), in which PCIe hot-plug adds devices. */
 #define WORKER_PRIORITY 60
 
+/* An old guard that has been told to end settles what it has seen. */
+#define PREDECESSOR_ENDS_USEC 3000000U
+
 struct options {
 	struct settings settings;
 	const char *enforcer;
 	uint64_t limit_usec;
 	bool no_hold;
+	bool is_relief;	    /* it lives until another guard comes, whatever becomes of the root */
+	bool is_background; /* the same, in a boot image without systemd */
 };
 
 /* The kernel's uevents, signals, and the eventfd of the main thread. 0; negative errno with what failed. */
@@ -78,7 +86,8 @@ static int guard_open_descriptors(struct guard *g, const char **reterr_what)
 static void guard_open_files(struct guard *g)
 {
 	const char *state_dir = g->settings->state_dir;
-	int r = policy_watch_new(g->settings, &g->loop.watch);
+	/* The files of a boot image are deleted in the end, which is no change of the policy. */
+	int r = g->loop.in_image ? 0 : policy_watch_new(g->settings, &g->loop.watch);
 
 	if (r < 0)
 		log_errno(LOG_ERR, r,
@@ -98,12 +107,24 @@ static void guard_open_files(struct guard *g)
 			  state_dir);
 }
 
+/* Without it the old guard, if there is one, is not told to end. */
+static void guard_find_predecessors(struct guard *g)
+{
+	int r = g->settings->state_dir ? hand_over_join(g->settings->state_dir, &g->loop.hand_over) : 0;
+
+	if (r < 0)
+		log_errno(LOG_WARNING, r,
+			  "cannot find out whether another guard runs: %m, it will not be told to end");
+	atomic_store(&g->has_predecessor, g->loop.hand_over.n_predecessors > 0);
+}
+
 /* Everything that threads need, before there are any. 0; negative errno with what failed. */
 static int guard_prepare(struct guard *g, uint64_t limit_usec, const char **reterr_what)
 {
 	static struct sysfs sysfs;
 	int r;
 
+	guard_find_predecessors(g);
 	r = guard_open_descriptors(g, reterr_what);
 	if (r < 0)
 		return r;
@@ -140,25 +161,67 @@ static int guard_start(struct guard *g, const char **reterr_what)
 	}
 	(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){});
 	guard_apply_buses(g);
+	/* From here on this guard holds every device, and handles it. */
+	if (g->loop.hand_over.n_predecessors > 0)
+		atomic_store(&g->inherited_seqnum, uevent_latest(g->settings->sysfs) + 1);
 	if (hold_why_not(g->hold))
 		log_line(LOG_NOTICE, "no hold: %s, other drivers may probe first", hold_why_not(g->hold));
 	return 0;
 }
 
-/* Everything from the start to the end. 0; negative errno with what failed. */
-static int guard_live(struct guard *g, uint64_t limit_usec, const char **reterr_what)
+/* A guard that cannot have its own view is good until the root changes. */
+static void guard_enter_view(struct guard *g)
+{
+	static struct own_view view;
+	char folder[PATH_MAX];
+	int r = path_join(folder, sizeof(folder), g->settings->state_dir, "/view", NULL);
+
+	if (r >= 0)
+		r = own_view_enter(&view, folder);
+	if (r >= 0)
+		g->loop.view = &view;
+	else
+		log_errno(LOG_WARNING, r,
+			  "cannot have a view of the system of its own: %m, the guard will not last over "
+			  "a change of the root");
+}
+
+/* This guard is there: ends those before it. What they leave is looked at by the sweep that follows. */
+static void guard_take_over(struct guard *g)
+{
+	size_t n_left;
+
+	if (g->loop.hand_over.n_predecessors == 0)
+		return;
+	n_left = hand_over_wait(&g->loop.hand_over, PREDECESSOR_ENDS_USEC);
+	if (n_left > 0)
+		log_line(LOG_WARNING, "%zu guards before this one did not end, and were killed", n_left);
+	atomic_store(&g->has_predecessor, false);
+	/* The other may have removed it. */
+	g->loop.status[0] = '\0';
+	guard_report_status(g);
+}
+
+/* Everything from the start to the end. ready: for background_ready(). 0; negative errno with what failed. */
+static int guard_live(struct guard *g, const struct options *o, int ready, const char **reterr_what)
 {
 	int r;
 
-	r = guard_prepare(g, limit_usec, reterr_what);
+	r = guard_prepare(g, o->no_hold ? 0 : o->limit_usec, reterr_what);
+	if (r >= 0 && o->is_relief && !o->settings.sysfs_given)
+		guard_enter_view(g);
 	if (r >= 0)
 		r = guard_start(g, reterr_what);
 	if (r < 0)
 		return r;
+	hand_over_dismiss(&g->loop.hand_over);
+	guard_report_status(g);
+	notify_systemd("READY=1");
+	if (ready >= 0)
+		background_ready(ready);
+	guard_take_over(g);
 	/* For devices that were added after the boot's sweep and before the guard listened. */
 	guard_start_sweep(g);
-	notify_systemd("READY=1");
-	guard_report_status(g);
 	r = guard_run(g);
 	if (r < 0)
 		*reterr_what = "cannot wait for events";
@@ -167,12 +230,12 @@ static int guard_live(struct guard *g, uint64_t limit_usec, const char **reterr_
 
 static void usage(FILE *f)
 {
-	(void)fputs("driver-override-guard [--hold-limit-ms MS] [--no-hold] [--conf-dir DIR] [--sysfs DIR] "
-		    "[--state-dir DIR]\n",
+	(void)fputs("driver-override-guard [--relief|--boot-image] [--hold-limit-ms MS] [--no-hold] "
+		    "[--conf-dir DIR] [--sysfs DIR] [--state-dir DIR]\n",
 		    f);
 }
 
-enum { OPTION_LIMIT = 1, OPTION_NO_HOLD, OPTION_ENFORCER };
+enum { OPTION_LIMIT = 1, OPTION_NO_HOLD, OPTION_ENFORCER, OPTION_RELIEF, OPTION_BOOT_IMAGE };
 
 static int guard_option(void *userdata, int option, const char *argument)
 {
@@ -184,6 +247,10 @@ static int guard_option(void *userdata, int option, const char *argument)
 		o->no_hold = true;
 	else if (option == OPTION_ENFORCER)
 		o->enforcer = argument;
+	else if (option == OPTION_RELIEF)
+		o->is_relief = true;
+	else if (option == OPTION_BOOT_IMAGE)
+		o->is_relief = o->is_background = true;
 	else
 		return 0;
 	return 1;
@@ -197,6 +264,8 @@ static int options_parse(struct options *o, int argc, char **argv)
 		{ "hold-limit-ms", required_argument, NULL, OPTION_LIMIT },
 		{ "no-hold", no_argument, NULL, OPTION_NO_HOLD },
 		{ "enforcer", required_argument, NULL, OPTION_ENFORCER },
+		{ "relief", no_argument, NULL, OPTION_RELIEF },
+		{ "boot-image", no_argument, NULL, OPTION_BOOT_IMAGE },
 		{},
 	};
 	const struct program_options options = { "driver-override-guard", table, usage, guard_option, o };
@@ -211,12 +280,32 @@ static int options_parse(struct options *o, int argc, char **argv)
 	return PROGRAM_RUNS;
 }
 
+/*
+ * What has no guard to follow it yet, must not be killed with what else belongs to the image or to the
+ * userspace that ends: systemd spares a process whose name begins with this character.
+ */
+static void options_spare_from_kill(const struct options *o, char **argv)
+{
+	if (o->is_relief && argv[0][0])
+		argv[0][0] = '@';
+}
+
+/* Where there is systemd, it is what waits for the guard. */
+static int options_enter_background(const struct options *o, int *ret_ready)
+{
+	int r = o->is_background && !getenv("NOTIFY_SOCKET") ? background_enter(ret_ready) : 0;
+
+	if (r >= 0 && o->is_background)
+		log_set_target(LOG_TO_JOURNAL);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	static struct options options = { .enforcer = ENFORCER_PATH, .limit_usec = LIMIT_USEC_DEFAULT };
 	static struct guard guard;
-	const char *what = NULL;
-	int r;
+	const char *what = "cannot go to the background";
+	int r, ready = -EBADF;
 
 	r = options_parse(&options, argc, argv);
 	if (r != PROGRAM_RUNS)
@@ -226,15 +315,18 @@ int main(int argc, char **argv)
 		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		return EXIT_SUCCESS;
 	}
+	options_spare_from_kill(&options, argv);
 	guard.settings = &options.settings;
 	guard.loop.enforcer = options.enforcer;
-	r = guard_live(&guard, options.no_hold ? 0 : options.limit_usec, &what);
+	guard.loop.in_image =
+		options.is_background || (options.is_relief && access("/etc/initrd-release", F_OK) >= 0);
+	r = options_enter_background(&options, &ready);
+	if (r >= 0)
+		r = guard_live(&guard, &options, ready, &what);
 	notify_systemd("STOPPING=1");
 	if (r < 0)
 		log_errno(LOG_ERR, r, "%s: %m, ending", what);
-	if (options.settings.state_dir)
-		/* If it stays, its PID= is that of a process that has ended. */
-		ignore_error(state_remove(options.settings.state_dir, "guard"));
+	guard_withdraw_status(&guard);
 	/* systemd restarts the guard at once; one that cannot start must not keep the machine busy. */
 	if (r < 0)
 		(void)sleep(1);

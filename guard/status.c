@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How the guard is doing, for systemd and for other programs; see guard.h. */
 #include "guard/guard.h"
+#include "base/errno.h"
 #include "base/file.h"
+#include "base/macro.h"
 #include "base/notify.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "state/state-file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -52,4 +56,17 @@ void guard_report_status(struct guard *g)
 	/* Nothing depends on the file; what could not be written is tried again with the next status. */
 	if (!g->settings->state_dir || state_write(g->settings->state_dir, "guard", text) >= 0)
 		(void)strcpy(g->loop.status, text);
+}
+
+void guard_withdraw_status(const struct guard *g)
+{
+	const char *state_dir = g->settings->state_dir;
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_MAX], line[32];
+
+	(void)snprintf(line, sizeof(line), "\nPID=%d\n", (int)getpid());
+	if (state_dir && path_join(path, sizeof(path), state_dir, "/guard", NULL) >= 0 &&
+	    state_file_read(path, &text) >= 0 && strstr(text, line))
+		/* If it stays, its PID= is that of a process that has ended. */
+		ignore_error(state_remove(state_dir, "guard"));
 }
