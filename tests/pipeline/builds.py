@@ -2,6 +2,7 @@
 """The three builds that all steps share, and running programs in the top folder."""
 import json
 import os
+import re
 import subprocess
 
 from .schedule import Failed
@@ -64,12 +65,12 @@ def sources():
 def scripts(interpreter):
     """Files in git that begin with #!…interpreter, and .py files where that is python3."""
     found = []
-    for path in run(["git", "ls-files", "tests", "tools", ".ci", "findings"]).stdout.split():
+    for path in run(["git", "ls-files", "boot", "tests", "tools", ".ci", "findings"]).stdout.split():
         if path.endswith(".py") and interpreter == "python3":
             found.append(path)
-        elif "." not in os.path.basename(path):
+        elif "." not in re.sub(r"(\.sh)?(\.in)?$", "", os.path.basename(path)):
             with open(os.path.join(TOP, path), "rb") as stream:
                 first = stream.readline().decode(errors="replace")
-            if first.startswith("#!") and first.split("/")[-1].split()[-1:] in ([interpreter], ["ba" + interpreter]):
+            if first.startswith("#!") and first.split("/")[-1].split()[-1:] in ([interpreter], ["a" + interpreter], ["ba" + interpreter]):
                 found.append(path)
     return found
