@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 #include "cli/device-rows.h"
 #include "policy/decide.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 #include "policy/policy.h"
 #include "policy/vfio-driver.h"
 #include "state/evaluate.h"

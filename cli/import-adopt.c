@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/import-plan.h"
 #include "policy/decide.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 #include "state/record-file.h"
 #include "sysfs/iommu.h"
 

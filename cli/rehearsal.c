@@ -3,7 +3,7 @@
 #include "cli/rehearsal.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include "cli/safe-text.h"
 #include "cli/terminal.h"
 #include "cli/text-table.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>

@@ -15,7 +15,7 @@
 #include "cli/null-override.h"
 #include "cli/terminal.h"
 #include "explain/explanation.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 
 #include <errno.h>
 #include <json-c/json.h>

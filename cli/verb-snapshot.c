@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "cli/json-output.h"
 #include "cli/snapshot.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 
 #include <errno.h>
 #include <json-c/json.h>

@@ -5,16 +5,19 @@
  */
 #include "base/child.h"
 #include "base/errno.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "enforcer/image-modules.h"
 #include "enforcer/verbs.h"
 #include "policy/policy-digest.h"
+#include "state/boot-attempts.h"
 #include "state/image-note.h"
 #include "sysfs/sysfs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -39,11 +42,32 @@ static void image_log_errors(const struct policy *policy)
 	}
 }
 
-static int image_print_files(const struct policy *policy)
+/*
+ * The image goes back to the last good policy by itself, where the root file system does not come. One that
+ * is made of other directories is for any machine, and what was good is this machine's.
+ */
+static void image_print_last_good(const struct settings *settings)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char path[PATH_MAX];
+
+	if (settings->conf_dirs_given && !settings->sysfs_given)
+		return;
+	if (settings_system_path(settings, BOOTS_FILE, path, sizeof(path)) >= 0 && access(path, F_OK) == 0)
+		(void)puts(path);
+	if (last_good_folder(settings, path, sizeof(path)) < 0 || dir_open(&dir, path) < 0)
+		return;
+	for (const char *name; (name = dir_next(&dir));)
+		if (settings_is_policy_name(name))
+			(void)printf("%s/%s\n", path, name);
+}
+
+static int image_print_files(const struct settings *settings, const struct policy *policy)
 {
 	image_log_errors(policy);
 	for (size_t i = 0; i < policy->n_files; i++)
 		(void)puts(policy->files[i].path);
+	image_print_last_good(settings);
 	return 0;
 }
 
@@ -120,7 +144,7 @@ static int image_answer(const struct settings *settings, const struct policy *po
 	char digest[POLICY_DIGEST_SIZE];
 
 	if (streq(what, "files"))
-		return image_print_files(policy);
+		return image_print_files(settings, policy);
 	if (streq(what, "modules"))
 		return image_print_modules(settings, policy);
 	if (streq(what, "note"))

@@ -27,6 +27,9 @@ static void usage(FILE *f)
 		"driver-override [OPTIONS] undo BUS/NAME       end a trial: policy goes back to what it was "
 		"(from a "
 		"timer)\n"
+		"driver-override [OPTIONS] boot begin|complete|retry    count boots until one is complete "
+		"(from "
+		"units)\n"
 		"driver-override [OPTIONS] image files|modules|digest   what a boot image needs of the "
 		"policy\n"
 		"driver-override [OPTIONS] image note KERNEL   the image of this kernel has the policy as it "
@@ -43,6 +46,9 @@ static void usage(FILE *f)
 		"sweep:\n"
 		"  --boot                   nothing has loaded a driver yet: the unit that runs before udev\n"
 		"  --settled                udev has worked off the coldplug: only record what is present\n"
+		"  --last-good              in a boot image, the root does not come: go back to the last "
+		"good "
+		"policy\n"
 		"undo:\n"
 		"  --trial ID               this trial, and no other\n"
 		"rebind:\n"
@@ -66,11 +72,11 @@ static void usage(FILE *f)
 struct command_line {
 	struct settings settings;
 	struct rebind_options rebind;
-	bool for_rebind; /* an option of rebind was given */
-	bool at_boot, settled;
-	const char *writer; /* NULL: not given */
-	const char *trial;  /* NULL: not given */
-	const char *verb;   /* "": none */
+	bool for_rebind;		  /* an option of rebind was given */
+	bool at_boot, settled, last_good; /* of sweep */
+	const char *writer;		  /* NULL: not given */
+	const char *trial;		  /* NULL: not given */
+	const char *verb;		  /* "": none */
 	char *const *arguments;
 	int n;
 };
@@ -86,6 +92,10 @@ static int command_line_take(void *userdata, int option, const char *argument)
 	}
 	if (option == OPTION_SETTLED) {
 		c->settled = true;
+		return 1;
+	}
+	if (option == OPTION_LAST_GOOD) {
+		c->last_good = true;
 		return 1;
 	}
 	if (option == OPTION_WRITTEN_BY) {
@@ -109,6 +119,7 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 		REBIND_LONG_OPTIONS,
 		{ "boot", no_argument, NULL, OPTION_BOOT },
 		{ "settled", no_argument, NULL, OPTION_SETTLED },
+		{ "last-good", no_argument, NULL, OPTION_LAST_GOOD },
 		{ "trial", required_argument, NULL, OPTION_TRIAL },
 		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
@@ -137,9 +148,9 @@ static bool command_line_is_of_image(const struct command_line *c)
 /* Whether the verb exists, and takes these options and so many arguments. */
 static bool command_line_is_valid(const struct command_line *c)
 {
-	if ((c->at_boot || c->settled) && !streq(c->verb, "sweep"))
+	if ((c->at_boot || c->settled || c->last_good) && !streq(c->verb, "sweep"))
 		return false;
-	if (c->at_boot && c->settled)
+	if (c->at_boot + c->settled + c->last_good > 1)
 		return false;
 	if (c->writer && (!streq(c->verb, "event") || c->n != 1))
 		return false;
@@ -149,8 +160,11 @@ static bool command_line_is_valid(const struct command_line *c)
 		return false;
 	return (streq(c->verb, "event") && c->n <= 1) ||
 	       ((streq(c->verb, "sweep") || streq(c->verb, "node")) && c->n == 0) ||
-	       (streq(c->verb, "image") && command_line_is_of_image(c)) || streq(c->verb, "release") ||
-	       (streq(c->verb, "undo") && c->n == 1) ||
+	       (streq(c->verb, "image") && command_line_is_of_image(c)) ||
+	       (streq(c->verb, "boot") && c->n == 1 &&
+		(streq(c->arguments[0], "begin") || streq(c->arguments[0], "complete") ||
+		 streq(c->arguments[0], "retry"))) ||
+	       streq(c->verb, "release") || (streq(c->verb, "undo") && c->n == 1) ||
 	       (streq(c->verb, "rebind") && c->n >= 1 &&
 		(c->rebind.n_inodes == 0 || c->rebind.n_inodes == (size_t)c->n));
 }
@@ -175,6 +189,8 @@ static int command_line_run(const struct command_line *c)
 	/* The next boot may be one with policy. */
 	if (streq(c->verb, "image"))
 		return verb_image(&c->settings, c->arguments[0], c->n == 2 ? c->arguments[1] : NULL);
+	if (streq(c->verb, "boot") && streq(c->arguments[0], "retry"))
+		return verb_boot(&c->settings, c->arguments[0]);
 	if (settings_turned_off(&c->settings)) {
 		/* The sweep and the guard have logged this once; a thousand events need not repeat it. */
 		if (!command_line_is_for_udev(c))
@@ -192,6 +208,10 @@ static int command_line_run(const struct command_line *c)
 		return verb_node(&c->settings);
 	if (streq(c->verb, "sweep") && c->settled)
 		return verb_sweep_settled(&c->settings);
+	if (streq(c->verb, "sweep") && c->last_good)
+		return verb_sweep_last_good(&c->settings);
+	if (streq(c->verb, "boot"))
+		return verb_boot(&c->settings, c->arguments[0]);
 	if (streq(c->verb, "sweep"))
 		return verb_sweep(&c->settings, c->at_boot);
 	return verb_release_overrides(&c->settings, c->arguments, (size_t)c->n);

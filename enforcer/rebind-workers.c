@@ -411,7 +411,7 @@ static void rebind_groups(struct rebind_run *run)
 			 first->device->bus, first->device->name, child_result_text(result));
 }
 
-void rebind_run_all(struct rebind_run *run)
+static void rebind_run_all(struct rebind_run *run)
 {
 	const size_t size = sizeof(*run->shared) + run->n * sizeof(_Atomic(size_t));
 	struct rebind_worker *workers = calloc(run->n, sizeof(*workers));
@@ -431,4 +431,40 @@ void rebind_run_all(struct rebind_run *run)
 	if (run->shared != MAP_FAILED)
 		(void)munmap(run->shared, size);
 	free(workers);
+}
+
+/* Finds the device, and refuses what cannot be moved. */
+static void rebind_target_find(struct rebind_target *t, struct sysfs *sysfs)
+{
+	struct move_result *m = &t->report->moved;
+	struct device **members;
+	size_t n;
+	int r = sysfs_device_lookup(sysfs, t->name, &t->device);
+
+	if (r < 0)
+		move_result_set(m, STATE_FAILED,
+				r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
+				: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
+								   : MOVE_FAILED,
+				"%.256s: %s", t->name, sysfs_lookup_error(r));
+	else if (!sysfs_device_is_supported(t->device)) {
+		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override",
+				t->device->bus, t->device->name);
+		t->device = sysfs_device_free(t->device);
+	} else
+		/* The parent must know the members as well: a child may be waiting for a file of theirs. */
+		(void)t->device->device.ops->group(&t->device->device, &members, &n);
+}
+
+void rebind_run_named(struct rebind_run *run)
+{
+	struct sysfs sysfs;
+
+	sysfs_init(&sysfs, run->settings);
+	for (size_t i = 0; i < run->n; i++)
+		rebind_target_find(&run->targets[i], &sysfs);
+	rebind_run_all(run);
+	for (size_t i = 0; i < run->n; i++)
+		sysfs_device_free(run->targets[i].device);
+	sysfs_done(&sysfs);
 }

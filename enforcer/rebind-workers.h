@@ -40,6 +40,8 @@ struct rebind_run {
 	struct rebind_shared *shared;
 };
 
-/* Handles all targets with a device, then the other members of their groups. Returns by the deadline, with
- * each report complete. */
-void rebind_run_all(struct rebind_run *run);
+/*
+ * Finds the devices that the targets name, handles each, then the other members of their groups. Returns by
+ * the deadline, with each report complete.
+ */
+void rebind_run_named(struct rebind_run *run);

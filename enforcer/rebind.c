@@ -110,42 +110,6 @@ int rebind_option(struct rebind_options *o, int option, const char *argument)
 	return 1;
 }
 
-/* Finds the device, and refuses what cannot be moved. */
-static void rebind_target_find(struct rebind_target *t, struct sysfs *sysfs)
-{
-	struct move_result *m = &t->report->moved;
-	struct device **members;
-	size_t n;
-	int r = sysfs_device_lookup(sysfs, t->name, &t->device);
-
-	if (r < 0)
-		move_result_set(m, STATE_FAILED,
-				r == -ENODEV || r == -ENAMETOOLONG ? MOVE_NO_SUCH_DEVICE
-				: r == -EINVAL || r == -ENOTUNIQ   ? MOVE_INVALID
-								   : MOVE_FAILED,
-				"%.256s: %s", t->name, sysfs_lookup_error(r));
-	else if (!sysfs_device_is_supported(t->device)) {
-		move_result_set(m, STATE_FAILED, MOVE_NOT_SUPPORTED, "%s %s has no driver_override",
-				t->device->bus, t->device->name);
-		t->device = sysfs_device_free(t->device);
-	} else
-		/* The parent must know the members as well: a child may be waiting for a file of theirs. */
-		(void)t->device->device.ops->group(&t->device->device, &members, &n);
-}
-
-static void rebind_targets(struct rebind_run *run)
-{
-	struct sysfs sysfs;
-
-	sysfs_init(&sysfs, run->settings);
-	for (size_t i = 0; i < run->n; i++)
-		rebind_target_find(&run->targets[i], &sysfs);
-	rebind_run_all(run);
-	for (size_t i = 0; i < run->n; i++)
-		sysfs_device_free(run->targets[i].device);
-	sysfs_done(&sysfs);
-}
-
 static int rebind_answer(const struct rebind_run *run)
 {
 	int status = 0;
@@ -183,6 +147,6 @@ int verb_rebind(const struct settings *settings, const struct rebind_options *op
 					"turned off by driver_overrides=off on the kernel command line");
 	}
 	if (!settings_turned_off(settings))
-		rebind_targets(&run);
+		rebind_run_named(&run);
 	return rebind_answer(&run);
 }

@@ -9,9 +9,10 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "enforce/apply-record.h"
+#include "enforcer/boot.h"
 #include "enforcer/sweep-boot.h"
 #include "enforcer/verbs.h"
-#include "policy/policy-settled.h"
+#include "policy/policy-in-force.h"
 #include "policy/rule-index.h"
 #include "state/image-note.h"
 #include "state/policy-copy.h"
@@ -152,6 +153,10 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 	if (r < 0)
 		log_errno(LOG_WARNING, r,
 			  IMAGE_DIGEST ": %m, so nobody will know which policy this image has");
+
+	/* Where the root file system cannot be written yet, the boot is counted a little later. */
+	if (at_boot)
+		(void)boot_begin_or_log(settings, true);
 
 	/* At boot, nothing waits for a file that somebody is writing right now. */
 	r = at_boot ? policy_load(settings, &policy) : policy_load_settled(settings, &policy);

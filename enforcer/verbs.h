@@ -29,6 +29,12 @@ int verb_sweep(const struct settings *settings, bool at_boot);
 /* The boot's coldplug has been worked off: only completes the list of devices that were present at boot. */
 int verb_sweep_settled(const struct settings *settings);
 
+/* The root file system does not come: the last good policy is put in force for this boot. */
+int verb_sweep_last_good(const struct settings *settings);
+
+/* A boot has begun ("begin") or is "complete"; "retry": the policy that has failed is to be tried again. */
+int verb_boot(const struct settings *settings, const char *what);
+
 /* Clears what we set: on the named devices (a sysfs path, BUS/NAME or a name), or on all. */
 int verb_release_overrides(const struct settings *settings, char *const *devices, size_t n);
 
@@ -60,6 +66,7 @@ enum rebind_option {
 enum {
 	OPTION_BOOT = OPTION_TIMEOUT + 1, /* of sweep */
 	OPTION_SETTLED,			  /* of sweep */
+	OPTION_LAST_GOOD,		  /* of sweep */
 	OPTION_WRITTEN_BY,		  /* of event */
 	OPTION_TRIAL,			  /* of undo */
 };

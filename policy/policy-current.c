@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Whether a policy is still in force; see policy-current.h. */
 #include "policy/policy-current.h"
+#include "policy/policy-in-force.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,7 +48,11 @@ static bool path_has_version(const char *path, const struct file_version *versio
 
 bool policy_is_current(const struct policy *policy, const struct settings *settings)
 {
-	if (policy->incomplete)
+	struct failed_policy failed;
+
+	if (policy->incomplete || policy->last_good)
+		return false;
+	if (settings->state_dir && failed_policy_read(settings->state_dir, &failed) != -ENOENT)
 		return false;
 	for (size_t i = 0; i < settings->n_conf_dirs; i++)
 		if (!file_version_is_older(&policy->dirs[i], &policy->loaded) ||

@@ -60,7 +60,7 @@ int policy_load_scope(const struct settings *settings, enum policy_scope scope, 
 
 	of_scope.scope = scope;
 	of_scope.state_dir = NULL;
-	return policy_load(&of_scope, ret);
+	return policy_load_dirs(&of_scope, ret);
 }
 
 int policy_digest_find(const struct settings *settings, enum policy_scope scope,

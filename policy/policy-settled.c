@@ -60,15 +60,6 @@ uint64_t policy_settles_in(const struct settings *settings)
 	return longest;
 }
 
-int policy_load_settled(const struct settings *settings, struct policy **ret)
-{
-	uint64_t usec = policy_settles_in(settings);
-
-	if (usec > 0)
-		sleep_usec(usec);
-	return policy_load(settings, ret);
-}
-
 bool policy_delay_goes_on(struct policy_delay *delay, const struct settings *settings, uint64_t *ret_usec)
 {
 	const uint64_t now = now_usec();

@@ -27,9 +27,6 @@ uint64_t policy_file_settles_in(const struct stat *st);
 /* The same for all files that policy_load() would read: for the last one of them. */
 uint64_t policy_settles_in(const struct settings *settings);
 
-/* Waits for that, once, and then is policy_load(): for programs that nobody waits for. */
-_must_check_ int policy_load_settled(const struct settings *settings, struct policy **ret);
-
 /*
  * A program that stays and has heard of a change puts off reading until all files are settled, but not longer
  * than POLICY_SETTLE_USEC: a file that is written to all the time must not keep others from being read.

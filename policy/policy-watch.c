@@ -12,6 +12,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "policy/policy-in-force.h"
 #include "policy/vfio-driver.h"
 
 #include <errno.h>
@@ -185,11 +186,14 @@ static void policy_watch_remove_others(struct policy_watch *w, const struct watc
 static void policy_watch_add_all(struct policy_watch *w)
 {
 	struct watch_list old = w->list;
-	char modules[PATH_MAX];
+	char modules[PATH_MAX], failed[PATH_MAX];
 
 	w->list = (struct watch_list){};
 	for (size_t i = 0; i < w->settings->n_conf_dirs; i++)
 		policy_watch_add_path(w, w->settings->conf_dirs[i], WATCHED_POLICY);
+	if (w->settings->state_dir &&
+	    path_join(failed, sizeof(failed), w->settings->state_dir, "/" FAILED_POLICY, NULL) >= 0)
+		policy_watch_add_path(w, failed, WATCHED_NOTHING);
 	if (vfio_aliases_dir(w->settings->sysfs, modules, sizeof(modules)) >= 0)
 		policy_watch_add_path(w, modules, WATCHED_MODULES);
 	/* Last, so that many links cannot take the place of a directory. */

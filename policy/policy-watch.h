@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Hears when policy files change, and the modules' aliases, by which `vfio` finds its driver; for programs
- * that stay: one descriptor to poll, and whether what happened there concerns the policy. Directories of
- * policy may come and go. Both they and files in them may be symbolic links: what these lead to is watched,
- * too, and each link on the way, so that it is heard of when one of them leads elsewhere.
+ * Hears when policy files change, which policy has failed, and the modules' aliases, by which `vfio` finds
+ * its driver; for programs that stay: one descriptor to poll, and whether what happened there concerns the
+ * policy. Directories of policy may come and go. Both they and files in them may be symbolic links: what
+ * these lead to is watched, too, and each link on the way, so that it is heard of when one of them leads
+ * elsewhere.
  */
 #pragma once
 

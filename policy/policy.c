@@ -297,7 +297,7 @@ static struct policy *policy_new(void)
 	return policy;
 }
 
-int policy_load(const struct settings *settings, struct policy **ret)
+int policy_load_dirs(const struct settings *settings, struct policy **ret)
 {
 	_cleanup_(policy_freep) struct policy *policy = policy_new();
 	_cleanup_(freep) struct candidate *v = NULL;

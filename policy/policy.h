@@ -74,15 +74,19 @@ struct policy {
 	struct file_version dirs[CONF_DIRS_MAX]; /* of settings, before they were listed */
 	struct timespec loaded;			 /* when that began; see policy-current.h */
 	bool incomplete;			 /* a directory could not be listed */
-	bool has_groups;			 /* some rule has Group= other than leave */
+	bool last_good;	 /* in place of that of the policy directories, which has failed */
+	bool has_groups; /* some rule has Group= other than leave */
 	size_t rules_allocated, files_allocated, errors_allocated;
 };
 
 /*
- * Reads the policy directories of settings. Files with errors are no failure: see errors and files of
- * *ret. 0; -ENOMEM. Free with policy_free().
+ * The policy in force: that of the policy directories, or the last good one (policy-in-force.h). Files with
+ * errors are no failure: see errors and files of *ret. 0; -ENOMEM. Free with policy_free().
  */
 _must_check_ int policy_load(const struct settings *settings, struct policy **ret);
+
+/* The policy of the directories of settings, whether it has failed or not. */
+_must_check_ int policy_load_dirs(const struct settings *settings, struct policy **ret);
 
 /*
  * Reads the named files only, in the given order, without copies: for `check FILE`.

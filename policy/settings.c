@@ -92,15 +92,19 @@ bool settings_is_policy_name(const char *name)
 
 bool settings_takes_file(const struct settings *s, size_t number, const char *name)
 {
+	const bool of_boot = streq(name, BOOT_FILE_COMMAND_LINE) || startswith(name, BOOT_FILE_CREDENTIAL);
+
 	if (!settings_is_policy_name(name) || number != CONF_DIR_RUNTIME)
 		return settings_is_policy_name(name);
 	switch (s->scope) {
 	case POLICY_OF_NOW:
 		return true;
 	case POLICY_OF_NEXT_BOOT:
-		return streq(name, BOOT_FILE_COMMAND_LINE) || startswith(name, BOOT_FILE_CREDENTIAL);
+		return of_boot;
 	case POLICY_OF_IMAGE:
 		return false;
+	case POLICY_WITHOUT_BOOT:
+		return !of_boot;
 	}
 	return true;
 }

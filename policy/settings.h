@@ -29,6 +29,7 @@ enum policy_scope {
 	POLICY_OF_NOW,	     /* all of them */
 	POLICY_OF_NEXT_BOOT, /* without the runtime files that a boot does not make itself */
 	POLICY_OF_IMAGE,     /* without the runtime directory: what a boot image takes with it */
+	POLICY_WITHOUT_BOOT, /* without the runtime files that a boot makes itself */
 };
 
 struct settings {
@@ -39,6 +40,7 @@ struct settings {
 	bool conf_dirs_given;
 	bool sysfs_given; /* a mock tree: nothing of the running system is meant */
 	enum policy_scope scope;
+	bool disk_only; /* of the policy directories, whether it has failed or not */
 };
 
 /* The places of an installed system. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A policy file that may be half written counts by its last good copy, until it is settled. */
+#include "policy/policy-in-force.h"
 #include "policy/policy-settled.h"
 #include "base/text.h"
 #include "state/policy-copy.h"

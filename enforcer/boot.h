@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is said of a boot that runs with another policy than that of the policy directories. */
+#pragma once
+
+#include "policy/policy-in-force.h"
+#include "policy/settings.h"
+
+#include <stdbool.h>
+
+/* A line for the log, and for whoever looks at the console. */
+void boot_tell(const struct settings *settings, const char *format, ...) _printf_(2, 3);
+
+/* Counts the boot, and tells where the last good policy is in force. False: it could not be counted, and why
+ * is logged if may_fail is not set. */
+bool boot_begin_or_log(const struct settings *settings, bool may_fail);

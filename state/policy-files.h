@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All files of a policy, kept together in one folder, from which it can be read as from a policy directory.
+ */
+#pragma once
+
+#include "base/macro.h"
+#include "policy/policy.h"
+
+#include <stdbool.h>
+
+/*
+ * Makes a folder that has the files whose rules are in force, and no others; its parent must exist. A file
+ * with errors is left out. 0 or negative errno; then some may be missing.
+ */
+_must_check_ int policy_files_write(const struct policy *policy, const char *dir);
+
+/* The same with the policy files of another folder; "" has none. durable: on the disk when this returns. */
+_must_check_ int policy_files_copy(const char *from, const char *to, bool durable);
+
+/* Removes the folders in `dir` that have another name than this one, with their files. */
+void policy_folders_remove_others(const char *dir, const char *name);
