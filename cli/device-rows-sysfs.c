@@ -118,6 +118,9 @@ int device_rows_read_sysfs(struct device_rows *rows, const struct settings *sett
 	int r;
 
 	sysfs_init(&s.sysfs, settings);
+	/* What is listed has its links. To look for a physical function without one means looking at all
+	 * siblings. */
+	s.sysfs.settled = true;
 	r = policy_load_settled(settings, &policy);
 	for (size_t i = 0; r >= 0 && i < policy->n_errors; i++)
 		(void)cli_fail("%s:%u: %s", policy->errors[i].file, policy->errors[i].line,
