@@ -122,8 +122,10 @@ static int rebind_answer(const struct rebind_run *run)
 	return status;
 }
 
-int verb_rebind(const struct settings *settings, const struct rebind_options *options, char *const *devices,
-		size_t n)
+/* The reports, in memory shared with the children, which is not given back: one of them may be left behind.
+ */
+static int rebind_devices(const struct settings *settings, const struct rebind_options *options,
+			  char *const *devices, size_t n, struct rebind_report **ret)
 {
 	struct rebind_report *reports =
 		mmap(NULL, n * sizeof(*reports), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -136,7 +138,7 @@ int verb_rebind(const struct settings *settings, const struct rebind_options *op
 
 	if (reports == MAP_FAILED || !targets) {
 		log_line(LOG_ERR, "rebind: %m");
-		return 1;
+		return -ENOMEM;
 	}
 	for (size_t i = 0; i < n; i++) {
 		targets[i] = (struct rebind_target){ .name = devices[i],
@@ -148,5 +150,24 @@ int verb_rebind(const struct settings *settings, const struct rebind_options *op
 	}
 	if (!settings_turned_off(settings))
 		rebind_run_named(&run);
+	*ret = reports;
 	return rebind_answer(&run);
+}
+
+int verb_rebind(const struct settings *settings, const struct rebind_options *options, char *const *devices,
+		size_t n)
+{
+	struct rebind_report *reports;
+	int status = rebind_devices(settings, options, devices, n, &reports);
+
+	return status < 0 ? 1 : status;
+}
+
+enum move_error verb_rebind_device(const struct settings *settings, const struct rebind_options *options,
+				   char *device)
+{
+	struct rebind_report *reports;
+	int status = rebind_devices(settings, options, &device, 1, &reports);
+
+	return status < 0 ? MOVE_FAILED : reports[0].moved.error;
 }

@@ -12,16 +12,64 @@
 #include "state/trial.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 /* For earlier writers of policy; each of them has a shorter deadline. */
 #define WRITERS_USEC 30000000U
+/* The exit status with which the unit is not started again (daemon/operation/trial-timer.c). */
+#define UNDO_IS_POINTLESS 2
+
+/* Whether the device may go back at another try; else there is nothing that the trial could still change. */
+static bool undo_may_succeed_later(enum move_error error)
+{
+	switch (error) {
+	case MOVE_IN_USE:
+	case MOVE_STUCK:
+	case MOVE_POLICY_INVALID:
+	case MOVE_FAILED:
+		return true;
+	case MOVE_DONE:
+	case MOVE_NO_SUCH_DEVICE:
+	case MOVE_NOT_SUPPORTED:
+	case MOVE_NO_SUCH_DRIVER:
+	case MOVE_INVALID:
+	case MOVE_FOREIGN:
+		break;
+	}
+	return false;
+}
+
+/* Policy is back. Until the device is, the trial's file stays, so that another try finds what to do. */
+static int undo_move_device(const struct settings *settings, const char *bus, const char *name,
+			    const char *device, const char *id, bool force)
+{
+	struct rebind_options options = REBIND_OPTIONS_INIT;
+	enum move_error error;
+	int r;
+
+	if (force) {
+		options.move.rebind = REBIND_FORCE;
+		options.move.overwrite = true;
+	}
+	error = verb_rebind_device(settings, &options, (char *)(uintptr_t)device);
+	if (undo_may_succeed_later(error)) {
+		log_line(LOG_ERR, "%s: the device could not go back: %s, to be tried again", device,
+			 move_error_to_string(error));
+		return 1;
+	}
+	r = trial_undo_finish(settings, bus, name, id, now_usec() + WRITERS_USEC);
+	if (r < 0) {
+		log_errno(LOG_ERR, r, "%s: ending the trial: %m", device);
+		return 1;
+	}
+	return error == MOVE_DONE || error == MOVE_NO_SUCH_DEVICE ? 0 : UNDO_IS_POINTLESS;
+}
 
 int verb_undo(const struct settings *settings, const char *device, const char *id)
 {
-	struct rebind_options options = REBIND_OPTIONS_INIT;
 	const char *slash = strchr(device, '/');
 	bool force = false;
 	char bus[NAME_MAX];
@@ -29,22 +77,18 @@ int verb_undo(const struct settings *settings, const char *device, const char *i
 
 	if (r < 0) {
 		log_line(LOG_ERR, "undo: %s: not BUS/NAME", device);
-		return 2;
+		return UNDO_IS_POINTLESS;
 	}
 	r = trial_undo(settings, bus, slash + 1, id, now_usec() + WRITERS_USEC, &force);
 	if (r < 0) {
 		log_errno(LOG_ERR, r, "%s: restoring what policy was before the trial: %m", device);
-		/* The unit is started again, but where that cannot help. */
-		return r == -EBADMSG ? 2 : 1;
+		return r == -EBADMSG ? UNDO_IS_POINTLESS : 1;
 	}
 	if (r == 0) {
 		log_line(LOG_INFO, "%s: that trial is over, nothing goes back", device);
 		return 0;
 	}
-	log_line(LOG_NOTICE, "%s: not confirmed in time, policy is what it was before", device);
-	if (force) {
-		options.move.rebind = REBIND_FORCE;
-		options.move.overwrite = true;
-	}
-	return verb_rebind(settings, &options, (char *[]){ (char *)(uintptr_t)device }, 1);
+	if (r == 1)
+		log_line(LOG_NOTICE, "%s: not confirmed in time, policy is what it was before", device);
+	return undo_move_device(settings, bus, slash + 1, device, id, force);
 }

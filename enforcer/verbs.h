@@ -104,3 +104,6 @@ int rebind_option(struct rebind_options *o, int option, const char *argument);
 /* Applies the policy to devices, unbinding their drivers if needed and allowed, and prints the results. */
 int verb_rebind(const struct settings *settings, const struct rebind_options *options, char *const *devices,
 		size_t n);
+/* The same for one device; what became of it. */
+enum move_error verb_rebind_device(const struct settings *settings, const struct rebind_options *options,
+				   char *device);

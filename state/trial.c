@@ -43,6 +43,7 @@ static void trial_take_line(struct trial *trial, const char *line)
 		trial->until = text_to_number(value);
 	trial->force = trial->force || streq(line, "FORCE=1");
 	trial->any_device = trial->any_device || streq(line, "ANY_DEVICE=1");
+	trial->is_back = trial->is_back || streq(line, "BACK=1");
 }
 
 /*
@@ -171,6 +172,8 @@ char *trial_text(const struct trial *trial)
 		(void)fputs("FORCE=1\n", f);
 	if (trial->any_device)
 		(void)fputs("ANY_DEVICE=1\n", f);
+	if (trial->is_back)
+		(void)fputs("BACK=1\n", f);
 	for (size_t i = 0; i < trial->n; i++) {
 		(void)fprintf(f, "FILE=%s\n", trial->files[i].path);
 		trial_put_text(f, "BEFORE", '-', trial->files[i].before);

@@ -9,6 +9,7 @@
  *     ID=hex         of the trial; a timer of an earlier one has another
  *     UNTIL=usec     CLOCK_BOOTTIME
  *     FORCE=1        it was moved by force, so it goes back by force
+ *     BACK=1         it was not confirmed, policy is back, and the device is still to be moved
  *     BUS=… NAME=… DRIVER=… BY=… GROUP=… REBIND=… MODULE=… ANY_DEVICE=1
  *     FILE=path      then BEFORE and AFTER where there is such a file
  */
@@ -34,6 +35,7 @@ struct trial {
 	const char *id, *bus, *name;
 	uint64_t until;
 	bool force, any_device;
+	bool is_back; /* it is over but for the device, and has no files */
 	const char *driver, *by;
 	const char *group, *rebind, *module; /* NULL: not given */
 	struct trial_file files[TRIAL_FILES_MAX];
@@ -62,9 +64,13 @@ int trial_each(const char *state_dir,
 char *trial_text(const struct trial *trial);
 
 /*
- * Restores the policy files of a trial, and ends it. A file that is not as the trial left it was changed
- * since, and stays. Waits for other writers until `deadline` (now_usec()). 1: *ret_force is known; 0: that
- * trial is over; negative errno.
+ * Restores the policy files of a trial, after which only the device is left to be moved. A file that is not
+ * as the trial left it was changed since, and stays. Waits for other writers until `deadline` (now_usec()).
+ * 1: policy is back, *ret_force is known; 2: it was already; 0: that trial is over; negative errno.
  */
 _must_check_ int trial_undo(const struct settings *settings, const char *bus, const char *name,
 			    const char *id, uint64_t deadline, bool *ret_force);
+
+/* Ends a trial whose policy is back: the device is, too, or never will be. 0 or negative errno. */
+_must_check_ int trial_undo_finish(const struct settings *settings, const char *bus, const char *name,
+				   const char *id, uint64_t deadline);

@@ -12,8 +12,8 @@ static int bus_append_trial(const char *path, const struct trial *trial, int r, 
 
 	(void)path;
 	(void)r;
-	/* One that nobody can read is none. */
-	if (!trial)
+	/* One that nobody can read is none, and one that is back cannot be confirmed. */
+	if (!trial || trial->is_back)
 		return 0;
 	r = sd_bus_message_append(message, "(ssst)", trial->bus, trial->name, trial->driver,
 				  trial->until > now ? trial->until - now : 0);

@@ -151,7 +151,8 @@ static int trial_old_read(struct trial_old *old, const struct trial_request *req
 int trial_plan_make(const struct trial_request *request, struct drop_in_plan *plan, struct trial_plan *ret)
 {
 	_cleanup_(trial_old_done) struct trial_old old = {};
-	const bool begins = request->options->given & OPTION_TRY;
+	const bool begins = request->options->given & OPTION_TRY, changes = !drop_in_plan_is_empty(plan);
+	bool ends;
 	int r = trial_old_read(&old, request);
 
 	if (r < 0)
@@ -160,11 +161,13 @@ int trial_plan_make(const struct trial_request *request, struct drop_in_plan *pl
 		ret->old_id = strdup(old.trial.id);
 		ret->old_until = old.trial.until;
 	}
-	if (begins && (old.trial.id || !drop_in_plan_is_empty(plan))) {
+	if (begins && (changes || (old.trial.id && !old.trial.is_back))) {
 		r = trial_plan_begin(ret, request, plan, &old);
 		return r < 0 ? r : 1;
 	}
-	if (!old.trial.id || !plan_touches_trial(plan, &old.trial))
+	/* Of one whose policy is back only the device is left, and that goes where this change has it. */
+	ends = old.trial.is_back ? changes : old.trial.id && plan_touches_trial(plan, &old.trial);
+	if (!ends)
 		return 0;
 	ret->ends_old = true;
 	return plan_put_trial(plan, plan->n, old.path, old.text, NULL);
@@ -199,7 +202,7 @@ int trial_plan_confirm(const char *state_dir, const char *bus, const char *name,
 
 	if (r >= 0)
 		r = trial_read(path, &trial);
-	if (r == -ENOENT)
+	if (r == -ENOENT || (r >= 0 && trial.is_back))
 		return sd_bus_error_setf(reterr, ERROR_INVALID, "no change of %s %s is on trial", bus, name);
 	if (r >= 0)
 		r = confirm_take_options(&trial, options);

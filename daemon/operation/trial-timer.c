@@ -33,12 +33,29 @@ static int trial_unit(const struct trial_timer *t, const char *suffix, char *buf
 	return path_printf(buf, size, "driver-overrides-try-%s-%s-%s.%s", bus, name, t->id, suffix);
 }
 
-/* sasb of ExecStart=: what goes back, without this service. */
-static int trial_append_command(const struct trial_timer *t, sd_bus_message *m)
+/* What goes back, without this service. A "$" in a name is none to systemd. */
+static int trial_append_exec(const struct trial_timer *t, const char *device, sd_bus_message *m)
 {
 	const struct service *s = t->service;
 	const char *argv[SETTINGS_ARGV_MAX + 8] = { s->enforcer };
 	size_t n = settings_to_argv(s->settings, NULL, argv, 1);
+	int r = sd_bus_message_open_container(m, 'r', "sasas");
+
+	argv[n++] = "undo";
+	argv[n++] = "--trial";
+	argv[n++] = t->id;
+	argv[n++] = device;
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", s->enforcer);
+	if (r >= 0)
+		r = sd_bus_message_append_strv(m, (char **)(uintptr_t)argv);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "as", 1, "no-env-expand");
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int trial_append_command(const struct trial_timer *t, sd_bus_message *m)
+{
 	_cleanup_(freep) char *device = NULL;
 	int r;
 
@@ -46,26 +63,16 @@ static int trial_append_command(const struct trial_timer *t, sd_bus_message *m)
 		device = NULL;
 		return -ENOMEM;
 	}
-	argv[n++] = "undo";
-	argv[n++] = "--trial";
-	argv[n++] = t->id;
-	argv[n++] = device;
 	r = sd_bus_message_open_container(m, 'r', "sv");
 	if (r >= 0)
-		r = sd_bus_message_append(m, "s", "ExecStart");
+		r = sd_bus_message_append(m, "s", "ExecStartEx");
 	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'v', "a(sasb)");
+		r = sd_bus_message_open_container(m, 'v', "a(sasas)");
 	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'a', "(sasb)");
+		r = sd_bus_message_open_container(m, 'a', "(sasas)");
 	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'r', "sasb");
-	if (r >= 0)
-		r = sd_bus_message_append(m, "s", s->enforcer);
-	if (r >= 0)
-		r = sd_bus_message_append_strv(m, (char **)(uintptr_t)argv);
-	if (r >= 0)
-		r = sd_bus_message_append(m, "b", 0);
-	for (unsigned i = 0; r >= 0 && i < 4; i++)
+		r = trial_append_exec(t, device, m);
+	for (unsigned i = 0; r >= 0 && i < 3; i++)
 		r = sd_bus_message_close_container(m);
 	return r;
 }

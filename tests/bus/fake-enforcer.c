@@ -155,6 +155,9 @@ static void keep_record(struct sysfs_device *d, const struct decision *decision,
 	}
 	if (record_set_released(settings.state_dir, sysfs_device_key(d), false) < 0)
 		exit(3);
+	/* What was not given back is still ours. */
+	if (decision_is_nothing(decision) && !streq(state, "unmanaged"))
+		return;
 	if (decision_is_nothing(decision)) {
 		if (record_remove(settings.state_dir, sysfs_device_key(d)) < 0)
 			exit(3);
@@ -296,7 +299,11 @@ static int undo(void)
 	if (r <= 0)
 		return r < 0 ? 1 : 0;
 	overwrite = force;
-	return rebind();
+	r = rebind();
+	if (r == 0 &&
+	    trial_undo_finish(&settings, bus, device + strlen(bus) + 1, trial, now_usec() + 60000000U) < 0)
+		return 1;
+	return r;
 }
 
 static int event(char **argv)

@@ -7,7 +7,9 @@
 #include "tests/unit/fixtures/suite.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +45,11 @@ static struct mock *trial_tree_new(const char **ret_device)
 static bool rule_is_there(struct mock *m)
 {
 	return access(mock_printf(m, "%s/05-run-x.conf", m->conf[MOCK_RUN]), F_OK) == 0;
+}
+
+static bool trial_is_there(struct mock *m)
+{
+	return access(mock_printf(m, "%s/trials/pci:0000:00:03.0", m->state), F_OK) == 0;
 }
 
 START_TEST(policy_and_device_go_back)
@@ -88,8 +95,56 @@ START_TEST(device_that_has_gone_leaves_no_rule)
 	struct mock *m = trial_tree_new(&device);
 
 	mock_remove(m, device);
-	ck_assert_int_eq(enforcer_run(m, "undo", "--trial", "1f", DEVICE, NULL).status, 1);
+	ck_assert_int_eq(enforcer_run(m, "undo", "--trial", "1f", DEVICE, NULL).status, 0);
 	ck_assert(!rule_is_there(m));
+	ck_assert(!trial_is_there(m));
+	mock_free(m);
+}
+END_TEST
+
+/* The unit is started again until the device has moved, long after policy is back. */
+START_TEST(device_that_cannot_go_back_yet_is_tried_again)
+{
+	const char *device;
+	struct mock *m = trial_tree_new(&device);
+	const char *lock = mock_printf(m, "%s/rebind", m->state), *away = mock_printf(m, "%s/away", m->root);
+	struct enforcer_result r;
+
+	/* No device can be locked. */
+	make_dirs(lock);
+	ck_assert_int_eq(rename(lock, away), 0);
+	make_file(lock, "", 0);
+	for (unsigned i = 0; i < 2; i++) {
+		r = enforcer_run(m, "undo", "--trial", "1f", DEVICE, NULL);
+		ck_assert_int_eq(r.status, 1);
+		ck_assert_ptr_nonnull(strstr(r.err, DEVICE ": the device could not go back: Failed"));
+		ck_assert(!rule_is_there(m));
+		ck_assert(trial_is_there(m));
+		ck_assert_str_eq(mock_override(m, device), "none");
+		/* It is said once that policy is back. */
+		ck_assert_int_eq(strstr(r.err, "policy is what it was before") != NULL, i == 0);
+	}
+	ck_assert_int_eq(unlink(lock), 0);
+	ck_assert_int_eq(rename(away, lock), 0);
+	ck_assert_int_eq(enforcer_run(m, "undo", "--trial", "1f", DEVICE, NULL).status, 0);
+	ck_assert_str_ne(mock_override(m, device), "none");
+	ck_assert(!trial_is_there(m));
+	mock_free(m);
+}
+END_TEST
+
+/* Another try would find the same. */
+START_TEST(override_of_somebody_else_ends_the_trial)
+{
+	const char *device;
+	struct mock *m = trial_tree_new(&device);
+
+	(void)mock_policy(m, MOCK_ETC, "50-a.conf", RULE);
+	mock_attr(m, device, "driver_override", "mine\n");
+	ck_assert_int_eq(enforcer_run(m, "undo", "--trial", "1f", DEVICE, NULL).status, 2);
+	ck_assert(!rule_is_there(m));
+	ck_assert(!trial_is_there(m));
+	ck_assert_str_eq(mock_override(m, device), "mine\n");
 	mock_free(m);
 }
 END_TEST
@@ -109,4 +164,5 @@ START_TEST(usage)
 END_TEST
 
 SUITE_MAIN("undo", 60, policy_and_device_go_back, timer_of_an_earlier_trial_changes_nothing,
-	   device_that_has_gone_leaves_no_rule, usage)
+	   device_that_has_gone_leaves_no_rule, device_that_cannot_go_back_yet_is_tried_again,
+	   override_of_somebody_else_ends_the_trial, usage)

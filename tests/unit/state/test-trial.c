@@ -63,6 +63,11 @@ static int trial_end(struct mock *m, const char *id, bool *ret_force)
 	return trial_undo(&m->settings, "pci", "0000:00:03.0", id, now_usec() + SECOND, ret_force);
 }
 
+static int trial_finish(struct mock *m, const char *id)
+{
+	return trial_undo_finish(&m->settings, "pci", "0000:00:03.0", id, now_usec() + SECOND);
+}
+
 START_TEST(what_is_written_is_read)
 {
 	struct mock *m = mock_new();
@@ -72,7 +77,7 @@ START_TEST(what_is_written_is_read)
 	trial.group = "leave";
 	trial.rebind = "force";
 	trial.module = "a b";
-	trial.force = trial.any_device = true;
+	trial.force = trial.any_device = trial.is_back = true;
 	text = trial_text(&trial);
 	ck_assert_ptr_nonnull(text);
 	ck_assert_int_eq(trial_parse(text, &read), 0);
@@ -85,7 +90,7 @@ START_TEST(what_is_written_is_read)
 	ck_assert_str_eq(read.group, "leave");
 	ck_assert_str_eq(read.rebind, "force");
 	ck_assert_str_eq(read.module, "a b");
-	ck_assert(read.force && read.any_device);
+	ck_assert(read.force && read.any_device && read.is_back);
 	ck_assert_uint_eq(read.n, 3);
 	for (size_t i = 0; i < read.n; i++)
 		ck_assert_str_eq(read.files[i].path, trial.files[i].path);
@@ -125,7 +130,73 @@ START_TEST(files_go_back_once)
 	ck_assert_str_eq(text_of(m, "a.conf"), BEFORE);
 	ck_assert_ptr_null(text_of(m, "b.conf"));
 	ck_assert_str_eq(text_of(m, "c.conf"), "c\n");
+	mock_free(m);
+}
+END_TEST
+
+/* The device may need another try. */
+START_TEST(trial_lasts_until_it_is_finished)
+{
+	struct mock *m = mock_new();
+	struct trial trial = trial_of(m);
+	bool force = false;
+
+	trial.force = true;
+	trial_begin(m, &trial);
+	/* Nothing of it is back yet. */
+	ck_assert_int_eq(trial_finish(m, "1f"), 0);
+	ck_assert_int_eq(trial_end(m, "1f", &force), 1);
+	make_file(policy_path(m, "a.conf"), AFTER, strlen(AFTER));
+	for (unsigned i = 0; i < 2; i++) {
+		force = false;
+		ck_assert_int_eq(trial_end(m, "1f", &force), 2);
+		ck_assert(force);
+	}
+	/* It is of no weight what the file says by then. */
+	ck_assert_str_eq(text_of(m, "a.conf"), AFTER);
+	ck_assert_int_eq(trial_finish(m, "2f"), 0);
+	ck_assert_int_eq(trial_end(m, "1f", &force), 2);
+	ck_assert_int_eq(trial_finish(m, "1f"), 0);
 	ck_assert_int_eq(trial_end(m, "1f", &force), 0);
+	ck_assert_int_eq(trial_finish(m, "1f"), 0);
+	mock_free(m);
+}
+END_TEST
+
+/* Somebody else has made it, so it is a change like any other; and it is not followed. */
+START_TEST(link_in_the_place_of_a_file_stays)
+{
+	struct mock *m = mock_new();
+	struct trial trial = trial_of(m);
+	const char *a = policy_path(m, "a.conf"), *b = policy_path(m, "b.conf");
+	bool force;
+
+	trial_begin(m, &trial);
+	ck_assert_int_eq(unlink(a), 0);
+	ck_assert_int_eq(symlink("/dev/null", a), 0);
+	ck_assert_int_eq(unlink(b), 0);
+	ck_assert_int_eq(symlink(b, b), 0);
+	ck_assert_int_eq(trial_end(m, "1f", &force), 1);
+	ck_assert_str_eq(text_of(m, "a.conf"), "");
+	ck_assert_str_eq(text_of(m, "c.conf"), "c\n");
+	mock_free(m);
+}
+END_TEST
+
+/* What an undo had restored before it was killed is as it is to be. */
+START_TEST(undo_that_was_interrupted_goes_on)
+{
+	struct mock *m = mock_new();
+	struct trial trial = trial_of(m);
+	bool force;
+
+	trial_begin(m, &trial);
+	make_file(policy_path(m, "a.conf"), BEFORE, strlen(BEFORE));
+	ck_assert_int_eq(unlink(policy_path(m, "b.conf")), 0);
+	ck_assert_int_eq(trial_end(m, "1f", &force), 1);
+	ck_assert_str_eq(text_of(m, "a.conf"), BEFORE);
+	ck_assert_ptr_null(text_of(m, "b.conf"));
+	ck_assert_str_eq(text_of(m, "c.conf"), "c\n");
 	mock_free(m);
 }
 END_TEST
@@ -170,4 +241,5 @@ START_TEST(no_two_write_at_once)
 END_TEST
 
 SUITE_MAIN("trial", 60, what_is_written_is_read, what_is_no_trial_is_refused, files_go_back_once,
-	   file_that_was_changed_since_stays, no_two_write_at_once)
+	   trial_lasts_until_it_is_finished, link_in_the_place_of_a_file_stays,
+	   undo_that_was_interrupted_goes_on, file_that_was_changed_since_stays, no_two_write_at_once)
