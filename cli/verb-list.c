@@ -6,6 +6,8 @@
 #include "cli/device-model.h"
 #include "cli/device-rows.h"
 #include "cli/json-output.h"
+#include "cli/safe-text.h"
+#include "cli/taken-places.h"
 #include "cli/terminal.h"
 #include "cli/text-table.h"
 
@@ -32,7 +34,24 @@ static bool row_is_listed(const struct cli *cli, const struct device_row *row)
 	return cli->option[VERB_ALL] || *row->field[ROW_DECISION] || *row->field[ROW_OVERRIDE];
 }
 
-static int list_print_table(const struct cli *cli, const struct device_rows *rows)
+static void list_print_taken_places(const struct taken_places *places)
+{
+	for (size_t i = 0; i < places->n; i++) {
+		const struct taken_place *place = &places->v[i];
+
+		safe_text_write(stdout, place->bus);
+		putchar('/');
+		safe_text_write(stdout, place->name);
+		printf(" is left alone: it is another device than [device ");
+		safe_text_write(stdout, place->rule);
+		printf("] means there (");
+		safe_text_write(stdout, place->source);
+		puts(")");
+	}
+}
+
+static int list_print_table(const struct cli *cli, const struct device_rows *rows,
+			    const struct taken_places *places)
 {
 	_cleanup_(text_table_freep) struct text_table *t = text_table_new(cli, list_columns);
 	size_t n = 0;
@@ -59,14 +78,28 @@ static int list_print_table(const struct cli *cli, const struct device_rows *row
 		printf("%s%zu of %zu devices%s\n", n > 0 ? "\n" : "", n, rows->n,
 		       n < rows->n && !cli->option[VERB_ALL] ? "; --all shows those without a decision, too"
 							     : "");
+	list_print_taken_places(places);
 	return STATUS_DONE;
 }
 
-static int list_print_json(const struct cli *cli, const struct device_rows *rows, bool service)
+static struct json_object *taken_place_json(const struct taken_place *place)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_output_add(o, "bus", place->bus);
+	json_output_add(o, "name", place->name);
+	json_output_add(o, "rule", place->rule);
+	json_output_add(o, "source", place->source);
+	return o;
+}
+
+static int list_print_json(const struct cli *cli, const struct device_rows *rows,
+			   const struct taken_places *places, bool service)
 {
 	static const enum row_field fields[] = { ROW_BUS,      ROW_NAME,     ROW_DRIVER,
 						 ROW_OVERRIDE, ROW_DECISION, ROW_STATE };
-	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array(),
+			   *others = json_object_new_array();
 
 	for (size_t i = 0; i < rows->n; i++) {
 		const struct device_row *row = &rows->v[i];
@@ -84,6 +117,9 @@ static int list_print_json(const struct cli *cli, const struct device_rows *rows
 	}
 	json_output_add_bool(o, "service", service);
 	(void)json_object_object_add(o, "devices", list);
+	for (size_t i = 0; i < places->n; i++)
+		(void)json_object_array_add(others, taken_place_json(&places->v[i]));
+	(void)json_object_object_add(o, "rules_for_others", others);
 	json_output_print(cli, o);
 	return STATUS_DONE;
 }
@@ -91,11 +127,18 @@ static int list_print_json(const struct cli *cli, const struct device_rows *rows
 int verb_list(const struct cli *cli, char *const *args, size_t n)
 {
 	_cleanup_(device_rows_done) struct device_rows rows = {};
+	_cleanup_(taken_places_done) struct taken_places places = {};
 	bool service;
+	int r;
 
 	(void)args;
 	(void)n;
 	if (device_rows_read_or_fail(&rows, cli, true, &service) < 0)
 		return STATUS_FAILED;
-	return cli->json ? list_print_json(cli, &rows, service) : list_print_table(cli, &rows);
+	/* The files are this machine's. */
+	r = cli->host ? 0 : taken_places_find(&places, &cli->settings);
+	if (r < 0)
+		return cli_fail("reading the policy: %s", strerror(-r));
+	return cli->json ? list_print_json(cli, &rows, &places, service)
+			 : list_print_table(cli, &rows, &places);
 }

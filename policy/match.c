@@ -142,3 +142,15 @@ bool rule_means_another_device(const struct rule *rule, struct device *device, c
 	*ret = unmet;
 	return true;
 }
+
+bool rule_names_place_and_device(const struct rule *rule)
+{
+	bool place = false, device = false;
+
+	for (const struct condition *c = rule->conditions; c; c = c->next) {
+		device |= c->fact != FACT_BUS && !fact_is_place(c->fact);
+		for (const struct pattern *p = c->any; p && fact_is_place(c->fact); p = p->next)
+			place |= p->plain == p->length;
+	}
+	return place && device;
+}

@@ -24,3 +24,6 @@ enum match rule_match(const struct rule *rule, struct device *device, struct mis
  * not known counts as met.
  */
 bool rule_means_another_device(const struct rule *rule, struct device *device, const struct condition **ret);
+
+/* Whether rule_means_another_device() can be so for any device: it names a place, and what is to be there. */
+bool rule_names_place_and_device(const struct rule *rule);
