@@ -247,9 +247,9 @@ static int on_polkit_reply(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	} else if (authorized)
 		polkit_authorization_finish(a, NULL);
 	else if (challenge && sd_bus_message_get_allow_interactive_authorization(a->call) <= 0)
-		polkit_authorization_refuse(a, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-					    "%s needs a password, and the call does not allow to ask for one",
-					    a->action);
+		polkit_authorization_refuse(
+			a, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+			"%s needs a password, and the caller does not want to be asked for one", a->action);
 	else
 		polkit_authorization_refuse(a, SD_BUS_ERROR_ACCESS_DENIED, "not authorized for %s",
 					    a->action);

@@ -8,7 +8,9 @@ import tempfile
 import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# REUSE-IgnoreStart
 HEAD = "/* SPDX-License-Identifier: LGPL-2.1-or-later */\n/* What this file is for. */\n"
+# REUSE-IgnoreEnd
 
 CLEAN = {
     "base/text.h": "#pragma once\n\nint text_read(const char *path);\n",

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The step `package` of tests/run-all: the package for Debian, what installing it leaves, manual pages, and licences."""
+import filecmp
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from lab import deb
+
+from .builds import TOP, run, tail
+from .schedule import Failed
+
+# Only Debian can give the number of the bug that asks for a new package.
+LINTIAN_NOT_YET = "initial-upload-closes-no-bugs"
+# Lines of source longer than the terminal of 1976 are not what is wrong with a manual page.
+MANDOC_PASSED_OVER = "input text line longer than 80 bytes"
+# What dpkg itself says of any package.
+DPKG_SAYS = r"(Selecting previously unselected package|\(Reading database|Preparing to unpack|Unpacking|Setting up|Processing triggers for" \
+            r"|Removing|Purging configuration files for) .*" \
+            r"|dpkg: warning: while removing driver-overrides, directory '/etc/driver-overrides.d' not empty so not removed"
+# The last one is of systemd-analyze, which a test of the package calls.
+NOT_OURS = ("./var/lib/dpkg", "./var/cache", "./var/log", "./proc", "./tmp", "./run/systemd")
+
+
+def roots(_args, _out):
+    """What the step needs, which mostly waits for packages."""
+    deb.build_root()
+    with deb.small_root():
+        return 0, 0
+
+
+def check_twice(first):
+    """In another folder, a year later, in another time zone and with another umask: the same bytes."""
+    with tempfile.TemporaryDirectory(prefix="driver-overrides-package-") as second:
+        deb.build(second, place="srv/another/folder",
+                  before=["env", "TZ=Pacific/Kiritimati", "LC_ALL=C", "faketime", "-f", "+370d",
+                          "sh", "-c", 'umask 0002; exec "$0" "$@"'])
+        debs = [os.path.basename(path) for path in glob.glob(first + "/*.deb")]
+        _same, different, missing = filecmp.cmpfiles(first, second, debs, shallow=False)
+        if different or missing or len(debs) != 2:
+            raise Failed("built twice, these differ: " + ", ".join(different + missing or debs) + "\n" + "\n".join(
+                describe_difference(os.path.join(first, name), os.path.join(second, name)) for name in different))
+
+
+def describe_difference(first, second):
+    """The files in two packages that differ."""
+    with tempfile.TemporaryDirectory(prefix="driver-overrides-differ-") as work:
+        for path, name in ((first, "first"), (second, "second")):
+            subprocess.run(["dpkg-deb", "-R", path, os.path.join(work, name)], check=True)
+        return run(["diff", "-rq", "first", "second"], check=False, cwd=work).stdout
+
+
+def check_lintian(folder):
+    changes, = glob.glob(folder + "/*.changes")
+    r = run(["lintian", "--allow-root", "--fail-on=error,warning", "--suppress-tags", LINTIAN_NOT_YET, changes], check=False)
+    if r.returncode != 0:
+        raise Failed("lintian:\n" + tail(r.stdout))
+
+
+def listed(root):
+    found = set()
+    for base, folders, files in os.walk(root):
+        relative = "." + base[len(root):]
+        folders[:] = [name for name in folders if not f"{relative}/{name}".startswith(NOT_OURS)]
+        found |= {f"{relative}/{name}" for name in folders + files}
+    return found
+
+
+def in_root(root, *command):
+    r = deb.run_in(root, command, timeout=300)
+    if r.returncode != 0:
+        raise Failed(f"{' '.join(command)}: exit status {r.returncode}\n" + tail(r.stdout))
+    said = [line for line in r.stdout.splitlines() if line and not re.fullmatch(DPKG_SAYS, line)]
+    return said
+
+
+def check_installation(folder):
+    """In a root where nothing runs: silent, tests of the installed package pass, and a purge leaves what a person wrote, nothing else."""
+    with deb.small_root() as root:
+        before = listed(root)
+        shutil.copy(deb.deb(folder), os.path.join(root, "tmp/package.deb"))
+        said = in_root(root, "dpkg", "-i", "/tmp/package.deb")
+        for name in sorted(os.listdir(os.path.join(TOP, "debian/tests"))):
+            if name != "control":
+                shutil.copy(os.path.join(TOP, "debian/tests", name), os.path.join(root, "tmp", name))
+                os.makedirs(os.path.join(root, "tmp", name + ".work"))
+                in_root(root, "env", f"AUTOPKGTEST_TMP=/tmp/{name}.work", f"/tmp/{name}")
+        policy = os.path.join(root, "etc/driver-overrides.d")
+        for name, text in (("10-set-pci-0000:01:00.0.conf", "# Written by driver-overrided for SetOverride\n"), ("50-mine.conf", "# Mine.\n")):
+            with open(os.path.join(policy, name), "w", encoding="utf-8") as stream:
+                stream.write(text)
+        said += in_root(root, "dpkg", "--purge", "driver-overrides")
+        left = listed(root) - before - {"./etc/driver-overrides.d", "./etc/driver-overrides.d/50-mine.conf"}
+        if said or left or not os.path.exists(os.path.join(policy, "50-mine.conf")):
+            raise Failed("installed and purged in a chroot, it said:\n  " + "\n  ".join(said) + "\nand left:\n  " + "\n  ".join(sorted(left)))
+
+
+def check_manual_pages():
+    for page in run(["git", "ls-files", "docs/*.[1-8]"]).stdout.split():
+        found = [line for line in run(["mandoc", "-Tlint", "-Wstyle", page], check=False).stdout.splitlines() if MANDOC_PASSED_OVER not in line]
+        if found:
+            raise Failed("mandoc:\n" + "\n".join(found))
+
+
+def check_licences():
+    r = run(["reuse", "lint"], check=False)
+    if r.returncode != 0 or "ERROR" in r.stdout:
+        raise Failed("reuse lint:\n" + tail(r.stdout))
+
+
+def package(_args, _out):
+    check_manual_pages()
+    check_licences()
+    folder = deb.package()
+    check_lintian(folder)
+    check_installation(folder)
+    check_twice(folder)
+    return 5, 0
