@@ -40,6 +40,7 @@ static const struct verb_option_spec {
 	[VERB_MODULE] = { "module", "M", "the module that has the driver" },
 	[VERB_PRIVATE] = { "private", NULL, "also numbers and addresses that only this machine has" },
 	[VERB_REBIND] = { "rebind", "no|safe|force", "what to do if it has another driver (safe)" },
+	[VERB_RETRY] = { "retry", NULL, "have a policy that has failed tried again" },
 	[VERB_ROOT] = { "root", "DIR", "the machine whose root this is" },
 	[VERB_RULE] = { "rule", "LABEL", "the devices that the rule [device LABEL] decides about" },
 	[VERB_RUNTIME] = { "runtime", NULL, "until the next boot only" },

@@ -13,3 +13,4 @@ void lint_critical_devices(struct lint_run *run);
 void lint_driverctl(struct lint_run *run);
 void lint_null_overrides(struct lint_run *run);
 void lint_access(struct lint_run *run);
+void lint_boot(struct lint_run *run);

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "policy/policy.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct lint_findings {
@@ -14,5 +15,6 @@ struct lint_findings {
 
 struct lint {
 	struct lint_findings errors, warnings;
+	bool of_disk; /* the policy is all that the directories have: what boots make of it is looked at */
 	struct arena arena;
 };

@@ -70,6 +70,8 @@ int lint_find(struct lint *lint, const struct settings *settings, const struct p
 		lint_driverctl(&run);
 		lint_null_overrides(&run);
 		lint_access(&run);
+		if (lint->of_disk)
+			lint_boot(&run);
 	}
 	lint_run_close(&run);
 	return run.r;

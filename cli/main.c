@@ -55,7 +55,7 @@ static const struct verb verbs[] = {
 	  SIZE_MAX, HAS(ROOT) | HAS(WRITE), true, verb_import },
 	{ "snapshot", "FILE", "what decisions need of this machine, for --machine", 1, 1, HAS(PRIVATE), true,
 	  verb_snapshot },
-	{ "reload", "", "read the policy again", 0, 0, 0, false, verb_reload },
+	{ "reload", "", "read the policy again", 0, 0, HAS(RETRY), false, verb_reload },
 };
 
 static void usage(FILE *f)

@@ -3,11 +3,14 @@
 #include "cli/rehearsal.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "policy/policy-digest.h"
 #include "policy/policy-in-force.h"
+#include "state/boot-attempts.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int compare_rehearsed(const void *a, const void *b)
 {
@@ -70,6 +73,26 @@ static int rehearsal_pair(struct rehearsal *h)
 	return 0;
 }
 
+/* With a policy that has failed, the next boot has the last good one again, or none. */
+static int rehearsal_load_next(struct rehearsal *h)
+{
+	char digest[POLICY_DIGEST_SIZE];
+	struct boot_attempts attempts;
+	struct settings last_good = h->next_settings;
+
+	if (policy_digest_find(&h->next_settings, POLICY_OF_NEXT_BOOT, digest) < 0 ||
+	    boot_attempts_read(&h->next_settings, &attempts) < 0 || !boot_attempts_failed(&attempts, digest))
+		return policy_load(&h->next_settings, &h->policy_next);
+	h->has_failed = true;
+	last_good.conf_dirs[0] = h->last_good;
+	last_good.n_conf_dirs =
+		last_good_folder(&h->next_settings, h->last_good, sizeof(h->last_good)) >= 0 &&
+				access(h->last_good, F_OK) == 0
+			? 1
+			: 0;
+	return policy_load(&last_good, &h->policy_next);
+}
+
 int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 {
 	int r = path_join(h->next_state, sizeof(h->next_state), settings->state_dir, "/next-boot", NULL);
@@ -82,9 +105,10 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 	h->next_settings.state_dir = h->next_state;
 	r = policy_load_settled(settings, &h->policy_now);
 	if (r >= 0)
-		r = policy_load(&h->next_settings, &h->policy_next);
+		r = rehearsal_load_next(h);
 	if (r < 0)
 		return r;
+	boot_image_find(settings, &h->image);
 	h->now = (struct lint_run){ .lint = &h->lint, .settings = settings, .policy = h->policy_now };
 	h->next = (struct lint_run){ .lint = &h->lint,
 				     .settings = &h->next_settings,

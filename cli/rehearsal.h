@@ -7,6 +7,7 @@
 
 #include "cli/boot-needs.h"
 #include "cli/lint-run.h"
+#include "state/boot-image.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -20,6 +21,9 @@ struct rehearsed_device {
 
 struct rehearsal {
 	struct settings next_settings;
+	bool has_failed;	  /* the policy of the directories: the next boot has the last good one */
+	char last_good[PATH_MAX]; /* where that is */
+	struct boot_image image;
 	char next_state[PATH_MAX];
 	struct policy *policy_now, *policy_next;
 	struct lint lint; /* memory of the runs; they find nothing */

@@ -115,9 +115,14 @@ static void check_print_text(const struct cli *cli, const struct policy *policy,
 static int check_make_or_fail(struct check *check, const struct settings *settings, char *const *args,
 			      size_t n)
 {
-	int r = n > 0 ? policy_load_files((const char *const *)args, n, &check->policy)
-		      : policy_load_settled(settings, &check->policy);
+	struct settings of_disk = *settings;
+	int r;
 
+	/* A person mends what the directories have, also where that has failed and is not in force. */
+	of_disk.disk_only = true;
+	check->lint.of_disk = n == 0;
+	r = n > 0 ? policy_load_files((const char *const *)args, n, &check->policy)
+		  : policy_load_settled(&of_disk, &check->policy);
 	if (r >= 0)
 		r = lint_find(&check->lint, settings, check->policy);
 	return r < 0 ? cli_fail("reading the policy: %s", strerror(-r)) : STATUS_DONE;

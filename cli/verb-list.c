@@ -10,6 +10,7 @@
 #include "cli/taken-places.h"
 #include "cli/terminal.h"
 #include "cli/text-table.h"
+#include "state/boot-image.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -51,7 +52,7 @@ static void list_print_taken_places(const struct taken_places *places)
 }
 
 static int list_print_table(const struct cli *cli, const struct device_rows *rows,
-			    const struct taken_places *places)
+			    const struct taken_places *places, const char *failed)
 {
 	_cleanup_(text_table_freep) struct text_table *t = text_table_new(cli, list_columns);
 	size_t n = 0;
@@ -74,6 +75,11 @@ static int list_print_table(const struct cli *cli, const struct device_rows *row
 	terminal_start_pager(cli);
 	if (!t || text_table_print(t) < 0)
 		return cli_fail("printing the table failed");
+	if (!cli->no_legend && *failed) {
+		putchar('\n');
+		safe_text_write(stdout, failed);
+		putchar('\n');
+	}
 	if (!cli->no_legend)
 		printf("%s%zu of %zu devices%s\n", n > 0 ? "\n" : "", n, rows->n,
 		       n < rows->n && !cli->option[VERB_ALL] ? "; --all shows those without a decision, too"
@@ -94,7 +100,7 @@ static struct json_object *taken_place_json(const struct taken_place *place)
 }
 
 static int list_print_json(const struct cli *cli, const struct device_rows *rows,
-			   const struct taken_places *places, bool service)
+			   const struct taken_places *places, const char *failed, bool service)
 {
 	static const enum row_field fields[] = { ROW_BUS,      ROW_NAME,     ROW_DRIVER,
 						 ROW_OVERRIDE, ROW_DECISION, ROW_STATE };
@@ -116,6 +122,7 @@ static int list_print_json(const struct cli *cli, const struct device_rows *rows
 		(void)json_object_array_add(list, device);
 	}
 	json_output_add_bool(o, "service", service);
+	json_output_add(o, "failed_policy", failed);
 	(void)json_object_object_add(o, "devices", list);
 	for (size_t i = 0; i < places->n; i++)
 		(void)json_object_array_add(others, taken_place_json(&places->v[i]));
@@ -124,10 +131,29 @@ static int list_print_json(const struct cli *cli, const struct device_rows *rows
 	return STATUS_DONE;
 }
 
+/* That other devices than those of the policy's files are decided about has a reason. */
+static void list_find_failed_policy(const struct cli *cli, char buf[static BOOT_SENTENCE_MAX])
+{
+	_cleanup_(service_client_done) struct service_client c = {};
+	_cleanup_(freep) char *text = NULL;
+
+	if (!cli->host) {
+		failed_policy_sentence(&cli->settings, buf);
+		return;
+	}
+	buf[0] = '\0';
+	/* An older service has no such property. */
+	if (service_client_open(&c, cli) >= 0 &&
+	    sd_bus_get_property_string(c.bus, SERVICE_NAME, SERVICE_ROOT, SERVICE_MANAGER, "FailedPolicy",
+				       NULL, &text) >= 0)
+		text_copy(buf, BOOT_SENTENCE_MAX, text);
+}
+
 int verb_list(const struct cli *cli, char *const *args, size_t n)
 {
 	_cleanup_(device_rows_done) struct device_rows rows = {};
 	_cleanup_(taken_places_done) struct taken_places places = {};
+	char failed[BOOT_SENTENCE_MAX];
 	bool service;
 	int r;
 
@@ -139,6 +165,7 @@ int verb_list(const struct cli *cli, char *const *args, size_t n)
 	r = cli->host ? 0 : taken_places_find(&places, &cli->settings);
 	if (r < 0)
 		return cli_fail("reading the policy: %s", strerror(-r));
-	return cli->json ? list_print_json(cli, &rows, &places, service)
-			 : list_print_table(cli, &rows, &places);
+	list_find_failed_policy(cli, failed);
+	return cli->json ? list_print_json(cli, &rows, &places, failed, service)
+			 : list_print_table(cli, &rows, &places, failed);
 }

@@ -130,8 +130,22 @@ static void rehearse_print_notes(const struct rehearsal *h)
 		putchar('\n');
 		any = true;
 	}
-	puts("\nKernel command line and credentials: taken to be as in this boot. Boot image: not looked "
-	     "at.");
+	if (h->has_failed)
+		puts("\nTwo boots with this policy were not complete: the next one runs with the last good "
+		     "policy, "
+		     "too, unless this one is\nchanged, or overridectl reload --retry has it tried again.");
+	puts("\nKernel command line and credentials: taken to be as in this boot.");
+	switch (h->image.state) {
+	case BOOT_IMAGE_UNKNOWN:
+		puts("Boot image: none is known to have a policy.");
+		break;
+	case BOOT_IMAGE_CURRENT:
+		puts("Boot image: has this policy.");
+		break;
+	case BOOT_IMAGE_DIFFERS:
+		printf("Boot image: %s.\n", h->image.text);
+		break;
+	}
 }
 
 static int rehearse_print_text(const struct cli *cli, const struct rehearsal *h)
@@ -221,6 +235,8 @@ static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h
 	(void)json_object_object_add(o, "devices", devices);
 	(void)json_object_object_add(o, "needs", needs);
 	(void)json_object_object_add(o, "runtime_files", files);
+	json_output_add(o, "boot_image", h->image.text);
+	json_output_add_bool(o, "last_good", h->has_failed);
 	(void)json_object_object_add(o, "errors", policy_errors_json(h->policy_next));
 	(void)json_object_object_add(o, "lost",
 				     json_object_new_int64((int64_t)boot_needs_count_lost(&h->needs)));

@@ -24,7 +24,8 @@ int verb_reload(const struct cli *cli, char *const *args, size_t n)
 	(void)n;
 	if (r != STATUS_DONE)
 		return r;
-	r = service_call(&c, &reply, SERVICE_ROOT, SERVICE_MANAGER, "Reload", NULL);
+	r = service_call(&c, &reply, SERVICE_ROOT, SERVICE_MANAGER,
+			 cli->option[VERB_RETRY] ? "RetryPolicy" : "Reload", NULL);
 	if (r >= 0)
 		r = sd_bus_message_enter_container(reply, 'a', "(sus)");
 	if (r < 0)

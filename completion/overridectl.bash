@@ -80,6 +80,7 @@ _overridectl() {
 		list | "") common+=" --all --bus --machine" ;;
 		explain | check) common+=" --machine" ;;
 		rehearse) common+=" --all" ;;
+		reload) common+=" --retry" ;;
 		import) common+=" --root --write" ;;
 		snapshot) common+=" --private" ;;
 		monitor) common+=" --exec" ;;

@@ -49,6 +49,7 @@ complete -c overridectl -n "__fish_seen_subcommand_from list explain groups chec
 complete -c overridectl -n "__fish_seen_subcommand_from import" -a 'driverctl modprobe libvirt adopt'
 complete -c overridectl -n "__fish_seen_subcommand_from import" -l root -r -F -d 'The machine whose root this is'
 complete -c overridectl -n "__fish_seen_subcommand_from import" -l write -d 'Write what is shown'
+complete -c overridectl -n "__fish_seen_subcommand_from reload" -l retry -d 'Have a policy that has failed tried again'
 complete -c overridectl -n "__fish_seen_subcommand_from snapshot" -l private -d 'Also numbers and addresses that only this machine has'
 complete -c overridectl -l json -d 'JSON instead of text' -a 'pretty short off'
 complete -c overridectl -l no-legend -d 'No headings, notes or summary'

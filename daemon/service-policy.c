@@ -2,6 +2,7 @@
 /* The policy in force; see service-policy.h. */
 #include "daemon/service-policy.h"
 #include "base/hash.h"
+#include "daemon/boot-policy.h"
 #include "daemon/bus/bus-signals.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/service-status.h"
@@ -36,9 +37,11 @@ int service_load_policy(struct service *s)
 {
 	struct policy *policy;
 	uint64_t digest, aliases = vfio_aliases_version(s->settings->sysfs);
-	int r = policy_load(s->settings, &policy);
 	bool same;
+	int r;
 
+	boot_policy_update(s);
+	r = policy_load(s->settings, &policy);
 	if (r < 0)
 		return r;
 	digest = policy_digest(policy);

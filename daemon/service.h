@@ -8,6 +8,7 @@
 
 #include "daemon/table/device-table.h"
 #include "policy/policy.h"
+#include "state/boot-image.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,7 +54,8 @@ struct service {
 	const char *enforcer;
 	uint64_t read_usec; /* how long a device may take to answer a read of its files */
 	struct policy *policy;
-	uint64_t generation, digest; /* of the policy in force */
+	uint64_t generation, digest;					      /* of the policy in force */
+	char boot_image[BOOT_SENTENCE_MAX], failed_policy[BOOT_SENTENCE_MAX]; /* see boot-policy.h */
 	uint64_t decided_generation; /* of the one by which all devices have been decided */
 	uint64_t aliases;	     /* version of the files in which `vfio` is looked up */
 	struct devices devices;

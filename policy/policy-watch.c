@@ -38,6 +38,7 @@ enum watched_kind {
 	WATCHED_NAME,	 /* one name, a step of a path */
 	WATCHED_POLICY,	 /* the policy files of a directory */
 	WATCHED_MODULES, /* what `vfio` means may change when modules are installed */
+	WATCHED_NOTES,	 /* whatever is in a directory */
 	WATCHED_NOTHING, /* the file at the end of a path: its name is a step */
 };
 
@@ -55,6 +56,7 @@ struct watch_list {
 
 struct policy_watch {
 	const struct settings *settings;
+	const char *notes; /* a directory of which all is watched; NULL: none */
 	int fd;
 	struct watch_list list;
 };
@@ -196,6 +198,8 @@ static void policy_watch_add_all(struct policy_watch *w)
 		policy_watch_add_path(w, failed, WATCHED_NOTHING);
 	if (vfio_aliases_dir(w->settings->sysfs, modules, sizeof(modules)) >= 0)
 		policy_watch_add_path(w, modules, WATCHED_MODULES);
+	if (w->notes)
+		policy_watch_add_path(w, w->notes, WATCHED_NOTES);
 	/* Last, so that many links cannot take the place of a directory. */
 	for (size_t i = 0; i < w->settings->n_conf_dirs; i++)
 		policy_watch_add_links(w, w->settings->conf_dirs[i]);
@@ -220,6 +224,12 @@ int policy_watch_new(const struct settings *settings, struct policy_watch **ret)
 	policy_watch_add_all(w);
 	*ret = w;
 	return 0;
+}
+
+void policy_watch_add_notes(struct policy_watch *w, const char *dir)
+{
+	w->notes = dir;
+	policy_watch_add_all(w);
 }
 
 struct policy_watch *policy_watch_free(struct policy_watch *w)
@@ -265,6 +275,8 @@ static bool event_concerns_policy(const struct policy_watch *w, const struct ino
 			if (vfio_aliases_are_in(name))
 				return true;
 			break;
+		case WATCHED_NOTES:
+			return true;
 		case WATCHED_NOTHING:
 			break;
 		}

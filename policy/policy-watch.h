@@ -17,6 +17,10 @@ struct policy_watch;
 
 /* Watches the directories of the settings, which must outlive it. 0 or negative errno. */
 _must_check_ int policy_watch_new(const struct settings *settings, struct policy_watch **ret);
+
+/* Also hears of whatever happens in another directory, which may come later; dir is borrowed. */
+void policy_watch_add_notes(struct policy_watch *w, const char *dir);
+
 struct policy_watch *policy_watch_free(struct policy_watch *w);
 
 /* Becomes readable when something has happened. */

@@ -22,7 +22,7 @@ static int image_note_path(const struct settings *s, const char *kernel, char *d
 	int r = is_file_name(kernel) && kernel[0] != '.' ? 0 : -EINVAL;
 
 	if (r >= 0)
-		r = settings_system_path(s, LASTING_DIR "/images", dir, PATH_MAX);
+		r = settings_system_path(s, IMAGE_NOTES, dir, PATH_MAX);
 	return r < 0 ? r : path_join(path, PATH_MAX, dir, "/", kernel, NULL);
 }
 

@@ -13,6 +13,7 @@
 
 /* The folder of what lasts longer than a boot. */
 #define LASTING_DIR "/var/lib/driver-overrides"
+#define IMAGE_NOTES LASTING_DIR "/images"
 
 struct image_note {
 	char digest[POLICY_DIGEST_SIZE];

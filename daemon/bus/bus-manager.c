@@ -175,6 +175,11 @@ static int manager_reload(struct service *s, sd_bus_message *m, uid_t uid, sd_bu
 	return operation_start(s, m, uid, OPERATION_RELOAD, NULL, NULL, reterr);
 }
 
+static int manager_retry(struct service *s, sd_bus_message *m, uid_t uid, sd_bus_error *reterr)
+{
+	return operation_start(s, m, uid, OPERATION_RETRY, NULL, NULL, reterr);
+}
+
 CALLER_METHOD(manager_method_list_devices, answer_list_devices)
 CALLER_METHOD(manager_method_explain, manager_explain)
 CALLER_METHOD(manager_method_set_override, manager_set_override)
@@ -186,6 +191,7 @@ CALLER_METHOD(manager_method_release, manager_release)
 CALLER_METHOD(manager_method_release_all, manager_release_all)
 CALLER_METHOD(manager_method_confirm, manager_confirm)
 CALLER_METHOD(manager_method_reload, manager_reload)
+CALLER_METHOD(manager_method_retry, manager_retry)
 
 static int manager_append_buses(sd_bus_message *reply, const struct service *s)
 {
@@ -229,6 +235,10 @@ static int manager_get_property(sd_bus *bus, const char *path, const char *inter
 		return sd_bus_message_append(reply, "u", (uint32_t)s->policy->n_rules);
 	if (streq(property, "Errors"))
 		return bus_append_errors(reply, s->policy);
+	if (streq(property, "BootImage"))
+		return sd_bus_message_append(reply, "s", s->boot_image);
+	if (streq(property, "FailedPolicy"))
+		return sd_bus_message_append(reply, "s", s->failed_policy);
 	if (streq(property, "LeftBehind"))
 		return sd_bus_message_append(reply, "u", (uint32_t)tasks_left_behind());
 	if (streq(property, "Buses"))
@@ -248,6 +258,8 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_PROPERTY("Buses", "as", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("Hold", "s", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_PROPERTY("LeftBehind", "u", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("BootImage", "s", manager_get_property, 0, BUS_PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("FailedPolicy", "s", manager_get_property, 0, BUS_PROPERTY_CHANGES),
 	SD_BUS_METHOD_WITH_NAMES("ListDevices", NULL, , "a(sssssso)", SD_BUS_PARAM(devices),
 				 manager_method_list_devices, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("GetDevice", "ss", DEVICE_ARGS, "o", SD_BUS_PARAM(device),
@@ -275,6 +287,8 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_METHOD_WITH_NAMES("ListTrials", NULL, , "a(ssst)", SD_BUS_PARAM(trials),
 				 manager_method_list_trials, BUS_METHOD_OPEN),
 	SD_BUS_METHOD_WITH_NAMES("Reload", NULL, , "a(sus)", SD_BUS_PARAM(errors), manager_method_reload,
+				 BUS_METHOD_OPEN),
+	SD_BUS_METHOD_WITH_NAMES("RetryPolicy", NULL, , "a(sus)", SD_BUS_PARAM(errors), manager_method_retry,
 				 BUS_METHOD_OPEN),
 	SD_BUS_SIGNAL_WITH_NAMES("PolicyReloaded", "tu", SD_BUS_PARAM(generation) SD_BUS_PARAM(errors), 0),
 	SD_BUS_SIGNAL_WITH_NAMES("DeviceDecided", "oss",

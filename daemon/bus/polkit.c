@@ -48,6 +48,7 @@ static const struct method {
 	{ MANAGER_INTERFACE, "Release", ACTION_SET },
 	{ MANAGER_INTERFACE, "ReleaseAll", ACTION_SET },
 	{ MANAGER_INTERFACE, "Reload", ACTION_PREFIX "reload" },
+	{ MANAGER_INTERFACE, "RetryPolicy", ACTION_PREFIX "reload" },
 	{ DEVICE_INTERFACE, "SetOverride", ACTION_SET },
 	{ DEVICE_INTERFACE, "ClearOverride", ACTION_SET },
 	{ DEVICE_INTERFACE, "Apply", ACTION_SET },

@@ -261,6 +261,8 @@ static int load_staged_policy(const struct drop_in_plan_work *work, const char *
 	memmove(settings.conf_dirs + 1, settings.conf_dirs, settings.n_conf_dirs * sizeof(char *));
 	settings.conf_dirs[0] = dir;
 	settings.n_conf_dirs++;
+	/* What has failed is in force again once anything is written. */
+	settings.disk_only = true;
 	return policy_load(&settings, ret);
 }
 

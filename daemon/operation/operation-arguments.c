@@ -186,6 +186,7 @@ int operation_read_arguments(struct operation *o, const char *bus, const char *n
 		r = operation_options_read(o->call, options_allowed[o->kind], &o->options, reterr);
 		break;
 	case OPERATION_RELOAD:
+	case OPERATION_RETRY:
 		break;
 	}
 	for (size_t i = 0; r >= 0 && i < o->n_changes; i++)

@@ -7,6 +7,7 @@
 #include "daemon/operation/operation-steps.h"
 #include "daemon/reconcile/move-log.h"
 #include "policy/policy-settled.h"
+#include "state/boot-attempts.h"
 #include "state/device-state.h"
 
 #include <errno.h>
@@ -271,8 +272,10 @@ static int on_reload_late(sd_event_source *source, uint64_t usec, void *userdata
 static int reload_operation_read(struct operation *o)
 {
 	struct service *s = o->service;
-	int r = service_load_policy(s);
+	int r = o->kind == OPERATION_RETRY ? boot_retry(s->settings) : 0;
 
+	if (r >= 0)
+		r = service_load_policy(s);
 	o->phase = PHASE_REFRESH;
 	if (r >= 0)
 		r = refresh_all_now(s, REFRESH_AND_RETRY, on_reload_done, o, &o->refresh);

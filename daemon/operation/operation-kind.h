@@ -12,4 +12,5 @@ enum operation_kind {
 	OPERATION_RELEASE_ALL,
 	OPERATION_CONFIRM, /* OPERATION_SET, once its arguments are read */
 	OPERATION_RELOAD,
+	OPERATION_RETRY, /* OPERATION_RELOAD, of a policy that has failed */
 };

@@ -41,6 +41,7 @@ void operation_execute(struct operation *o)
 		r = bulk_operation_start(o);
 		break;
 	case OPERATION_RELOAD:
+	case OPERATION_RETRY:
 		r = reload_operation_start(o);
 		break;
 	}

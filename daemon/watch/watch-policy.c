@@ -6,8 +6,10 @@
 #include "daemon/service-policy.h"
 #include "policy/policy-settled.h"
 #include "policy/policy-watch.h"
+#include "state/image-note.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -22,6 +24,7 @@ struct watch_policy {
 	struct policy_watch *watch;
 	sd_event_source *source, *timer;
 	struct policy_delay delay;
+	char images[PATH_MAX]; /* where it is noted which policy boot images have */
 };
 
 static int watch_policy_set_timer(struct watch_policy *w, uint64_t usec)
@@ -72,6 +75,8 @@ int watch_policy_new(struct service *s)
 	 * code. */
 	if (r >= 0)
 		r = policy_watch_new(s->settings, &w->watch);
+	if (r >= 0 && settings_system_path(s->settings, IMAGE_NOTES, w->images, sizeof(w->images)) >= 0)
+		policy_watch_add_notes(w->watch, w->images);
 	return r < 0 ? r
 		     : sd_event_add_io(s->event, &w->source, policy_watch_fd(w->watch), EPOLLIN,
 				       on_policy_event, s);
