@@ -244,6 +244,7 @@ static int rebind(void)
 	_cleanup_(closep) int lock = -EBADF;
 	char text[1024];
 	const char *s;
+	bool is_stuck;
 
 	note_call("calls");
 	sysfs_init(&sysfs, &settings);
@@ -251,10 +252,12 @@ static int rebind(void)
 		return log_service("", "NoSuchDevice", "no such device", NULL);
 	if (inode && d->inode != inode)
 		return log_service("", "NoSuchDevice", "another device", NULL);
-	/* As the real one does: whoever has it last knows the last policy. */
-	if (!dry_run)
+	/* As the real one does: whoever has it last knows the last policy. What is stuck has left it locked.
+	 */
+	is_stuck = fault_lasts("Stuck");
+	if (!dry_run && !is_stuck)
 		lock = device_lock_acquire(settings.state_dir, d->bus, d->name, now_usec() + LOCK_USEC);
-	if (lock < 0 && !dry_run)
+	if (lock < 0 && !dry_run && !is_stuck)
 		return log_service("stuck", "Stuck", "another rebind of it has not come back", NULL);
 	if (policy_load(&settings, &policy) < 0 || policy_decide(policy, &d->device, &decision) < 0)
 		return 3;

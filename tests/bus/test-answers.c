@@ -151,7 +151,7 @@ static int on_long_answer(sd_bus_message *m, void *userdata, sd_bus_error *error
 /* With as many calls as one user can have from many connections, another's answer does not come last. */
 START_TEST(long_answers_of_one_user_keep_no_other_waiting)
 {
-	struct harness *h = begin(MANY);
+	struct harness *h = begin(3 * MANY);
 	sd_bus *bus[CONNECTIONS], *other = connect_as(h, 1);
 	struct order order = {};
 	uint64_t cookie[2];
