@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/device-rows.h"
 #include "cli/safe-text.h"
+#include "cli/set-needs.h"
 #include "policy/settings.h"
 
 #include <limits.h>
@@ -35,6 +36,11 @@ static bool change_is_made_already(const struct change *change)
 	       streq(field[ROW_STATE], "enforced") && startswith(path_last(field[ROW_SOURCE]), "10-set-");
 }
 
+static bool person_is_there(void)
+{
+	return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
 static bool set_is_to_ask(const struct change *v, size_t n)
 {
 	const struct cli *cli = v->cli;
@@ -43,7 +49,7 @@ static bool set_is_to_ask(const struct change *v, size_t n)
 	for (size_t i = 0; i < n && all_made; i++)
 		all_made = change_is_made_already(&v[i]);
 	return !all_made && !cli->option[VERB_YES] && !cli->option[VERB_DRY_RUN] && !cli->json &&
-	       isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+	       person_is_there();
 }
 
 static const char *driver_in_words(const char *driver)
@@ -158,8 +164,12 @@ int set_plan_ask_or_fail(struct change *v, size_t n, struct service_client *c)
 {
 	_cleanup_(device_rows_done) struct device_rows rows = {};
 	int r, status;
+	bool lost;
 
-	if (!set_is_to_ask(v, n))
+	lost = !v[0].cli->option[VERB_DRY_RUN] && set_needs_are_lost(v, n);
+	if (lost && !v[0].cli->option[VERB_FORCE] && (!person_is_there() || v[0].cli->json))
+		return cli_fail("nothing was changed; --force does it all the same");
+	if (!set_is_to_ask(v, n) && !(lost && !v[0].cli->option[VERB_FORCE]))
 		return STATUS_DONE;
 	status = plan_try_or_fail(v, n, c);
 	if (status != STATUS_DONE)
