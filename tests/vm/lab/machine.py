@@ -164,6 +164,9 @@ class Machine:
         two: they are on it."""
         initrd = getattr(self.image, "initrd", None) or self._initrd(overlays, files or {})
         self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-initrd", initrd])
+        return self._wait_for_hello(timeout)
+
+    def _wait_for_hello(self, timeout):
         with self.condition:
             if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
                 raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
@@ -172,13 +175,9 @@ class Machine:
     def reset(self, timeout=240):
         """Presses the reset button, and returns when the shell in the guest answers again. What is on its disk stays."""
         self.qmp("set-action", reboot="reset")  # QEMU was started so that a guest that reboots by itself ends
-        with self.condition:
-            self.hello = False
-            self.answers.clear()
+        self.hello = False
         self.qmp("system_reset")
-        with self.condition:
-            if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
-                raise MachineDead("the guest did not come up again\n" + self.console_tail())
+        return self._wait_for_hello(timeout)
 
     def save(self, path, timeout=120):
         """Writes the machine as it is now to a file, and lets it go on. QEMU cannot save an nvme device."""
