@@ -175,8 +175,7 @@ class Machine:
     def reset(self, timeout=240):
         """Presses the reset button, and returns when the shell in the guest answers again. What is on its disk stays."""
         self.qmp("set-action", reboot="reset")  # QEMU was started so that a guest that reboots by itself ends
-        self.hello = False
-        self.qmp("system_reset")
+        self.hello, _ = False, self.qmp("system_reset")
         return self._wait_for_hello(timeout)
 
     def save(self, path, timeout=120):
@@ -190,8 +189,7 @@ class Machine:
             self.qmp("cont")
 
     def restore(self, path, cpus=2, memory="2G", cmdline="", devices=(), qemu=(), packed=False, timeout=60):
-        """Goes on where save() has left a machine that was started with the same settings, and returns when the shell in
-        the guest answers. The guest's clocks go on, too, as if no time had passed."""
+        """Goes on where save() has left a machine that was started with the same settings; the guest's clocks go on, too."""
         self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-incoming", "defer"])
         self.qmp("migrate-set-capabilities", capabilities=[MAPPED_RAM])
         self.qmp("migrate-incoming", uri=f"file:{path}")
