@@ -4,14 +4,14 @@ BUILD ?= build
 DESTDIR ?=
 FUZZ_SECONDS ?= 3600
 
-.PHONY: all run test install uninstall fuzz bench coverage format clean deps
+.PHONY: all run test deb site install uninstall fuzz bench coverage format clean deps
 
 all: $(BUILD)/build.ninja
 	meson compile -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	tools/install-deps build
-	meson setup $(BUILD)
+	meson setup $(BUILD) -Dtests=false
 
 deps:
 	tools/install-deps
@@ -29,6 +29,14 @@ test: deps
 # Installs a built tree. Nothing is built as root, so that no file of the tree belongs to root afterwards.
 install: all
 	meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
+
+# Builds the package for Debian 12 in a root of its own.
+deb: deps
+	tests/build-deb
+
+# Makes the documents one site, to be read without a server: open $(BUILD)-site/index.html.
+site: deps
+	tools/make-site $(BUILD)-site
 
 uninstall:
 	meson compile -C $(BUILD) uninstall

@@ -65,7 +65,7 @@ def sources():
 def scripts(interpreter):
     """Files in git that begin with #!…interpreter, and .py files where that is python3."""
     found = []
-    for path in run(["git", "ls-files", "boot", "tests", "tools", ".ci", "findings", "debian"]).stdout.split():
+    for path in run(["git", "ls-files", "boot", "tests", "tools", ".ci", "findings", "debian", "packaging"]).stdout.split():
         if path.endswith(".py") and interpreter == "python3":
             found.append(path)
         elif "." not in re.sub(r"(\.sh)?(\.in)?$", "", os.path.basename(path)):

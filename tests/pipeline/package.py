@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The step `package` of tests/run-all: the package for Debian, what installing it leaves, manual pages, and licences."""
+"""The step `package` of tests/run-all: the package for Debian and what installing it leaves, recipes for others, the site of the
+documents with its manual pages, licences, and what a release says of itself."""
 import filecmp
 import glob
+import json
 import os
 import re
 import shutil
@@ -10,7 +12,7 @@ import tempfile
 
 from lab import deb
 
-from .builds import TOP, run, tail
+from .builds import TOP, folder, run, tail
 from .schedule import Failed
 
 # Only Debian can give the number of the bug that asks for a new package.
@@ -53,8 +55,8 @@ def describe_difference(first, second):
         return run(["diff", "-rq", "first", "second"], check=False, cwd=work).stdout
 
 
-def check_lintian(folder):
-    changes, = glob.glob(folder + "/*.changes")
+def check_lintian(made):
+    changes, = glob.glob(made + "/*.changes")
     r = run(["lintian", "--allow-root", "--fail-on=error,warning", "--suppress-tags", LINTIAN_NOT_YET, changes], check=False)
     if r.returncode != 0:
         raise Failed("lintian:\n" + tail(r.stdout))
@@ -77,11 +79,11 @@ def in_root(root, *command):
     return said
 
 
-def check_installation(folder):
+def check_installation(made):
     """In a root where nothing runs: silent, tests of the installed package pass, and a purge leaves what a person wrote, nothing else."""
     with deb.small_root() as root:
         before = listed(root)
-        shutil.copy(deb.deb(folder), os.path.join(root, "tmp/package.deb"))
+        shutil.copy(deb.deb(made), os.path.join(root, "tmp/package.deb"))
         said = in_root(root, "dpkg", "-i", "/tmp/package.deb")
         for name in sorted(os.listdir(os.path.join(TOP, "debian/tests"))):
             if name != "control":
@@ -111,11 +113,77 @@ def check_licences():
         raise Failed("reuse lint:\n" + tail(r.stdout))
 
 
+def version():
+    return re.search(r"(?m)^ *version: '([^']+)'", read("meson.build"))[1]
+
+
+def read(name):
+    with open(os.path.join(TOP, name), encoding="utf-8") as stream:
+        return stream.read()
+
+
+def check_versions():
+    """Each recipe is of the version that is built."""
+    for name, pattern in (("debian/changelog", r"^driver-overrides \(([^-)]+)-"), ("packaging/rpm/driver-overrides.spec", r"(?m)^Version: +(.*)$"),
+                          ("packaging/arch/PKGBUILD", r"(?m)^pkgver=(.*)$")):
+        found = re.search(pattern, read(name))
+        if not found or found[1] != version():
+            raise Failed(f"{name} is not of version {version()}")
+
+
+def check_rpm():
+    """Fedora's spec with stand-ins for its macros: all that is installed is in a package, and scriptlets know all units."""
+    with tempfile.TemporaryDirectory(prefix="driver-overrides-rpm-") as work:
+        name = f"driver-overrides-{version()}"
+        os.makedirs(os.path.join(work, "SOURCES"))
+        run(["git", "archive", "--format=tar.gz", f"--prefix={name}/", "-o", f"{work}/SOURCES/{name}.tar.xz", "HEAD", "LICENSE", "README.md", "NEWS.md"])
+        run(["rpmbuild", "-bb", "--nodeps", "--load", "tests/packaging/rpm-macros", "--define", f"_topdir {work}",
+             "packaging/rpm/driver-overrides.spec"], env={"DRIVER_OVERRIDES_BUILD": os.path.join(TOP, folder("release"))})
+        rpms = sorted(glob.glob(work + "/RPMS/*/*.rpm"))
+        r = run(["rpmlint", "-c", "tests/packaging/rpmlint.toml", "packaging/rpm/driver-overrides.spec", *rpms], check=False)
+        if r.returncode != 0 or not re.search(r"\b0 errors, 0 warnings", r.stdout):
+            raise Failed("rpmlint:\n" + tail(r.stdout))
+        main, = [path for path in rpms if "dracut" not in os.path.basename(path)]
+        installed = set(re.findall(r"/system/([^/\n]+\.(?:service|socket))$", run(["rpm", "-qlp", main]).stdout, re.MULTILINE))
+        scripts = run(["rpm", "-qp", "--scripts", main]).stdout
+        for word in (": post", ": preun"):
+            known = set(re.search(rf"^{word} (.*)$", scripts, re.MULTILINE)[1].split())
+            if known != installed:
+                raise Failed(f"the spec's scriptlets and its units differ: {' '.join(sorted(known ^ installed))}")
+
+
+def check_arch():
+    run(["shellcheck", "packaging/arch/PKGBUILD", "packaging/arch/driver-overrides.install"])
+
+
+def check_sbom():
+    """The document names each program that is installed, and is the same when it is made again."""
+    first, again = (run(["tools/sbom", folder("release")]).stdout for _ in range(2))
+    made = json.loads(first)
+    files = sorted(os.path.basename(entry["fileName"]) for entry in made["files"])
+    if first != again or files != ["driver-override", "driver-override-guard", "driver-overrided", "overridectl"]:
+        raise Failed(f"tools/sbom: {files}")
+
+
+def check_site():
+    with tempfile.TemporaryDirectory(prefix="driver-overrides-site-") as work:
+        run(["tools/make-site", os.path.join(work, "site")])
+        with open(os.path.join(work, "site", "searchindex.js"), encoding="utf-8") as stream:
+            index = stream.read()
+        if "driver_override" not in index or not os.path.exists(os.path.join(work, "site", "man", "overridectl.1.html")):
+            raise Failed("the site has no manual pages that can be searched")
+
+
 def package(_args, _out):
+    check_versions()
     check_manual_pages()
     check_licences()
-    folder = deb.package()
-    check_lintian(folder)
-    check_installation(folder)
-    check_twice(folder)
-    return 5, 0
+    check_site()
+    check_arch()
+    check_rpm()
+    check_sbom()
+    made = deb.package()
+    check_lintian(made)
+    check_installation(made)
+    check_twice(made)
+    return 10, 0
