@@ -10,6 +10,7 @@
 #include <expat.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,6 +160,15 @@ static void domain_doctype(void *data, const char *name, const char *system, con
 	(void)XML_StopParser(p->xml, XML_FALSE);
 }
 
+static uintmax_t domain_parser_line(XML_Parser parser)
+{
+#ifdef HAVE_XML_LINE_NUMBER_64
+	return XML_GetCurrentLineNumber64(parser);
+#else
+	return XML_GetCurrentLineNumber(parser);
+#endif
+}
+
 static int domain_parse(struct domain_parser *p, const char *text, size_t n, char reterr_text[static 256])
 {
 	enum XML_Status status;
@@ -172,7 +182,7 @@ static int domain_parse(struct domain_parser *p, const char *text, size_t n, cha
 			       p->r == -ENOMEM ? "out of memory"
 					       : "has a document type, which no domain has");
 	else if (status != XML_STATUS_OK)
-		(void)snprintf(reterr_text, 256, "line %lu: %s", XML_GetCurrentLineNumber(p->xml),
+		(void)snprintf(reterr_text, 256, "line %ju: %s", domain_parser_line(p->xml),
 			       XML_ErrorString(XML_GetErrorCode(p->xml)));
 	else if (!p->is_domain)
 		(void)snprintf(reterr_text, 256, "is no domain");
