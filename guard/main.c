@@ -32,6 +32,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /*
@@ -300,6 +301,20 @@ static int options_enter_background(const struct options *o, int *ret_ready)
 	return r;
 }
 
+/*
+ * Turned off by a command line that has `on` before `off`, so that the unit's condition holds: a guard that
+ * ended would be started again and again. It stays, and takes what the kernel tells off systemd's socket.
+ */
+static void guard_stay_off(void)
+{
+	int fd = passed_socket(AF_NETLINK);
+	char buf[4096];
+
+	while (fd >= 0 && (recv(fd, buf, sizeof(buf), 0) >= 0 || errno == ENOBUFS || errno == EINTR))
+		;
+	(void)pause();
+}
+
 int main(int argc, char **argv)
 {
 	static struct options options = { .enforcer = ENFORCER_PATH, .limit_usec = LIMIT_USEC_DEFAULT };
@@ -313,6 +328,9 @@ int main(int argc, char **argv)
 	log_init("driver-override-guard", LOG_TO_STDERR);
 	if (settings_turned_off(&options.settings)) {
 		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
+		notify_systemd("READY=1");
+		if (getenv("NOTIFY_SOCKET") && !options.is_relief)
+			guard_stay_off();
 		return EXIT_SUCCESS;
 	}
 	options_spare_from_kill(&options, argv);

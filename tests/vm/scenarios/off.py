@@ -13,6 +13,8 @@ MACHINE = dict(
     cmdline="driver_overrides=off " + CMDLINE,
     files={"/etc/driver-overrides.d/50-nics.conf":
            rule("nic", Name=NIC, Driver="none") + rule("plugged", Name=PLUGGED, Driver="vfio-pci")})
+MACHINES = {"off-last": {**MACHINE, "guard": True, "cmdline": "driver_overrides=on driver_overrides=off " + CMDLINE},
+            "on-last": {**MACHINE, "guard": True, "cmdline": "driver_overrides=off driver_overrides=on " + CMDLINE}}
 
 
 @scenario("booted with driver_overrides=off, no override is written and the card has its driver")
@@ -43,3 +45,21 @@ def later(vm):
     assert not properties(vm, PLUGGED)
     assert len(journal(vm, "driver_overrides=off")) == 1, "every event says it"
     unplug(vm, 0, PLUGGED)
+
+
+@scenario("off after on is off: no override is written, and the guard says so once and stays", "off-last")
+def off_last(vm):
+    assert (vm.driver(NIC), override(vm, NIC)) == ("e1000e", "")
+    assert vm.out("systemctl is-active driver-override-guard.service driver-overrides-settled.service").split() == ["active"] * 2
+    assert vm.out("systemctl show -P NRestarts driver-override-guard.service") == "0"
+    plug(vm, 0, PLUGGED, "e1000e")
+    assert override(vm, PLUGGED) == ""
+    assert vm.out("journalctl -b --no-pager -u driver-override-guard.service | grep -c driver_overrides=off") == "1"
+    unplug(vm, 0, PLUGGED)
+
+
+@scenario("on after off is on: overrides are written, the guard holds first probes", "on-last")
+def on_last(vm):
+    assert (vm.driver(NIC), override(vm, NIC)) == ("", "none")
+    assert vm.out("systemctl is-active driver-override-guard.service driver-overrides-settled.service").split() == ["active"] * 2
+    assert not journal(vm, "driver_overrides=off")
