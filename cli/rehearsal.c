@@ -6,6 +6,7 @@
 #include "policy/policy-digest.h"
 #include "policy/policy-in-force.h"
 #include "state/boot-attempts.h"
+#include "state/image-note.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -93,6 +94,49 @@ static int rehearsal_load_next(struct rehearsal *h)
 	return policy_load(&last_good, &h->policy_next);
 }
 
+/* What a boot by an image that has another policy would decide before the root file system is there. */
+static int rehearsal_of_image(struct rehearsal *h)
+{
+	int r;
+
+	if (h->image.state != BOOT_IMAGE_DIFFERS ||
+	    image_policy_folder(&h->next_settings, h->image.digest, h->image_folder,
+				sizeof(h->image_folder)) < 0 ||
+	    access(h->image_folder, F_OK) < 0)
+		return 0;
+	h->image_settings = h->next_settings;
+	h->image_settings.conf_dirs[0] = h->image_folder;
+	h->image_settings.n_conf_dirs = 1;
+	r = policy_load(&h->image_settings, &h->policy_image);
+	if (r < 0)
+		return r;
+	h->in_image = (struct lint_run){ .lint = &h->lint,
+					 .settings = &h->image_settings,
+					 .policy = h->policy_image };
+	r = lint_run_open(&h->in_image);
+	return r < 0 ? r : boot_needs_find(&h->image_needs, &h->in_image);
+}
+
+static const struct boot_need *needs_find_named(const struct boot_needs *needs, const char *what)
+{
+	for (size_t i = 0; i < needs->n; i++)
+		if (streq(needs->v[i].what, what))
+			return &needs->v[i];
+	return NULL;
+}
+
+const struct boot_need *rehearsal_image_loss(const struct rehearsal *h)
+{
+	for (size_t i = 0; i < h->image_needs.n; i++) {
+		const struct boot_need *need = &h->image_needs.v[i],
+				       *on_disk = needs_find_named(&h->needs, need->what);
+
+		if (need->state == NEED_LOST && !need->optional && (!on_disk || on_disk->state != NEED_LOST))
+			return need;
+	}
+	return NULL;
+}
+
 int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 {
 	int r = path_join(h->next_state, sizeof(h->next_state), settings->state_dir, "/next-boot", NULL);
@@ -118,11 +162,17 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 		r = lint_run_open(&h->next);
 	if (r >= 0)
 		r = rehearsal_pair(h);
-	return r >= 0 ? boot_needs_find(&h->needs, &h->next) : r;
+	if (r >= 0)
+		r = boot_needs_find(&h->needs, &h->next);
+	return r >= 0 ? rehearsal_of_image(h) : r;
 }
 
 void rehearsal_done(struct rehearsal *h)
 {
+	boot_needs_done(&h->image_needs);
+	if (h->in_image.settings)
+		lint_run_close(&h->in_image);
+	h->policy_image = policy_free(h->policy_image);
 	boot_needs_done(&h->needs);
 	free(h->devices);
 	if (h->next.settings)

@@ -31,11 +31,20 @@ struct rehearsal {
 	struct rehearsed_device *devices; /* by bus and name */
 	size_t n_devices;
 	struct boot_needs needs;
+	/* The same by the policy that the boot image has, where that is another one and is known. */
+	struct settings image_settings;
+	char image_folder[PATH_MAX];
+	struct policy *policy_image;
+	struct lint_run in_image;
+	struct boot_needs image_needs;
 };
 
 /* 0 or negative errno; rehearsal_done() also after a failure. */
 _must_check_ int rehearsal_make(struct rehearsal *h, const struct settings *settings);
 void rehearsal_done(struct rehearsal *h);
+
+/* The first of what the boot image's policy takes that the policy of the disk leaves; NULL: nothing. */
+const struct boot_need *rehearsal_image_loss(const struct rehearsal *h);
 
 /* The driver that a device has after the next boot, as far as policy says; "": none, or whichever is made for
  * it. */

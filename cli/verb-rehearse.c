@@ -217,6 +217,7 @@ static struct json_object *policy_errors_json(const struct policy *policy)
 
 static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h)
 {
+	const struct boot_need *loss = rehearsal_image_loss(h);
 	struct json_object *o = json_object_new_object(), *devices = json_object_new_array(),
 			   *needs = json_object_new_array(), *files = json_object_new_array();
 
@@ -236,11 +237,23 @@ static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h
 	(void)json_object_object_add(o, "needs", needs);
 	(void)json_object_object_add(o, "runtime_files", files);
 	json_output_add(o, "boot_image", h->image.text);
+	json_output_add(o, "boot_image_takes", loss ? loss->what : "");
 	json_output_add_bool(o, "last_good", h->has_failed);
 	(void)json_object_object_add(o, "errors", policy_errors_json(h->policy_next));
 	(void)json_object_object_add(o, "lost",
 				     json_object_new_int64((int64_t)boot_needs_count_lost(&h->needs)));
 	json_output_print(cli, o);
+}
+
+/* The image's policy comes first in a boot, whatever the disk has by now. */
+static int rehearse_image_or_fail(const struct rehearsal *h, int status)
+{
+	const struct boot_need *loss = rehearsal_image_loss(h);
+
+	return loss ? cli_fail("the boot image still has a policy that takes %s%s%s%s: %s", loss->what,
+			       loss->device ? " (" : "", loss->device ? loss->device->d->name : "",
+			       loss->device ? ")" : "", h->image.text)
+		    : status;
 }
 
 int verb_rehearse(const struct cli *cli, char *const *args, size_t n)
@@ -262,6 +275,7 @@ int verb_rehearse(const struct cli *cli, char *const *args, size_t n)
 		rehearse_print_json(cli, &h);
 	else
 		status = rehearse_print_text(cli, &h);
+	status = rehearse_image_or_fail(&h, status);
 	lost = boot_needs_count_lost(&h.needs);
 	if (lost > 0)
 		status = cli_fail("the next boot will lack %zu of what it needs", lost);

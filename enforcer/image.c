@@ -134,8 +134,12 @@ static int image_write_note(const struct settings *settings, const struct policy
 {
 	struct image_note note = { .time = (uint64_t)time(NULL) };
 
+	int r;
+
 	policy_digest_of(policy, note.digest);
-	return image_note_write(settings, kernel, &note);
+	r = image_note_write(settings, kernel, &note);
+	/* For a rehearsal of a boot by this image, once the disk has another policy. */
+	return r < 0 ? r : image_policy_keep(settings, policy, note.digest);
 }
 
 static int image_answer(const struct settings *settings, const struct policy *policy, const char *what,

@@ -70,6 +70,7 @@ static bool kernel_is_installed(const struct settings *settings, const char *ker
 struct stale_images {
 	size_t n_notes, n;
 	char newest[NAME_MAX + 1];
+	char digest[POLICY_DIGEST_SIZE]; /* of that */
 };
 
 static void stale_images_find(const struct settings *settings, const char *digest, struct stale_images *stale)
@@ -86,8 +87,10 @@ static void stale_images_find(const struct settings *settings, const char *diges
 		stale->n_notes++;
 		if (streq(note.digest, digest))
 			continue;
-		if (stale->n++ == 0 || strverscmp(kernel, stale->newest) > 0)
-			text_copy(stale->newest, sizeof(stale->newest), kernel);
+		if (stale->n++ > 0 && strverscmp(kernel, stale->newest) <= 0)
+			continue;
+		text_copy(stale->newest, sizeof(stale->newest), kernel);
+		text_copy(stale->digest, sizeof(stale->digest), note.digest);
 	}
 }
 
@@ -110,7 +113,7 @@ static void boot_image_describe(const struct settings *settings, const struct st
 
 void boot_image_find(const struct settings *settings, struct boot_image *ret)
 {
-	char digest[POLICY_DIGEST_SIZE], booted[POLICY_DIGEST_SIZE];
+	char digest[POLICY_DIGEST_SIZE], booted[POLICY_DIGEST_SIZE] = "";
 	struct stale_images stale = {};
 	bool differs;
 
@@ -124,6 +127,8 @@ void boot_image_find(const struct settings *settings, struct boot_image *ret)
 		differs = !streq(booted, digest);
 	else
 		return;
+	if (differs)
+		text_copy(ret->digest, sizeof(ret->digest), stale.n > 0 ? stale.digest : booted);
 	ret->state = differs ? BOOT_IMAGE_DIFFERS : BOOT_IMAGE_CURRENT;
 	if (differs)
 		boot_image_describe(settings, &stale, ret);

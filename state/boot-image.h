@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "policy/policy-digest.h"
 #include "policy/settings.h"
 
 #include <stddef.h>
@@ -20,6 +21,7 @@ enum boot_image_state {
 
 struct boot_image {
 	enum boot_image_state state;
+	char digest[POLICY_DIGEST_SIZE]; /* with BOOT_IMAGE_DIFFERS: of the newest kernel's, or this boot's */
 	char text[BOOT_SENTENCE_MAX]; /* "current"; with BOOT_IMAGE_DIFFERS a sentence that says what to do */
 };
 

@@ -5,11 +5,13 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "state/policy-files.h"
 #include "state/state-file.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -105,4 +107,47 @@ int image_digest_of_boot(const struct settings *settings, char buf[static POLICY
 	int r = path_join(path, sizeof(path), settings->state_dir, "/" KEPT_DIGEST, NULL);
 
 	return r < 0 ? r : image_digest_read(path, buf);
+}
+
+int image_policy_folder(const struct settings *settings, const char *digest, char *buf, size_t size)
+{
+	char folder[PATH_MAX];
+	int r = settings_system_path(settings, IMAGE_POLICIES, folder, sizeof(folder));
+
+	return r < 0 ? r : path_join(buf, size, folder, "/", digest, NULL);
+}
+
+static bool image_has_digest(const struct settings *settings, const char *digest)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	struct image_note note;
+	char path[PATH_MAX];
+
+	if (settings_system_path(settings, IMAGE_NOTES, path, sizeof(path)) < 0 || dir_open(&dir, path) < 0)
+		return false;
+	for (const char *kernel; (kernel = dir_next(&dir));)
+		if (image_note_read(settings, kernel, &note) >= 0 && streq(note.digest, digest))
+			return true;
+	return false;
+}
+
+int image_policy_keep(const struct settings *settings, const struct policy *policy, const char *digest)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX], path[PATH_MAX];
+	int r = settings_system_path(settings, IMAGE_POLICIES, folder, sizeof(folder));
+
+	if (r >= 0)
+		r = dir_make(folder);
+	if (r >= 0)
+		r = image_policy_folder(settings, digest, path, sizeof(path));
+	if (r >= 0)
+		r = policy_files_write(policy, path);
+	if (r < 0 || dir_open(&dir, folder) < 0)
+		return r;
+	for (const char *other; (other = dir_next(&dir));)
+		if (!image_has_digest(settings, other) &&
+		    path_join(path, sizeof(path), folder, "/", other, NULL) >= 0)
+			policy_folder_remove(path);
+	return 0;
 }

@@ -9,11 +9,13 @@
 #include "policy/policy-digest.h"
 #include "policy/settings.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* The folder of what lasts longer than a boot. */
 #define LASTING_DIR "/var/lib/driver-overrides"
 #define IMAGE_NOTES LASTING_DIR "/images"
+#define IMAGE_POLICIES LASTING_DIR "/image-policies"
 
 struct image_note {
 	char digest[POLICY_DIGEST_SIZE];
@@ -36,6 +38,14 @@ _must_check_ int image_digest_keep(const struct settings *settings);
 
 /* The digest that was kept. 0; -ENOENT: this boot had no image with one; other negative errno. */
 _must_check_ int image_digest_of_boot(const struct settings *settings, char buf[static POLICY_DIGEST_SIZE]);
+
+/* Where the files of the policy are kept that images with this digest have. 0 or -ENAMETOOLONG. */
+_must_check_ int image_policy_folder(const struct settings *settings, const char *digest, char *buf,
+				     size_t size);
+
+/* Keeps the policy's files there, and removes those that no image has any more. 0 or negative errno. */
+_must_check_ int image_policy_keep(const struct settings *settings, const struct policy *policy,
+				   const char *digest);
 
 /* 0; -ENOENT: there is none; -EBADMSG: it cannot be read as one; other negative errno. */
 _must_check_ int image_note_read(const struct settings *settings, const char *kernel, struct image_note *ret);

@@ -89,6 +89,12 @@ int policy_files_copy(const char *from, const char *to, bool durable)
 	return r;
 }
 
+void policy_folder_remove(const char *dir)
+{
+	if (policy_folder_clear(dir) >= 0)
+		(void)rmdir(dir);
+}
+
 void policy_folders_remove_others(const char *dir, const char *name)
 {
 	_cleanup_(dir_close) struct dir_reader reader = { .fd = -EBADF };
@@ -97,7 +103,6 @@ void policy_folders_remove_others(const char *dir, const char *name)
 	if (dir_open(&reader, dir) < 0)
 		return;
 	for (const char *other; (other = dir_next(&reader));)
-		if (!streq(other, name) && path_join(path, sizeof(path), dir, "/", other, NULL) >= 0 &&
-		    policy_folder_clear(path) >= 0)
-			(void)rmdir(path);
+		if (!streq(other, name) && path_join(path, sizeof(path), dir, "/", other, NULL) >= 0)
+			policy_folder_remove(path);
 }

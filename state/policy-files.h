@@ -17,5 +17,8 @@ _must_check_ int policy_files_write(const struct policy *policy, const char *dir
 /* The same with the policy files of another folder; "" has none. durable: on the disk when this returns. */
 _must_check_ int policy_files_copy(const char *from, const char *to, bool durable);
 
+/* Removes a folder with its files. */
+void policy_folder_remove(const char *dir);
+
 /* Removes the folders in `dir` that have another name than this one, with their files. */
 void policy_folders_remove_others(const char *dir, const char *name);

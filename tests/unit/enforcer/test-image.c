@@ -164,7 +164,7 @@ START_TEST(note_has_the_digest_and_the_time)
 {
 	struct mock *m = mock_new();
 	struct enforcer_result r;
-	const char *text, *digest;
+	const char *text, *digest, *kept;
 
 	make_dirs(mock_printf(m, "%s/var/lib", m->root));
 	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "Name=a", "Driver=none"));
@@ -175,6 +175,14 @@ START_TEST(note_has_the_digest_and_the_time)
 	text = mock_read(m, mock_printf(m, "%s/var/lib/driver-overrides/images/6.1.0-50-amd64", m->root));
 	ck_assert_ptr_nonnull(startswith(text, mock_printf(m, "digest=%stime=", digest)));
 	ck_assert_uint_gt(text_to_number(strstr(text, "time=") + 5), 1700000000);
+	/* The policy itself is kept as long as an image has it. */
+	kept = mock_printf(m, "%s/var/lib/driver-overrides/image-policies/%.16s/10-a.conf", m->root, digest);
+	ck_assert_str_eq(mock_read(m, kept), RULE("a", "Name=a", "Driver=none"));
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "Name=a", "Driver=vfio"));
+	ck_assert_int_eq(enforcer_run(m, "image", "note", "6.1.0-51-amd64", NULL).status, 0);
+	ck_assert_int_eq(access(kept, F_OK), 0);
+	ck_assert_int_eq(enforcer_run(m, "image", "note", "6.1.0-50-amd64", NULL).status, 0);
+	ck_assert_int_ne(access(kept, F_OK), 0);
 	ck_assert_int_eq(enforcer_run(m, "image", "note", "../x", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "image", "note", ".x", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "image", "note", NULL).status, 2);
