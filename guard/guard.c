@@ -26,6 +26,8 @@
 /* So often is a hold resumed that was given up; the count starts again after a quiet quarter of an hour. */
 #define REARMS_MAX 5U
 #define REARMS_FORGET_USEC (15U * 60U * 1000000U)
+/* Devices that are held when the guard is told to end go on within this time, as does FirstProbe. */
+#define FINISH_USEC 1000000U
 
 struct policy_snapshot *guard_get_policy(struct guard *g)
 {
@@ -335,4 +337,17 @@ int guard_run(struct guard *g)
 			guard_end_boot_watch(g);
 		timeout = guard_sooner(guard_sooner(timeout, again), guard_do_pending(g));
 	}
+}
+
+void guard_finish(struct guard *g)
+{
+	const uint64_t until = now_usec() + FINISH_USEC;
+	uint64_t left_usec;
+
+	hold_set_buses(g->hold, NULL, 0);
+	while (hold_is_waiting(g->hold) && now_usec() < until)
+		sleep_usec(1000);
+	while ((left_usec = first_probe_watches_settle(g->first_probe_watches)) &&
+	       now_usec() + left_usec < until)
+		sleep_usec(left_usec);
 }

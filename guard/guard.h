@@ -102,6 +102,13 @@ void guard_rearm_hold(struct guard *g);
  */
 int guard_run(struct guard *g);
 
+/*
+ * The guard is about to end: the kernel waits for no device any more, except for those about which it was
+ * told to wait; these are decided about, and what was seen of first probes is written down. The threads go
+ * on.
+ */
+void guard_finish(struct guard *g);
+
 /* Starts the enforcer's sweep, or has it run once more when it is running already. */
 void guard_start_sweep(struct guard *g);
 

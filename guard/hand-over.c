@@ -22,6 +22,7 @@
 /* The byte that is locked by who is just joining, so that one comes after the other. Process ids are above.
  */
 #define TURN 0
+#define ASK_AGAIN_MS 5
 
 static int guard_lock_set(int locks, short type, off_t byte)
 {
@@ -49,7 +50,7 @@ static void hand_over_add_predecessor(struct hand_over *h, const struct flock *f
 		return;
 	/* If it still has its lock, then the descriptor is for that process and for none after it. */
 	if (guard_lock_find(h->locks, found->l_start, 1, &again) && again.l_pid == found->l_pid)
-		h->predecessors[h->n_predecessors++] = pidfd;
+		h->predecessors[h->n_predecessors++] = (struct predecessor){ found->l_pid, pidfd };
 	else
 		(void)close(pidfd);
 }
@@ -111,29 +112,39 @@ int hand_over_join(const char *state_dir, struct hand_over *ret)
 void hand_over_dismiss(const struct hand_over *h)
 {
 	for (size_t i = 0; i < h->n_predecessors; i++)
-		(void)system_pidfd_kill(h->predecessors[i], SIGTERM);
+		(void)system_pidfd_kill(h->predecessors[i].pidfd, SIGTERM);
+}
+
+/* Nothing tells when a lock is given up, so this is asked again and again. */
+static bool predecessor_ends(const struct hand_over *h, const struct predecessor *p, uint64_t until)
+{
+	struct flock found;
+
+	while (guard_lock_find(h->locks, p->pid, 1, &found) && found.l_pid == p->pid) {
+		struct pollfd end = { .fd = p->pidfd, .events = POLLIN };
+
+		if (poll(&end, 1, ASK_AGAIN_MS) == 1)
+			return true;
+		if (now_usec() >= until)
+			return false;
+	}
+	return true;
 }
 
 size_t hand_over_wait(struct hand_over *h, uint64_t usec)
 {
 	const uint64_t until = now_usec() + usec;
-	size_t left = 0;
+	size_t n_killed = 0;
 
 	for (size_t i = 0; i < h->n_predecessors; i++) {
-		struct pollfd p = { .fd = h->predecessors[i], .events = POLLIN };
-		int r;
+		const struct predecessor *p = &h->predecessors[i];
 
-		do {
-			const uint64_t now = now_usec();
-
-			r = poll(&p, 1, now < until ? (int)((until - now) / 1000) + 1 : 0);
-		} while (r < 0 && errno == EINTR);
-		if (r <= 0) {
-			left++;
-			(void)system_pidfd_kill(p.fd, SIGKILL);
+		if (!predecessor_ends(h, p, until)) {
+			n_killed++;
+			(void)system_pidfd_kill(p->pidfd, SIGKILL);
 		}
-		(void)close(h->predecessors[i]);
+		(void)close(p->pidfd);
 	}
 	h->n_predecessors = 0;
-	return left;
+	return n_killed;
 }

@@ -15,12 +15,18 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define PREDECESSORS_MAX 8
 
+struct predecessor {
+	pid_t pid;
+	int pidfd;
+};
+
 struct hand_over {
-	int locks;			    /* STATE_DIR/guards, for as long as this process lives */
-	int predecessors[PREDECESSORS_MAX]; /* pidfds */
+	int locks; /* STATE_DIR/guards, for as long as this process lives */
+	struct predecessor predecessors[PREDECESSORS_MAX];
 	size_t n_predecessors;
 };
 
@@ -32,8 +38,8 @@ _must_check_ int hand_over_join(const char *state_dir, struct hand_over *ret);
 void hand_over_dismiss(const struct hand_over *h);
 
 /*
- * Waits until they have ended, usec microseconds at most, then kills those that have not: one that is stopped
- * would have the kernel wait for it. How many these are. One whose thread is asleep in the kernel lasts until
- * that has returned, without a hold.
+ * Waits until they have given up their locks, usec microseconds at most, then kills those that have not: one
+ * that is stopped would have the kernel wait for it. How many these are. A process may last for longer, while
+ * a thread of its is asleep in the kernel, or the kernel takes its programs away.
  */
 size_t hand_over_wait(struct hand_over *h, uint64_t usec);

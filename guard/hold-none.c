@@ -63,6 +63,12 @@ _weak_ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name
 	return false;
 }
 
+_weak_ bool hold_is_waiting(struct hold *h)
+{
+	(void)h;
+	return false;
+}
+
 _weak_ void hold_release_all(struct hold *h)
 {
 	(void)h;

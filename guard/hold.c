@@ -244,6 +244,11 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	return false;
 }
 
+bool hold_is_waiting(struct hold *h)
+{
+	return h->bpf && __atomic_load_n(&h->bpf->bss->tickets_open, __ATOMIC_ACQUIRE) > 0;
+}
+
 void hold_release_all(struct hold *h)
 {
 	__u64 now, before;

@@ -45,6 +45,9 @@ bool hold_release(struct hold *hold, uint64_t ticket);
 /* Whether another function of a PCI device's slot is being added as well, and has not been probed yet. */
 bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);
 
+/* Whether the kernel waits for devices now, or will. */
+bool hold_is_waiting(struct hold *hold);
+
 /* Releases every device that has a ticket now: messages were lost, so some of them will not be decided. */
 void hold_release_all(struct hold *hold);
 

@@ -226,6 +226,8 @@ static int guard_live(struct guard *g, const struct options *o, int ready, const
 	r = guard_run(g);
 	if (r < 0)
 		*reterr_what = "cannot wait for events";
+	else
+		guard_finish(g);
 	return r;
 }
 

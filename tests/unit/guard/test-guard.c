@@ -304,6 +304,39 @@ START_TEST(messages_lost_during_a_sweep_start_another_one_after_it)
 }
 END_TEST
 
+START_TEST(a_guard_that_ends_waits_for_the_devices_that_are_held)
+{
+	struct fixture f;
+
+	fixture_new(&f);
+	fake_hold_set_waits(f.g.hold, 3);
+	guard_finish(&f.g);
+	ck_assert_uint_eq(fake_hold_waits_left(f.g.hold), 0);
+	/* A device that never comes to its first probe does not keep it. */
+	fake_hold_set_waits(f.g.hold, UINT_MAX);
+	guard_finish(&f.g);
+	ck_assert_uint_gt(fake_hold_waits_left(f.g.hold), 0);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(a_guard_that_ends_takes_its_own_status_away_and_no_other_guards)
+{
+	struct fixture f;
+	const char *path;
+
+	fixture_new(&f);
+	path = mock_printf(f.m, "%s/guard", f.m->state);
+	make_file(path, "VERSION=1\nPID=1\n", strlen("VERSION=1\nPID=1\n"));
+	guard_withdraw_status(&f.g);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	guard_report_status(&f.g);
+	guard_withdraw_status(&f.g);
+	ck_assert_int_lt(access(path, F_OK), 0);
+	fixture_done(&f);
+}
+END_TEST
+
 /* In a process of its own, which ends over it. */
 static void previous_guard_dies(struct fixture *f)
 {
@@ -450,6 +483,8 @@ SUITE_MAIN("guard", 30, status_is_written_when_the_main_thread_is_woken,
 	   file_that_is_being_written_is_read_when_it_has_been_left_alone, the_end_of_the_boot_is_heard_of,
 	   the_guard_is_not_woken_up_by_its_own_status, lost_messages_start_a_sweep_with_the_same_folders,
 	   messages_lost_during_a_sweep_start_another_one_after_it,
+	   a_guard_that_ends_waits_for_the_devices_that_are_held,
+	   a_guard_that_ends_takes_its_own_status_away_and_no_other_guards,
 	   intents_of_a_previous_guard_end_with_the_sweep, a_hold_that_was_given_up_is_resumed_five_times,
 	   a_policy_that_is_read_again_leaves_copies_of_its_files, expired_holds_are_logged_once,
 	   a_hold_that_is_active_is_not_counted_as_resumed, a_policy_that_is_in_use_outlives_its_successor)
