@@ -122,8 +122,11 @@ static void write_override(const struct sysfs_device *d, const char *text)
 /* "": unbinds. */
 static void bind_to(const struct sysfs_device *d, const char *driver)
 {
-	char path[PATH_MAX], target[PATH_MAX];
+	char path[PATH_MAX], target[PATH_MAX], before[256] = "";
 
+	ignore_error(sysfs_device_link(d, "driver", before, sizeof(before)));
+	if (streq(before, driver))
+		return;
 	(void)sysfs_device_path(d, "driver", path, sizeof(path));
 	(void)unlink(path);
 	ignore_error(
