@@ -100,6 +100,44 @@ def check_installation(made):
             raise Failed("installed and purged in a chroot, it said:\n  " + "\n  ".join(said) + "\nand left:\n  " + "\n  ".join(sorted(left)))
 
 
+def check_scripts(made):
+    """On a system that runs, as far as the package's scripts can tell: which units they start, restart and stop."""
+    with deb.small_root() as root:
+        os.makedirs(os.path.join(root, "run/systemd/system"), exist_ok=True)
+        shutil.copy(os.path.join(TOP, "tests/packaging/fake-systemctl"), os.path.join(root, "usr/bin/systemctl"))
+        shutil.copy(deb.deb(made), os.path.join(root, "tmp/package.deb"))
+
+        def told(command):
+            with open(os.path.join(root, "run/told"), "w", encoding="utf-8"):
+                pass
+            in_root(root, "sh", "-c", command)
+            with open(os.path.join(root, "run/told"), encoding="utf-8") as stream:
+                lines = [line.split() for line in stream]
+            return [(words[0], unit.removesuffix(".service")) for words in lines if words and words[0] in ("start", "restart", "try-restart", "stop")
+                    for unit in words[1:]]
+
+        # After the removal there is no folder for policy.
+        install, policy = "dpkg -i /tmp/package.deb", "/etc/driver-overrides.d/50-mine.conf"
+        sweep, guard, service = "driver-overrides-sweep", "driver-override-guard", "driver-overrided"
+        started = [("start", sweep), ("start", guard)]
+        expected = [
+            (install, started),
+            (install, [("restart", guard), ("try-restart", service)]),  # over itself: an upgrade
+            ("dpkg -r driver-overrides", None),
+            (f"mkdir -p {os.path.dirname(policy)} && echo >{policy} && {install}", [*started, ("start", service)]),
+            ("dpkg --purge driver-overrides", None),
+            (f"printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; {install}", []),
+        ]
+        for command, wanted in expected:
+            found = told(command)
+            if wanted is None:
+                wanted = [("stop", unit) for _verb, unit in found]
+                if not {("stop", unit) for unit in (sweep, guard, service)} <= set(found):
+                    raise Failed(f"{command} told systemd: {found}")
+            if found != wanted:
+                raise Failed(f"{command} told systemd: {found}")
+
+
 def check_manual_pages():
     for page in run(["git", "ls-files", "docs/*.[1-8]"]).stdout.split():
         found = [line for line in run(["mandoc", "-Tlint", "-Wstyle", page], check=False).stdout.splitlines() if MANDOC_PASSED_OVER not in line]
@@ -185,5 +223,6 @@ def package(_args, _out):
     made = deb.package()
     check_lintian(made)
     check_installation(made)
+    check_scripts(made)
     check_twice(made)
-    return 10, 0
+    return 11, 0
