@@ -149,6 +149,8 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 	h->next_settings.state_dir = h->next_state;
 	r = policy_load_settled(settings, &h->policy_now);
 	if (r >= 0)
+		r = rehearsal_take_command_line(h);
+	if (r >= 0)
 		r = rehearsal_load_next(h);
 	if (r < 0)
 		return r;
@@ -169,6 +171,7 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 
 void rehearsal_done(struct rehearsal *h)
 {
+	rehearsal_command_line_done(h);
 	boot_needs_done(&h->image_needs);
 	if (h->in_image.settings)
 		lint_run_close(&h->in_image);

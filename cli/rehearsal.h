@@ -7,6 +7,7 @@
 
 #include "cli/boot-needs.h"
 #include "cli/lint-run.h"
+#include "cli/next-command-line.h"
 #include "state/boot-image.h"
 
 #include <limits.h>
@@ -21,8 +22,11 @@ struct rehearsed_device {
 
 struct rehearsal {
 	struct settings next_settings;
-	bool has_failed;	  /* the policy of the directories: the next boot has the last good one */
-	char last_good[PATH_MAX]; /* where that is */
+	char command_line[PATH_MAX]; /* the file with that of the next boot; "": as in this boot, or not known
+				      */
+	char runtime[PATH_MAX];	     /* a folder with the rules of that; "": the runtime directory itself */
+	bool has_failed;	     /* the policy of the directories: the next boot has the last good one */
+	char last_good[PATH_MAX];    /* where that is */
 	struct boot_image image;
 	char next_state[PATH_MAX];
 	struct policy *policy_now, *policy_next;
@@ -45,6 +49,10 @@ void rehearsal_done(struct rehearsal *h);
 
 /* The first of what the boot image's policy takes that the policy of the disk leaves; NULL: nothing. */
 const struct boot_need *rehearsal_image_loss(const struct rehearsal *h);
+
+/* The part of the command line: h->next_settings are those of the next boot. 0 or negative errno. */
+_must_check_ int rehearsal_take_command_line(struct rehearsal *h);
+void rehearsal_command_line_done(struct rehearsal *h);
 
 /* The driver that a device has after the next boot, as far as policy says; "": none, or whichever is made for
  * it. */

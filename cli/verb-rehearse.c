@@ -134,7 +134,13 @@ static void rehearse_print_notes(const struct rehearsal *h)
 		puts("\nTwo boots with this policy were not complete: the next one runs with the last good "
 		     "policy, "
 		     "too, unless this one is\nchanged, or overridectl reload --retry has it tried again.");
-	puts("\nKernel command line and credentials: taken to be as in this boot.");
+	if (h->command_line[0])
+		printf("\nKernel command line: that of %s, which has other words for this project than this "
+		       "boot has. "
+		       "Credentials: taken to be as in this boot.\n",
+		       h->command_line);
+	else
+		puts("\nKernel command line and credentials: taken to be as in this boot.");
 	switch (h->image.state) {
 	case BOOT_IMAGE_UNKNOWN:
 		puts("Boot image: none is known to have a policy.");
@@ -236,6 +242,7 @@ static void rehearse_print_json(const struct cli *cli, const struct rehearsal *h
 	(void)json_object_object_add(o, "devices", devices);
 	(void)json_object_object_add(o, "needs", needs);
 	(void)json_object_object_add(o, "runtime_files", files);
+	json_output_add(o, "command_line", h->command_line);
 	json_output_add(o, "boot_image", h->image.text);
 	json_output_add(o, "boot_image_takes", loss ? loss->what : "");
 	json_output_add_bool(o, "last_good", h->has_failed);

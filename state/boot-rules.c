@@ -82,8 +82,7 @@ static void rule_print(FILE *f, const char *value, unsigned number)
 	}
 }
 
-/* The rules of a command line as the text of a drop-in; *ret: NULL, there are none. */
-static int kernel_rules_to_text(char *line, char **ret, size_t *ret_size)
+int boot_rules_to_text(char *line, char **ret, size_t *ret_size)
 {
 	char *text = NULL;
 	unsigned n = 0;
@@ -120,7 +119,7 @@ static void kernel_rules_take(const struct settings *s)
 	if (r == -ENOENT && s->sysfs_given)
 		return;
 	if (r >= 0)
-		r = kernel_rules_to_text(line, &text, &size);
+		r = boot_rules_to_text(line, &text, &size);
 	if (r < 0)
 		log_errno(LOG_ERR, r, "reading the kernel command line: %m, rules on it are not in force");
 	else if (text)

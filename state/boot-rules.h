@@ -7,9 +7,11 @@
  */
 #pragma once
 
+#include "base/macro.h"
 #include "policy/settings.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Writes what has not been written in this boot, and logs it. On a mock tree the command line is the one
@@ -17,6 +19,12 @@
  * that systemd has taken in for all units (/run/credentials/@system, systemd.exec(5) and systemd(1)).
  */
 void boot_rules_write(const struct settings *settings);
+
+/*
+ * The rules of a command line, which is written over, as the text of a drop-in; *ret is malloc()ed, NULL:
+ * there are none. 0 or -ENOMEM.
+ */
+_must_check_ int boot_rules_to_text(char *line, char **ret, size_t *ret_size);
 
 /* Whether that has been done in this boot. */
 bool boot_rules_are_written(const struct settings *settings);

@@ -39,7 +39,7 @@ static int policy_folder_clear(const char *dir)
 }
 
 /* Its times say that it is complete: nobody needs to wait for a copy to settle. */
-static int policy_folder_add(const char *dir, const char *name, const char *text, size_t size, bool durable)
+int policy_folder_add(const char *dir, const char *name, const char *text, size_t size, bool durable)
 {
 	char path[PATH_MAX], temporary[PATH_MAX];
 	struct timespec times[2];
@@ -65,7 +65,7 @@ int policy_files_write(const struct policy *policy, const char *dir)
 	return r;
 }
 
-static int policy_file_copy(const struct dir_reader *from, const char *name, const char *to, bool durable)
+int policy_file_copy(const struct dir_reader *from, const char *name, const char *to, bool durable)
 {
 	_cleanup_(closep) int fd = openat(from->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	_cleanup_(freep) char *text = NULL;
