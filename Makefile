@@ -16,7 +16,7 @@ $(BUILD)/build.ninja:
 deps:
 	tools/install-deps
 
-# Shows the main purpose on a real kernel: a card is plugged twice, and the override is written before the first probe.
+# Shows the main purpose on a real kernel: a card whose driver is loaded is plugged, without us and with us.
 run: deps
 	meson setup $(BUILD) >/dev/null
 	meson compile -C $(BUILD) >/dev/null
