@@ -18,13 +18,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 static struct {
 	const char *program;
 	enum log_target target;
-	bool stderr_is_journal;
+	bool stderr_is_journal, stderr_is_kernel_log;
 	int max_level;
 	char journal[PATH_MAX]; /* its socket */
 } logger = { .program = "driver-override", .max_level = LOG_INFO, .journal = "/run/systemd/journal/socket" };
@@ -45,11 +46,21 @@ static bool log_is_journal_stream(int fd)
 	return streq(e, text);
 }
 
+/* A script of a boot image has no better place for it. There each line has its priority, or the console shows
+ * none of them. */
+static bool log_is_kernel_log(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) >= 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 11);
+}
+
 void log_init(const char *program, enum log_target target)
 {
 	logger.program = program;
 	logger.target = target;
 	logger.stderr_is_journal = log_is_journal_stream(STDERR_FILENO);
+	logger.stderr_is_kernel_log = log_is_kernel_log(STDERR_FILENO);
 	logger.max_level = target == LOG_TO_JOURNAL || logger.stderr_is_journal ? LOG_DEBUG : LOG_INFO;
 }
 
@@ -163,6 +174,8 @@ static void log_write(int priority, char *text, const struct log_field *fields, 
 		if (logger.target == LOG_TO_JOURNAL && log_to_kernel(priority, text))
 			return;
 	}
+	if (logger.stderr_is_kernel_log && log_to_kernel(priority, text))
+		return;
 	if (logger.stderr_is_journal)
 		(void)fprintf(stderr, "<%d>%s\n", priority, text);
 	else

@@ -8,6 +8,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "state/smbios.h"
 #include "state/state-file.h"
 
 #include <errno.h>
@@ -135,19 +136,22 @@ static bool credential_name_is_good(const char *name)
 	return n > 0 && n <= 128 && name[n] == '\0';
 }
 
+static int credential_file_name(const char *name, char *buf, size_t size)
+{
+	return credential_name_is_good(name) ? path_printf(buf, size, BOOT_FILE_CREDENTIAL "%s.conf", name)
+					     : -EINVAL;
+}
+
 static void credential_take(const struct settings *s, const char *dir, const char *credential)
 {
 	_cleanup_(closep) int fd = -EBADF;
 	_cleanup_(freep) char *text = NULL;
 	char path[PATH_MAX], file[NAME_MAX + 1];
-	const char *name = credential + strlen(CREDENTIAL_PREFIX);
 	size_t size;
-	int r = credential_name_is_good(name) ? 0 : -EINVAL;
+	int r = credential_file_name(credential + strlen(CREDENTIAL_PREFIX), file, sizeof(file));
 
 	if (r >= 0)
 		r = path_join(path, sizeof(path), dir, "/", credential, NULL);
-	if (r >= 0)
-		r = path_printf(file, sizeof(file), BOOT_FILE_CREDENTIAL "%s.conf", name);
 	if (r >= 0) {
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		r = fd < 0 ? negative_errno() : read_full(fd, 4096, CREDENTIAL_MAX, &text, &size);
@@ -170,6 +174,63 @@ static void credentials_take(const struct settings *s, const char *path)
 			credential_take(s, path, name);
 }
 
+struct firmware_texts {
+	const struct settings *settings;
+};
+
+/* A text of the firmware, which may be a credential of ours: NAME=VALUE, or with the value in base64. */
+static void firmware_text_take(void *userdata, const char *text)
+{
+	const char *plain = startswith(text, "io.systemd.credential:" CREDENTIAL_PREFIX);
+	const char *binary = startswith(text, "io.systemd.credential.binary:" CREDENTIAL_PREFIX);
+	_cleanup_(freep) char *name = NULL;
+	const struct firmware_texts *taken = userdata;
+	char file[NAME_MAX + 1], *value;
+	size_t size;
+	int r;
+
+	if (!plain && !binary)
+		return;
+	name = strdup(plain ? plain : binary);
+	value = name ? strchr(name, '=') : NULL;
+	r = !name ? -ENOMEM : !value ? -EINVAL : 0;
+	if (r >= 0) {
+		*value++ = '\0';
+		r = credential_file_name(name, file, sizeof(file));
+		size = strlen(value);
+	}
+	if (r >= 0 && binary)
+		r = base64_decode(value, &size);
+	if (r < 0)
+		log_errno(LOG_ERR, r, "a credential of the firmware, %s…: %m, its rules are not in force",
+			  CREDENTIAL_PREFIX);
+	else
+		boot_file_write(taken->settings, file, value, size, "credential of the firmware");
+}
+
+/* Where systemd runs, it has taken these in, or has its reasons not to. */
+static void firmware_credentials_take(const struct settings *s)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	_cleanup_(freep) char *table = NULL;
+	char path[PATH_MAX];
+	size_t size;
+	int r;
+
+	if (settings_system_path(s, "/run/systemd/system", path, sizeof(path)) < 0 || access(path, F_OK) == 0)
+		return;
+	if (path_join(path, sizeof(path), s->sysfs, "/firmware/dmi/tables/DMI", NULL) < 0)
+		return;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || (!s->sysfs_given && machine_may_be_confidential()))
+		return; /* most machines without systemd have no such tables either */
+	r = read_full(fd, 4096, CREDENTIAL_MAX, &table, &size);
+	if (r < 0)
+		log_errno(LOG_ERR, r, "%s: %m, rules of credentials in it are not in force", path);
+	else
+		smbios_each_text(table, size, firmware_text_take, &(struct firmware_texts){ s });
+}
+
 void boot_rules_write(const struct settings *s)
 {
 	const char *of_unit = getenv("CREDENTIALS_DIRECTORY");
@@ -183,6 +244,7 @@ void boot_rules_write(const struct settings *s)
 		credentials_take(s, of_unit);
 	if (!s->sysfs_given)
 		credentials_take(s, SYSTEM_CREDENTIALS);
+	firmware_credentials_take(s);
 	r = state_dir_make(s->state_dir, WRITTEN);
 	if (r < 0)
 		log_errno(LOG_WARNING, r, "%s/" WRITTEN ": %m, so each event will look for rules of the boot",

@@ -16,7 +16,8 @@
 /*
  * Writes what has not been written in this boot, and logs it. On a mock tree the command line is the one
  * beside that sysfs; credentials are those of $CREDENTIALS_DIRECTORY, and on the running system also those
- * that systemd has taken in for all units (/run/credentials/@system, systemd.exec(5) and systemd(1)).
+ * that systemd has taken in for all units (/run/credentials/@system, systemd.exec(5) and systemd(1)). Where
+ * there is no systemd, as in some boot images, those in the firmware's tables are taken from there.
  */
 void boot_rules_write(const struct settings *settings);
 

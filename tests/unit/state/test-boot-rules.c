@@ -5,9 +5,11 @@
 #include "base/text.h"
 #include "policy/policy.h"
 #include "state/boot-rules.h"
+#include "state/smbios.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +143,103 @@ START_TEST(credentials_are_written_as_they_are)
 }
 END_TEST
 
+/* A BIOS structure without texts, then the texts, then another structure that is not theirs, and the end. */
+#define TABLE(texts)                                                                                         \
+	"\0\4\0\0\0\0"                                                                                       \
+	"\13\5\1\0\3" texts "\0"                                                                             \
+	"\1\4\2\0io.systemd.credential:driver-overrides.no=x\0\0"                                            \
+	"\177\4\3\0\0\0"
+
+static void boot_with_firmware(struct mock *m, const char *table, size_t size)
+{
+	make_dirs(mock_printf(m, "%s/firmware/dmi/tables", m->sysfs));
+	make_file(mock_printf(m, "%s/firmware/dmi/tables/DMI", m->sysfs), table, size);
+	boot_with(m, "quiet\n");
+}
+
+START_TEST(credentials_of_the_firmware_are_written_where_there_is_no_systemd)
+{
+	static const char table[] =
+		TABLE("something else\0"
+		      "io.systemd.credential:driver-overrides.plain=[device a]\nId=1:2\nDriver=none\n\0"
+		      "io.systemd.credential:other.plain=[device a]\0"
+		      /* [device b]\nId=3:4\nDriver=none\n */
+		      "io.systemd.credential.binary:driver-overrides.binary="
+		      "W2RldmljZSBiXQpJZD0zOjQKRHJpdmVyPW5vbmUK\0"
+		      "io.systemd.credential.binary:driver-overrides.broken=W2Rl!\0"
+		      "io.systemd.credential:driver-overrides.a/b=x\0"
+		      "io.systemd.credential:driver-overrides.valueless\0");
+	struct mock *m = mock_new();
+
+	boot_with_firmware(m, table, sizeof(table));
+	ck_assert_str_eq(mock_read(m, boot_file(m, "00-credential-plain.conf")),
+			 "[device a]\nId=1:2\nDriver=none\n");
+	ck_assert_str_eq(mock_read(m, boot_file(m, "00-credential-binary.conf")),
+			 "[device b]\nId=3:4\nDriver=none\n");
+	ck_assert_int_lt(access(boot_file(m, "00-credential-broken.conf"), F_OK), 0);
+	ck_assert_int_lt(access(boot_file(m, "00-credential-valueless.conf"), F_OK), 0);
+	ck_assert_int_lt(access(boot_file(m, "00-credential-no.conf"), F_OK), 0);
+	mock_free(m);
+}
+END_TEST
+
+START_TEST(credentials_of_the_firmware_are_left_to_systemd_where_it_runs)
+{
+	static const char table[] = TABLE("io.systemd.credential:driver-overrides.plain=[device a]\0");
+	struct mock *m = mock_new();
+
+	make_dirs(mock_printf(m, "%s/../run/systemd/system", m->sysfs));
+	boot_with_firmware(m, table, sizeof(table));
+	ck_assert_int_lt(access(boot_file(m, "00-credential-plain.conf"), F_OK), 0);
+	mock_free(m);
+}
+END_TEST
+
+/* Whatever a hypervisor writes there; valgrind and the sanitizers see what is read. */
+START_TEST(a_table_of_the_firmware_may_be_cut_off_anywhere)
+{
+	static const char table[] = TABLE("io.systemd.credential:driver-overrides.plain=[device a]\0");
+
+	for (size_t n = 0; n < sizeof(table); n++) {
+		struct mock *m = mock_new();
+		char *cut = malloc(n + 1);
+
+		ck_assert_ptr_nonnull(cut);
+		memcpy(cut, table, n);
+		boot_with_firmware(m, cut, n);
+		ck_assert_int_lt(access(boot_file(m, "00-credential-no.conf"), F_OK), 0);
+		free(cut);
+		mock_free(m);
+	}
+}
+END_TEST
+
+START_TEST(base64_is_decoded_with_padding_or_without)
+{
+	static const struct {
+		const char *text, *decoded;
+	} good[] = { { "", "" },       { "YQ==", "a" },	  { "YQ", "a" },
+		     { "YWI=", "ab" }, { "YWJj", "abc" }, { "+/+/", "\xfb\xff\xbf" } };
+	static const char *const bad[] = { "Y", "Y===", "YW=j", "YW j", "YQ==\n", "YWJ_" };
+	char text[16];
+	size_t size;
+
+	for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+		(void)strcpy(text, good[i].text);
+		ck_assert_int_eq(base64_decode(text, &size), 0);
+		ck_assert_uint_eq(size, strlen(good[i].decoded));
+		ck_assert_mem_eq(text, good[i].decoded, size);
+	}
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		(void)strcpy(text, bad[i]);
+		ck_assert_int_eq(base64_decode(text, &size), -EINVAL);
+	}
+}
+END_TEST
+
 SUITE_MAIN("boot-rules", 20, words_are_split_as_the_kernel_does, each_rule_of_the_command_line_is_a_section,
 	   what_is_no_key_is_an_error_of_the_file, without_rules_there_is_no_file,
-	   a_file_that_was_removed_is_not_written_again, credentials_are_written_as_they_are)
+	   a_file_that_was_removed_is_not_written_again, credentials_are_written_as_they_are,
+	   credentials_of_the_firmware_are_written_where_there_is_no_systemd,
+	   credentials_of_the_firmware_are_left_to_systemd_where_it_runs,
+	   a_table_of_the_firmware_may_be_cut_off_anywhere, base64_is_decoded_with_padding_or_without)

@@ -29,10 +29,10 @@ class Kind:
         self.boot = {key: settings[key] for key in START_KEYS if key in settings}
         self.late_files = dict(settings.get("written", {}))
         files = dict(settings.get("files", {}))
-        # Nothing starts the service in a boot without policy. So it can be masked later, and the machine is of one kind
+        # Nothing starts the service in a boot without policy files. So it can be masked later, and the machine is of one kind
         # with those that have it.
         masks = {} if settings.get("service") else NO_SERVICE
-        if files:
+        if files or self.disk:
             files = {**masks, **files}
         else:
             self.late_files = {**masks, **self.late_files}

@@ -138,10 +138,9 @@ def select(files, patterns):
 def on_guest(name, chosen):
     """What is there for a guest, of what was chosen, with the generator of its boot image, if it has one."""
     for file, machine_name, scenarios in chosen:
-        own = [s for s in scenarios if s.guests is None or name in s.guests]
         wanted = file.machines[machine_name].get("boot_image")
         for generator in [None] if wanted is None else disk_image.generators(name, wanted):
-            if own:
+            if own := [s for s in scenarios if s.is_for(name, generator)]:
                 yield file, machine_name, generator, own
 
 

@@ -59,19 +59,23 @@ _loading = []
 class Declared:
     """One scenario of a file."""
 
-    def __init__(self, function, words, machine_name, timeout, guests):
-        self.function, self.words, self.machine, self.timeout, self.guests = function, words, machine_name, timeout, guests
+    def __init__(self, function, words, machine_name, timeout, guests, generators):
+        self.function, self.words, self.machine, self.timeout = function, words, machine_name, timeout
+        self.guests, self.generators = guests, generators
+
+    def is_for(self, guest_name, generator):
+        return (self.guests is None or guest_name in self.guests) and (self.generators is None or generator in self.generators)
 
 
 class Overdue(BaseException):
     """A scenario ran into its limit. Not an Exception, so that no scenario's own handlers swallow it."""
 
 
-def scenario(words, machine=None, timeout=300, guests=None):  # pylint: disable=redefined-outer-name
+def scenario(words, machine=None, timeout=300, guests=None, generators=None):  # pylint: disable=redefined-outer-name
     """Decorator. machine: a name in the file's MACHINES. timeout: seconds for the whole function. guests: those whose
-    kernels have what it is about; None: all."""
+    kernels have what it is about; None: all. generators: likewise, of a machine that has a boot image."""
     def register(function):
-        _loading.append(Declared(function, words, machine, timeout, guests))
+        _loading.append(Declared(function, words, machine, timeout, guests, generators))
         return function
     return register
 
