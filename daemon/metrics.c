@@ -81,7 +81,7 @@ static void metrics_print_guard(FILE *f, const struct service *s)
 	const char *hold = status ? guard_status_value(status, "HOLD") : NULL;
 
 	metric_number(f, "hold_active", "Whether the kernel waits for the guard (1) or not (0).",
-		      hold && startswith(hold, "active\n"));
+		      hold && startswith(hold, "active") != NULL);
 	if (!status)
 		return;
 	metric_print_guard(f, status, "HOLDS", "holds", "First probes for which the kernel waited.");

@@ -356,6 +356,8 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	 * Only the kernel's latest event is believed about what the device is. An older one may announce a
 	 * device that has gone, and another one with its name must be decided about as what it is.
 	 */
+	if (e->seqnum > atomic_load(&g->heard_since))
+		atomic_fetch_add(&g->n_heard, 1);
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
 	d->device.scratch = &w->arena;
 	w->sysfs.lent_present = &p->present;

@@ -23,18 +23,22 @@
 
 /* A hold has ended long before, and a `bind` that belongs to the `add` has been received. */
 #define SETTLE_USEC 300000U
-/* A hold that has not ended by then will not be seen to end. */
+/* A hold that has not ended by then will not be seen to end. Drivers that probe asynchronously have done it
+ * by then, too. */
 #define AWAIT_HOLD_USEC 10000000U
 
 struct first_probe_watch {
 	struct first_probe_watch *next;
 	char *devpath, *bus, *name;
 	uint64_t inode;
-	uint64_t begun_usec, waits_since_usec; /* when it was added; when it was added or put back last */
+	uint64_t begun_usec, due_usec; /* when it was added; when it is to be looked at */
 	struct record record;
 	bool stands, had_other_driver, had_driver, stood_before_probe;
 	uint64_t seqnum, ticket;
 	char first_driver[128]; /* of the first `bind`; "": none was received */
+	char prober[32]; /* the first that probed, as the hold has seen it; "": none has, or it is not known
+			  */
+	enum first_probe told; /* what was claimed; FIRST_PROBE_UNSEEN: nothing yet */
 };
 
 /* A `bind` that was received; its `add` may still be in another thread's hands. */
@@ -170,7 +174,8 @@ int first_probe_watch_add(struct first_probe_watches *f, const struct first_prob
 	if (!u->devpath || !u->bus || !u->name)
 		return -ENOMEM;
 	u->inode = seen->inode;
-	u->begun_usec = u->waits_since_usec = now_usec();
+	u->begun_usec = now_usec();
+	u->due_usec = u->begun_usec + SETTLE_USEC;
 	u->record = seen->record;
 	u->stands = seen->stands;
 	u->had_other_driver = seen->had_other_driver;
@@ -224,14 +229,22 @@ void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath
 	first_probe_watch_free(gone);
 }
 
+/* Whether the hold has seen that another driver than the decided one probed first. Its view of a name is cut
+ * off. */
+static bool first_probe_prober_is_other(const struct first_probe_watch *u)
+{
+	return u->prober[0] && strncmp(u->prober, u->record.decision, sizeof(u->prober) - 1) != 0;
+}
+
 /*
- * What may be claimed, never more than was seen: which driver was bound first counts most, then how the hold
- * ended.
+ * What may be claimed, never more than was seen: which driver was bound or probed first counts most, then how
+ * the hold ended.
  */
 static enum first_probe first_probe_classify(struct first_probe_watches *f, const struct first_probe_watch *u,
 					     int outcome)
 {
-	const bool other = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
+	const bool other = (u->first_driver[0] && !streq(u->first_driver, u->record.decision)) ||
+			   first_probe_prober_is_other(u);
 	const bool was_held = outcome == HOLD_PASSED && u->stood_before_probe;
 
 	if (u->had_other_driver || other) {
@@ -252,38 +265,75 @@ static enum first_probe first_probe_classify(struct first_probe_watches *f, cons
 
 static void first_probe_log_lost(const struct first_probe_watch *u)
 {
-	const bool is_named = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
+	const bool is_bound = u->first_driver[0] && !streq(u->first_driver, u->record.decision);
+	const char *driver = is_bound ? u->first_driver : first_probe_prober_is_other(u) ? u->prober : NULL;
 	struct device_event event =
 		device_event_of_record(DEVICE_LOST_FIRST_PROBE, u->bus, u->name, &u->record);
 
-	event.driver = is_named ? u->first_driver : NULL;
+	event.driver = driver;
 	device_event_log(LOG_WARNING, &event,
-			 "%s %s: lost the first probe: %s was bound before override %s stood", u->bus,
-			 u->name, is_named ? u->first_driver : "another driver", u->record.decision);
+			 "%s %s: lost the first probe: %s was %s before override %s stood", u->bus, u->name,
+			 driver ? driver : "another driver", is_bound || !driver ? "bound" : "matched",
+			 u->record.decision);
 }
 
-/* Writes down what was seen. False: the first probe is still to come. */
+/* Logged and counted in any case, whether the record can be written or not. */
+static void first_probe_tell(const struct first_probe_watch *u, const struct sysfs_device *d,
+			     enum first_probe claim)
+{
+	if (claim == FIRST_PROBE_LOST)
+		first_probe_log_lost(u);
+	ignore_error(record_set_first_probe(d->sysfs->state_dir, sysfs_device_key(d), claim));
+}
+
+/*
+ * A driver that had matched before the override stood has probed only after FirstProbe was told: it is
+ * corrected. Not when the device has been decided about anew meanwhile, by a change of policy or by a person.
+ */
+static void first_probe_correct(struct first_probe_watches *f, struct first_probe_watch *u,
+				const struct sysfs_device *d)
+{
+	struct record record;
+
+	if (hold_first_driver(f->hold, u->bus, u->name, u->ticket, u->prober, sizeof(u->prober)) < 0 ||
+	    !first_probe_prober_is_other(u) ||
+	    record_read(f->sysfs->state_dir, u->bus, u->name, u->inode, &record) < 0 ||
+	    !streq(record.decision, u->record.decision))
+		return;
+	if (u->told == FIRST_PROBE_GUARANTEED)
+		f->counters.guaranteed--;
+	else
+		f->counters.won--;
+	f->counters.lost++;
+	first_probe_tell(u, d, FIRST_PROBE_LOST);
+}
+
+/* Writes down what was seen. False: the watch goes on. */
 static bool first_probe_settle_watch(struct first_probe_watches *f, struct first_probe_watch *u)
 {
 	struct sysfs_device d;
-	int outcome;
+	int outcome, r;
 
 	sysfs_device_init(&d, f->sysfs, u->devpath, u->bus);
 	if (sysfs_device_stat(&d) < 0 || d.inode != u->inode)
 		return true; /* it has gone, and what the hold says by now is about another device */
+	if (u->told != FIRST_PROBE_UNSEEN) {
+		first_probe_correct(f, u, &d);
+		return true;
+	}
 	/* The link is made at the beginning of a probe, the event is sent at its end. */
 	if (!u->first_driver[0])
 		bound_driver(&d, u->first_driver, sizeof(u->first_driver));
 	outcome = hold_outcome(f->hold, u->bus, u->ticket);
 	if (outcome == -EAGAIN && now_usec() - u->begun_usec < AWAIT_HOLD_USEC)
 		return false;
-	u->record.first_probe = first_probe_classify(f, u, outcome);
-	if (u->record.first_probe == FIRST_PROBE_LOST)
-		first_probe_log_lost(u);
-	/* It is logged and counted in any case. */
-	ignore_error(
-		record_set_first_probe(f->sysfs->state_dir, sysfs_device_key(&d), u->record.first_probe));
-	return true;
+	if (outcome == -EAGAIN)
+		f->counters.unheld++;
+	/* After the outcome: a probe that comes later cannot have been early. */
+	r = hold_first_driver(f->hold, u->bus, u->name, u->ticket, u->prober, sizeof(u->prober));
+	u->told = first_probe_classify(f, u, outcome);
+	first_probe_tell(u, &d, u->told);
+	return r < 0 || u->prober[0] || (u->told != FIRST_PROBE_GUARANTEED && u->told != FIRST_PROBE_WON);
 }
 
 /* Keeps a watch for another while, unless the next device of its name is being watched by now. */
@@ -291,7 +341,8 @@ static void first_probe_put_back_watch(struct first_probe_watches *f, struct fir
 {
 	(void)pthread_mutex_lock(&f->lock);
 	if (!*first_probe_find_watch(f, u->devpath)) {
-		u->waits_since_usec = now_usec();
+		u->due_usec = u->told != FIRST_PROBE_UNSEEN ? u->begun_usec + AWAIT_HOLD_USEC
+							    : now_usec() + SETTLE_USEC;
 		first_probe_watch_recall_bind(f, u);
 		u->next = f->list;
 		f->list = TAKE_PTR(u);
@@ -300,23 +351,23 @@ static void first_probe_put_back_watch(struct first_probe_watches *f, struct fir
 	first_probe_watch_free(u);
 }
 
-/* The oldest watch, out of the list. NULL: there is none, or it must wait *ret_left_usec microseconds. */
-static struct first_probe_watch *first_probe_take_oldest(struct first_probe_watches *f,
-							 uint64_t *ret_left_usec)
+/* The watch that is due first, out of the list. NULL: there is none, or it must wait *ret_left_usec
+ * microseconds. */
+static struct first_probe_watch *first_probe_take_due(struct first_probe_watches *f, uint64_t *ret_left_usec)
 {
-	struct first_probe_watch **oldest = NULL, *u = NULL;
+	struct first_probe_watch **first = NULL, *u = NULL;
 	const uint64_t now = now_usec();
 
 	*ret_left_usec = 0;
 	(void)pthread_mutex_lock(&f->lock);
 	for (struct first_probe_watch **at = &f->list; *at; at = &(*at)->next)
-		if (!oldest || (*at)->waits_since_usec < (*oldest)->waits_since_usec)
-			oldest = at;
-	if (oldest && (*oldest)->waits_since_usec + SETTLE_USEC > now)
-		*ret_left_usec = (*oldest)->waits_since_usec + SETTLE_USEC - now;
-	else if (oldest) {
-		u = *oldest;
-		*oldest = u->next;
+		if (!first || (*at)->due_usec < (*first)->due_usec)
+			first = at;
+	if (first && (*first)->due_usec > now)
+		*ret_left_usec = (*first)->due_usec - now;
+	else if (first) {
+		u = *first;
+		*first = u->next;
 	}
 	(void)pthread_mutex_unlock(&f->lock);
 	return u;
@@ -327,12 +378,23 @@ uint64_t first_probe_watches_settle(struct first_probe_watches *f)
 	struct first_probe_watch *u;
 	uint64_t left_usec;
 
-	while ((u = first_probe_take_oldest(f, &left_usec)))
+	while ((u = first_probe_take_due(f, &left_usec)))
 		if (first_probe_settle_watch(f, u))
 			first_probe_watch_free(u);
 		else
 			first_probe_put_back_watch(f, u);
 	return left_usec;
+}
+
+bool first_probe_watches_told(struct first_probe_watches *f)
+{
+	bool told = true;
+
+	(void)pthread_mutex_lock(&f->lock);
+	for (const struct first_probe_watch *u = f->list; u; u = u->next)
+		told = told && u->told != FIRST_PROBE_UNSEEN;
+	(void)pthread_mutex_unlock(&f->lock);
+	return told;
 }
 
 void first_probe_watches_count(struct first_probe_watches *f, struct first_probe_counters *ret)

@@ -46,14 +46,20 @@ void first_probe_watch_bind(struct first_probe_watches *f, const char *devpath, 
 void first_probe_watch_remove(struct first_probe_watches *f, const char *devpath);
 
 /*
- * Ends the watches that are old enough: writes FirstProbe to their records and logs those that were lost.
- * Returns in how many microseconds it must be called again; 0: not before the next first_probe_watch_add().
- * May sleep on sysfs, so the calling thread must be one that the kernel does not wait for.
+ * Ends the watches that are old enough: writes FirstProbe to their records and logs those that were lost. A
+ * device that no driver has probed by then is looked at once more, later: a driver may have matched it before
+ * the override stood, and probe asynchronously. Returns in how many microseconds it must be called again; 0:
+ * not before the next first_probe_watch_add(). May sleep on sysfs, so the calling thread must be one that the
+ * kernel does not wait for.
  */
 uint64_t first_probe_watches_settle(struct first_probe_watches *f);
+
+/* Whether FirstProbe has been told of all devices, although some may be looked at once more. */
+bool first_probe_watches_told(struct first_probe_watches *f);
 
 /* How many watches ended with each result since the start. */
 struct first_probe_counters {
 	unsigned guaranteed, won, lost, unknown;
+	unsigned unheld; /* devices with a ticket whose hold was never seen to end */
 };
 void first_probe_watches_count(struct first_probe_watches *f, struct first_probe_counters *ret);

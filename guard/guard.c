@@ -6,7 +6,10 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/time.h"
+#include "guard/black-box.h"
+#include "guard/limit.h"
 #include "guard/own-view.h"
+#include "guard/uevent.h"
 #include "policy/policy-watch.h"
 #include "state/boot-devices.h"
 #include "state/intent.h"
@@ -23,8 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* So often is a hold resumed that was given up; the count starts again after a quiet quarter of an hour. */
-#define REARMS_MAX 5U
+/* After a quiet quarter of an hour the count of GUARD_REARMS_MAX starts again. */
 #define REARMS_FORGET_USEC (15U * 60U * 1000000U)
 /* Devices that are held when the guard is told to end go on within this time, as does FirstProbe. */
 #define FINISH_USEC 1000000U
@@ -53,12 +55,25 @@ void guard_set_policy(struct guard *g, struct policy_snapshot *p)
 
 void guard_apply_buses(struct guard *g)
 {
+	struct hold_counters c;
+
 	hold_set_buses(g->hold, g->policy_snapshot->buses.v, g->policy_snapshot->buses.n);
+	/* Additions that the hold must see from now on; see guard_hold_text(). */
+	hold_count(g->hold, &c);
+	g->loop.added_before = c.added;
+	atomic_store(&g->heard_since, uevent_latest(g->settings->sysfs));
+	atomic_store(&g->n_heard, 0);
 }
 
 void guard_wake_main(struct guard *g)
 {
 	(void)eventfd_write(g->main_wakeup, 1);
+}
+
+/* Whether no thread of the guard could run while a hold keeps a CPU to itself. */
+static bool guard_has_one_cpu(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) == 1;
 }
 
 void guard_rearm_hold(struct guard *g)
@@ -67,29 +82,19 @@ void guard_rearm_hold(struct guard *g)
 
 	if (!hold_has_given_up(g->hold))
 		return;
+	/* Each hold would do it again. */
+	if (hold_keeps_guard_out(g->hold) && guard_has_one_cpu())
+		return;
 	/* What happened long ago had another cause: a machine that was suspended, a guard that was stopped.
 	 */
 	if (now - atomic_load(&g->last_rearm_usec) > REARMS_FORGET_USEC)
 		atomic_store(&g->n_rearms, 0);
-	if (atomic_load(&g->n_rearms) >= REARMS_MAX)
+	if (atomic_load(&g->n_rearms) >= GUARD_REARMS_MAX)
 		return;
 	atomic_store(&g->last_rearm_usec, now);
-	if (atomic_fetch_add(&g->n_rearms, 1) < REARMS_MAX)
+	if (atomic_fetch_add(&g->n_rearms, 1) < GUARD_REARMS_MAX)
 		hold_rearm(g->hold);
 	guard_wake_main(g);
-}
-
-const char *guard_hold_text(const struct guard *g)
-{
-	const char *why_not = hold_why_not(g->hold);
-
-	if (why_not)
-		return why_not;
-	if (!hold_has_given_up(g->hold))
-		return "active";
-	if (atomic_load(&g->n_rearms) >= REARMS_MAX)
-		return "given up for a quarter of an hour: the limit was reached again and again";
-	return "given up until the guard's next event: holds reached the limit one after the other";
 }
 
 /* Until guard_return() the main thread sees the files of the running system. False: it cannot. */
@@ -204,11 +209,12 @@ static void guard_log_expired_holds(struct guard *g)
 	struct hold_counters c;
 
 	hold_count(g->hold, &c);
-	if (c.expired != g->loop.reported.expired)
-		log_line(LOG_WARNING,
-			 "%llu holds reached the limit: these devices were probed without a decision (hold: "
-			 "%s)",
-			 (unsigned long long)(c.expired - g->loop.reported.expired), guard_hold_text(g));
+	if (c.expired == g->loop.reported.expired)
+		return;
+	log_line(LOG_WARNING,
+		 "%llu holds reached the limit: these devices were probed without a decision (hold: %s)",
+		 (unsigned long long)(c.expired - g->loop.reported.expired), guard_hold_text(g));
+	black_box_log(g);
 }
 
 /* 1: go on; 0: the guard was told to end; negative errno. */
@@ -229,6 +235,7 @@ static int guard_do_pending(struct guard *g)
 {
 	uint64_t next_usec;
 
+	black_box_follow(g);
 	if (atomic_exchange(&g->messages_lost, false)) {
 		log_line(LOG_WARNING,
 			 "the kernel's messages came faster than they were read: some are lost, sweeping");
@@ -237,11 +244,12 @@ static int guard_do_pending(struct guard *g)
 	/* Before the watches are looked at: one that is added from here on wakes this thread again. */
 	atomic_store(&g->settles_pending, false);
 	next_usec = first_probe_watches_settle(g->first_probe_watches);
-	if (next_usec)
-		return (int)(next_usec / 1000) + 1;
-	guard_log_expired_holds(g);
-	guard_report_status(g);
-	return -1;
+	if (first_probe_watches_told(g->first_probe_watches)) {
+		guard_follow_limit(g);
+		guard_log_expired_holds(g);
+		guard_report_status(g);
+	}
+	return next_usec ? (int)(next_usec / 1000) + 1 : -1;
 }
 
 /* Of two time-outs of poll(). */

@@ -23,6 +23,9 @@
 struct own_view;
 struct policy_watch;
 
+/* So often is a hold resumed that was given up. */
+#define GUARD_REARMS_MAX 5U
+
 /* What only the main thread uses. */
 struct guard_loop {
 	int signals;		    /* signalfd */
@@ -30,11 +33,18 @@ struct guard_loop {
 	bool policy_changed;	    /* its files are still to be read */
 	struct policy_delay policy_delay;
 	int boot_watch; /* for the list of devices that were present at boot; not above 0: not watched */
-	struct hold_counters reported; /* as of the last status */
-	char status[1024];	       /* what the last status said */
-	const char *enforcer;	       /* path of the program whose sweep is run */
-	pid_t sweep;		       /* 0: no sweep is running */
-	bool sweep_again;	       /* messages were lost while one was */
+	struct hold_counters reported;		 /* as of the last status */
+	uint64_t limit_usec, limit_ceiling_usec; /* see limit.h */
+	bool limit_is_fixed;
+	uint64_t added_before;	 /* devices that the hold had seen when n_heard was 0 */
+	char *black_box;	 /* where the threads were; NULL: nobody has looked */
+	uint64_t black_box_usec; /* when */
+	bool black_box_is_logged;
+	char hold_text[256];  /* of guard_hold_text() */
+	char status[1024];    /* what the last status said */
+	const char *enforcer; /* path of the program whose sweep is run */
+	pid_t sweep;	      /* 0: no sweep is running */
+	bool sweep_again;     /* messages were lost while one was */
 	unsigned n_policy_loads;
 	struct own_view *view; /* NULL: it sees the files that everybody sees */
 	bool in_image;	       /* of the boot: the policy stays as it is until PID 1 has another root */
@@ -55,8 +65,9 @@ struct guard {
 	int main_wakeup; /* eventfd */
 	atomic_bool
 		buses_changed; /* the policy must be read again: a bus has come, or is not held any more */
-	atomic_bool messages_lost;   /* a sweep is wanted */
-	atomic_bool settles_pending; /* there are first probes to settle */
+	atomic_bool messages_lost;    /* a sweep is wanted */
+	atomic_bool settles_pending;  /* there are first probes to settle */
+	atomic_bool black_box_wanted; /* see black-box.h */
 
 	/* Among the workers. */
 	int more_workers; /* eventfd: the last idle worker is busy, another is wanted */
@@ -70,7 +81,9 @@ struct guard {
 	 */
 	atomic_bool has_predecessor;
 	atomic_ullong inherited_seqnum;
-	atomic_uint n_late;		  /* devices about which a standby thread decided as well */
+	atomic_uint n_late;	   /* devices about which a standby thread decided as well */
+	atomic_uint n_heard;	   /* devices that were added on the policy's buses since these were set */
+	atomic_ullong heard_since; /* the number of the kernel's latest event then */
 	atomic_uint n_added, n_synthetic; /* `add` events of devices: the kernel's own; those that a program
 					     asked for */
 };
@@ -84,8 +97,8 @@ void guard_set_policy(struct guard *g, struct policy_snapshot *p);
 /* Makes the kernel wait for devices on the buses that the policy can match, once workers can answer. */
 void guard_apply_buses(struct guard *g);
 
-/* "active", or why first probes are not held right now. */
-const char *guard_hold_text(const struct guard *g);
+/* "active", perhaps with a reservation, or why first probes are not held right now. For the main thread. */
+const char *guard_hold_text(struct guard *g);
 
 void guard_wake_main(struct guard *g);
 

@@ -27,10 +27,39 @@ _weak_ struct hold *hold_free(struct hold *h)
 	return NULL;
 }
 
+_weak_ void hold_let_go(struct hold *h)
+{
+	(void)h;
+}
+
+_weak_ void hold_set_grace(struct hold *h, uint64_t grace_usec)
+{
+	(void)h;
+	(void)grace_usec;
+}
+
+_weak_ void hold_set_limit(struct hold *h, uint64_t limit_usec)
+{
+	(void)h;
+	(void)limit_usec;
+}
+
+_weak_ uint64_t hold_needed_usec(const struct hold *h)
+{
+	(void)h;
+	return 0;
+}
+
 _weak_ const char *hold_why_not(const struct hold *h)
 {
 	(void)h;
 	return "this build has no hold (meson option `hold`)";
+}
+
+_weak_ const char *hold_reservation(const struct hold *h)
+{
+	(void)h;
+	return "";
 }
 
 _weak_ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
@@ -53,6 +82,18 @@ _weak_ bool hold_release(struct hold *h, uint64_t ticket)
 	(void)h;
 	(void)ticket;
 	return false;
+}
+
+_weak_ int hold_first_driver(struct hold *h, const char *bus, const char *name, uint64_t ticket, char *driver,
+			     size_t size)
+{
+	(void)h;
+	(void)bus;
+	(void)name;
+	(void)ticket;
+	(void)driver;
+	(void)size;
+	return -ENOENT;
 }
 
 _weak_ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
@@ -99,6 +140,33 @@ _weak_ bool hold_has_given_up(const struct hold *h)
 	return false;
 }
 
+_weak_ bool hold_keeps_guard_out(const struct hold *h)
+{
+	(void)h;
+	return false;
+}
+
+_weak_ bool hold_is_frozen(const struct hold *h)
+{
+	(void)h;
+	return false;
+}
+
+_weak_ bool hold_first_expiry(const struct hold *h, struct hold_expiry *ret)
+{
+	(void)h;
+	(void)ret;
+	return false;
+}
+
+_weak_ int hold_show_guard(struct hold *h, char *text, size_t size)
+{
+	(void)h;
+	(void)text;
+	(void)size;
+	return -ENOENT;
+}
+
 _weak_ void hold_rearm(struct hold *h)
 {
 	(void)h;
@@ -110,7 +178,7 @@ _weak_ struct hold_late *hold_late_new(struct hold *h)
 	return NULL;
 }
 
-_weak_ int hold_late_wait(struct hold_late *late, struct hold_key *ret)
+_weak_ int hold_late_wait(struct hold_late *late, struct hold_late_device *ret)
 {
 	(void)late;
 	(void)ret;

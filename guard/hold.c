@@ -3,15 +3,14 @@
 #include "guard/hold.h"
 #include "base/errno.h"
 #include "base/macro.h"
-#include "base/text.h"
 #include "base/system.h"
+#include "base/text.h"
+#include "guard/hold-load.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,103 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual" /* generated */
-#include "hold.skel.h"
-#pragma GCC diagnostic pop
-
-struct hold {
-	struct hold_bpf *bpf;
-	int tickets, buses;
-	unsigned without; /* WITHOUT_…: programs that this kernel has no function for */
-	char why_not[160];
-};
-
-static int libbpf_print_nothing(enum libbpf_print_level level, const char *format, va_list ap)
-{
-	(void)level;
-	(void)format;
-	(void)ap;
-	return 0;
-}
-
-/* [confidentiality] in /sys/kernel/security/lockdown: BPF may not read kernel memory then. */
-static bool kernel_is_locked_down(void)
-{
-	_cleanup_(closep) int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
-	char text[128];
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-
-	text[n > 0 ? n : 0] = '\0';
-	return strstr(text, "[confidentiality]") != NULL;
-}
-
-/* Puts the reason why there is no hold into words. */
-static void hold_explain_failure(struct hold *h, const char *what, int r)
-{
-	if (access("/sys/kernel/btf/vmlinux", F_OK) < 0)
-		(void)snprintf(h->why_not, sizeof(h->why_not),
-			       "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
-	else if (kernel_is_locked_down())
-		(void)snprintf(h->why_not, sizeof(h->why_not), "the kernel is locked down (confidentiality)");
-	else if (r == -EPERM || r == -EACCES)
-		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: not permitted to use BPF", what);
-	else if (r == -524) /* ENOTSUPP, which is the kernel's own */
-		(void)snprintf(h->why_not, sizeof(h->why_not),
-			       "%s: this kernel cannot trace its functions by BPF on this machine", what);
-	else
-		(void)snprintf(h->why_not, sizeof(h->why_not), "%s: %s (bpf_loop needs Linux 5.17)", what,
-			       strerror(-r));
-}
-
-/* How libbpf says that the kernel has no such function. */
-static bool is_missing_function(int r)
-{
-	return r == -ENOENT || r == -ESRCH;
-}
-
-/* Programs that may be left out. */
-enum { WITHOUT_PCI = 1, WITHOUT_REALLY_PROBE = 2 };
-
-static int hold_load(struct hold *h, uint64_t limit_usec, unsigned without)
-{
-	int r;
-
-	h->bpf = hold_bpf__open();
-	if (!h->bpf) {
-		r = negative_errno();
-		hold_explain_failure(h, "opening the BPF object", r);
-		return r;
-	}
-	h->bpf->rodata->limit_ns = limit_usec * 1000;
-	if (without & WITHOUT_PCI) {
-		(void)bpf_program__set_autoload(h->bpf->progs.hold_on_pci_add_1, false);
-		(void)bpf_program__set_autoload(h->bpf->progs.hold_on_pci_add_2, false);
-		(void)bpf_program__set_autoload(h->bpf->progs.hold_on_pci_add_3, false);
-	}
-	if (without & WITHOUT_REALLY_PROBE) {
-		(void)bpf_program__set_autoload(h->bpf->progs.race_on_really_probe_1, false);
-		(void)bpf_program__set_autoload(h->bpf->progs.race_on_really_probe_2, false);
-	}
-	r = hold_bpf__load(h->bpf);
-	if (r < 0)
-		hold_explain_failure(h, "loading the BPF programs", r);
-	else {
-		r = hold_bpf__attach(h->bpf);
-		if (r < 0)
-			hold_explain_failure(h, "attaching to the kernel's functions", r);
-	}
-	if (r < 0)
-		hold_bpf__destroy(TAKE_PTR(h->bpf));
-	return r;
-}
+/* So soon after the end of a hold a decision comes that the hold itself has kept up. */
+#define HOLD_OWN_FAULT_NS 20000000U
+/* So late that no limit would be long enough. */
+#define HOLD_HOPELESS_NS 1000000000U
 
 struct hold *hold_new(uint64_t limit_usec)
 {
 	struct hold *h = calloc(1, sizeof(*h));
-	int r = -ENOENT;
 
 	if (!h)
 		return NULL;
@@ -123,23 +36,8 @@ struct hold *hold_new(uint64_t limit_usec)
 		(void)strcpy(h->why_not, "turned off by --no-hold");
 		return h;
 	}
-	(void)libbpf_set_print(libbpf_print_nothing);
-	/*
-	 * A kernel without PCI needs no programs for PCI. Without the programs that notice races the hold
-	 * works as well, but less can be claimed of a first probe. Each combination is simply tried, since
-	 * looking into the kernel's types takes as long as loading everything.
-	 */
-	for (unsigned without = 0; without <= (WITHOUT_PCI | WITHOUT_REALLY_PROBE) && is_missing_function(r);
-	     without++) {
-		r = hold_load(h, limit_usec, without);
-		h->without = without;
-	}
-	if (r < 0)
+	if (hold_load(h, limit_usec) < 0)
 		return h;
-	if ((h->without & WITHOUT_PCI) && access("/sys/bus/pci", F_OK) >= 0)
-		(void)strcpy(h->why_not, "not for PCI: this kernel's pci_bus_add_device cannot be traced");
-	else
-		h->why_not[0] = '\0';
 	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
 	h->buses = bpf_map__fd(h->bpf->maps.buses);
 	/* Gives back what libbpf read about the kernel's types, before the guard locks its memory. */
@@ -155,9 +53,51 @@ struct hold *hold_free(struct hold *h)
 	return NULL;
 }
 
+void hold_let_go(struct hold *h)
+{
+	if (h->bpf)
+		__atomic_store_n(&h->bpf->bss->has_ended, 1, __ATOMIC_SEQ_CST);
+}
+
+void hold_set_grace(struct hold *h, uint64_t grace_usec)
+{
+	if (h->bpf)
+		__atomic_store_n(&h->bpf->bss->grace_ns, grace_usec * 1000, __ATOMIC_SEQ_CST);
+}
+
+void hold_set_limit(struct hold *h, uint64_t limit_usec)
+{
+	if (h->bpf)
+		__atomic_store_n(&h->bpf->bss->limit_ns, limit_usec * 1000, __ATOMIC_SEQ_CST);
+}
+
+uint64_t hold_needed_usec(const struct hold *h)
+{
+	uint64_t decided, late;
+
+	if (!h->bpf)
+		return 0;
+	decided = h->bpf->bss->counters.longest_decided_ns;
+	late = __atomic_load_n(&h->late_ns, __ATOMIC_SEQ_CST);
+	return (decided > late ? decided : late) / 1000;
+}
+
 const char *hold_why_not(const struct hold *h)
 {
 	return h->bpf && !h->why_not[0] ? NULL : h->why_not;
+}
+
+const char *hold_reservation(const struct hold *h)
+{
+	if (!h->bpf)
+		return "";
+	if (h->without & WITHOUT_EXIT)
+		return ", but goes on to the limit when the guard is killed";
+	if (h->without & WITHOUT_FREEZER)
+		return ", but goes on to the limit while user space is frozen";
+	if (h->without & WITHOUT_REALLY_PROBE)
+		return ", but does not see which driver probes first";
+	return "";
 }
 
 static void hold_make_key(struct hold_key *key, const char *bus, const char *name)
@@ -196,16 +136,69 @@ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
 	}
 }
 
+/*
+ * The hold has ended at its limit, and the guard is done only now: how long it would have had to last. A
+ * decision that comes as soon as the hold has ended was kept up by the hold itself, by a lock or by a CPU,
+ * and a longer one would not have helped. One that comes much later is that of a guard which was stopped.
+ */
+static void hold_note_lateness(struct hold *h, uint64_t ticket)
+{
+	struct hold_bpf__bss *bss = h->bpf->bss;
+	struct timespec now;
+	uint64_t start, end, now_ns, before;
+
+	if (__atomic_load_n(&bss->expired_number, __ATOMIC_SEQ_CST) != ticket)
+		return;
+	start = bss->expired_start_ns;
+	end = bss->expired_end_ns;
+	if (__atomic_load_n(&bss->expired_number, __ATOMIC_SEQ_CST) != ticket)
+		return; /* written anew meanwhile */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+	if (now_ns < end + HOLD_OWN_FAULT_NS)
+		return;
+	/* Once is enough. Another hold's end may be noted at this moment: then its lateness is lost. */
+	__atomic_store_n(&bss->expired_number, 0, __ATOMIC_SEQ_CST);
+	if (now_ns > start + HOLD_HOPELESS_NS)
+		return;
+	before = __atomic_load_n(&h->late_ns, __ATOMIC_SEQ_CST);
+	while (before < now_ns - start &&
+	       !__atomic_compare_exchange_n(&h->late_ns, &before, now_ns - start, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST))
+		;
+}
+
 uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
+	struct hold_ticket ticket;
 	struct hold_key key;
-	__u64 number;
 
 	/* That no device is held at all, is known without a system call. */
-	if (!h->bpf || __atomic_load_n(&h->bpf->bss->tickets_open, __ATOMIC_ACQUIRE) <= 0)
+	if (!h->bpf || (__atomic_load_n(&h->bpf->bss->tickets_held, __ATOMIC_ACQUIRE) <= 0 &&
+			!__atomic_load_n(&h->bpf->bss->expired_number, __ATOMIC_SEQ_CST)))
 		return 0;
 	hold_make_key(&key, bus, name);
-	return bpf_map_lookup_elem(h->tickets, &key, &number) == 0 ? number : 0;
+	if (bpf_map_lookup_elem(h->tickets, &key, &ticket) < 0)
+		return 0;
+	if (ticket.is_held)
+		return ticket.number;
+	hold_note_lateness(h, ticket.number);
+	return 0;
+}
+
+int hold_first_driver(struct hold *h, const char *bus, const char *name, uint64_t number, char *driver,
+		      size_t size)
+{
+	struct hold_ticket ticket;
+	struct hold_key key;
+
+	if (!h->bpf || !number || (h->without & WITHOUT_REALLY_PROBE))
+		return -ENOENT;
+	hold_make_key(&key, bus, name);
+	if (bpf_map_lookup_elem(h->tickets, &key, &ticket) < 0 || ticket.number != number)
+		return -ENOENT;
+	(void)snprintf(driver, size, "%.*s", (int)sizeof(ticket.driver), ticket.driver);
+	return 0;
 }
 
 static __u64 *hold_ticket_word(struct hold *h, uint64_t ticket)
@@ -219,34 +212,38 @@ bool hold_release(struct hold *h, uint64_t ticket)
 
 	if (!h->bpf || !ticket)
 		return false;
-	return __atomic_compare_exchange_n(hold_ticket_word(h, ticket), &expected,
-					   HOLD_WORD(ticket, HOLD_DECIDED), false, __ATOMIC_SEQ_CST,
-					   __ATOMIC_SEQ_CST) ||
-	       expected == HOLD_WORD(ticket, HOLD_DECIDED);
+	if (__atomic_compare_exchange_n(hold_ticket_word(h, ticket), &expected,
+					HOLD_WORD(ticket, HOLD_DECIDED), false, __ATOMIC_SEQ_CST,
+					__ATOMIC_SEQ_CST) ||
+	    expected == HOLD_WORD(ticket, HOLD_DECIDED))
+		return true;
+	if (expected == HOLD_WORD(ticket, HOLD_EXPIRED))
+		hold_note_lateness(h, ticket);
+	return false;
 }
 
 bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 {
+	struct hold_ticket ticket;
 	struct hold_key key;
-	__u64 number;
 	size_t n = strlen(name);
 
 	/* Mostly the device is the only one that is held, which is known without a system call. */
-	if (!h->bpf || h->bpf->bss->tickets_open <= 1 || !streq(bus, "pci") || n == 0 ||
+	if (!h->bpf || h->bpf->bss->tickets_held <= 1 || !streq(bus, "pci") || n == 0 ||
 	    n >= sizeof(key.name))
 		return false;
 	hold_make_key(&key, bus, name);
 	for (int f = '0'; f < '8'; f++) {
 		key.name[n - 1] = (char)f;
-		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &number) == 0)
-			return true; /* decided about or not: it is probed only when its ticket is gone */
+		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0 && ticket.is_held)
+			return true; /* decided about or not: it is probed only when its hold has ended */
 	}
 	return false;
 }
 
 bool hold_is_waiting(struct hold *h)
 {
-	return h->bpf && __atomic_load_n(&h->bpf->bss->tickets_open, __ATOMIC_ACQUIRE) > 0;
+	return h->bpf && __atomic_load_n(&h->bpf->bss->tickets_held, __ATOMIC_ACQUIRE) > 0;
 }
 
 void hold_release_all(struct hold *h)
@@ -307,18 +304,58 @@ void hold_count(const struct hold *h, struct hold_counters *ret)
 
 bool hold_has_given_up(const struct hold *h)
 {
-	return h->bpf && h->bpf->bss->expired_in_a_row >= h->bpf->rodata->give_up_after;
+	return h->bpf && (h->bpf->bss->is_kept_out ||
+			  h->bpf->bss->spent_ns >= HOLD_LIMITS_SPENT_MAX * h->bpf->bss->limit_ns);
+}
+
+bool hold_keeps_guard_out(const struct hold *h)
+{
+	return h->bpf && h->bpf->bss->is_kept_out;
+}
+
+bool hold_is_frozen(const struct hold *h)
+{
+	return h->bpf && h->bpf->bss->is_frozen;
 }
 
 void hold_rearm(struct hold *h)
 {
-	if (h->bpf)
-		h->bpf->bss->expired_in_a_row = 0;
+	if (h->bpf) {
+		h->bpf->bss->spent_ns = 0;
+		h->bpf->bss->is_kept_out = 0;
+	}
+}
+
+bool hold_first_expiry(const struct hold *h, struct hold_expiry *ret)
+{
+	if (!h->bpf || !__atomic_load_n(&h->bpf->bss->first_expiry.is_complete, __ATOMIC_ACQUIRE))
+		return false;
+	*ret = h->bpf->bss->first_expiry;
+	ret->key.bus.name[sizeof(ret->key.bus.name) - 1] = '\0';
+	ret->key.name[sizeof(ret->key.name) - 1] = '\0';
+	return true;
+}
+
+int hold_show_guard(struct hold *h, char *text, size_t size)
+{
+	_cleanup_(closep) int fd = -EBADF;
+	size_t n = 0;
+	ssize_t r;
+
+	if (!h->bpf || !h->bpf->links.show_guard)
+		return -ENOENT;
+	fd = bpf_iter_create(bpf_link__fd(h->bpf->links.show_guard));
+	if (fd < 0)
+		return negative_errno();
+	while (n + 1 < size && (r = read(fd, text + n, size - 1 - n)) > 0)
+		n += (size_t)r;
+	text[n] = '\0';
+	return 0;
 }
 
 struct hold_late {
 	struct ring_buffer *ring; /* each listener's own view of the one ring */
-	struct hold_key key;
+	struct hold_late_device device;
 };
 
 /* Only one listener at a time may consume the ring. */
@@ -330,9 +367,9 @@ static int hold_late_take(void *userdata, void *data, size_t size)
 {
 	struct hold_late *late = userdata;
 
-	if (size < sizeof(late->key))
+	if (size < sizeof(late->device))
 		return 0;
-	memcpy(&late->key, data, sizeof(late->key));
+	memcpy(&late->device, data, sizeof(late->device));
 	return -ECANCELED;
 }
 
@@ -350,7 +387,7 @@ struct hold_late *hold_late_new(struct hold *h)
 	return late;
 }
 
-int hold_late_wait(struct hold_late *late, struct hold_key *ret)
+int hold_late_wait(struct hold_late *late, struct hold_late_device *ret)
 {
 	struct epoll_event event;
 	int r;
@@ -362,8 +399,8 @@ int hold_late_wait(struct hold_late *late, struct hold_key *ret)
 	(void)pthread_mutex_unlock(&hold_late_lock);
 	if (r != -ECANCELED)
 		return r < 0 ? r : 0;
-	*ret = late->key;
-	ret->bus.name[sizeof(ret->bus.name) - 1] = '\0';
-	ret->name[sizeof(ret->name) - 1] = '\0';
+	*ret = late->device;
+	ret->key.bus.name[sizeof(ret->key.bus.name) - 1] = '\0';
+	ret->key.name[sizeof(ret->key.name) - 1] = '\0';
 	return 1;
 }

@@ -23,8 +23,30 @@ struct hold *hold_new(uint64_t limit_usec);
 /* Detaches the programs: the kernel goes on at once. */
 struct hold *hold_free(struct hold *hold);
 
+/* The guard is about to end: devices that are held go on at once, and no more are held. */
+void hold_let_go(struct hold *hold);
+
+/*
+ * From now on the kernel waits so long for a guard that has been told to end by SIGTERM or SIGINT;
+ * HOLD_GRACE_USEC before that is called. A guard that is killed is not waited for.
+ */
+#define HOLD_GRACE_USEC 5000U
+void hold_set_grace(struct hold *hold, uint64_t grace_usec);
+
+/* From now on the kernel waits so long for one device at most. */
+void hold_set_limit(struct hold *hold, uint64_t limit_usec);
+
+/*
+ * How long the longest hold has lasted until the guard's decision, or would have had to last. Not where only
+ * the hold itself kept the guard from deciding.
+ */
+uint64_t hold_needed_usec(const struct hold *hold);
+
 /* NULL: there is a hold. Else the reason why not, for people. */
 const char *hold_why_not(const struct hold *hold);
+
+/* What the hold cannot do on this kernel, as the rest of a sentence; "": nothing. */
+const char *hold_reservation(const struct hold *hold);
 
 /* From now on the kernel waits for devices on these buses, and on no others. */
 void hold_set_buses(struct hold *hold, const char *const *buses, size_t n);
@@ -41,6 +63,13 @@ uint64_t hold_ticket(struct hold *hold, const char *bus, const char *name);
  * Ticket 0 does nothing. From any thread.
  */
 bool hold_release(struct hold *hold, uint64_t ticket);
+
+/*
+ * The first driver that probed the device with this ticket, "" while none has. 0; -ENOENT: that is not known.
+ * Names of 32 bytes and more are cut off.
+ */
+int hold_first_driver(struct hold *hold, const char *bus, const char *name, uint64_t ticket, char *driver,
+		      size_t size);
 
 /* Whether another function of a PCI device's slot is being added as well, and has not been probed yet. */
 bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);
@@ -67,8 +96,25 @@ void hold_disown(struct hold *hold);
 /* Counters since the start; zeros without a hold. */
 void hold_count(const struct hold *hold, struct hold_counters *ret);
 
-/* Whether so many holds in a row have reached the limit that the programs do not wait any more. */
+/* Whether the programs do not wait any more: holds have reached the limit again and again, or kept out the
+ * guard. */
 bool hold_has_given_up(const struct hold *hold);
+
+/* Whether they do not because a hold kept the guard itself from running: it was runnable, but not elsewhere.
+ */
+bool hold_keeps_guard_out(const struct hold *hold);
+
+/* Whether they do not because user space is frozen, for suspend or hibernation. */
+bool hold_is_frozen(const struct hold *hold);
+
+/* What the first hold that reached its limit saw. False: none has. */
+bool hold_first_expiry(const struct hold *hold, struct hold_expiry *ret);
+
+/*
+ * Where the guard's threads are now, a line each: its number, state and CPU, its priority in the kernel, and
+ * the kernel functions that it is in, the innermost first. 0 or negative errno. For the main thread.
+ */
+int hold_show_guard(struct hold *hold, char *text, size_t size);
 
 /* Makes programs that have given up wait again, because the guard is awake. */
 void hold_rearm(struct hold *hold);
@@ -80,4 +126,4 @@ struct hold_late;
 struct hold_late *hold_late_new(struct hold *hold);
 
 /* Waits for a late device. 1: *ret names it; 0: another listener has taken it; negative errno. */
-int hold_late_wait(struct hold_late *late, struct hold_key *ret);
+int hold_late_wait(struct hold_late *late, struct hold_late_device *ret);

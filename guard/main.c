@@ -4,6 +4,7 @@
  * Here are its options and the order in which it starts; guard.c has the loop that follows.
  */
 #include "guard/guard.h"
+#include "guard/limit.h"
 #include "base/errno.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -35,15 +36,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/*
- * How long the kernel waits for the guard at most, per device. Measured decisions take 0.1 to 5 ms in
- * emulation; the worst of 120 plugs, on a host four times oversubscribed, 366 ms. A longer limit costs only
- * machines whose guard is stopped, at most three waits. It must stay far below the 20 s after which the
- * kernel reports a lockup.
- */
-#define LIMIT_USEC_DEFAULT 1000000U
-#define LIMIT_USEC_MAX 2000000U
-
 /* Above the kernel's interrupt threads (50), in which PCIe hot-plug adds devices. */
 #define WORKER_PRIORITY 60
 
@@ -53,7 +45,8 @@
 struct options {
 	struct settings settings;
 	const char *enforcer;
-	uint64_t limit_usec;
+	uint64_t limit_usec; /* 0: as the guard finds right */
+	bool limit_is_wrong;
 	bool no_hold;
 	bool is_relief;	    /* it lives until another guard comes, whatever becomes of the root */
 	bool is_background; /* the same, in a boot image without systemd */
@@ -208,7 +201,7 @@ static int guard_live(struct guard *g, const struct options *o, int ready, const
 {
 	int r;
 
-	r = guard_prepare(g, o->no_hold ? 0 : o->limit_usec, reterr_what);
+	r = guard_prepare(g, o->no_hold ? 0 : guard_first_limit(g, o->limit_usec), reterr_what);
 	if (r >= 0 && o->is_relief && !o->settings.sysfs_given)
 		guard_enter_view(g);
 	if (r >= 0)
@@ -244,9 +237,10 @@ static int guard_option(void *userdata, int option, const char *argument)
 {
 	struct options *o = userdata;
 
-	if (option == OPTION_LIMIT)
+	if (option == OPTION_LIMIT) {
 		o->limit_usec = strtoull(argument, NULL, 10) * 1000;
-	else if (option == OPTION_NO_HOLD)
+		o->limit_is_wrong = o->limit_usec == 0 || o->limit_usec > LIMIT_USEC_MAX;
+	} else if (option == OPTION_NO_HOLD)
 		o->no_hold = true;
 	else if (option == OPTION_ENFORCER)
 		o->enforcer = argument;
@@ -276,7 +270,7 @@ static int options_parse(struct options *o, int argc, char **argv)
 
 	if (r != PROGRAM_RUNS)
 		return r;
-	if (optind < argc || o->limit_usec == 0 || o->limit_usec > LIMIT_USEC_MAX) {
+	if (optind < argc || o->limit_is_wrong) {
 		(void)fputs("driver-override-guard: no arguments; a hold's limit is 1 to 2000 ms\n", stderr);
 		return 2;
 	}
@@ -319,7 +313,7 @@ static void guard_stay_off(void)
 
 int main(int argc, char **argv)
 {
-	static struct options options = { .enforcer = ENFORCER_PATH, .limit_usec = LIMIT_USEC_DEFAULT };
+	static struct options options = { .enforcer = ENFORCER_PATH };
 	static struct guard guard;
 	const char *what = "cannot go to the background";
 	int r, ready = -EBADF;
@@ -343,6 +337,8 @@ int main(int argc, char **argv)
 	r = options_enter_background(&options, &ready);
 	if (r >= 0)
 		r = guard_live(&guard, &options, ready, &what);
+	if (guard.hold)
+		hold_let_go(guard.hold);
 	notify_systemd("STOPPING=1");
 	if (r < 0)
 		log_errno(LOG_ERR, r, "%s: %m, ending", what);

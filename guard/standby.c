@@ -4,9 +4,11 @@
  *
  * Without kernel preemption, a worker that slept on a lock can be woken on the very CPU that is busy-waiting
  * for it, and cannot run before the hold expires. Two standby threads are pinned to disjoint halves of the
- * CPUs, so one of them can run. Whichever is second finds the override set and writes nothing.
+ * CPUs, so one of them can run. Whichever is second finds the override set and writes nothing. A device that
+ * still waits later is announced a second time, should the first of the two be stuck.
  */
 #include "guard/worker.h"
+#include "guard/black-box.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -18,7 +20,7 @@
 #include <stdlib.h>
 
 #define STANDBY_THREADS 2
-/* A late worker had better finish by itself; a hold lasts a second, so there is time. */
+/* A late worker had better finish by itself; a hold lasts longer, so there is time. */
 #define STANDBY_RECHECK_DELAY_USEC 40000U
 /* More CPUs than any machine has. */
 #define CPUS_MAX (1 << 17)
@@ -54,7 +56,7 @@ static void *standby_main(void *userdata)
 	struct standby *s = userdata;
 	struct worker *w = worker_new(s->guard);
 	char path[PATH_MAX];
-	struct hold_key key;
+	struct hold_late_device late;
 	struct uevent e;
 	int r = w ? 0 : -ENOMEM;
 
@@ -63,12 +65,15 @@ static void *standby_main(void *userdata)
 		w->is_standby = true;
 	}
 	while (r >= 0) {
-		r = hold_late_wait(s->late, &key);
-		if (r == 1 && hold_ticket(s->guard->hold, key.bus.name, key.name) &&
-		    standby_find_device(w, &key, path, &e)) {
+		r = hold_late_wait(s->late, &late);
+		if (r != 1 || !hold_ticket(s->guard->hold, late.key.bus.name, late.key.name))
+			continue;
+		if (late.again)
+			black_box_want(s->guard);
+		else
 			atomic_fetch_add(&s->guard->n_late, 1);
+		if (standby_find_device(w, &late.key, path, &e))
 			worker_add_device(w, &e);
-		}
 	}
 	log_errno(LOG_WARNING, r, "a standby thread failed: %m, late holds may expire");
 	return NULL;

@@ -125,6 +125,7 @@ struct worker *worker_new(struct guard *g)
 		w->override_fd = -EBADF;
 		w->recheck_delay_usec = WORKER_RECHECK_DELAY_USEC;
 		sysfs_init(&w->sysfs, g->settings);
+		w->sysfs.shuns_locks = true;
 		sysfs_prepare(&w->sysfs);
 		/* The block stays when the arena is reset. */
 		(void)arena_alloc(&w->arena, WORKER_ARENA_BYTES);

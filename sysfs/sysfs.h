@@ -39,6 +39,9 @@ struct sysfs {
 	struct progress *progress; /* NULL: nobody watches */
 	/* All links of devices are made: a device without `physfn` is no virtual function. */
 	bool settled;
+	/* The kernel may be waiting for us with a device's lock held: attributes that take one are not read.
+	 */
+	bool shuns_locks;
 	int seqnum_fd; /* of kernel/uevent_seqnum, for sysfs_device_announced(); -EBADF: not open */
 	struct boot_devices present; /* read when it is first asked for */
 	/* Somebody else's list, to be used in place of this one; NULL: none is lent. */

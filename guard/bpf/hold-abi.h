@@ -7,8 +7,11 @@
 #endif
 
 #define HOLD_BUSES_MAX 64
-#define HOLD_TICKETS_MAX 4096
+#define HOLD_TICKETS_MAX 4096	    /* devices that are being added at the same time */
+#define HOLD_TICKETS_KEPT 1024	    /* tickets that stay after their hold, for the first driver that probes */
 #define HOLD_LATE_BYTES (64 * 1024) /* a power of two, of whole pages on every machine */
+/* Holds that reach the limit, one after the other or at the same time, may cost so many limits in all. */
+#define HOLD_LIMITS_SPENT_MAX 3
 
 struct hold_bus {
 	char name[16];
@@ -20,12 +23,29 @@ struct hold_key {
 	char name[64];
 };
 
-/* What is known about a ticket. */
+/* A device that has waited for longer than usual. */
+struct hold_late_device {
+	struct hold_key key;
+	__u32 again; /* 1: it was announced before, and still waits */
+	__u32 unused;
+};
+
+/* What is known about a device that was added. Longer names of drivers are cut off. */
+struct hold_ticket {
+	__u64 number;
+	__u64 device;	 /* the kernel's address of it, only to be compared */
+	__u32 adder;	 /* the thread that adds it */
+	__u32 is_held;	 /* 1: its hold has not ended yet */
+	char driver[32]; /* the first one that probed it; "": none has */
+};
+
+/* How far a device has come. */
 enum hold_mark {
-	HOLD_WAITS,	   /* the guard has not decided about the device yet */
-	HOLD_DECIDED,	   /* the guard has decided; the device may go on */
-	HOLD_PASSED,	   /* it went on after the decision, before any driver looked at it */
-	HOLD_EXPIRED,	   /* it went on without a decision: the limit came first, or messages were lost */
+	HOLD_WAITS,   /* the guard has not decided about the device yet */
+	HOLD_DECIDED, /* the guard has decided; the device may go on */
+	HOLD_PASSED,  /* it went on after the decision, before any driver looked at it */
+	HOLD_EXPIRED, /* it went on without a decision: the limit came first, messages were lost, or nobody
+		       * could decide */
 	HOLD_PROBED_EARLY, /* a driver that was just registered probed it before the hold had ended */
 };
 
@@ -36,7 +56,24 @@ enum hold_mark {
 
 struct hold_counters {
 	__u64 holds;
-	__u64 expired;
+	__u64 expired; /* of these, reached the limit */
+	__u64 let_go;  /* of these, ended because the guard had ended, or user space was frozen */
 	__u64 no_room;
 	__u64 longest_ns;
+	__u64 waited_ns;	  /* in all */
+	__u64 longest_decided_ns; /* of the holds that the guard's decision ended */
+	__u64 added;		  /* devices on the buses that the policy can match, held or not */
+};
+
+/* What the first hold saw that reached its limit; number 0: none has. */
+struct hold_expiry {
+	__u64 number;
+	struct hold_key key;
+	__u64 waited_ns;
+	__u32 cpu;	   /* where it waited */
+	__u32 runnable;	   /* tasks on that CPU, the waiting one among them */
+	__u32 realtime;	   /* of these, in a real-time class */
+	__u32 is_complete; /* the lines above and below have been written */
+	/* The guard's threads other than the main thread. */
+	__u32 asleep, running, kept_out, elsewhere; /* kept_out: runnable, but on the CPU that waited */
 };

@@ -6,83 +6,56 @@
  *     bus_add_device()        <- here a ticket is issued, if the policy can match the bus
  *     kobject_uevent(add)        the guard receives it, writes the override, marks the ticket
  *     bus_probe_device()      <- here the kernel waits for the mark
+ *     really_probe()          <- here the first driver is noted
  *
  * PCI drivers are matched later, in pci_bus_add_device(), so devices on PCI wait there instead.
  *
- * Each ticket has its own number, so that a mark is for this device and not for the next one with its name.
  * PCI functions of one slot wait for one another's marks: they often share an IOMMU group, all of them have
  * been announced before the first is probed, and the decision about a later one may, through its group, be
  * one about an earlier one.
  *
- * The kernel waits with no device lock held, for `limit_ns` at most. It does not wait at all once
- * `give_up_after` holds in a row have reached that limit: the guard is then stopped or gone, and the kernel
- * goes on as if there were none. When the guard ends, its links close and these programs are removed.
+ * The kernel waits without the device's own lock, but other locks may be held: that of a physical function
+ * while its virtual functions are made, of a parent that makes its children, of PCI's or ACPI's hot-plug. It
+ * waits for `limit_ns` at most, and not at all
+ * - once HOLD_LIMITS_SPENT_MAX limits were spent in all, on however many devices, without a decision: the
+ *   guard is then stopped or gone, and the kernel goes on as if there were none;
+ * - once the guard has ended, however it ended: waits that are going on end, too, although closing a link
+ *   does not stop a program that runs; one that was told to end has `grace_ns` for what it has begun;
+ * - while user space is frozen for suspend or hibernation, when nobody could decide;
+ * - after a wait that kept the guard itself from running (one CPU, and a kernel that does not preempt).
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#ifdef __bpf__ /* else the programs are functions, for tests */
 #include <bpf/bpf_tracing.h>
+#endif
 
 #include "guard/bpf/hold-abi.h"
+#include "guard/bpf/kernel-types.bpf.h"
+#include "guard/bpf/ticket.bpf.h"
+#include "guard/bpf/witness.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/*
- * The fields of the kernel's types that are used here. libbpf ignores what follows ___ in a type's name, and
- * finds the fields where the running kernel has them (CO-RE).
- */
-struct kobject___local {
-	const char *name;
-	unsigned int uevent_suppress : 1;
-} __attribute__((preserve_access_index));
-
-struct bus_type___local {
-	const char *name;
-} __attribute__((preserve_access_index));
-
-struct device___local {
-	struct kobject___local kobj;
-	const struct bus_type___local *bus;
-} __attribute__((preserve_access_index));
-
-struct pci_dev___local {
-	struct device___local dev;
-} __attribute__((preserve_access_index));
-
 /* Settings; the guard may change them before it loads the programs. */
-const volatile __u64 limit_ns = 1000000000; /* how long the kernel waits for one device at most */
-const volatile __u64 late_ns = 50000000;    /* after that the guard's standby threads are told */
-const volatile __u32 give_up_after = 3;	    /* holds in a row that reach the limit */
+const volatile __u64 late_ns = 50000000;	/* after that the guard's standby threads are told */
+const volatile __u64 late_again_ns = 200000000; /* and after that again, should one be stuck */
 
-struct hold_counters counters;
-__s32 tickets_open;	/* how many are in `tickets` */
-__u32 expired_in_a_row; /* the guard resets it when it resumes the hold */
-__u64 last_ticket;	/* the number that was issued last; the first is 1 */
-__u64 released_up_to;	/* tickets up to this number do not wait any more: the guard has lost messages */
+__u64 limit_ns; /* how long the kernel waits for one device at most; the guard may change it at any time */
+__u64 spent_ns; /* how long it has waited since the guard decided last; the guard resets it to resume the hold
+		 */
+__u32 has_ended; /* the guard has, or is about to */
+__u64 grace_ns; /* a guard that has been told to end is waited for so long: it decides about what it has begun
+		 */
+__u64 ends_at_ns;  /* when that time is over; 0: it has not been told */
+__u32 is_frozen;   /* user space is */
+__u32 is_kept_out; /* a hold kept the guard itself from running; the guard resets it to resume the hold */
 
-/*
- * The number and the mark of each ticket, HOLD_WORD(number, mark), in the slot of its number; the latest
- * HOLD_TICKETS_MAX of them. Each change compares and swaps, since several sides change them: the guard marks
- * a ticket, the program in really_probe() notices a race, the hold ends.
- */
-__u64 ticket_words[HOLD_TICKETS_MAX];
-
-/* The buses that the policy can match. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HOLD_BUSES_MAX);
-	__type(key, struct hold_bus);
-	__type(value, __u8);
-} buses SEC(".maps");
-
-/* The tickets of devices between bus_add_device() and their first probe. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HOLD_TICKETS_MAX);
-	__type(key, struct hold_key);
-	__type(value, __u64);
-} tickets SEC(".maps");
+/* The hold that has reached the limit last: how long it waited, so that the guard can tell how long it would
+ * have needed. */
+__u64 expired_number, expired_start_ns, expired_end_ns;
 
 /* Devices that have waited for longer than usual: a standby thread of the guard must decide about them. */
 struct {
@@ -90,97 +63,69 @@ struct {
 	__uint(max_entries, HOLD_LATE_BYTES);
 } late SEC(".maps");
 
-/* Fills in the key. The length of the device's name with its NUL; 0: it is on no bus. */
-static __always_inline long key_of_device(struct device___local *dev, struct hold_key *key)
+static __always_inline bool hold_can_end(__u64 now)
 {
-	const struct bus_type___local *bus = dev->bus;
-
-	__builtin_memset(key, 0, sizeof(*key));
-	if (!bus)
-		return 0;
-	bpf_probe_read_kernel_str(key->bus.name, sizeof(key->bus.name), bus->name);
-	return bpf_probe_read_kernel_str(key->name, sizeof(key->name), dev->kobj.name);
+	return !has_ended && !is_frozen && !is_kept_out && (!ends_at_ns || now < ends_at_ns);
 }
 
-static __always_inline void ticket_drop(struct hold_key *key)
+static __always_inline bool hold_may_wait(__u64 now)
 {
-	if (bpf_map_delete_elem(&tickets, key) == 0)
-		__sync_fetch_and_add(&tickets_open, -1);
-}
-
-static __always_inline void ticket_issue(struct device___local *dev)
-{
-	struct hold_key key;
-	__u64 number;
-
-	/* No message is sent about some devices (amba, while it cannot be identified), so none would be
-	 * decided about. */
-	if (key_of_device(dev, &key) <= 0 || !bpf_map_lookup_elem(&buses, &key.bus) ||
-	    BPF_CORE_READ_BITFIELD(&dev->kobj, uevent_suppress))
-		return;
-	ticket_drop(&key);
-	if (expired_in_a_row >= give_up_after)
-		return;
-	number = __sync_fetch_and_add(&last_ticket, 1) + 1;
-	ticket_words[number % HOLD_TICKETS_MAX] = HOLD_WORD(number, HOLD_WAITS);
-	if (bpf_map_update_elem(&tickets, &key, &number, BPF_ANY) < 0)
-		__sync_fetch_and_add(&counters.no_room, 1);
-	else
-		__sync_fetch_and_add(&tickets_open, 1);
-}
-
-/* 0: the device has none. */
-static __always_inline __u64 ticket_find(const struct hold_key *key)
-{
-	const __u64 *number = bpf_map_lookup_elem(&tickets, key);
-
-	return number ? *number : 0;
-}
-
-static __always_inline __u32 ticket_mark(__u64 number)
-{
-	__u64 word = ticket_words[number % HOLD_TICKETS_MAX];
-
-	if (word == HOLD_WORD(number, HOLD_WAITS))
-		return number <= released_up_to ? HOLD_EXPIRED : HOLD_WAITS;
-	/* The slot was reused by a newer ticket (more than HOLD_TICKETS_MAX have been issued since), so this
-	 * ticket's mark is lost. */
-	return HOLD_NUMBER(word) == number ? HOLD_MARK(word) : HOLD_EXPIRED;
-}
-
-/* True: the mark was `from`, and is `to` now. */
-static __always_inline bool ticket_change_mark(__u64 number, __u32 from, __u32 to)
-{
-	__u64 before = HOLD_WORD(number, from);
-
-	return __sync_val_compare_and_swap(&ticket_words[number % HOLD_TICKETS_MAX], before,
-					   HOLD_WORD(number, to)) == before;
+	return hold_can_end(now) && spent_ns < HOLD_LIMITS_SPENT_MAX * limit_ns;
 }
 
 struct hold_wait {
-	struct hold_key *key;
+	struct hold_late_device *device;
 	__u64 number, start, now;
+	__u64 counted; /* up to then it is part of `spent_ns` */
 	__u32 mark;
 	__u32 function; /* where the name has the PCI function's number; 0: not on PCI */
-	bool is_late;	/* the standby threads have been told */
+	__u32 told;	/* how often the standby threads have been told */
+	bool is_over;	/* it has lasted too long, or nobody can end it */
 };
 
 /* Whether a function of the same slot, the device itself included, is not decided about yet. */
 static __always_inline bool hold_sibling_waits(const struct hold_wait *w)
 {
-	struct hold_key key = *w->key;
+	/* In place, since a program and what it calls have 512 bytes of stack together. */
+	char *function = &w->device->key.name[w->function & (sizeof(w->device->key.name) - 1)];
+	const char own = *function;
+	bool waits = false;
 
 	/* Linux 6.1 refuses loops in a callback of bpf_loop(). */
 #pragma unroll
 	for (char f = '0'; f < '8'; f++) {
-		__u64 number;
+		const struct hold_ticket *ticket;
 
-		key.name[w->function & (sizeof(key.name) - 1)] = f;
-		number = ticket_find(&key);
-		if (number && ticket_mark(number) == HOLD_WAITS)
-			return true;
+		*function = f;
+		ticket = bpf_map_lookup_elem(&tickets, &w->device->key);
+		waits = waits || (ticket && ticket->is_held && ticket_mark(ticket->number) == HOLD_WAITS);
 	}
-	return false;
+	*function = own;
+	return waits;
+}
+
+/*
+ * Without kernel preemption, the guard's thread that handles this device may have been woken on the very CPU
+ * that waits here, and cannot run before the wait is over. A standby thread on another CPU can.
+ */
+static __always_inline void hold_tell_standby(struct hold_wait *w)
+{
+	const __u64 due_ns = w->told == 0 ? late_ns : late_again_ns;
+
+	if (w->told > 1 || w->now - w->start < due_ns)
+		return;
+	w->device->again = w->told;
+	if (bpf_ringbuf_output(&late, w->device, sizeof(*w->device), BPF_RB_FORCE_WAKEUP) == 0)
+		w->told++;
+}
+
+/* Adds what was waited to what was spent, in steps: many CPUs may wait at the same time. */
+static __always_inline void hold_spend(struct hold_wait *w, __u64 step_ns)
+{
+	if (w->now - w->counted < step_ns)
+		return;
+	__sync_fetch_and_add(&spent_ns, w->now - w->counted);
+	w->counted = w->now;
 }
 
 /* Called by bpf_loop(): checks the ticket once. 1 ends the loop. */
@@ -189,7 +134,7 @@ static long hold_check_ticket(__u32 i, struct hold_wait *w)
 	(void)i;
 	/*
 	 * Read the clock eight times per iteration: bpf_loop() is limited to 1 << 23 iterations, which a fast
-	 * CPU would finish in 0.2 s, before `limit_ns`.
+	 * CPU would finish in 0.2 s.
 	 */
 #pragma unroll
 	for (int n = 0; n < 8; n++)
@@ -197,53 +142,87 @@ static long hold_check_ticket(__u32 i, struct hold_wait *w)
 	w->mark = ticket_mark(w->number);
 	if (w->mark == HOLD_DECIDED && w->function && hold_sibling_waits(w))
 		w->mark = HOLD_WAITS;
-	/*
-	 * Without kernel preemption, the guard's thread that handles this device may have been woken on the
-	 * very CPU that waits here, and cannot run before the wait is over. A standby thread on another CPU
-	 * can.
-	 */
-	if (w->mark == HOLD_WAITS && !w->is_late && w->now - w->start >= late_ns)
-		w->is_late = bpf_ringbuf_output(&late, w->key, sizeof(*w->key), BPF_RB_FORCE_WAKEUP) == 0;
-	return w->mark != HOLD_WAITS || w->now - w->start >= limit_ns;
+	if (w->mark != HOLD_WAITS)
+		return 1;
+	hold_spend(w, 1000000);
+	if (w->now - w->start >= limit_ns || !hold_may_wait(w->now)) {
+		w->is_over = true;
+		return 1;
+	}
+	hold_tell_standby(w);
+	return 0;
+}
+
+/* The kernel goes on without a decision. */
+static __always_inline void hold_give_up(struct hold_wait *w)
+{
+	if (!hold_can_end(w->now)) {
+		__sync_fetch_and_add(&counters.let_go, 1);
+		return;
+	}
+	__sync_fetch_and_add(&counters.expired, 1);
+	expired_number = 0;
+	expired_start_ns = w->start;
+	expired_end_ns = w->now;
+	expired_number = w->number;
+	if (witness_expiry(&w->device->key, w->number, w->now - w->start))
+		is_kept_out = 1;
+}
+
+/* The wait is over: counts it and ends the hold. A function of its own, with a stack of its own. */
+static __noinline int hold_end(struct hold_wait *w)
+{
+	const __u64 waited_ns = w->now - w->start;
+	struct hold_ticket *ticket;
+
+	__sync_fetch_and_add(&counters.holds, 1);
+	__sync_fetch_and_add(&counters.waited_ns, waited_ns);
+	if (waited_ns > counters.longest_ns)
+		counters.longest_ns = waited_ns;
+	if (w->mark == HOLD_WAITS) {
+		hold_spend(w, 1);
+		hold_give_up(w);
+	} else {
+		spent_ns = 0;
+		if (w->mark == HOLD_DECIDED && waited_ns > counters.longest_decided_ns)
+			counters.longest_decided_ns = waited_ns;
+	}
+	/* HOLD_PROBED_EARLY stays. */
+	if (!ticket_change_mark(w->number, HOLD_DECIDED, HOLD_PASSED))
+		ticket_change_mark(w->number, HOLD_WAITS, HOLD_EXPIRED);
+	ticket = bpf_map_lookup_elem(&tickets, &w->device->key);
+	if (!ticket || ticket->number != w->number)
+		return 0;
+	ticket_end_hold(ticket);
+	if (ticket->number + HOLD_TICKETS_KEPT <= last_ticket)
+		bpf_map_delete_elem(&tickets, &w->device->key);
+	return 0;
 }
 
 static __always_inline void hold_device(struct device___local *dev, bool pci)
 {
-	struct hold_key key;
-	struct hold_wait w = { .key = &key };
+	struct hold_late_device device = {};
+	struct hold_wait w = { .device = &device, .mark = HOLD_WAITS };
+	const struct hold_ticket *ticket;
 	long key_length;
 
-	if (tickets_open <= 0)
+	if (tickets_held <= 0)
 		return;
-	key_length = key_of_device(dev, &key);
+	key_length = key_of_device(dev, &device.key);
 	if (key_length < 2)
 		return;
-	w.number = ticket_find(&key);
-	if (!w.number)
+	ticket = bpf_map_lookup_elem(&tickets, &device.key);
+	if (!ticket || !ticket->is_held)
 		return;
+	w.number = ticket->number;
 	if (pci)
 		w.function = key_length - 2; /* "0000:01:00.0": the last character */
-	w.start = w.now = bpf_ktime_get_ns();
-	if (expired_in_a_row < give_up_after) {
-		/* As many iterations as there may be, and as many again where the CPU is that fast. */
+	w.start = w.now = w.counted = bpf_ktime_get_ns();
+	/* As many iterations as there may be, and as many again where the CPU is that fast. */
+	bpf_loop(1 << 23, hold_check_ticket, &w, 0);
+	if (w.mark == HOLD_WAITS && !w.is_over)
 		bpf_loop(1 << 23, hold_check_ticket, &w, 0);
-		if (w.mark == HOLD_WAITS && w.now - w.start < limit_ns)
-			bpf_loop(1 << 23, hold_check_ticket, &w, 0);
-	}
-
-	__sync_fetch_and_add(&counters.holds, 1);
-	if (w.now - w.start > counters.longest_ns)
-		counters.longest_ns = w.now - w.start;
-	if (w.mark != HOLD_WAITS) {
-		expired_in_a_row = 0;
-	} else {
-		__sync_fetch_and_add(&counters.expired, 1);
-		__sync_fetch_and_add(&expired_in_a_row, 1);
-	}
-	/* HOLD_PROBED_EARLY stays. */
-	if (!ticket_change_mark(w.number, HOLD_DECIDED, HOLD_PASSED))
-		ticket_change_mark(w.number, HOLD_WAITS, HOLD_EXPIRED);
-	ticket_drop(&key);
+	hold_end(&w);
 }
 
 static __always_inline bool device_is_pci(struct device___local *dev)
@@ -257,14 +236,13 @@ static __always_inline bool device_is_pci(struct device___local *dev)
 /*
  * The kernel does not run a program a second time on a CPU where it is already running (it counts a miss),
  * and a thread that adds a device may be preempted by another thread that adds one. So each program has
- * copies. A copy that finds no ticket any more does nothing, and a copy that issues the same ticket again
- * changes nothing.
+ * copies. A copy that finds the hold ended, or the ticket issued, does nothing.
  */
 #define ISSUE_ON_BUS_ADD(n)                                                                                  \
 	SEC("fentry/bus_add_device")                                                                         \
 	int BPF_PROG(issue_on_bus_add_##n, struct device___local *dev)                                       \
 	{                                                                                                    \
-		ticket_issue(dev);                                                                           \
+		ticket_issue(dev, hold_may_wait(bpf_ktime_get_ns()));                                        \
 		return 0;                                                                                    \
 	}
 
@@ -297,34 +275,88 @@ HOLD_ON_PCI_ADD(3)
 
 /*
  * A driver that is registered during a hold is matched with all devices of its bus, also with those that are
- * held (except on PCI, where these do not match yet). This cannot be held up here, but it is noticed: a
- * driver that probes a device before its hold has ended may have matched it before the mark.
+ * held (except on PCI, where these do not match yet). This cannot be held up here, but it is noticed. One
+ * that has matched before the mark and probes later, asynchronously, is noticed as the first driver.
  */
-#define RACE_ON_REALLY_PROBE(n)                                                                              \
+#define NOTE_ON_REALLY_PROBE(n)                                                                              \
 	SEC("fentry/really_probe")                                                                           \
-	int BPF_PROG(race_on_really_probe_##n, struct device___local *dev)                                   \
+	int BPF_PROG(note_on_really_probe_##n, struct device___local *dev,                                   \
+		     struct device_driver___local *driver)                                                   \
 	{                                                                                                    \
-		struct hold_key key;                                                                         \
-		__u64 number;                                                                                \
-                                                                                                             \
-		if (tickets_open <= 0 || key_of_device(dev, &key) <= 0)                                      \
-			return 0;                                                                            \
-		number = ticket_find(&key);                                                                  \
-		if (number && !ticket_change_mark(number, HOLD_WAITS, HOLD_PROBED_EARLY))                    \
-			ticket_change_mark(number, HOLD_DECIDED, HOLD_PROBED_EARLY);                         \
+		ticket_note_probe(dev, driver);                                                              \
 		return 0;                                                                                    \
 	}
 
-RACE_ON_REALLY_PROBE(1)
-RACE_ON_REALLY_PROBE(2)
+NOTE_ON_REALLY_PROBE(1)
+NOTE_ON_REALLY_PROBE(2)
 
-/* The addition of a device may fail after its ticket was issued; then only this program drops the ticket. */
-SEC("fentry/bus_remove_device")
-int BPF_PROG(drop_on_bus_remove, struct device___local *dev)
+static __always_inline void ticket_drop_of(struct device___local *dev)
 {
 	struct hold_key key;
 
-	if (tickets_open > 0 && key_of_device(dev, &key) > 0)
+	if (last_ticket && key_of_device(dev, &key) > 0)
 		ticket_drop(&key);
+}
+
+/* The addition of a device may fail after it was announced. */
+SEC("fentry/bus_remove_device")
+int BPF_PROG(drop_on_bus_remove, struct device___local *dev)
+{
+	ticket_drop_of(dev);
+	return 0;
+}
+
+/* It may fail before that, too. Nobody would ever decide about this ticket, and functions of its slot would
+ * wait. */
+SEC("fexit/bus_add_device")
+int BPF_PROG(drop_on_failed_add, struct device___local *dev, int error)
+{
+	if (error)
+		ticket_drop_of(dev);
+	return 0;
+}
+
+/*
+ * The guard ends, however it was made to: by its first thread that exits once the whole process has been told
+ * to, since others may sleep in the kernel for long; or by the last one. A thread that exits alone changes
+ * nothing.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(end_on_guard_exit, struct task_struct___local *task)
+{
+	if ((__u32)task->tgid == guard_tgid &&
+	    ((task->signal->flags & SIGNAL_GROUP_EXIT___local) || task->signal->live.counter == 0))
+		has_ended = 1;
+	return 0;
+}
+
+/*
+ * It is killed, or told to end. The first is its end whatever it is doing; the second leaves it some time, in
+ * which it may not get to run where its CPU is busy.
+ */
+SEC("tp_btf/signal_generate")
+int BPF_PROG(end_on_guard_signal, int number, void *info, struct task_struct___local *task)
+{
+	if ((__u32)task->tgid != guard_tgid)
+		return 0;
+	if (number == SIGKILL___local)
+		has_ended = 1;
+	else if ((number == SIGTERM___local || number == SIGINT___local) && !ends_at_ns)
+		ends_at_ns = bpf_ktime_get_ns() + grace_ns;
+	return 0;
+}
+
+SEC("fentry/freeze_processes")
+int BPF_PROG(freeze_on_freeze_processes)
+{
+	is_frozen = 1;
+	return 0;
+}
+
+/* It comes also when freezing has failed. */
+SEC("fexit/thaw_processes")
+int BPF_PROG(thaw_on_thaw_processes)
+{
+	is_frozen = 0;
 	return 0;
 }

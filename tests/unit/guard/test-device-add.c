@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -146,6 +147,28 @@ START_TEST(a_successor_of_the_device_is_not_released_by_the_decision_about_it)
 }
 END_TEST
 
+/* The kernel may hold that lock while it waits, of a physical function for one; udev's event decides then. */
+START_TEST(an_attribute_that_takes_a_lock_is_not_read)
+{
+	static const char policy[] = "[device card]\nName=" CARD "\nAttr.%s=0\nDriver=pci-stub\n";
+	static const char *const names[] = { "sriov_numvfs", "uevent", "numa_node" };
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		struct worker_fixture t;
+		char text[256];
+		uint64_t ticket;
+
+		(void)snprintf(text, sizeof(text), policy, names[i]);
+		worker_fixture_new(&t, text);
+		mock_attr(t.m, t.device, names[i], "0\n");
+		ticket = fake_hold_issue(t.g.hold, "pci", CARD);
+		ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), i == 2 ? "pci-stub" : "");
+		ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_DECIDED);
+		worker_fixture_done(&t);
+	}
+}
+END_TEST
+
 /* Nothing is read about it. */
 START_TEST(device_of_another_bus_is_released_at_once)
 {
@@ -224,7 +247,7 @@ SUITE_MAIN("device-add", 30, override_is_written_and_recorded, device_without_a_
 	   device_that_is_incomplete_waits_for_its_own_message,
 	   a_worker_waits_for_another_thread_that_handles_the_same_device,
 	   a_successor_of_the_device_is_not_released_by_the_decision_about_it,
-	   device_of_another_bus_is_released_at_once,
+	   an_attribute_that_takes_a_lock_is_not_read, device_of_another_bus_is_released_at_once,
 	   an_override_that_is_written_after_the_hold_is_not_claimed_as_guaranteed,
 	   another_driver_that_was_bound_when_the_device_was_released_came_first,
 	   an_override_without_a_record_is_claimed_by_its_intent)

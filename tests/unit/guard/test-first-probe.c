@@ -24,6 +24,7 @@ struct device_observation {
 	uint64_t bind_seqnum;	/* 11 unless told */
 	bool bind_heard_first;	/* before the watch was added */
 	const char *driver;	/* bound when the watch ends, and its event has not come yet */
+	const char *prober;	/* the first driver that probed, as the hold has seen it */
 };
 
 static uint64_t first_bind_seqnum(const struct device_observation *seen)
@@ -47,6 +48,8 @@ static void add_watches(struct first_probe_watches *f, struct hold *hold,
 		fake_hold_race(hold, s->ticket);
 	if (s->ticket)
 		fake_hold_end(hold, s->ticket);
+	if (seen->prober)
+		fake_hold_probe(hold, s->ticket, seen->prober);
 	if (seen->twice) {
 		struct first_probe_observation second = *s;
 
@@ -91,7 +94,7 @@ static void check_claim(const struct device_observation *seen, const char *expec
 		mock_bind(m, devpath, seen->driver);
 	/* A late `remove` of its predecessor: this device is there, so it is not meant. */
 	first_probe_watch_remove(f, d->devpath);
-	while ((wait = first_probe_watches_settle(f)) > 0)
+	while ((wait = first_probe_watches_settle(f)) > 0 && !first_probe_watches_told(f))
 		(void)usleep((useconds_t)wait);
 	ck_assert_int_eq(record_read(m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
 	ck_assert_str_eq(first_probe_to_string(record.first_probe), expected);
@@ -136,6 +139,29 @@ START_TEST(only_what_stood_before_the_hold_ended_is_guaranteed)
 	check_claim(&(struct device_observation){ .held = true }, "unknown");
 	check_claim(&(struct device_observation){ .held = true, .stands = true, .marked_by_another = true },
 		    "won");
+}
+END_TEST
+
+/* Nothing was bound, or the event of that has not come: the driver may have failed, and was there first all
+ * the same. */
+START_TEST(another_driver_that_probed_first_is_never_called_guaranteed)
+{
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .prober = "vfio-pci" },
+		    "guaranteed");
+	check_claim(&(struct device_observation){ .held = true, .stands = true, .prober = "e1000e" }, "lost");
+	check_claim(
+		&(struct device_observation){
+			.held = true, .stands = true, .raced = true, .prober = "e1000e" },
+		"lost");
+	/* The decided one came early, maybe before the override. */
+	check_claim(
+		&(struct device_observation){
+			.held = true, .stands = true, .raced = true, .prober = "vfio-pci" },
+		"unknown");
+	check_claim(
+		&(struct device_observation){
+			.held = true, .stands = true, .passed_before = true, .prober = "e1000e" },
+		"lost");
 }
 END_TEST
 
@@ -221,11 +247,61 @@ START_TEST(nothing_is_claimed_before_the_hold_has_ended)
 	first_probe_watches_count(t.f, &c);
 	ck_assert_uint_eq(c.guaranteed + c.won + c.lost + c.unknown, 0);
 	fake_hold_end(t.hold, t.ticket);
-	while ((wait = first_probe_watches_settle(t.f)) > 0)
+	while ((wait = first_probe_watches_settle(t.f)) > 0 && !first_probe_watches_told(t.f))
 		(void)usleep((useconds_t)wait);
 	first_probe_watches_count(t.f, &c);
 	ck_assert_uint_eq(c.guaranteed, 1);
 	watched_done(&t);
+}
+END_TEST
+
+/* The record of the device that is watched, with this decision. */
+static void watched_decide(struct watched *t, const char *decision)
+{
+	struct record record;
+	struct sysfs_device *d;
+
+	ck_assert_int_eq(sysfs_device_new(&t->sysfs, t->devpath, "pci", &d), 0);
+	ck_assert_int_eq(record_read(t->m->settings.state_dir, "pci", "0000:00:03.0", d->inode, &record), 0);
+	(void)strcpy(record.decision, decision);
+	ck_assert_int_eq(record_write(t->m->settings.state_dir, sysfs_device_key(d), &record), 0);
+	sysfs_device_free(d);
+}
+
+/*
+ * A driver that matched a device before the mark may probe it only when FirstProbe was told. One that was
+ * decided about anew meanwhile may have another driver.
+ */
+START_TEST(a_driver_that_probes_late_corrects_what_was_told)
+{
+	struct first_probe_counters c;
+	struct watched late, anew;
+	uint64_t wait;
+
+	watched_new(&late);
+	watched_new(&anew);
+	fake_hold_end(late.hold, late.ticket);
+	fake_hold_end(anew.hold, anew.ticket);
+	while (!first_probe_watches_told(late.f) || !first_probe_watches_told(anew.f)) {
+		ck_assert_uint_gt(first_probe_watches_settle(late.f), 0);
+		ck_assert_uint_gt(first_probe_watches_settle(anew.f), 0);
+		(void)usleep(10000);
+	}
+	first_probe_watches_count(late.f, &c);
+	ck_assert_uint_eq(c.guaranteed, 1);
+	fake_hold_probe(late.hold, late.ticket, "e1000e");
+	fake_hold_probe(anew.hold, anew.ticket, "e1000e");
+	watched_decide(&anew, "e1000e");
+	while ((wait = first_probe_watches_settle(late.f)) > 0)
+		(void)usleep((useconds_t)wait);
+	while ((wait = first_probe_watches_settle(anew.f)) > 0)
+		(void)usleep((useconds_t)wait);
+	first_probe_watches_count(late.f, &c);
+	ck_assert(c.guaranteed == 0 && c.lost == 1);
+	first_probe_watches_count(anew.f, &c);
+	ck_assert(c.guaranteed == 1 && c.lost == 0);
+	watched_done(&late);
+	watched_done(&anew);
 }
 END_TEST
 
@@ -248,8 +324,10 @@ START_TEST(nothing_is_claimed_about_a_device_that_has_gone)
 }
 END_TEST
 
-SUITE_MAIN("first-probe", 30, first_probe_is_what_was_seen,
-	   only_what_stood_before_the_hold_ended_is_guaranteed,
-	   a_bind_that_another_thread_received_before_the_add_was_handled_counts,
-	   a_driver_that_is_still_probing_was_first, nothing_is_claimed_before_the_hold_has_ended,
-	   nothing_is_claimed_about_a_device_that_has_gone)
+SUITE_MAIN_AT_ONCE("first-probe", 30, first_probe_is_what_was_seen,
+		   another_driver_that_probed_first_is_never_called_guaranteed,
+		   a_driver_that_probes_late_corrects_what_was_told,
+		   only_what_stood_before_the_hold_ended_is_guaranteed,
+		   a_bind_that_another_thread_received_before_the_add_was_handled_counts,
+		   a_driver_that_is_still_probing_was_first, nothing_is_claimed_before_the_hold_has_ended,
+		   nothing_is_claimed_about_a_device_that_has_gone)

@@ -22,6 +22,11 @@ def guard_status(vm):
     return dict(line.split("=", 1) for line in lines)
 
 
+def hold_is_active(status):
+    """Whether the kernel waits for the guard, be it that no device has shown it yet."""
+    return status["HOLD"].split(",")[0] == "active"
+
+
 def wait_status(vm, key, least, timeout=60):
     """The guard's status once this counter has come to that number."""
     vm.wait_for(f"[ $(sed -n s/^{key}=//p {RECORD}) -ge {least} ]", timeout)
@@ -37,6 +42,12 @@ def guard_again(pid):
     after its end, and asking systemd keeps it busier, so the guard's own word comes first."""
     return (f"! grep -qsx PID={pid} {RECORD} && [ $(systemctl show -P MainPID {GUARD}) != {pid} ] && "
             f"systemctl -q is-active {GUARD}")
+
+
+def restart_guard(vm):
+    """Starts another guard, by unit files that may have changed, and waits until the one in between is gone: both hold."""
+    vm.run(f"systemctl daemon-reload; systemctl restart {GUARD}", 90)
+    vm.wait_for('[ "$(systemctl show -P ActiveState driver-override-guard-relief.service)" = inactive ]')
 
 
 @contextlib.contextmanager

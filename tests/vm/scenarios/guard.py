@@ -4,7 +4,7 @@ answer."""
 import re
 
 from lab.device import empty_ports, path, plug, probed, proper_order, record, rule, traced, unplug
-from lab.guard_unit import CONF, first_probe, guard_again, guard_status, repetitions, write_policy
+from lab.guard_unit import CONF, first_probe, guard_again, guard_status, hold_is_active, repetitions, write_policy
 from lab.scenario import scenario
 from lab.trace import INSTANCE
 
@@ -27,7 +27,7 @@ MACHINE = dict(guard=True, lasts=120, written={CONF: POLICY})
 def running(vm):
     assert vm.out("systemctl is-active driver-override-guard.service") == "active", \
         vm.out("systemctl status driver-override-guard.service --no-pager || true")
-    assert guard_status(vm)["HOLD"] == "active", guard_status(vm)
+    assert hold_is_active(guard_status(vm)), guard_status(vm)
     guard = int(vm.out("systemctl show -P ActiveEnterTimestampMonotonic driver-override-guard.service"))
     udev = int(vm.out("systemctl show -P ExecMainStartTimestampMonotonic systemd-udevd.service"))
     assert 0 < guard < udev, (guard, udev)

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A hold is never longer than it must be: the guard ends, is stopped, or user space is frozen. By the kernel's own clock."""
+
+import contextlib
+import re
+import time
+
+from lab.device import empty_ports, path, plug, probed, record, rule
+from lab.guard_unit import (CONF, GUARD, first_probe, guard_again, guard_pid, guard_status, prefer_lab, repetitions, restart_guard, wait_status)
+from lab.machine import program
+from lab.scenario import scenario
+from lab.trace import EVENTS
+
+CARD = "0000:01:00.0"
+STOP_THREADS = "/usr/local/bin/stop-threads"
+COMMON = dict(guard=True, lasts=120, written={
+    CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
+          + rule("sound", Bus="platform", Name="snd_dummy.* iTCO_wdt.*", Driver="none"),
+    STOP_THREADS: program("stop-threads")})
+# The second one has the watchdog's device, and its driver only when it is asked for by name.
+MACHINES = dict(usual=COMMON, unwatched=dict(cmdline="modprobe.blacklist=iTCO_wdt", **COMMON))
+
+TRACE = "/sys/kernel/tracing/instances/holds"
+# A PCI device waits at the beginning of pci_bus_add_device(): the first of these functions calls it for each device of a bus,
+# and the second one is the first that it calls itself. (A kprobe at its own beginning would come after the wait.)
+HOLD_TRACED = rf"""
+mkdir -p {TRACE}
+echo mono >{TRACE}/trace_clock
+echo 'p:holds/begin pci_bus_add_devices' >>{EVENTS}
+echo 'p:holds/end pcibios_bus_add_device' >>{EVENTS}
+echo 'sig == 9 || sig == 15' >{TRACE}/events/signal/signal_generate/filter
+for event in holds/begin holds/end signal/signal_generate; do echo 1 >{TRACE}/events/$event/enable; done
+"""
+EVENT = re.compile(r"\s(?P<time>\d+\.\d+): (?P<name>begin|end|signal_generate): (?P<rest>.*)")
+
+
+def times(vm):
+    """What the trace has, in order: (time in ms, "begin", "end" or "signal", the signal's process)."""
+    found = []
+    for line in vm.out(f"cat {TRACE}/trace").splitlines():
+        event = EVENT.search(line)
+        if event:
+            pid = re.search(r"pid=(\d+)", event["rest"])
+            found.append((float(event["time"]) * 1000, event["name"].partition("_")[0], int(pid[1]) if pid else 0))
+    return found
+
+
+def waits(events):
+    """(begin, end) of each hold: what comes to its end was begun last before that."""
+    found, begun = [], 0.0
+    for when, kind, _ in events:
+        if kind == "begin":
+            begun = when
+        elif kind == "end":
+            found.append((begun, when))
+    return found
+
+
+@contextlib.contextmanager
+def card_rescanned(vm):
+    """The card is plugged and taken out of the kernel's sight, so that a rescan finds it; and holds are traced."""
+    prefer_lab(vm)
+    empty_ports(vm)
+    plug(vm, 0, CARD, "vfio-pci")
+    if vm.run(f"test -d {TRACE}", check=False).rc:
+        vm.run(HOLD_TRACED)
+    vm.run(f"echo 1 >{path(CARD)}/remove")
+    try:
+        yield
+    finally:
+        vm.run(f"test -e {path(CARD)} || echo 1 >/sys/bus/pci/rescan")
+        empty_ports(vm)
+
+
+def end_in_a_hold(vm, signal, stop):
+    """The guard is stopped, the card is found, and while the kernel waits the guard gets a signal. How long the kernel
+    waited on after that, and in all, in ms."""
+    pid = guard_pid(vm)
+    vm.run(f"echo >{TRACE}/trace")
+    # Where the limit is 2 s, there is time for all of this.
+    script = (f"{stop.format(pid=pid)}\n(echo 1 >/sys/bus/pci/rescan) &\n"
+              f"until test -e {path(CARD)}; do :; done\nsleep 0.2\nkill -{signal} {pid}\nwait")
+    vm.run(script, 60)
+    events = times(vm)
+    sent = next(when for when, kind, who in events if kind == "signal" and who == pid)
+    (begun, ended), = waits(events)
+    vm.wait_for(guard_again(pid), 120)
+    assert begun < sent < ended + 1, events  # the kernel may go on before the signal is traced
+    return ended - sent, ended - begun
+
+
+@contextlib.contextmanager
+def long_limit(vm):
+    vm.write(f"/run/systemd/system/{GUARD}.d/limit.conf",
+             "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --hold-limit-ms 2000\n")
+    restart_guard(vm)
+    assert guard_status(vm)["LIMIT_MS"] == "2000", guard_status(vm)
+    try:
+        yield
+    finally:
+        vm.run(f"rm -r /run/systemd/system/{GUARD}.d")
+        restart_guard(vm)
+
+
+@scenario("a guard that is killed lets go of the hold that is going on", machine="usual", timeout=1800)
+def killed(vm):
+    with card_rescanned(vm), long_limit(vm):
+        waited = []
+        for _ in range(repetitions(100, 4)):
+            waited.append(end_in_a_hold(vm, "KILL", "kill -STOP {pid}"))
+            probed(vm, CARD)
+            vm.run(f"echo 1 >{path(CARD)}/remove")
+        vm.note(f"# on after SIGKILL, ms: {sorted(round(after, 1) for after, _ in waited)}")
+        assert all(after < 20 for after, _ in waited), waited
+
+
+@scenario("a guard that is told to end lets go of the hold that is going on", machine="usual", timeout=600)
+def ended(vm):
+    # The threads that would decide stand still; the main thread does not.
+    stop = STOP_THREADS + " {pid} >/run/lab/stopped &\nuntil grep -q stopped /run/lab/stopped; do :; done"
+    with card_rescanned(vm), long_limit(vm):
+        waited = []
+        for _ in range(repetitions(30, 3)):
+            waited.append(end_in_a_hold(vm, "TERM", stop))
+            probed(vm, CARD)
+            vm.run(f"echo 1 >{path(CARD)}/remove")
+        vm.note(f"# on after SIGTERM, ms: {sorted(round(after, 1) for after, _ in waited)}")
+        assert all(after < 20 for after, _ in waited), waited
+
+
+@scenario("the limit is 250 ms; after three of them the kernel does not wait, and the journal says once where the guard's threads were", machine="usual", timeout=600)
+def limited(vm):
+    with card_rescanned(vm):
+        restart_guard(vm)
+        pid = guard_pid(vm)
+        assert guard_status(vm)["LIMIT_MS"] == "250", guard_status(vm)
+        vm.run(f"echo >{TRACE}/trace; kill -STOP {pid}")
+        for _ in range(4):
+            vm.run("echo 1 >/sys/bus/pci/rescan")
+            probed(vm, CARD)
+            vm.run(f"echo 1 >{path(CARD)}/remove")
+        events = times(vm)
+        waited = [end - begun for begun, end in waits(events)]
+        assert len(waited) == 4 and all(250 <= ms < 300 for ms in waited[:3]) and waited[3] < 100, waited
+        vm.run(f"kill -CONT {pid}; echo 1 >/sys/bus/pci/rescan")
+        assert first_probe(vm, CARD) in ("won", "lost", "unknown", "guaranteed")
+        counted = wait_status(vm, "EXPIRED", 3)
+        assert counted["EXPIRED"] == "3" and 750 <= int(counted["WAITED_MS"]) < 1000, counted
+        log = vm.out(f"journalctl --sync; journalctl -b -u {GUARD} -o cat _PID={pid}")
+        assert log.count("the first hold that reached its limit") == 1, log
+        assert re.search(r"thread \d+, state \S, CPU \d+, priority \d+, waits now in \S+: \S+", log), log
+
+
+@scenario("two devices that are added at the same time while the guard is stopped cost three limits in all", machine="usual", timeout=600)
+def together(vm):
+    with card_rescanned(vm):
+        restart_guard(vm)
+        vm.run("modprobe e1000e")
+        pid = guard_pid(vm)
+        vm.run(f"kill -STOP {pid}\nfor i in 1 2 3 4 5; do\n"
+               f"(echo 1 >/sys/bus/pci/rescan; echo 1 >{path(CARD)}/remove) &\nmodprobe snd-dummy || true\nwait\ndone\nkill -CONT {pid}", 120)
+        plug(vm, 1, "0000:02:00.0")
+        counted = wait_status(vm, "EXPIRED", 3)
+        assert 700 <= int(counted["WAITED_MS"]) <= 900, counted
+
+
+@scenario("while user space is frozen for suspend nobody waits, and no first probe is claimed that was not seen", machine="usual", timeout=600)
+def frozen(vm):
+    with card_rescanned(vm):
+        empty_ports(vm)
+        restart_guard(vm)
+        vm.run(f"modprobe e1000e; echo >{TRACE}/trace; echo freezer >/sys/power/pm_test")
+        # Freezes user space, waits for five seconds, and thaws it.
+        asleep = vm.spawn("cut -d' ' -f1 /proc/uptime; echo freeze >/sys/power/state; cut -d' ' -f1 /proc/uptime")
+        time.sleep(2)
+        vm.device_add("e1000e", id="plug0", bus="rp0")
+        began, woke = map(float, asleep.wait(120).out.split())
+        probed(vm, CARD)
+        (begun, ended), = waits(times(vm))
+        assert began * 1000 < begun < woke * 1000 and ended - begun < 100, (began, woke, times(vm))
+        assert vm.driver(CARD) == "e1000e" and first_probe(vm, CARD) == "lost", record(vm, CARD)
+        vm.run(f"echo none >/sys/power/pm_test; echo 1 >{path(CARD)}/remove; echo 1 >/sys/bus/pci/rescan")
+        assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
+        assert guard_status(vm)["EXPIRED"] == "0", guard_status(vm)
+
+
+# The device is added and held on the first CPU, by a guard that is stopped. On the second one a real-time shell has the driver
+# loaded, which matches the device and puts its probe off, and keeps the CPU to itself until the guard has decided.
+MATCHED = """
+sysctl -q kernel.sched_rt_runtime_us=-1
+kill -STOP {pid}
+taskset 1 modprobe {maker} &
+until ls /sys/bus/platform/devices | grep -q iTCO_wdt; do :; done
+taskset 2 chrt -f 50 bash -c 'modprobe iTCO_wdt async_probe=1; kill -CONT {pid}
+    until grep -qsx none /sys/bus/platform/devices/iTCO_wdt.*/driver_override; do :; done
+    for i in {{1..20000}}; do :; done'
+wait
+sysctl -q kernel.sched_rt_runtime_us=950000
+"""
+
+
+@scenario("a driver that matched a device before the override stood and probes it asynchronously is the first one", machine="unwatched", timeout=600)
+def matched(vm):
+    maker = vm.out("for m in i2c_i801 lpc_ich; do modprobe -q $m; ls /sys/bus/platform/devices | grep -q iTCO_wdt && echo $m && break; done")
+    with long_limit(vm):
+        vm.run(f"modprobe -r {maker}")
+        vm.wait_for("! ls /sys/bus/platform/devices | grep -q iTCO_wdt")
+        vm.run(MATCHED.format(pid=guard_pid(vm), maker=maker), 120)
+        device = vm.out("cd /sys/bus/platform/devices; echo iTCO_wdt.*")
+        vm.wait_for(f"grep -qx FIRST_PROBE=lost '/run/driver-overrides/devices/platform:{device}'")
+
+
+def hold_text(vm):
+    return guard_status(vm)["HOLD"]
+
+
+@scenario("the hold is called active when it was seen to hold, and not holding when the kernel passes it by", machine="usual", timeout=600)
+def checked(vm):
+    with card_rescanned(vm):
+        restart_guard(vm)
+        assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)
+        vm.run("echo 1 >/sys/bus/pci/rescan")
+        assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
+        vm.wait_for("grep -qx HOLD=active /run/driver-overrides/guard")
+        vm.run("sysctl -q kernel.ftrace_enabled=0")
+        restart_guard(vm)
+        for _ in range(2):
+            vm.run(f"echo 1 >{path(CARD)}/remove; echo 1 >/sys/bus/pci/rescan")
+            assert first_probe(vm, CARD) != "guaranteed", record(vm, CARD)
+        vm.wait_for("grep -q '^HOLD=not holding: .*(kernel.ftrace_enabled is 0)' /run/driver-overrides/guard")
+        vm.run("sysctl -q kernel.ftrace_enabled=1")
+        restart_guard(vm)
+        assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)
