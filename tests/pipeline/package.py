@@ -194,6 +194,13 @@ def check_arch():
     run(["shellcheck", "packaging/arch/PKGBUILD", "packaging/arch/driver-overrides.install"])
 
 
+def check_install_message():
+    """An installation on the machine itself says what is left to do; one for a package says nothing."""
+    here, destdir = (run(["tools/after-install"], env=env).stdout for env in ({"DESTDIR": ""}, {"DESTDIR": "/tmp/nowhere"}))
+    if "systemctl start driver-overrides-sweep" not in here or destdir:
+        raise Failed("tools/after-install:\n" + here + destdir)
+
+
 def check_sbom():
     """The document names each program that is installed, and is the same when it is made again."""
     first, again = (run(["tools/sbom", folder("release")]).stdout for _ in range(2))
@@ -218,6 +225,7 @@ def package(_args, _out):
     check_licences()
     check_site()
     check_arch()
+    check_install_message()
     check_rpm()
     check_sbom()
     made = deb.package()
@@ -225,4 +233,4 @@ def package(_args, _out):
     check_installation(made)
     check_scripts(made)
     check_twice(made)
-    return 11, 0
+    return 12, 0
