@@ -76,7 +76,7 @@ def source_files():
     return sorted(name for name in set(listing.split("\0")) - {""} if os.path.lexists(os.path.join(TOP, name)))
 
 
-def _copy_source(target):
+def copy_source(target):
     for name in source_files():
         os.makedirs(os.path.join(target, os.path.dirname(name)), exist_ok=True)
         shutil.copy2(os.path.join(TOP, name), os.path.join(target, name), follow_symlinks=False)
@@ -93,7 +93,7 @@ def build(out, place="build", before=()):
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(work, ignore_errors=True)
         try:
-            _copy_source(os.path.join(work, "source"))
+            copy_source(os.path.join(work, "source"))
             r = run_in(root, [*before, "dpkg-buildpackage", "-b", "-us", "-uc"], timeout=1800, cwd=f"/{place}/driver-overrides/source",
                        env=[*NOCHECK, "PATH=/usr/lib/ccache:" + PATH, f"CCACHE_DIR=/{place}/ccache"])
             if r.returncode != 0:
