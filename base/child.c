@@ -123,6 +123,8 @@ _foreign_stack_ static int child_run_program(void *userdata)
 		if (null > STDERR_FILENO)
 			(void)close(null);
 	}
+	if (p->in > 0)
+		(void)dup2(p->in, STDIN_FILENO);
 	if (p->out >= 0)
 		(void)dup2(p->out, STDOUT_FILENO);
 	if (p->err >= 0)

@@ -65,6 +65,7 @@ struct child_program {
 	const char *const *argv; /* a path, arguments, NULL */
 	int out, err;		 /* its stdout and stderr; -1: the parent's */
 	bool no_stdin;		 /* /dev/null instead of the parent's */
+	int in;			 /* its stdin; 0: as no_stdin says */
 	bool dies_with_parent;
 };
 

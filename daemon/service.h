@@ -42,6 +42,7 @@ struct watch_vfio;
 struct watch_writer;
 struct reconciler;
 struct rebind_queue;
+struct task;
 struct recovery;
 struct refreshes;
 struct watch_policy;
@@ -73,6 +74,10 @@ struct service {
 	struct watch_use *watch_use;
 	struct watch_writer *watch_writer;
 	struct rebind_queue *rebind_queue;
+	struct {
+		struct task *task; /* see rebind-standby.h; NULL: none waits */
+		bool is_unknown;   /* the enforcer is of a version that does not wait */
+	} rebind_standby;
 	struct reconciler *reconciler;
 	struct recovery *recoveries; /* devices that are stuck */
 	struct operations *operations;

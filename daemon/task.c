@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
@@ -27,10 +29,17 @@
 /* Two thousand devices are half a megabyte. */
 #define OUTPUT_MAX (64U * 1024U * 1024U)
 
+/* What the child of a function writes, and its parent reads. */
+struct task_shared {
+	struct task_note note;
+	int error; /* that the function returned: 0, or as an exit status */
+	_Atomic(bool) has_returned;
+};
+
 struct task {
 	struct task *next;		      /* among those that were left behind */
 	sd_event_source *source, *io, *timer; /* source: of the process's end; it owns the pidfd */
-	struct task_note *note;		      /* shared with the child; NULL for programs */
+	struct task_shared *shared;	      /* with the child; NULL for programs */
 	struct task_note noted;		      /* what it said when we last looked */
 	uint64_t usec;
 	task_done_t done;
@@ -39,6 +48,7 @@ struct task {
 	size_t size, allocated;
 	struct child child;
 	int fd;
+	int in; /* the stdin of a program that waits for what it is to do; else -EBADF */
 	bool may_kill, in_second_half, has_ended;
 };
 
@@ -71,12 +81,12 @@ static void task_release(struct task *t)
 {
 	t->io = sd_event_source_disable_unref(t->io);
 	t->timer = sd_event_source_disable_unref(t->timer);
-	if (t->fd >= 0)
-		(void)close(t->fd);
-	t->fd = -EBADF;
+	closep(&t->fd);
+	closep(&t->in);
+	t->fd = t->in = -EBADF;
 	free(TAKE_PTR(t->out));
-	if (t->note)
-		(void)munmap(TAKE_PTR(t->note), sizeof(*t->note));
+	if (t->shared)
+		(void)munmap(TAKE_PTR(t->shared), sizeof(*t->shared));
 }
 
 static void task_free(void *userdata)
@@ -94,9 +104,9 @@ static void task_free(void *userdata)
 /* A child that did not come back may be in the middle of writing it. */
 static void task_take_note(struct task *t)
 {
-	if (!t->note)
+	if (!t->shared)
 		return;
-	t->noted = *t->note;
+	t->noted = t->shared->note;
 	t->noted.bus[sizeof(t->noted.bus) - 1] = t->noted.name[sizeof(t->noted.name) - 1] = '\0';
 }
 
@@ -188,6 +198,17 @@ static int on_child(sd_event_source *s, const siginfo_t *info, void *userdata)
 	return 0;
 }
 
+/* The function has done all that it had to: the process only has to end, and nobody waits for that. */
+static void task_take_return(struct task *t)
+{
+	const int error = t->shared->error;
+
+	t->may_kill = false;
+	t->has_ended = true;
+	task_finish(t, error ? (struct child_result){ CHILD_FAILED, -error }
+			     : (struct child_result){ CHILD_OK, 0 });
+}
+
 static int on_output(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
 	struct task *t = userdata;
@@ -197,6 +218,8 @@ static int on_output(sd_event_source *s, int fd, uint32_t revents, void *userdat
 	(void)revents;
 	if (r < 0)
 		task_finish(t, (struct child_result){ .how = CHILD_KILLED });
+	else if (r == 0 && t->shared && atomic_load(&t->shared->has_returned))
+		task_take_return(t);
 	else if (r == 0) /* the end of its output; what counts is the end of the process */
 		(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	return 0;
@@ -217,13 +240,13 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata)
 		   WEXITED | WNOHANG | WNOWAIT) == 0 &&
 	    ended.si_pid != 0)
 		return 0; /* just in time: the loop is about to tell */
-	if (t->note) {
-		gets_on = memcmp(&t->noted, t->note, sizeof(t->noted)) != 0;
-		if (!t->note->name[0] && !t->in_second_half)
+	if (t->shared) {
+		gets_on = memcmp(&t->noted, &t->shared->note, sizeof(t->noted)) != 0;
+		if (!t->shared->note.name[0] && !t->in_second_half)
 			gets_on = t->in_second_half = true; /* about no device: all of its time */
 	}
 	if (gets_on) {
-		t->noted = *t->note;
+		t->noted = t->shared->note;
 		(void)sd_event_source_set_time_relative(s, t->usec / 2);
 		return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 	}
@@ -238,7 +261,7 @@ static struct task *task_new(task_done_t done, void *userdata)
 	if (t) {
 		t->done = done;
 		t->userdata = userdata;
-		t->fd = -EBADF;
+		t->fd = t->in = -EBADF;
 		t->child.pidfd = -EBADF;
 	}
 	return t;
@@ -259,7 +282,7 @@ static int task_watch(struct task *t, sd_event *event)
 	r = sd_event_add_io(event, &t->io, t->fd, EPOLLIN, on_output, t);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &t->timer, CLOCK_MONOTONIC,
-					       t->note ? t->usec / 2 : t->usec, 10000, on_deadline, t);
+					       t->shared ? t->usec / 2 : t->usec, 10000, on_deadline, t);
 	return r;
 }
 
@@ -287,7 +310,7 @@ static int task_start(struct task *t, sd_event *event, int fd, uint64_t usec, st
 }
 
 static _Noreturn void task_run_function(int fd, int (*fn)(FILE *out, struct task_note *note, void *arg),
-					struct task_note *note, void *arg)
+					struct task_shared *shared, void *arg)
 {
 	sigset_t none;
 	FILE *out;
@@ -299,10 +322,14 @@ static _Noreturn void task_run_function(int fd, int (*fn)(FILE *out, struct task
 		(void)dup2(fd, 3);
 	(void)system_close_from(4);
 	out = fdopen(3, "w");
-	r = out ? fn(out, note, arg) : -ENOMEM;
+	r = out ? fn(out, &shared->note, arg) : -ENOMEM;
 	if (out && fflush(out) != 0 && r >= 0)
 		r = negative_errno();
-	_exit(r < 0 && r > -125 ? -r : r < 0 ? EIO : 0);
+	shared->error = r < 0 && r > -125 ? -r : r < 0 ? EIO : 0;
+	atomic_store(&shared->has_returned, true);
+	/* The parent goes on at the end of what it reads, while the kernel gives back all of this process. */
+	(void)close(3);
+	_exit(shared->error);
 }
 
 int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void *arg), void *arg,
@@ -315,11 +342,11 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 	if (!t)
 		return -ENOMEM;
 	t->may_kill = true;
-	t->note = mmap(NULL, sizeof(*t->note), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (t->note == MAP_FAILED || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+	t->shared = mmap(NULL, sizeof(*t->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (t->shared == MAP_FAILED || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
 		r = negative_errno();
-		if (t->note == MAP_FAILED)
-			t->note = NULL;
+		if (t->shared == MAP_FAILED)
+			t->shared = NULL;
 		task_free(t);
 		return r;
 	}
@@ -330,7 +357,7 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 		if (getppid() != parent)
 			_exit(ECANCELED);
 		(void)fcntl(fds[1], F_SETFL, 0);
-		task_run_function(fds[1], fn, t->note, arg);
+		task_run_function(fds[1], fn, t->shared, arg);
 	}
 	if (t->child.pid < 0)
 		r = negative_errno();
@@ -349,14 +376,12 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 	return task_start(t, event, fds[0], usec, ret);
 }
 
-int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
-	       struct task **ret)
+/* in: the program's stdin; 0: it has none. Takes the task. */
+static int task_start_program(struct task *t, sd_event *event, const char *const *argv, int in, uint64_t usec,
+			      struct task **ret)
 {
-	struct task *t = task_new(done, userdata);
-	int fds[2], r;
+	int fds[2], r = 0;
 
-	if (!t)
-		return -ENOMEM;
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		r = negative_errno();
 		task_free(t);
@@ -364,8 +389,8 @@ int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_don
 	}
 	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	r = child_start_program(
-		&t->child,
-		&(struct child_program){ .argv = argv, .out = fds[1], .err = -1, .no_stdin = true });
+		&t->child, &(struct child_program){
+				   .argv = argv, .in = in, .out = fds[1], .err = -1, .no_stdin = in == 0 });
 	(void)close(fds[1]);
 	if (r < 0) {
 		(void)close(fds[0]);
@@ -373,4 +398,58 @@ int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_don
 		return r;
 	}
 	return task_start(t, event, fds[0], usec, ret);
+}
+
+int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
+	       struct task **ret)
+{
+	struct task *t = task_new(done, userdata);
+
+	return t ? task_start_program(t, event, argv, 0, usec, ret) : -ENOMEM;
+}
+
+int task_prepare(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
+		 struct task **ret)
+{
+	struct task *t = task_new(done, userdata);
+	int fds[2], r;
+
+	if (!t)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+		r = negative_errno();
+		task_free(t);
+		return r;
+	}
+	t->in = fds[0];
+	r = task_start_program(t, event, argv, fds[1], usec, ret);
+	(void)close(fds[1]);
+	return r;
+}
+
+int task_begin_prepared(struct task *t, const char *request, size_t size, uint64_t usec, task_done_t done,
+			void *userdata)
+{
+	/* The socket is empty, so what it does not take at once is more than it ever does. */
+	ssize_t n = send(t->in, request, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return negative_errno();
+	if ((size_t)n < size)
+		return -EMSGSIZE;
+	closep(&t->in);
+	t->in = -EBADF;
+	t->done = done;
+	t->userdata = userdata;
+	(void)sd_event_source_set_time_relative(t->timer, usec);
+	(void)sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+struct task *task_dismiss(struct task *task)
+{
+	if (!task)
+		return NULL;
+	task->has_ended = true; /* it does at the end of its input */
+	return task_forget(task);
 }

@@ -40,6 +40,21 @@ int task_fork(sd_event *event, int (*fn)(FILE *out, struct task_note *note, void
 int task_spawn(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
 	       struct task **ret);
 
+/*
+ * Starts a program ahead of need: it waits at its stdin for what it is to do, for as long as usec. done: it
+ * has ended without having been given that.
+ */
+int task_prepare(sd_event *event, const char *const *argv, uint64_t usec, task_done_t done, void *userdata,
+		 struct task **ret);
+/*
+ * Gives it that, and from then on it is as task_spawn() would have started it. Negative errno: it has not got
+ * it, and waits on.
+ */
+int task_begin_prepared(struct task *task, const char *request, size_t size, uint64_t usec, task_done_t done,
+			void *userdata);
+/* It is not needed, and ends by itself. NULL is fine. */
+struct task *task_dismiss(struct task *task);
+
 /* Stops caring: done is not called any more. NULL is fine. */
 struct task *task_forget(struct task *task);
 

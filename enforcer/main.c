@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The enforcer's command line: driver-override VERB, called by udev, by the boot unit and by the service. */
+#include "enforcer/request.h"
 #include "enforcer/verbs.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void usage(FILE *f)
 {
@@ -65,7 +67,8 @@ static void usage(FILE *f)
 		"  --inode INODE            refuse a device whose folder in sysfs has another inode; once "
 		"for each "
 		"device\n"
-		"  --timeout SECONDS        answer within this time (15)\n",
+		"  --timeout SECONDS        answer within this time (15)\n"
+		"  --wait                   wait for the command line at stdin (from the service)\n",
 		f);
 }
 
@@ -74,6 +77,7 @@ struct command_line {
 	struct rebind_options rebind;
 	bool for_rebind;		  /* an option of rebind was given */
 	bool at_boot, settled, last_good; /* of sweep */
+	bool waits;			  /* of rebind */
 	const char *writer;		  /* NULL: not given */
 	const char *trial;		  /* NULL: not given */
 	const char *verb;		  /* "": none */
@@ -96,6 +100,10 @@ static int command_line_take(void *userdata, int option, const char *argument)
 	}
 	if (option == OPTION_LAST_GOOD) {
 		c->last_good = true;
+		return 1;
+	}
+	if (option == OPTION_WAIT) {
+		c->waits = true;
 		return 1;
 	}
 	if (option == OPTION_WRITTEN_BY) {
@@ -121,6 +129,7 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 		{ "settled", no_argument, NULL, OPTION_SETTLED },
 		{ "last-good", no_argument, NULL, OPTION_LAST_GOOD },
 		{ "trial", required_argument, NULL, OPTION_TRIAL },
+		{ "wait", no_argument, NULL, OPTION_WAIT },
 		{ "written-by", required_argument, NULL, OPTION_WRITTEN_BY },
 		{},
 	};
@@ -128,6 +137,7 @@ static int command_line_parse(struct command_line *ret, int argc, char **argv)
 	int r;
 
 	*ret = (struct command_line){ .rebind = REBIND_OPTIONS_INIT };
+	optind = 0; /* also where this is the second one */
 	r = program_options_read(&options, &ret->settings, argc, argv);
 	if (r != PROGRAM_RUNS)
 		return r;
@@ -156,8 +166,10 @@ static bool command_line_is_valid(const struct command_line *c)
 		return false;
 	if ((c->trial != NULL) != streq(c->verb, "undo"))
 		return false;
-	if (c->for_rebind && !streq(c->verb, "rebind"))
+	if ((c->for_rebind || c->waits) && !streq(c->verb, "rebind"))
 		return false;
+	if (c->waits)
+		return c->n == 0 && !c->for_rebind;
 	return (streq(c->verb, "event") && c->n <= 1) ||
 	       ((streq(c->verb, "sweep") || streq(c->verb, "node")) && c->n == 0) ||
 	       (streq(c->verb, "image") && command_line_is_of_image(c)) ||
@@ -217,6 +229,29 @@ static int command_line_run(const struct command_line *c)
 	return verb_release_overrides(&c->settings, c->arguments, (size_t)c->n);
 }
 
+/* The command line that comes by stdin takes the place of the one that had us wait for it. */
+static int command_line_run_request(char *program)
+{
+	struct command_line c;
+	char **argv;
+	int r = request_read(STDIN_FILENO, program, &argv);
+
+	if (r == 0)
+		return 0;
+	if (r < 0) {
+		log_errno(LOG_ERR, r, "rebind: reading what is to be done: %m");
+		return 1;
+	}
+	r = command_line_parse(&c, r, argv);
+	if (r == PROGRAM_RUNS && c.waits)
+		r = 2;
+	if (r == PROGRAM_RUNS)
+		r = command_line_run(&c);
+	free(c.rebind.inodes);
+	free(argv);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct command_line c;
@@ -227,7 +262,8 @@ int main(int argc, char **argv)
 		log_init("driver-override", command_line_is_for_udev(&c) && !c.settings.sysfs_given
 						    ? LOG_TO_JOURNAL
 						    : LOG_TO_STDERR);
-		r = command_line_run(&c);
+		r = c.waits && command_line_is_valid(&c) ? command_line_run_request(argv[0])
+							 : command_line_run(&c);
 	}
 	free(c.rebind.inodes);
 	return r;

@@ -69,6 +69,7 @@ enum {
 	OPTION_LAST_GOOD,		  /* of sweep */
 	OPTION_WRITTEN_BY,		  /* of event */
 	OPTION_TRIAL,			  /* of undo */
+	OPTION_WAIT,			  /* of rebind */
 };
 
 #define REBIND_LONG_OPTIONS                                                                                  \

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "daemon/operation/operation-steps.h"
 #include "daemon/operation/change-trial.h"
+#include "daemon/reconcile/rebind-standby.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -457,6 +458,8 @@ void set_operations_run_waiting(struct service *s)
 			continue; /* its timer fires in a moment */
 		o->phase = PHASE_PLAN;
 		r = set_operation_plan(o, true, on_planned);
+		if (r >= 0 && !o->options.dry_run)
+			rebind_standby_prepare(s);
 		if (r >= 0)
 			continue;
 		o->phase = PHASE_WAIT;

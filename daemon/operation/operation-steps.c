@@ -13,6 +13,7 @@
 #include "daemon/bus/limits.h"
 #include "daemon/operation/change-trial.h"
 #include "daemon/reconcile/move-log.h"
+#include "daemon/reconcile/rebind-standby.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -219,6 +220,8 @@ void operation_finish(struct operation *o)
 	for (size_t i = 0; i < o->n_changes; i++)
 		refresh_follow_up(s, o->changes[i].bus, o->changes[i].name);
 	operation_free(o);
+	if (s->operations->n == 0)
+		rebind_standby_dismiss(s);
 	(void)sd_event_source_set_enabled(s->operations->run_waiting, SD_EVENT_ONESHOT);
 }
 

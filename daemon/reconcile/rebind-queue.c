@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "daemon/reconcile/rebind-standby.h"
 #include "daemon/refresh/refresh.h"
 #include "daemon/task.h"
 
@@ -59,6 +60,7 @@ struct rebind_job {
 	sd_event_source *timer;	 /* while it waits */
 	struct task *task;	 /* while it runs */
 	bool began;
+	bool by_standby; /* by an enforcer that was started ahead of need */
 	struct rebind_result
 		*results; /* for each device; kept here, so that there is memory for them at the end */
 	void (*done)(void *userdata, const struct rebind_result *results);
@@ -181,14 +183,26 @@ static const char *enforcer_failure_text(struct child_result result)
 	return "see the journal";
 }
 
+static int rebind_job_start_enforcer(struct rebind_job *r);
+
+/* It was started ahead of need, and is of a version that knows nothing of that: nothing was done. */
+static bool rebind_job_begins_again(struct rebind_job *r, struct child_result result, size_t size)
+{
+	if (!r->by_standby || result.how != CHILD_FAILED || result.error != 2 || size > 0)
+		return false;
+	rebind_standby_is_unknown(r->service);
+	return rebind_job_start_enforcer(r) >= 0;
+}
+
 static void on_enforcer_done(void *userdata, struct child_result result, const char *out, size_t size,
 			     const struct task_note *note)
 {
 	struct rebind_job *r = userdata;
 
 	(void)note;
-	(void)size;
 	r->task = NULL;
+	if (rebind_job_begins_again(r, result, size))
+		return;
 	if (result.how == CHILD_TIMED_OUT) {
 		for (size_t i = 0; i < r->n && r->dry_run; i++)
 			refresh_device_hangs(r->service, r->devices[i].bus, r->devices[i].name);
@@ -234,7 +248,7 @@ static int rebind_job_add_devices(const struct rebind_job *r, const char **argv,
 
 static int rebind_job_start_enforcer(struct rebind_job *r)
 {
-	const struct service *s = r->service;
+	struct service *s = r->service;
 	uint64_t now = service_now(s), left = r->deadline > now ? r->deadline - now : 0;
 	_cleanup_(freep) const char **argv = calloc(SETTINGS_ARGV_MAX + 16 + 3 * r->n, sizeof(*argv));
 	_cleanup_(freep) char(*texts)[DEVICE_TEXT_MAX] = calloc(2 * r->n + 1, sizeof(*texts));
@@ -272,7 +286,14 @@ static int rebind_job_start_enforcer(struct rebind_job *r)
 			timeout);
 	}
 	k = rebind_job_add_devices(r, argv, n, texts);
-	return k < 0 ? k : task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
+	if (k < 0)
+		return k;
+	r->by_standby = r->queue == QUEUE_CALL && !r->written_by &&
+			rebind_standby_begin(s, argv, left, on_enforcer_done, r, &r->task) >= 0;
+	/* A dry run for a change is followed by the move. */
+	if (r->by_standby && r->dry_run)
+		rebind_standby_prepare(s);
+	return r->by_standby ? 0 : task_spawn(s->event, argv, left, on_enforcer_done, r, &r->task);
 }
 
 static bool rebind_job_is_query(const struct rebind_job *r)
@@ -446,5 +467,6 @@ void rebind_queue_free(struct service *s)
 		rebind_job_free(r);
 	}
 	(void)sd_event_source_disable_unref(s->rebind_queue->start);
+	rebind_standby_dismiss(s);
 	free(TAKE_PTR(s->rebind_queue));
 }

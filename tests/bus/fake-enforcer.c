@@ -17,6 +17,7 @@
 #include "policy/program-options.h"
 #include "enforce/apply-record.h"
 #include "enforce/apply.h"
+#include "enforcer/request.h"
 #include "state/device-state.h"
 #include "state/record.h"
 #include "state/record-file.h"
@@ -255,8 +256,7 @@ static int rebind(void)
 		return log_service("", "NoSuchDevice", "no such device", NULL);
 	if (inode && d->inode != inode)
 		return log_service("", "NoSuchDevice", "another device", NULL);
-	/* As the real one does: whoever has it last knows the last policy. What is stuck has left it locked.
-	 */
+	/* So whoever has it last knows the last policy. What is stuck has left it locked. */
 	is_stuck = fault_lasts("Stuck");
 	if (!dry_run && !is_stuck)
 		lock = device_lock_acquire(settings.state_dir, d->bus, d->name, now_usec() + LOCK_USEC);
@@ -394,7 +394,7 @@ static int rebind_all(char **devices, size_t n)
 	return all;
 }
 
-int main(int argc, char **argv)
+static int take_arguments(int argc, char **argv)
 {
 	static const struct option options[] = {
 		PROGRAM_LONG_OPTIONS,
@@ -425,4 +425,25 @@ int main(int argc, char **argv)
 	if (streq(argv[optind], "undo"))
 		return undo();
 	return streq(argv[optind], "rebind") ? rebind_all(argv + optind + 1, (size_t)(argc - optind - 1)) : 2;
+}
+
+/* Started ahead of need: the arguments come by stdin; each such call is a line in SYSFS/../waits. */
+static int wait_for_arguments(char *program)
+{
+	char **argv;
+	int n = request_read(STDIN_FILENO, program, &argv), r;
+
+	if (n <= 0)
+		return n < 0;
+	r = take_arguments(n, argv);
+	if (device)
+		note_call("waits");
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && streq(argv[1], "rebind") && streq(argv[2], "--wait"))
+		return wait_for_arguments(argv[0]);
+	return take_arguments(argc, argv);
 }

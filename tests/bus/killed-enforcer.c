@@ -173,6 +173,9 @@ int main(int argc, char **argv)
 		if (strcmp(argv[i], "--dry-run") == 0 || strcmp(argv[i], "--look-only") == 0)
 			is_work = false;
 	}
+	/* It does not wait: what it is to do is seen in its arguments. */
+	if (argc == 3 && strcmp(argv[2], "--wait") == 0)
+		return 2;
 	if (!program)
 		fail("DRIVER_OVERRIDE");
 	if (is_work)

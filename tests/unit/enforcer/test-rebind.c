@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -51,6 +52,62 @@ START_TEST(usage)
 	ck_assert_int_eq(enforcer_run(m, "--dry-run", "sweep", NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "event", "--timeout", "5", device, NULL).status, 2);
 	ck_assert_str_eq(mock_override(m, device), "(null)\n");
+	mock_free(m);
+}
+END_TEST
+
+/* What the service sends to one that it has started ahead of need. */
+static struct enforcer_result rebind_request(struct mock *m, const char *request, size_t size)
+{
+	const char *path = mock_printf(m, "%s/request", m->root), *real = getenv("DRIVER_OVERRIDE");
+	const char *program = mock_printf(m, "%s/enforcer", m->root);
+	const char *text = mock_printf(m, "#!/bin/sh\nexec %s \"$@\" <%s\n", real, path);
+	struct enforcer_result r;
+
+	real = mock_printf(m, "%s", real);
+	make_file(path, request, size);
+	make_file(program, text, strlen(text));
+	ck_assert_int_eq(chmod(program, 0755), 0);
+	ck_assert_int_eq(setenv("DRIVER_OVERRIDE", program, 1), 0);
+	r = enforcer_run_bare(m, "rebind", "--wait", NULL);
+	ck_assert_int_eq(setenv("DRIVER_OVERRIDE", real, 1), 0);
+	return r;
+}
+
+START_TEST(command_line_may_come_by_stdin)
+{
+	static const char again[] = "rebind\0--wait\0";
+	const char *device;
+	struct mock *m = tree_new(&device, RULE("none"));
+	const char *text =
+		mock_printf(m, "--sysfs %s --state-dir %s --conf-dir %s rebind --timeout 20 " NAME " ",
+			    m->sysfs, m->state, m->conf[MOCK_ETC]);
+	const size_t size = strlen(text);
+	char *request = malloc(size + 1);
+	struct enforcer_result r;
+
+	ck_assert_ptr_nonnull(request);
+	memcpy(request, text, size + 1);
+	for (size_t i = 0; i < size; i++)
+		if (request[i] == ' ')
+			request[i] = '\0';
+	/* Nobody needs it any more. */
+	r = rebind_request(m, "", 0);
+	ck_assert_int_eq(r.status, 0);
+	ck_assert_str_eq(r.out, "");
+	/* Cut off between two arguments, and within one. */
+	r = rebind_request(m, request, size);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_str_eq(r.out, "");
+	ck_assert_int_eq(rebind_request(m, request, size - 3).status, 1);
+	ck_assert_int_eq(rebind_request(m, again, sizeof(again)).status, 2);
+	ck_assert_str_eq(mock_override(m, device), "(null)\n");
+	r = rebind_request(m, request, size + 1);
+	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=none\nDECISION=none\nCHANGED=1\n");
+	ck_assert_str_eq(mock_override(m, device), "none");
+	ck_assert_int_eq(enforcer_run(m, "rebind", "--wait", NAME, NULL).status, 2);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--wait", NULL).status, 2);
+	free(request);
 	mock_free(m);
 }
 END_TEST
@@ -368,9 +425,9 @@ START_TEST(functions_of_a_card_move_together_or_not_at_all)
 }
 END_TEST
 
-SUITE_MAIN("rebind", 60, device_that_goes_while_it_is_moved, usage, several_devices_have_an_answer_each,
-	   answer_for_a_device_that_is_moved, devices_that_do_not_exist, incomplete_policy_is_refused,
-	   last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
+SUITE_MAIN("rebind", 60, command_line_may_come_by_stdin, device_that_goes_while_it_is_moved, usage,
+	   several_devices_have_an_answer_each, answer_for_a_device_that_is_moved, devices_that_do_not_exist,
+	   incomplete_policy_is_refused, last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
 	   second_rebind_waits_for_the_first, each_device_is_moved_by_the_policy_of_its_turn,
 	   state_directory_that_cannot_be_written, other_members_are_decided_again_and_not_unbound,
 	   group_member_may_be_named, functions_of_a_card_move_together_or_not_at_all)
