@@ -121,7 +121,7 @@ void member_facts_read(const char *sysfs, const struct device_row *row, struct m
 		return;
 	member_read(device, "class", class, size);
 	if (startswith(class, "0x"))
-		memmove(class, class + 2, strlen(class + 2) + 1);
+		memmove(class, class + 2, strlen(class) - 1);
 	member_read_reset(device, ret->text[MEMBER_RESET], size);
 	member_read_speed(device, "current_link_speed", ret->text[MEMBER_LINK_SPEED], size);
 	member_read_width(device, "current_link_width", ret->text[MEMBER_LINK_WIDTH], size);

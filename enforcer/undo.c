@@ -14,7 +14,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* For earlier writers of policy; each of them has a shorter deadline. */
@@ -43,8 +44,8 @@ static bool undo_may_succeed_later(enum move_error error)
 }
 
 /* Policy is back. Until the device is, the trial's file stays, so that another try finds what to do. */
-static int undo_move_device(const struct settings *settings, const char *bus, const char *name,
-			    const char *device, const char *id, bool force)
+static int undo_move_device(const struct settings *settings, const char *bus, const char *name, char *device,
+			    const char *id, bool force)
 {
 	struct rebind_options options = REBIND_OPTIONS_INIT;
 	enum move_error error;
@@ -54,7 +55,7 @@ static int undo_move_device(const struct settings *settings, const char *bus, co
 		options.move.rebind = REBIND_FORCE;
 		options.move.overwrite = true;
 	}
-	error = verb_rebind_device(settings, &options, (char *)(uintptr_t)device);
+	error = verb_rebind_device(settings, &options, device);
 	if (undo_may_succeed_later(error)) {
 		log_line(LOG_ERR, "%s: the device could not go back: %s, to be tried again", device,
 			 move_error_to_string(error));
@@ -68,20 +69,32 @@ static int undo_move_device(const struct settings *settings, const char *bus, co
 	return error == MOVE_DONE || error == MOVE_NO_SUCH_DEVICE ? 0 : UNDO_IS_POINTLESS;
 }
 
-int verb_undo(const struct settings *settings, const char *device, const char *id)
+/* BUS/NAME, each perhaps with \xHH in it. 0 or negative errno. */
+static int undo_take_device(const char *text, char *bus, char *name, size_t size)
 {
-	const char *slash = strchr(device, '/');
+	const char *slash = strchr(text, '/');
+	int r = slash ? path_printf(bus, size, "%.*s", (int)(slash - text), text) : -EINVAL;
+
+	if (r >= 0)
+		r = path_printf(name, size, "%s", slash + 1);
+	return r < 0 || !text_unescape(bus) || !text_unescape(name) ? -EINVAL : 0;
+}
+
+int verb_undo(const struct settings *settings, const char *text, const char *id)
+{
+	char bus[NAME_MAX], name[NAME_MAX], device[2 * NAME_MAX];
 	bool force = false;
-	char bus[NAME_MAX];
-	int r = slash ? path_printf(bus, sizeof(bus), "%.*s", (int)(slash - device), device) : -EINVAL;
+	int r = undo_take_device(text, bus, name, NAME_MAX);
 
 	if (r < 0) {
-		log_line(LOG_ERR, "undo: %s: not BUS/NAME", device);
+		log_line(LOG_ERR, "undo: %s: not BUS/NAME", text);
 		return UNDO_IS_POINTLESS;
 	}
-	r = trial_undo(settings, bus, slash + 1, id, now_usec() + WRITERS_USEC, &force);
+	(void)snprintf(device, sizeof(device), "%s/%s", bus, name);
+	r = trial_undo(settings, bus, name, id, now_usec() + WRITERS_USEC, &force);
 	if (r < 0) {
 		log_errno(LOG_ERR, r, "%s: restoring what policy was before the trial: %m", device);
+		/* The unit is started again, but where that cannot help. */
 		return r == -EBADMSG ? UNDO_IS_POINTLESS : 1;
 	}
 	if (r == 0) {
@@ -90,5 +103,5 @@ int verb_undo(const struct settings *settings, const char *device, const char *i
 	}
 	if (r == 1)
 		log_line(LOG_NOTICE, "%s: not confirmed in time, policy is what it was before", device);
-	return undo_move_device(settings, bus, slash + 1, device, id, force);
+	return undo_move_device(settings, bus, name, device, id, force);
 }

@@ -40,9 +40,9 @@ int verb_release_overrides(const struct settings *settings, char *const *devices
 
 /*
  * A change of this device, BUS/NAME, that was on trial was not confirmed in time: policy and the device go
- * back. id: of the trial; another one, or none, is not touched.
+ * back. Bytes of the names may be written \xHH. id: of the trial; another one, or none, is not touched.
  */
-int verb_undo(const struct settings *settings, const char *device, const char *id);
+int verb_undo(const struct settings *settings, const char *text, const char *id);
 
 /*
  * What a boot image needs of the policy: its "files", their "modules", its "digest"; or a "note" that the

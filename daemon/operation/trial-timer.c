@@ -33,46 +33,50 @@ static int trial_unit(const struct trial_timer *t, const char *suffix, char *buf
 	return path_printf(buf, size, "driver-overrides-try-%s-%s-%s.%s", bus, name, t->id, suffix);
 }
 
-/* What goes back, without this service. A "$" in a name is none to systemd. */
-static int trial_append_exec(const struct trial_timer *t, const char *device, sd_bus_message *m)
+/*
+ * BUS/NAME as an argument that systemd leaves as it is: it has variables in command lines. Its flag against
+ * these (ExecStartEx=) is no way out: systemd 252 writes that into the unit's file as a key that it does not
+ * know, so that after a daemon-reload the unit has nothing to start.
+ */
+static int trial_device_argument(const struct trial_timer *t, char *buf, size_t size)
+{
+	char bus[64], name[NAME_MAX];
+
+	if (name_escape(t->bus, bus, sizeof(bus)) < 0 || name_escape(t->name, name, sizeof(name)) < 0)
+		return -ENAMETOOLONG;
+	return path_printf(buf, size, "%s/%s", bus, name);
+}
+
+/* sasb of ExecStart=: what goes back, without this service. */
+static int trial_append_command(const struct trial_timer *t, sd_bus_message *m)
 {
 	const struct service *s = t->service;
 	const char *argv[SETTINGS_ARGV_MAX + 8] = { s->enforcer };
 	size_t n = settings_to_argv(s->settings, NULL, argv, 1);
-	int r = sd_bus_message_open_container(m, 'r', "sasas");
+	char device[2 * NAME_MAX];
+	int r = trial_device_argument(t, device, sizeof(device));
 
 	argv[n++] = "undo";
 	argv[n++] = "--trial";
 	argv[n++] = t->id;
 	argv[n++] = device;
 	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'r', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", "ExecStart");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'v', "a(sasb)");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "(sasb)");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'r', "sasb");
+	if (r >= 0)
 		r = sd_bus_message_append(m, "s", s->enforcer);
 	if (r >= 0)
 		r = sd_bus_message_append_strv(m, (char **)(uintptr_t)argv);
 	if (r >= 0)
-		r = sd_bus_message_append(m, "as", 1, "no-env-expand");
-	return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int trial_append_command(const struct trial_timer *t, sd_bus_message *m)
-{
-	_cleanup_(freep) char *device = NULL;
-	int r;
-
-	if (asprintf(&device, "%s/%s", t->bus, t->name) < 0) {
-		device = NULL;
-		return -ENOMEM;
-	}
-	r = sd_bus_message_open_container(m, 'r', "sv");
-	if (r >= 0)
-		r = sd_bus_message_append(m, "s", "ExecStartEx");
-	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'v', "a(sasas)");
-	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'a', "(sasas)");
-	if (r >= 0)
-		r = trial_append_exec(t, device, m);
-	for (unsigned i = 0; r >= 0 && i < 3; i++)
+		r = sd_bus_message_append(m, "b", 0);
+	for (unsigned i = 0; r >= 0 && i < 4; i++)
 		r = sd_bus_message_close_container(m);
 	return r;
 }

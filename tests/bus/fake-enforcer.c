@@ -294,10 +294,15 @@ static int rebind(void)
 /* A trial has ended: the policy goes back, and the device. Each call is a line in SYSFS/../undos. */
 static int undo(void)
 {
+	static char named[512];
 	char bus[64] = "";
 	bool force = false;
 	int r;
 
+	text_copy(named, sizeof(named), device);
+	device = named;
+	if (!text_unescape(named))
+		return 2;
 	note_call("undos");
 	text_copy(bus, sizeof(bus), device);
 	bus[strcspn(bus, "/")] = '\0';

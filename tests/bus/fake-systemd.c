@@ -66,13 +66,13 @@ static void timer_free(struct timer *t)
 	*t = (struct timer){};
 }
 
-/* A word of ExecStart= as the real one takes it: unless told otherwise, "$" and what follows is a variable.
+/* A word of ExecStart= as the real one takes it: "$" and what follows is a variable, of which there is none.
  */
-static char *command_word(const char *word, bool expands)
+static char *command_word(const char *word)
 {
 	_cleanup_(freep) char *copy = strdup(word);
 
-	if (copy && expands)
+	if (copy)
 		copy[strcspn(copy, "$")] = '\0';
 	return TAKE_PTR(copy);
 }
@@ -80,29 +80,26 @@ static char *command_word(const char *word, bool expands)
 /* What the service is to run; the rest of its properties are passed over. */
 static int read_command(sd_bus_message *m, struct timer *t)
 {
-	const char *path, *flag;
-	char **words = NULL;
-	bool expands = true;
-	int r = sd_bus_message_enter_container(m, 'v', "a(sasas)");
+	const char *path, *word;
+	size_t n = 0;
+	int r = sd_bus_message_enter_container(m, 'v', "a(sasb)");
 
 	if (r >= 0)
-		r = sd_bus_message_enter_container(m, 'a', "(sasas)");
+		r = sd_bus_message_enter_container(m, 'a', "(sasb)");
 	if (r >= 0)
-		r = sd_bus_message_enter_container(m, 'r', "sasas");
+		r = sd_bus_message_enter_container(m, 'r', "sasb");
 	if (r >= 0)
 		r = sd_bus_message_read(m, "s", &path);
 	if (r >= 0)
-		r = sd_bus_message_read_strv(m, &words);
-	if (r >= 0)
 		r = sd_bus_message_enter_container(m, 'a', "s");
-	while (r >= 0 && (r = sd_bus_message_read(m, "s", &flag)) > 0)
-		expands = expands && !streq(flag, "no-env-expand");
-	for (unsigned i = 0; r >= 0 && i < 4; i++)
+	while (r >= 0 && (r = sd_bus_message_read(m, "s", &word)) > 0 && n < ARGUMENTS_MAX - 1)
+		t->argv[n++] = command_word(word);
+	if (r >= 0)
 		r = sd_bus_message_exit_container(m);
-	for (size_t i = 0; words && words[i]; free(words[i++]))
-		if (i < ARGUMENTS_MAX - 1)
-			t->argv[i] = command_word(words[i], expands);
-	free(words);
+	if (r >= 0)
+		r = sd_bus_message_skip(m, "b");
+	for (unsigned i = 0; r >= 0 && i < 3; i++)
+		r = sd_bus_message_exit_container(m);
 	return r;
 }
 
@@ -154,7 +151,7 @@ static int read_properties(sd_bus_message *m, const char *unit, struct timer *t,
 
 	while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sv")) > 0) {
 		r = sd_bus_message_read(m, "s", &key);
-		if (r >= 0 && streq(key, "ExecStartEx"))
+		if (r >= 0 && streq(key, "ExecStart"))
 			r = read_command(m, t);
 		else if (r >= 0 && streq(key, "TimersMonotonic"))
 			r = read_time(m, ret_usec);

@@ -75,6 +75,22 @@ START_TEST(policy_and_device_go_back)
 }
 END_TEST
 
+/* As the service names the device to systemd. */
+START_TEST(bytes_of_a_name_may_be_escaped)
+{
+	const char *device;
+	struct mock *m = trial_tree_new(&device);
+	const char *name = "pci/0000:00:03\\x2e0";
+
+	ck_assert_int_eq(enforcer_run(m, "undo", "--trial", "1f", "pci/0000:00:03\\x2", NULL).status, 2);
+	ck_assert(rule_is_there(m));
+	ck_assert_int_eq(enforcer_run(m, "undo", "--trial", "1f", name, NULL).status, 0);
+	ck_assert(!rule_is_there(m));
+	ck_assert_str_ne(mock_override(m, device), "none");
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(timer_of_an_earlier_trial_changes_nothing)
 {
 	const char *device;
@@ -163,6 +179,6 @@ START_TEST(usage)
 }
 END_TEST
 
-SUITE_MAIN("undo", 60, policy_and_device_go_back, timer_of_an_earlier_trial_changes_nothing,
-	   device_that_has_gone_leaves_no_rule, device_that_cannot_go_back_yet_is_tried_again,
-	   override_of_somebody_else_ends_the_trial, usage)
+SUITE_MAIN("undo", 60, bytes_of_a_name_may_be_escaped, policy_and_device_go_back,
+	   timer_of_an_earlier_trial_changes_nothing, device_that_has_gone_leaves_no_rule,
+	   device_that_cannot_go_back_yet_is_tried_again, override_of_somebody_else_ends_the_trial, usage)
