@@ -14,6 +14,7 @@
 #include "enforcer/property.h"
 #include "enforcer/verbs.h"
 #include "state/policy-copy.h"
+#include "state/service-wanted.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -211,6 +212,14 @@ static int event_child_run(void *userdata)
 	return group_is_affected(policy, d) ? group_enforce(policy, d, e->group_deadline) : 0;
 }
 
+/* A state is for people and programs to see: whoever has one is on the bus. */
+static void event_print_state(const struct settings *settings, const char *state)
+{
+	property_print("DRIVER_OVERRIDE_STATE", state);
+	if (state[0])
+		service_want(settings->state_dir);
+}
+
 static void event_print_properties(const struct event *e, int stage)
 {
 	if (stage >= STAGE_DECIDED) {
@@ -219,7 +228,7 @@ static void event_print_properties(const struct event *e, int stage)
 		property_print("DRIVER_OVERRIDE_SOURCE", e->source);
 	}
 	if (stage == STAGE_DONE)
-		property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(e->state));
+		event_print_state(e->settings, device_state_to_string(e->state));
 	if (stage >= STAGE_DECIDED)
 		property_print("DRIVER_OVERRIDE_MODALIAS", e->modalias);
 }
@@ -237,7 +246,7 @@ static void event_answer_timed_out(const struct event *e, int stage)
 			 doing);
 	event_print_properties(e, stage);
 	if (stage != STAGE_DONE)
-		property_print("DRIVER_OVERRIDE_STATE", device_state_to_string(STATE_PENDING));
+		event_print_state(e->settings, device_state_to_string(STATE_PENDING));
 }
 
 /*

@@ -91,6 +91,7 @@ START_TEST(modalias_that_hangs)
 	ck_assert_str_eq(r.out, "DRIVER_OVERRIDE_STATE=pending\n");
 	ck_assert_uint_eq(r.n_lines, 1);
 	ck_assert_ptr_nonnull(strstr(r.err, "modalias"));
+	ck_assert_int_eq(access(mock_printf(m, "%s/service-wanted", m->state), F_OK), 0);
 	mock_free(m);
 }
 END_TEST

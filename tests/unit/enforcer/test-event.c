@@ -15,6 +15,12 @@
 
 #define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
 
+/* Whether systemd is told to start the service. */
+static bool service_is_wanted(struct mock *m)
+{
+	return access(mock_printf(m, "%s/service-wanted", m->state), F_OK) == 0;
+}
+
 START_TEST(prints_the_properties_and_nothing_else)
 {
 	const char *device;
@@ -30,6 +36,7 @@ START_TEST(prints_the_properties_and_nothing_else)
 				     m->conf[MOCK_ETC]));
 	ck_assert_str_eq(r.err, "");
 	ck_assert_str_eq(mock_override(m, device), "vfio-pci");
+	ck_assert(service_is_wanted(m));
 	mock_free(m);
 }
 END_TEST
@@ -74,6 +81,7 @@ START_TEST(device_without_a_decision_prints_nothing)
 	ck_assert_str_eq(r.out, "");
 	ck_assert_str_eq(r.err, "");
 	ck_assert_str_eq(mock_override(m, device), "(null)\n");
+	ck_assert(!service_is_wanted(m));
 	mock_free(m);
 }
 END_TEST

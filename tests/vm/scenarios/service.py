@@ -225,8 +225,8 @@ def undecided(vm):
     empty_ports(vm)
     vm.run("rm -f /etc/driver-overrides.d/*.conf")
     vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}", timeout=120)
-    # What the enforcer says when it has run out of time before it could decide.
-    vm.write("/root/out-of-time", "#!/bin/sh\necho DRIVER_OVERRIDE_STATE=pending\n", 0o755)
+    # What the enforcer says and writes when it has run out of time before it could decide.
+    vm.write("/root/out-of-time", "#!/bin/sh\necho DRIVER_OVERRIDE_STATE=pending\n: >/run/driver-overrides/service-wanted\n", 0o755)
     vm.run("mount --bind /root/out-of-time /usr/lib/udev/driver-override")
     before = vm.out(f"systemctl show -P InvocationID {UNIT}")
     try:
