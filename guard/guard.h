@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "guard/cpus.h"
 #include "guard/first-probe.h"
 #include "guard/hand-over.h"
 #include "guard/hold.h"
@@ -20,8 +21,11 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#define STANDBY_THREADS 2
+
 struct own_view;
 struct policy_watch;
+struct standby;
 
 /* So often is a hold resumed that was given up. */
 #define GUARD_REARMS_MAX 5U
@@ -72,6 +76,8 @@ struct guard {
 	/* Among the workers. */
 	int more_workers; /* eventfd: the last idle worker is busy, another is wanted */
 	atomic_int n_workers, n_idle;
+	struct standby *standby[STANDBY_THREADS]; /* NULL: not started; see standby.c */
+	struct cpus cpus;			  /* those that the standby threads share */
 	atomic_bool draining; /* messages were lost, and the queue has not been read to its end yet */
 	atomic_bool thread_failure_logged;
 	atomic_uint n_rearms;	       /* how often the hold was resumed lately */

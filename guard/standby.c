@@ -9,24 +9,27 @@
  */
 #include "guard/worker.h"
 #include "guard/black-box.h"
+#include "base/errno.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/text.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
 
-#define STANDBY_THREADS 2
 /* A late worker had better finish by itself; a hold lasts longer, so there is time. */
 #define STANDBY_RECHECK_DELAY_USEC 40000U
-/* More CPUs than any machine has. */
-#define CPUS_MAX (1 << 17)
 
 struct standby {
 	struct guard *guard;
+	atomic_int tid; /* 0: the thread has not begun yet, or has ended */
 	struct hold_late *late;
 	unsigned recheck_delay_usec;
 };
@@ -60,6 +63,7 @@ static void *standby_main(void *userdata)
 	struct uevent e;
 	int r = w ? 0 : -ENOMEM;
 
+	atomic_store(&s->tid, (int)gettid());
 	if (w) {
 		w->recheck_delay_usec = s->recheck_delay_usec;
 		w->is_standby = true;
@@ -75,60 +79,71 @@ static void *standby_main(void *userdata)
 		if (standby_find_device(w, &late.key, path, &e))
 			worker_add_device(w, &e);
 	}
+	atomic_store(&s->tid, 0);
 	log_errno(LOG_WARNING, r, "a standby thread failed: %m, late holds may expire");
 	return NULL;
 }
 
-static bool standby_start_one(struct guard *g, unsigned recheck_delay_usec, const cpu_set_t *cpus,
-			      size_t cpus_size)
+/* Starts the thread whose recheck delay is so many times the usual one; see device-add.c. */
+static struct standby *standby_new(struct guard *g, unsigned delays, const struct cpus *cpus)
 {
 	struct standby *s = calloc(1, sizeof(*s));
 
 	if (!s)
-		return false;
+		return NULL;
 	s->guard = g;
-	s->recheck_delay_usec = recheck_delay_usec;
+	s->recheck_delay_usec = delays * STANDBY_RECHECK_DELAY_USEC;
 	s->late = hold_late_new(g->hold);
-	if (!s->late || thread_start(g->hold, standby_main, s, cpus, cpus_size) < 0) {
+	if (!s->late || thread_start(g->hold, standby_main, s, cpus->set, cpus->size) < 0) {
 		free(s);
-		return false;
+		return NULL;
 	}
-	return true;
+	return s;
 }
 
-/* One thread on every second CPU, one on the others; the delays differ, see device-add.c. */
-static void standby_start_on_halves(struct guard *g, const cpu_set_t *all, cpu_set_t *const *halves,
-				    int n_cpus, size_t size)
+/* Starts a standby thread on its half of the CPUs, or moves it there. 0; negative errno: to be tried again.
+ */
+static int standby_place(struct guard *g, unsigned i, const struct cpus *all)
 {
-	int n = 0;
+	struct standby *s = g->standby[i];
+	struct cpus half;
+	pid_t tid;
+	int r = cpus_half(all, i, &half);
 
-	for (int i = 0; i < STANDBY_THREADS; i++)
-		CPU_ZERO_S(size, halves[i]);
-	for (int cpu = 0; cpu < n_cpus; cpu++)
-		if (CPU_ISSET_S(cpu, size, all))
-			CPU_SET_S(cpu, size, halves[n++ % STANDBY_THREADS]);
-	for (int i = 0; i < STANDBY_THREADS; i++)
-		if (!standby_start_one(g, (unsigned)(i + 1) * STANDBY_RECHECK_DELAY_USEC, halves[i], size))
-			break;
+	if (r < 0)
+		return r;
+	if (!s) {
+		g->standby[i] = standby_new(g, i + 1, &half);
+		r = g->standby[i] ? 0 : -EAGAIN;
+	} else {
+		tid = atomic_load(&s->tid);
+		if (tid == 0)
+			r = -EAGAIN;
+		else if (sched_setaffinity(tid, half.size, half.set) < 0)
+			r = negative_errno();
+	}
+	cpus_done(&half);
+	return r;
 }
 
-void standby_start(struct guard *g)
+void standby_follow_cpus(struct guard *g)
 {
-	/* The kernel says EINVAL when the machine may have more CPUs than the set has room for. */
-	for (int n_cpus = CPU_SETSIZE; n_cpus <= CPUS_MAX; n_cpus *= 2) {
-		const size_t size = CPU_ALLOC_SIZE(n_cpus);
-		cpu_set_t *all = CPU_ALLOC(n_cpus);
-		cpu_set_t *halves[STANDBY_THREADS] = { CPU_ALLOC(n_cpus), CPU_ALLOC(n_cpus) };
-		const bool is_enough = all && halves[0] && halves[1] && sched_getaffinity(0, size, all) >= 0;
-		const int error = errno;
+	struct cpus all;
+	int r = cpus_take_all(&all);
 
-		/* On a single CPU no other thread could help. */
-		if (is_enough && CPU_COUNT_S(size, all) >= 2)
-			standby_start_on_halves(g, all, halves, n_cpus, size);
-		CPU_FREE(all);
-		CPU_FREE(halves[0]);
-		CPU_FREE(halves[1]);
-		if (is_enough || error != EINVAL)
-			return;
+	if (r < 0 || cpus_equal(&all, &g->cpus)) {
+		if (r >= 0)
+			cpus_done(&all);
+		return;
 	}
+	/* On a single CPU no other thread could help. */
+	if (g->standby[0] || cpus_count(&all) >= 2)
+		for (unsigned i = 0; i < STANDBY_THREADS && r >= 0; i++)
+			r = standby_place(g, i, &all);
+	/* What could not be done is tried again at the next call. */
+	cpus_done(&g->cpus);
+	if (r >= 0)
+		g->cpus = all;
+	else
+		cpus_done(&all);
 }

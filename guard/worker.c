@@ -61,9 +61,13 @@ static void worker_handle_event(struct worker *w, const struct uevent *e)
 				intents_forget(g->intents, e->subsystem, strrchr(e->devpath, '/') + 1);
 		}
 		break;
+	case UEVENT_OTHER:
+		/* "online" or "offline"; the thread that makes more workers looks which CPUs there are. */
+		if (e->subsystem && streq(e->subsystem, "cpu"))
+			(void)eventfd_write(g->more_workers, 1);
+		break;
 	case UEVENT_UNBIND:
 	case UEVENT_MOVE:
-	case UEVENT_OTHER:
 		break;
 	}
 }
@@ -170,6 +174,7 @@ static void *worker_factory_main(void *userdata)
 	for (;;) {
 		if (eventfd_read(g->more_workers, &ignored) < 0)
 			continue;
+		standby_follow_cpus(g);
 		if (atomic_load(&g->n_idle) > 0)
 			continue;
 		r = worker_start(g);
@@ -184,11 +189,10 @@ int workers_start(struct guard *g)
 {
 	int r;
 
+	standby_follow_cpus(g); /* before there are threads, which have this one's CPUs */
 	g->more_workers = eventfd(0, EFD_CLOEXEC);
 	r = g->more_workers < 0 ? negative_errno() : thread_start(g->hold, worker_factory_main, g, NULL, 0);
 	for (int i = 0; i < WORKERS_FIRST && r >= 0; i++)
 		r = worker_start(g);
-	if (r >= 0)
-		standby_start(g);
 	return r;
 }

@@ -45,5 +45,9 @@ void worker_add_device(struct worker *w, const struct uevent *e);
  */
 int workers_start(struct guard *g);
 
-/* Starts the standby threads where they can help; the guard works without them, only less reliably. */
-void standby_start(struct guard *g);
+/*
+ * Has the caller, and the threads that it starts, run on all CPUs that there are by now. Starts the standby
+ * threads where they can help, each on half of the CPUs, or moves them there; the guard works without them,
+ * only less reliably. For one thread at a time.
+ */
+void standby_follow_cpus(struct guard *g);

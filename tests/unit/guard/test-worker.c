@@ -159,6 +159,26 @@ START_TEST(bus_that_is_registered_has_the_policy_read_again)
 }
 END_TEST
 
+START_TEST(cpu_that_comes_or_goes_has_the_standby_threads_placed_anew)
+{
+	static const char cpu[] = "SUBSYSTEM=cpu";
+	struct worker_fixture t;
+	eventfd_t n;
+
+	worker_fixture_new(&t, POLICY_BY_ID);
+	t.g.more_workers = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	/* Another subsystem's. */
+	kernel_sends(&t, "offline", t.device, card_alias, 8, "", 0);
+	ck_assert_int_eq(worker_process_event(t.w), 0);
+	ck_assert_int_lt(eventfd_read(t.g.more_workers, &n), 0);
+	kernel_sends(&t, "offline", "/devices/system/cpu/cpu1", "", 9, cpu, sizeof(cpu));
+	ck_assert_int_eq(worker_process_event(t.w), 0);
+	ck_assert_int_eq(eventfd_read(t.g.more_workers, &n), 0);
+	(void)close(t.g.more_workers);
+	worker_fixture_done(&t);
+}
+END_TEST
+
 static uint64_t lost[2];
 
 /* A device is added after the first release, and its message is lost, too. */
@@ -236,5 +256,6 @@ SUITE_MAIN("worker", 30, old_event_is_not_believed, latest_event_is_believed,
 	   one_worker_decides_about_many_devices_in_turn, devices_that_hang_delay_no_other,
 	   synthetic_add_is_counted_and_left_to_udev, synthetic_bind_says_nothing_about_the_first_probe,
 	   only_a_real_remove_ends_an_intent, bus_that_is_registered_has_the_policy_read_again,
+	   cpu_that_comes_or_goes_has_the_standby_threads_placed_anew,
 	   no_device_waits_for_a_message_that_was_lost, a_worker_ends_when_the_socket_fails_and_not_before,
 	   an_event_resumes_a_hold_that_was_given_up, message_that_is_not_from_the_kernel_is_dropped)
