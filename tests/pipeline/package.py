@@ -97,6 +97,10 @@ def check_installation(made):
                 shutil.copy(os.path.join(TOP, "debian/tests", name), os.path.join(root, "tmp", name))
                 os.makedirs(os.path.join(root, "tmp", name + ".work"))
                 in_root(root, "env", f"AUTOPKGTEST_TMP=/tmp/{name}.work", f"/tmp/{name}")
+        # debhelper's own doing, since there are hooks for initramfs-tools.
+        with open(os.path.join(root, "var/lib/dpkg/info/driver-overrides.triggers"), encoding="utf-8") as stream:
+            if "activate-noawait update-initramfs" not in stream.read():
+                raise Failed("the package does not have boot images made anew")
         policy = os.path.join(root, "etc/driver-overrides.d")
         for name, text in (("10-set-pci-0000:01:00.0.conf", "# Written by driver-overrided for SetOverride\n"), ("50-mine.conf", "# Mine.\n")):
             with open(os.path.join(policy, name), "w", encoding="utf-8") as stream:
