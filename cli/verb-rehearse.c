@@ -131,7 +131,7 @@ static void rehearse_print_notes(const struct rehearsal *h)
 		any = true;
 	}
 	if (h->has_failed)
-		puts("\nTwo boots with this policy were not complete: the next one runs with the last good "
+		puts("\nBoots with this policy have failed: the next one runs with the last good "
 		     "policy, "
 		     "too, unless this one is\nchanged, or overridectl reload --retry has it tried again.");
 	if (h->command_line[0])

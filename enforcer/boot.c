@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "enforcer/root-devices.h"
 #include "enforcer/verbs.h"
 #include "state/boot-attempts.h"
 
@@ -41,7 +42,7 @@ static void boot_tell_last_good(const struct settings *settings)
 	if (policy_load(settings, &policy) < 0)
 		return;
 	boot_tell(settings,
-		  "%s: two boots with this policy were not complete, so this one runs %s. Correct it, or "
+		  "%s: boots with this policy have failed, so this one runs %s. Correct it, or "
 		  "have it "
 		  "tried again as it is: overridectl reload --retry",
 		  settings->conf_dirs[0],
@@ -69,8 +70,12 @@ bool boot_begin_or_log(const struct settings *settings, bool may_fail)
 
 static int boot_complete_or_log(const struct settings *settings)
 {
-	int r = boot_complete(settings);
+	int r = boot_complete(settings), noted = root_devices_note(settings);
 
+	if (noted < 0)
+		log_errno(LOG_INFO, noted,
+			  ROOT_DEVICES_FILE
+			  ": %m, so boot images do not know on which devices the root file system lies");
 	if (r < 0)
 		log_errno(LOG_WARNING, r,
 			  "boot complete: %m, so this policy counts as one that may yet fail");

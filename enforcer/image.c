@@ -10,6 +10,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "enforcer/image-modules.h"
+#include "enforcer/root-devices.h"
 #include "enforcer/verbs.h"
 #include "policy/policy-digest.h"
 #include "state/boot-attempts.h"
@@ -49,12 +50,15 @@ static void image_log_errors(const struct policy *policy)
 static void image_print_last_good(const struct settings *settings)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	static const char *const notes[] = { BOOTS_FILE, ROOT_DEVICES_FILE };
 	char path[PATH_MAX];
 
 	if (settings->conf_dirs_given && !settings->sysfs_given)
 		return;
-	if (settings_system_path(settings, BOOTS_FILE, path, sizeof(path)) >= 0 && access(path, F_OK) == 0)
-		(void)puts(path);
+	for (size_t i = 0; i < ELEMENTSOF(notes); i++)
+		if (settings_system_path(settings, notes[i], path, sizeof(path)) >= 0 &&
+		    access(path, F_OK) == 0)
+			(void)puts(path);
 	if (last_good_folder(settings, path, sizeof(path)) < 0 || dir_open(&dir, path) < 0)
 		return;
 	for (const char *name; (name = dir_next(&dir));)

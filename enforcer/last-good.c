@@ -6,12 +6,14 @@
  * that has not helped.
  */
 #include "base/arena.h"
+#include "base/kernel-command-line.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "enforcer/boot.h"
 #include "enforcer/rebind-workers.h"
+#include "enforcer/root-devices.h"
 #include "enforcer/verbs.h"
 #include "policy/policy.h"
 #include "state/boot-attempts.h"
@@ -19,6 +21,7 @@
 #include "sysfs/sysfs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,26 +40,54 @@ struct taken_devices {
 };
 
 /*
- * Whether a root file system may lie behind a device: disks, networks, serial buses (USB, Fibre Channel),
- * bridges, card readers. A graphics card that has its rule is not given up for a disk that is slow. All other
- * buses than PCI count, and what does not answer.
+ * Whether the kernel command line has the image bring up the network: a network card is no way to the root
+ * file system otherwise.
  */
-static bool root_may_lie_behind(struct sysfs_device *d)
+static bool root_may_be_on_network(const struct settings *settings)
 {
-	static const char *const classes[] = { "01", "02", "06", "0805", "0c" };
+	static const char *const begins[] = { "ip=",	       "netroot=", "nfsroot=",	 "rd.neednet",
+					      "rd.iscsi",      "root=nfs", "root=iscsi", "root=nbd",
+					      "root=/dev/nfs", "BOOTIF=" };
+	_cleanup_(freep) char *text = NULL;
+	char path[PATH_MAX], *at;
+
+	if (settings_system_path(settings, "/proc/cmdline", path, sizeof(path)) < 0 ||
+	    kernel_command_line_read(path, &text) < 0)
+		return true;
+	at = text;
+	for (const char *word; (word = kernel_command_line_next(&at));)
+		for (size_t i = 0; i < ELEMENTSOF(begins); i++)
+			if (startswith(word, begins[i]))
+				return true;
+	return false;
+}
+
+/*
+ * Where nobody has noted on which devices the root file system lies, whether it may be behind one: disks,
+ * networks, serial buses (USB, Fibre Channel), bridges, card readers. A graphics card that has its rule is
+ * not given up for a disk that is slow. All other buses than PCI count, and what does not answer.
+ */
+static bool root_may_lie_behind(const struct settings *settings, const struct root_devices *noted,
+				struct sysfs_device *d)
+{
+	static const char *const classes[] = { "01", "06", "0805", "0c" };
 	const char *class = device_text(&d->device, FACT_CLASS);
 
+	if (root_devices_known(noted))
+		return root_devices_have(noted, d->bus, d->name);
 	if (!streq(d->bus, "pci") || !class)
 		return true;
 	for (size_t i = 0; i < ELEMENTSOF(classes); i++)
 		if (startswith(class, classes[i]))
 			return true;
-	return false;
+	return startswith(class, "02") && root_may_be_on_network(settings);
 }
 
 /* Devices with an override of ours. */
-static int taken_devices_find(struct taken_devices *taken, struct sysfs *sysfs)
+static int taken_devices_find(struct taken_devices *taken, const struct settings *settings,
+			      struct sysfs *sysfs)
 {
+	_cleanup_(root_devices_done) struct root_devices noted = {};
 	struct sysfs_device **v = NULL;
 	struct rebind_report *reports;
 	size_t n = 0;
@@ -64,6 +95,7 @@ static int taken_devices_find(struct taken_devices *taken, struct sysfs *sysfs)
 
 	if (r < 0)
 		return r;
+	root_devices_read(settings, &noted);
 	taken->v = calloc(n + 1, sizeof(*taken->v));
 	reports = mmap(NULL, (n + 1) * sizeof(*reports), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
@@ -80,7 +112,7 @@ static int taken_devices_find(struct taken_devices *taken, struct sysfs *sysfs)
 		taken->v[taken->n] = (struct rebind_target){ .name = name,
 							     .inode = v[i]->inode,
 							     .report = &reports[taken->n] };
-		taken->root_may_be_behind |= root_may_lie_behind(v[i]);
+		taken->root_may_be_behind |= root_may_lie_behind(settings, &noted, v[i]);
 		taken->n++;
 	}
 	sysfs_devices_free(v, n);
@@ -130,7 +162,7 @@ int verb_sweep_last_good(const struct settings *settings)
 	int r;
 
 	sysfs_init(&sysfs, settings);
-	r = taken_devices_find(&taken, &sysfs);
+	r = taken_devices_find(&taken, settings, &sysfs);
 	if (r >= 0 && !taken.root_may_be_behind)
 		log_line(LOG_NOTICE, "sweep --last-good: policy has taken no device on which a root file "
 				     "system may lie, so it stays in force");

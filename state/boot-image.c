@@ -149,7 +149,7 @@ void failed_policy_sentence(const struct settings *settings, char buf[static BOO
 		" is in force in its place; correct this one, or have it tried again as it is: overridectl "
 		"reload --retry",
 		failure == FAILURE_COUNTED
-			? "two boots with this policy were not complete"
+			? "boots with this policy have failed"
 			: "with this policy the root file system did not come in this boot",
 		settings->state_dir);
 }

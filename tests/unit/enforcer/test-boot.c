@@ -423,7 +423,7 @@ END_TEST
 START_TEST(device_without_a_disk_behind_it_is_not_given_back)
 {
 	struct mock *m = mock_new();
-	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000);
+	const char *gpu = mock_pci_add(m, "0000:00:03.0", NULL, 0x10de, 0x1b80, 0x030000), *nic;
 	struct enforcer_result r;
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
@@ -432,6 +432,53 @@ START_TEST(device_without_a_disk_behind_it_is_not_given_back)
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_ptr_nonnull(strstr(r.err, "stays in force"));
 	ck_assert_str_eq(mock_override(m, gpu), "vfio-pci");
+
+	mock_remove(m, gpu);
+	/* A network card is on the way to the root file system only where the image brings up the network. */
+	nic = mock_pci_add(m, "0000:00:03.0", NULL, 0x8086, 0x10d3, 0x020000);
+	make_dirs(mock_printf(m, "%s/proc", m->root));
+	make_file(mock_printf(m, "%s/proc/cmdline", m->root), "root=/dev/vda ro\n", 17);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+	ck_assert_ptr_nonnull(strstr(enforcer_run(m, "sweep", "--last-good", NULL).err, "stays in force"));
+	ck_assert_str_eq(mock_override(m, nic), "vfio-pci");
+	make_file(mock_printf(m, "%s/proc/cmdline", m->root), "root=/dev/nfs ip=dhcp\n", 22);
+	ck_assert_ptr_nonnull(strstr(enforcer_run(m, "sweep", "--last-good", NULL).err, "without policy"));
+	mock_free(m);
+}
+END_TEST
+
+/* A running machine knows where its root file system lies; an image that waits for another disk gives up
+ * nothing. */
+START_TEST(image_knows_which_devices_the_root_lies_on)
+{
+	const char *device, *other, *noted;
+	struct mock *m = machine_new(&device);
+	struct enforcer_result r;
+
+	other = mock_pci_add(m, "0000:00:04.0", NULL, 0x1b36, 0x0010, 0x010802);
+	mock_class_add(m, "block", other, "nvme0n1");
+	make_dirs(mock_printf(m, "%s/dev/block", m->sysfs));
+	ck_assert_int_eq(symlink("../../class/block/nvme0n1", mock_printf(m, "%s/dev/block/259:0", m->sysfs)),
+			 0);
+	make_dirs(mock_printf(m, "%s/proc/self", m->root));
+	noted = "1 0 0:1 / / rw - rootfs none rw\n2 1 259:0 / / rw - ext4 /dev/nvme0n1 rw\n";
+	make_file(mock_printf(m, "%s/proc/self/mountinfo", m->root), noted, strlen(noted));
+	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
+	machine_boot(m, device, true);
+	noted = mock_printf(m, "%s/var/lib/driver-overrides/root-devices", m->root);
+	ck_assert_str_eq(mock_read(m, noted), "pci/0000:00:04.0\n");
+	r = enforcer_run(m, "image", "files", NULL);
+	ck_assert_ptr_nonnull(strstr(r.out, "/var/lib/driver-overrides/root-devices\n"));
+
+	machine_enter_image(m, device);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+	r = enforcer_run(m, "sweep", "--last-good", NULL);
+	ck_assert_ptr_nonnull(strstr(r.err, "stays in force"));
+	ck_assert_str_eq(mock_override(m, device), "vfio-pci");
+	/* Where that disk is not here under its name, nobody knows. */
+	make_file(noted, "pci/0000:00:05.0\n", 17);
+	r = enforcer_run(m, "sweep", "--last-good", NULL);
+	ck_assert_ptr_nonnull(strstr(r.err, "without policy"));
 	mock_free(m);
 }
 END_TEST
@@ -481,5 +528,5 @@ SUITE_MAIN("boot", 60, third_boot_runs_with_the_last_good_policy, without_a_good
 	   root_that_does_not_come_is_got_back_in_the_same_boot,
 	   root_that_still_does_not_come_is_got_back_without_policy,
 	   good_policy_that_takes_the_root_in_the_image_is_put_aside_for_a_boot,
-	   device_without_a_disk_behind_it_is_not_given_back, image_takes_the_last_good_policy_with_it,
-	   usage_of_boot)
+	   device_without_a_disk_behind_it_is_not_given_back, image_knows_which_devices_the_root_lies_on,
+	   image_takes_the_last_good_policy_with_it, usage_of_boot)
