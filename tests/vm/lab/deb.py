@@ -50,13 +50,18 @@ def build_root():
     return os.path.join(folder, "root")
 
 
+def small_archive():
+    """The archive of a small system that the package can be installed in."""
+    folder = store.kept("package-small", f"{SUITE} {SMALL} 1", lambda made, log: _mmdebstrap("minbase", SMALL, made + "/root.tar", log))
+    return os.path.join(folder, "root.tar")
+
+
 @contextlib.contextmanager
 def small_root():
-    """A fresh folder with a small system to install the package in."""
-    folder = store.kept("package-small", f"{SUITE} {SMALL} 1", lambda made, log: _mmdebstrap("minbase", SMALL, made + "/root.tar", log))
+    """A fresh folder with that system."""
     with tempfile.TemporaryDirectory(prefix="driver-overrides-root-") as root:
         os.chmod(root, 0o755)
-        subprocess.run(["tar", "-xf", folder + "/root.tar", "--numeric-owner", "-C", root], check=True)
+        subprocess.run(["tar", "-xf", small_archive(), "--numeric-owner", "-C", root], check=True)
         yield root
 
 
