@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Boots that fail, on a machine that keeps its disk from boot to boot: policy is given up by itself, and a person decides what is
+next."""
+
+from lab.device import journal, override, rule
+from lab.machine import link
+from lab.scenario import scenario
+
+NIC, DISK = "0000:02:00.0", "0000:00:1d.0"
+KEPT = "/var/lib/driver-overrides"
+POLICY = "/etc/driver-overrides.d/50-lab.conf"
+GOOD = rule("good", Name=NIC, Driver="pci-stub")
+BAD = rule("bad", Name=NIC, Driver="none")
+WIDE = rule("wide", Class="01*", Driver="vfio-pci")
+
+# Whether boots are complete is up to this file.
+CHECK = "/etc/systemd/system/lab-check.service"
+CHECK_UNIT = """[Unit]
+Before=boot-complete.target
+After=multi-user.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=test ! -e /var/lib/lab-fails
+"""
+
+MACHINES = {
+    "counted": dict(
+        boot_image=("initramfs-tools", "dracut"), guard=True, service=True, lasts=240, devices=["e1000e,bus=rp1"],
+        files={POLICY: GOOD, CHECK: CHECK_UNIT,
+               "/etc/systemd/system/boot-complete.target.requires/lab-check.service": link("../lab-check.service")}),
+    "stale": dict(boot_image=("initramfs-tools", "dracut"), guard=True, service=True, lasts=200, files={POLICY: GOOD},
+                  devices=["e1000e,bus=rp1"]),
+    # With systemd in the image the disk cannot be taken: it loads virtio-pci in a virtual machine before any unit runs.
+    "wide": dict(boot_image=("initramfs-tools",), guard=True, service=True, lasts=200, devices=["e1000e,bus=rp1"],
+                 files={POLICY: WIDE, f"{KEPT}/boots": "good=0123456789abcdef\ntried=\nattempts=0\n",
+                        f"{KEPT}/policies/0123456789abcdef/50-lab.conf": GOOD}),
+}
+
+
+def reboot(vm):
+    """By the reset button, after all has been written to the disk: waits for the next boot."""
+    before = vm.out("sync; cat /proc/sys/kernel/random/boot_id")
+    vm.reset()
+    # systemctl's own --wait has been seen not to return after a boot that was over by then.
+    vm.wait_for("systemctl is-system-running | grep -q -e running -e degraded", 240, 1)
+    assert vm.out("cat /proc/sys/kernel/random/boot_id") != before
+
+
+def changed(vm, text):
+    """Policy that a person has written, and images that have it."""
+    vm.write(POLICY, text)
+    vm.run("sync")
+
+
+def image_made(vm):
+    vm.run('V=$(uname -r); if command -v update-initramfs >/dev/null; then update-initramfs -u -k "$V"; else '
+           'dracut --force /boot/initrd.img-"$V" "$V"; fi', 200)
+
+
+@scenario("a policy with which two boots were not complete is given up in the third, and that is said wherever one looks", "counted",
+          timeout=600)
+def third_boot(vm):
+    vm.wait_for("grep -q good=. /var/lib/driver-overrides/boots")
+    assert override(vm, NIC) == "pci-stub"
+    vm.run("touch /var/lib/lab-fails")
+    changed(vm, BAD)
+    for _ in range(2):
+        reboot(vm)
+        assert override(vm, NIC) == "none"
+        assert vm.out("systemctl show -P ActiveState driver-overrides-boot-complete.service") != "active"
+    reboot(vm)
+    assert override(vm, NIC) == "pci-stub"
+    assert "boots with this policy have failed" in vm.out("overridectl list; overridectl --no-legend check")
+    assert "boots with this policy" in vm.out("busctl get-property org.driveroverrides1 /org/driveroverrides1 org.driveroverrides1.Manager "
+                                 "FailedPolicy")
+    assert journal(vm, "with the last policy that was good")
+    with open(vm.console, encoding="utf-8", errors="replace") as console:
+        assert "driver-overrides: /etc/driver-overrides.d: boots with this policy have failed" in console.read()
+
+
+@scenario("a policy that was given up stays so from boot to boot, even if they are complete, until a person has it tried again",
+          "counted", timeout=400)
+def until_decided(vm):
+    vm.run("rm /var/lib/lab-fails")
+    reboot(vm)
+    vm.wait_for("systemctl is-active driver-overrides-boot-complete.service")
+    assert override(vm, NIC) == "pci-stub"
+    vm.run("overridectl reload --retry")
+    vm.wait_for(f"test $(cat /sys/bus/pci/devices/{NIC}/driver_override) = none")
+    assert "boots with this policy" not in vm.out("overridectl list")
+    reboot(vm)
+    assert override(vm, NIC) == "none"
+    vm.wait_for("systemctl is-active driver-overrides-boot-complete.service")
+    assert vm.out("grep -c tried=$ /var/lib/driver-overrides/boots") == "1"
+
+
+@scenario("a policy that boot images do not have is said by check, on the bus and in the journal, and an image made anew ends that",
+          "stale", timeout=500)
+def stale(vm):
+    vm.run("overridectl list")
+    image = "busctl get-property org.driveroverrides1 /org/driveroverrides1 org.driveroverrides1.Manager BootImage"
+    assert vm.out(image) == 's "current"', vm.out(image)
+    changed(vm, GOOD + BAD.replace(NIC, "0000:09:00.0"))
+    vm.wait_for(f"{image} | grep -q 'has another policy than the disk'")
+    command = "update-initramfs -u -k all" if vm.image.generator == "initramfs-tools" else "dracut --regenerate-all --force"
+    assert f"run: {command}" in vm.out("overridectl --no-legend check")
+    assert f"run: {command}" in vm.out("journalctl --sync; journalctl -b --no-pager -o cat -u driver-overrided.service")
+    image_made(vm)
+    vm.wait_for(f"{image} | grep -q current")
+    assert "another policy" not in vm.out("overridectl --no-legend check")
+
+
+@scenario("a wide rule that was written by hand takes the root disk in the boot image, and the very same boot comes up by the last "
+          "policy that was good", "wide", timeout=300)
+def wide_rule(vm):
+    assert vm.driver(DISK) == "virtio-pci"
+    assert override(vm, NIC) == "pci-stub"
+    assert "the root file system did not come in this boot" in vm.out("overridectl list; overridectl --no-legend check || true")
+    with open(vm.console, encoding="utf-8", errors="replace") as console:
+        assert "this boot goes on with the last policy that was good" in console.read()
+    refused = vm.run("overridectl rehearse", check=False)
+    assert "last good policy" in refused.out, refused.out
