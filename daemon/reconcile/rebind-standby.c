@@ -10,8 +10,8 @@
 #include <string.h>
 #include <syslog.h>
 
-/* Longer than any call takes. */
-#define STANDBY_USEC (60U * UINT64_C(1000000))
+/* Only so that it ends at some time if nobody dismisses it. */
+#define STANDBY_USEC (600U * UINT64_C(1000000))
 
 static void on_standby_ended(void *userdata, struct child_result result, const char *out, size_t size,
 			     const struct task_note *note)
