@@ -155,11 +155,17 @@ static bool log_to_journal(int priority, const char *text, const struct log_fiel
 		      sizeof(address.un)) == (ssize_t)entry.n;
 }
 
+/* Not by dprintf(): before glibc 2.37 it asks for the position in the file, which the kernel's log refuses.
+ */
 static bool log_to_kernel(int priority, const char *text)
 {
 	_cleanup_(closep) int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char line[1400];
+	int n = snprintf(line, sizeof(line), "<%d>%s: %s\n", LOG_DAEMON | priority, logger.program, text);
 
-	return fd >= 0 && dprintf(fd, "<%d>%s: %s\n", LOG_DAEMON | priority, logger.program, text) > 0;
+	if (n >= (int)sizeof(line))
+		n = (int)sizeof(line) - 1;
+	return fd >= 0 && n > 0 && write(fd, line, (size_t)n) == n;
 }
 
 /* stderr of a unit is a stream into the journal, which has no fields. */
