@@ -290,11 +290,7 @@ static void options_spare_from_kill(const struct options *o, char **argv)
 /* Where there is systemd, it is what waits for the guard. */
 static int options_enter_background(const struct options *o, int *ret_ready)
 {
-	int r = o->is_background && !getenv("NOTIFY_SOCKET") ? background_enter(ret_ready) : 0;
-
-	if (r >= 0 && o->is_background)
-		log_set_target(LOG_TO_JOURNAL);
-	return r;
+	return o->is_background && !getenv("NOTIFY_SOCKET") ? background_enter(ret_ready) : 0;
 }
 
 /*
@@ -321,7 +317,8 @@ int main(int argc, char **argv)
 	r = options_parse(&options, argc, argv);
 	if (r != PROGRAM_RUNS)
 		return r;
-	log_init("driver-override-guard", LOG_TO_STDERR);
+	/* Its unit is ordered beside nothing, not even the journal. */
+	log_init("driver-override-guard", options.is_relief ? LOG_TO_JOURNAL : LOG_TO_STDERR);
 	if (settings_turned_off(&options.settings)) {
 		log_line(LOG_NOTICE, "turned off by driver_overrides=off on the kernel command line");
 		notify_systemd("READY=1");

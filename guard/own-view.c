@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /proc, /sys and /run, whatever becomes of PID 1's root; see own-view.h. */
+/* /dev, /proc, /sys and /run, whatever becomes of PID 1's root; see own-view.h. */
 #include "guard/own-view.h"
 #include "base/errno.h"
 #include "base/macro.h"
@@ -23,7 +23,7 @@
 #define LOOK_USEC 5000000U
 #define LOOK_AGAIN_MS 20
 
-static const char *const kept[] = { "/proc", "/sys", "/run" };
+static const char *const kept[] = { "/dev", "/proc", "/sys", "/run" };
 
 static int own_view_bind(const char *folder, const char *path)
 {
@@ -69,7 +69,6 @@ static int own_view_change_root(const char *folder)
 			return negative_errno();
 		for (size_t i = 0; i < ELEMENTSOF(kept); i++)
 			(void)umount2(kept[i] + 1, MNT_DETACH);
-		(void)umount2("dev", MNT_DETACH);
 	} else if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0)
 		return negative_errno();
 	return chdir("/") < 0 ? negative_errno() : 0;

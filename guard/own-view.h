@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A guard that lives on while PID 1 changes its root: one of the boot image, or one that lasts over a
- * soft-reboot. At such a change /proc, /sys and /run are moved to the new root, and files of the old one are
- * deleted; a guard that looked for /sys in between would not find it. So it gets a mount namespace of its
- * own, in which there is nothing but these three, and which nobody changes.
+ * soft-reboot. At such a change /dev, /proc, /sys and /run are moved to the new root, and files of the old
+ * one are deleted; a guard that looked for /sys in between would not find it. So it gets a mount namespace of
+ * its own, in which there is nothing but these four, and which nobody changes.
  *
  * What it wants of the real system (policy files, the enforcer) it gets from PID 1's mount namespace, which
  * its main thread visits for a moment.
