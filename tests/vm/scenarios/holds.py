@@ -13,12 +13,10 @@ from lab.trace import EVENTS
 
 CARD = "0000:01:00.0"
 STOP_THREADS = "/usr/local/bin/stop-threads"
-COMMON = dict(guard=True, lasts=120, written={
+MACHINE = dict(guard=True, lasts=120, written={
     CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
-          + rule("sound", Bus="platform", Name="snd_dummy.* iTCO_wdt.*", Driver="none"),
+          + rule("sound", Bus="platform", Name="snd_dummy.*", Driver="none"),
     STOP_THREADS: program("stop-threads")})
-# The second one has the watchdog's device, and its driver only when it is asked for by name.
-MACHINES = dict(usual=COMMON, unwatched=dict(cmdline="modprobe.blacklist=iTCO_wdt", **COMMON))
 
 TRACE = "/sys/kernel/tracing/instances/holds"
 # A PCI device waits at the beginning of pci_bus_add_device(): the first of these functions calls it for each device of a bus,
@@ -102,7 +100,7 @@ def long_limit(vm):
         restart_guard(vm)
 
 
-@scenario("a guard that is killed lets go of the hold that is going on", machine="usual", timeout=1800)
+@scenario("a guard that is killed lets go of the hold that is going on", timeout=1800)
 def killed(vm):
     with card_rescanned(vm), long_limit(vm):
         waited = []
@@ -114,7 +112,7 @@ def killed(vm):
         assert all(after < 20 for after, _ in waited), waited
 
 
-@scenario("a guard that is told to end lets go of the hold that is going on", machine="usual", timeout=600)
+@scenario("a guard that is told to end lets go of the hold that is going on", timeout=600)
 def ended(vm):
     # The threads that would decide stand still; the main thread does not.
     stop = STOP_THREADS + " {pid} >/run/lab/stopped &\nuntil grep -q stopped /run/lab/stopped; do :; done"
@@ -125,10 +123,11 @@ def ended(vm):
             probed(vm, CARD)
             vm.run(f"echo 1 >{path(CARD)}/remove")
         vm.note(f"# on after SIGTERM, ms: {sorted(round(after, 1) for after, _ in waited)}")
-        assert all(after < 20 for after, _ in waited), waited
+        # It has 5 ms for what it has begun.
+        assert all(4 < after < 50 for after, _ in waited), waited
 
 
-@scenario("the limit is 250 ms; after three of them the kernel does not wait, and the journal says once where the guard's threads were", machine="usual", timeout=600)
+@scenario("the limit is 250 ms; after three of them the kernel does not wait, and the journal says once where the guard's threads were", timeout=600)
 def limited(vm):
     with card_rescanned(vm):
         restart_guard(vm)
@@ -151,7 +150,7 @@ def limited(vm):
         assert re.search(r"thread \d+, state \S, CPU \d+, priority \d+, waits now in \S+: \S+", log), log
 
 
-@scenario("two devices that are added at the same time while the guard is stopped cost three limits in all", machine="usual", timeout=600)
+@scenario("two devices that are added at the same time while the guard is stopped cost three limits in all", timeout=600)
 def together(vm):
     with card_rescanned(vm):
         restart_guard(vm)
@@ -164,7 +163,7 @@ def together(vm):
         assert 700 <= int(counted["WAITED_MS"]) <= 900, counted
 
 
-@scenario("while user space is frozen for suspend nobody waits, and no first probe is claimed that was not seen", machine="usual", timeout=600)
+@scenario("while user space is frozen for suspend nobody waits, and no first probe is claimed that was not seen", timeout=600)
 def frozen(vm):
     with card_rescanned(vm):
         empty_ports(vm)
@@ -184,37 +183,11 @@ def frozen(vm):
         assert guard_status(vm)["EXPIRED"] == "0", guard_status(vm)
 
 
-# The device is added and held on the first CPU, by a guard that is stopped. On the second one a real-time shell has the driver
-# loaded, which matches the device and puts its probe off, and keeps the CPU to itself until the guard has decided.
-MATCHED = """
-sysctl -q kernel.sched_rt_runtime_us=-1
-kill -STOP {pid}
-taskset 1 modprobe {maker} &
-until ls /sys/bus/platform/devices | grep -q iTCO_wdt; do :; done
-taskset 2 chrt -f 50 bash -c 'modprobe iTCO_wdt async_probe=1; kill -CONT {pid}
-    until grep -qsx none /sys/bus/platform/devices/iTCO_wdt.*/driver_override; do :; done
-    for i in {{1..20000}}; do :; done'
-wait
-sysctl -q kernel.sched_rt_runtime_us=950000
-"""
-
-
-@scenario("a driver that matched a device before the override stood and probes it asynchronously is the first one", machine="unwatched", timeout=600)
-def matched(vm):
-    maker = vm.out("for m in i2c_i801 lpc_ich; do modprobe -q $m; ls /sys/bus/platform/devices | grep -q iTCO_wdt && echo $m && break; done")
-    with long_limit(vm):
-        vm.run(f"modprobe -r {maker}")
-        vm.wait_for("! ls /sys/bus/platform/devices | grep -q iTCO_wdt")
-        vm.run(MATCHED.format(pid=guard_pid(vm), maker=maker), 120)
-        device = vm.out("cd /sys/bus/platform/devices; echo iTCO_wdt.*")
-        vm.wait_for(f"grep -qx FIRST_PROBE=lost '/run/driver-overrides/devices/platform:{device}'")
-
-
 def hold_text(vm):
     return guard_status(vm)["HOLD"]
 
 
-@scenario("the hold is called active when it was seen to hold, and not holding when the kernel passes it by", machine="usual", timeout=600)
+@scenario("the hold is called active when it was seen to hold, and not holding when the kernel passes it by", timeout=600)
 def checked(vm):
     with card_rescanned(vm):
         restart_guard(vm)
