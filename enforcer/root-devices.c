@@ -111,9 +111,12 @@ static bool any_is_here(const struct settings *s, const char *text)
 	for (const char *line = text; *line;
 	     line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
 		const char *slash = strchr(line, '/');
-		const int n = slash ? (int)strcspn(slash + 1, "\n") : 0;
+		int n;
 
-		if (slash && path_printf(bus, sizeof(bus), "%.*s", (int)(slash - line), line) >= 0 &&
+		if (!slash)
+			break;
+		n = (int)strcspn(slash + 1, "\n");
+		if (path_printf(bus, sizeof(bus), "%.*s", (int)(slash - line), line) >= 0 &&
 		    path_printf(path, sizeof(path), "%s/bus/%s/devices/%.*s", s->sysfs, bus, n, slash + 1) >=
 			    0 &&
 		    access(path, F_OK) == 0)
