@@ -148,7 +148,7 @@ def taken(vm):
     assert len(journal(vm, "the root file system has not come")) == 1, journal(vm, "")
 
 
-@scenario("booted with driver_overrides=off, no program in the boot image writes an override, and nvme and ahci probe as without it", "off")
+@scenario("booted with driver_overrides=off, no program in the boot image writes an override, and nvme and ahci probe as without it", "off", guests=["debian12"])
 def off(vm):
     trace = BootTrace(vm)
     assert not trace.read("override"), trace.read("override")
