@@ -110,6 +110,10 @@ static void guard_find_predecessors(struct guard *g)
 		log_errno(LOG_WARNING, r,
 			  "cannot find out whether another guard runs: %m, it will not be told to end");
 	atomic_store(&g->has_predecessor, g->loop.hand_over.n_predecessors > 0);
+	/* It guards meanwhile, so systemd may wait. Given up when it has just ended the other, this guard
+	 * would leave none. */
+	if (g->loop.hand_over.n_predecessors > 0)
+		notify_systemd("EXTEND_TIMEOUT_USEC=90000000");
 }
 
 /* Everything that threads need, before there are any. 0; negative errno with what failed. */
