@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -75,11 +76,21 @@ _foreign_stack_ static int child_run_function(void *userdata)
 	_exit(r < 0 && r > -125 ? -r : r < 0 ? EIO : 0);
 }
 
+/* Not among the program's own data, all of which a program that locks its memory pays for. NULL with errno.
+ */
+static char *child_new_stack(void)
+{
+	void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+			   -1, 0);
+
+	return stack == MAP_FAILED ? NULL : stack;
+}
+
 int child_start(struct child *child, enum child_memory memory, int (*fn)(void *userdata), void *userdata)
 {
 	/* Static, for in shared memory they must outlive this call; no program needs two at a time. */
-	static alignas(16) char stack[STACK_SIZE];
 	static struct function_call call;
+	static char *stack;
 
 	call = (struct function_call){ fn, userdata, getpid() };
 	*child = (struct child){ .pidfd = -EBADF };
@@ -100,6 +111,10 @@ int child_start(struct child *child, enum child_memory memory, int (*fn)(void *u
 		}
 		return 0;
 	case CHILD_SHARED:
+		if (!stack)
+			stack = child_new_stack();
+		if (!stack)
+			return negative_errno();
 		child->pid = clone(child_run_function, stack + STACK_SIZE, CLONE_VM | CLONE_PIDFD | SIGCHLD,
 				   &call, &child->pidfd);
 		return child->pid < 0 ? negative_errno() : 0;

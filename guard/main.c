@@ -10,9 +10,9 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/path.h"
-#include "base/system.h"
 #include "policy/program-options.h"
 #include "guard/background.h"
+#include "guard/memory.h"
 #include "guard/own-view.h"
 #include "guard/uevent.h"
 #include "guard/worker.h"
@@ -31,7 +31,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -145,9 +144,7 @@ static int guard_start(struct guard *g, const char **reterr_what)
 {
 	int r;
 
-	system_share_arena();
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
-		log_line(LOG_DEBUG, "cannot lock memory: %m, page faults may make holds longer");
+	memory_lock();
 	/* Threads inherit the real-time class; the main thread then leaves it, so as not to be in their way.
 	 */
 	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = WORKER_PRIORITY }) < 0)

@@ -2,6 +2,7 @@
 /* The guard's threads and their lock; see thread.h. */
 #include "guard/thread.h"
 #include "base/macro.h"
+#include "guard/memory.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -43,6 +44,7 @@ static void *thread_main(void *userdata)
 	free(userdata);
 	is_disowned = start.is_disowned;
 	thread_own_files(start.hold);
+	memory_touch_stack();
 	return start.function(start.userdata);
 }
 

@@ -8,6 +8,7 @@
 #include "base/errno.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "guard/memory.h"
 #include "state/intent.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define WORKERS_FIRST 6
+#define WORKERS_FIRST 3
 #define WORKERS_MAX 64
 /* A standby thread that is deciding at the same moment is done after so long; see device-add.c. */
 #define WORKER_RECHECK_DELAY_USEC 1000U
@@ -131,7 +132,9 @@ struct worker *worker_new(struct guard *g)
 		sysfs_init(&w->sysfs, g->settings);
 		w->sysfs.shuns_locks = true;
 		sysfs_prepare(&w->sysfs);
-		/* The block stays when the arena is reset. */
+		memory_touch(w->message, sizeof(w->message));
+		memory_touch(w->override, sizeof(w->override));
+		/* The block stays when the arena is reset, which fills it with zeros: so it is there. */
 		(void)arena_alloc(&w->arena, WORKER_ARENA_BYTES);
 		arena_reset(&w->arena);
 	}
