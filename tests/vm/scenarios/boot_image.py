@@ -6,7 +6,7 @@ import base64
 
 from lab.boot_trace import CMDLINE, BootTrace
 from lab.device import ENFORCER, journal, override, record, rule
-from lab.guard_unit import GUARD, guard_pid, guard_status
+from lab.guard_unit import GUARD, guard_pid, guard_status, hold_is_active
 from lab.machine import NULL_DRIVE, link
 from lab.scenario import scenario
 
@@ -80,7 +80,7 @@ def handed_over(vm):
     said = vm.out("journalctl --sync; journalctl -b --no-pager -o cat -t driver-override-guard").splitlines()
     assert [line for line in said if "the system has another root" in line], said
     assert vm.wait_for("pgrep -f driver-override-guard").split() == [str(guard_pid(vm))]
-    assert guard_status(vm)["HOLD"] == "active", guard_status(vm)
+    assert hold_is_active(guard_status(vm)), guard_status(vm)
 
 
 @scenario("the image has the policy's digest, which is that of the disk, and the kernel's note says so", "policy")
