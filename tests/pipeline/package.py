@@ -131,13 +131,13 @@ def check_scripts(made):
 
         # After the removal there is no folder for policy.
         install, policy = "dpkg -i /tmp/package.deb", "/etc/driver-overrides.d/50-mine.conf"
-        sweep, guard, service = "driver-overrides-sweep", "driver-override-guard", "driver-overrided"
+        sweep, guard, service, wanted_unit = "driver-overrides-sweep", "driver-override-guard", "driver-overrided", "driver-overrided-wanted"
         started = [("start", sweep), ("start", guard)]
         expected = [
-            (install, started),
-            (install, [("restart", guard), ("try-restart", service)]),  # over itself: an upgrade
+            (install, [*started, ("start", wanted_unit)]),
+            (install, [("restart", guard), ("try-restart", service), ("start", wanted_unit)]),  # over itself: an upgrade
             ("dpkg -r driver-overrides", None),
-            (f"mkdir -p {os.path.dirname(policy)} && echo >{policy} && {install}", [*started, ("start", service)]),
+            (f"mkdir -p {os.path.dirname(policy)} && echo >{policy} && {install}", [*started, ("start", service), ("start", wanted_unit)]),
             ("dpkg --purge driver-overrides", None),
             (f"printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; {install}", []),
         ]
@@ -145,7 +145,7 @@ def check_scripts(made):
             found = told(command)
             if wanted is None:
                 wanted = [("stop", unit) for _verb, unit in found]
-                if not {("stop", unit) for unit in (sweep, guard, service)} <= set(found):
+                if not {("stop", unit) for unit in (sweep, guard, service, wanted_unit, wanted_unit + ".path")} <= set(found):
                     raise Failed(f"{command} told systemd: {found}")
             if found != wanted:
                 raise Failed(f"{command} told systemd: {found}")
@@ -195,7 +195,7 @@ def check_rpm():
         if r.returncode != 0 or not re.search(r"\b0 errors, 0 warnings", r.stdout):
             raise Failed("rpmlint:\n" + tail(r.stdout))
         main, = [path for path in rpms if "dracut" not in os.path.basename(path)]
-        installed = set(re.findall(r"/system/([^/\n]+\.(?:service|socket))$", run(["rpm", "-qlp", main]).stdout, re.MULTILINE))
+        installed = set(re.findall(r"/system/([^/\n]+\.(?:service|socket|path))$", run(["rpm", "-qlp", main]).stdout, re.MULTILINE))
         scripts = run(["rpm", "-qp", "--scripts", main]).stdout
         for word in (": post", ": preun"):
             known = set(re.search(rf"^{word} (.*)$", scripts, re.MULTILINE)[1].split())
