@@ -13,3 +13,9 @@ void boot_tell(const struct settings *settings, const char *format, ...) _printf
 /* Counts the boot, and tells where the last good policy is in force. False: it could not be counted, and why
  * is logged if may_fail is not set. */
 bool boot_begin_or_log(const struct settings *settings, bool may_fail);
+
+/*
+ * The last good policy is in force in place of one that has failed, which the boot image may still have: a
+ * device that has its driver by that one gets the one that it has now. Logs what fails.
+ */
+void last_good_give_back(const struct settings *settings);

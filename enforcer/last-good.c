@@ -83,9 +83,9 @@ static bool root_may_lie_behind(const struct settings *settings, const struct ro
 	return startswith(class, "02") && root_may_be_on_network(settings);
 }
 
-/* Devices with an override of ours. */
+/* Devices with an override of ours. only_bound: that have the driver that it names. */
 static int taken_devices_find(struct taken_devices *taken, const struct settings *settings,
-			      struct sysfs *sysfs)
+			      struct sysfs *sysfs, bool only_bound)
 {
 	_cleanup_(root_devices_done) struct root_devices noted = {};
 	struct sysfs_device **v = NULL;
@@ -101,10 +101,14 @@ static int taken_devices_find(struct taken_devices *taken, const struct settings
 		       -1, 0);
 	for (size_t i = 0; i < n && taken->v && reports != MAP_FAILED; i++) {
 		struct record record;
+		char driver[BOUND_MAX];
 		const char *name;
 
 		if (record_read(sysfs->state_dir, v[i]->bus, v[i]->name, v[i]->inode, &record) < 0 ||
 		    !record.owned_override[0])
+			continue;
+		if (only_bound && (sysfs_device_link(v[i], "driver", driver, sizeof(driver)) < 0 ||
+				   !streq(driver, record.owned_override)))
 			continue;
 		name = arena_printf(&taken->arena, "%s/%s", v[i]->bus, v[i]->name);
 		if (!name)
@@ -162,7 +166,7 @@ int verb_sweep_last_good(const struct settings *settings)
 	int r;
 
 	sysfs_init(&sysfs, settings);
-	r = taken_devices_find(&taken, settings, &sysfs);
+	r = taken_devices_find(&taken, settings, &sysfs, false);
 	if (r >= 0 && !taken.root_may_be_behind)
 		log_line(LOG_NOTICE, "sweep --last-good: policy has taken no device on which a root file "
 				     "system may lie, so it stays in force");
@@ -174,4 +178,22 @@ int verb_sweep_last_good(const struct settings *settings)
 	arena_done(&taken.arena);
 	sysfs_done(&sysfs);
 	return r < 0 ? 1 : 0;
+}
+
+void last_good_give_back(const struct settings *settings)
+{
+	struct taken_devices taken = {};
+	struct sysfs sysfs;
+	int r;
+
+	sysfs_init(&sysfs, settings);
+	r = taken_devices_find(&taken, settings, &sysfs, true);
+	if (r < 0)
+		log_errno(LOG_ERR, r,
+			  "sweep: what the boot image has given away by the policy that has failed: %m");
+	else if (taken.n > 0)
+		taken_devices_move(&taken, settings);
+	free(taken.v);
+	arena_done(&taken.arena);
+	sysfs_done(&sysfs);
 }

@@ -21,22 +21,38 @@
 /* Device mapper on md on partitions, and so on. */
 #define SLAVES_DEEP 16U
 
-/* The number of the block device that is mounted at /, "259:1"; the last mount counts. */
-static bool root_number_find(const struct settings *s, char buf[static 32])
+/* The disk's link in sysfs. Btrfs has a number of its own, which is no disk's; there the name of the one that
+ * was mounted tells, of which the others, if there are any, are not known. */
+static bool root_disk_path(const struct settings *s, const char *number, const char *source, char *buf,
+			   size_t size)
+{
+	const char *name = startswith(source, "/dev/");
+
+	if (!startswith(number, "0:"))
+		return path_join(buf, size, s->sysfs, "/dev/block/", number, NULL) >= 0;
+	return name && !strchr(name, '/') && path_join(buf, size, s->sysfs, "/class/block/", name, NULL) >= 0;
+}
+
+/* What is mounted at /; the last mount counts. */
+static bool root_disk_find(const struct settings *s, char *buf, size_t size)
 {
 	_cleanup_(freep) char *line = NULL;
 	_cleanup_(fclosep) FILE *f = NULL;
-	char path[PATH_MAX], number[32], where[PATH_MAX];
+	char path[PATH_MAX], number[32], where[PATH_MAX], source[PATH_MAX];
 	size_t allocated = 0;
 	bool found = false;
 
 	if (settings_system_path(s, "/proc/self/mountinfo", path, sizeof(path)) >= 0)
 		f = fopen(path, "re");
-	while (f && getline(&line, &allocated, f) >= 0)
-		if (sscanf(line, "%*s %*s %31s %*s %4095s", number, where) == 2 && streq(where, "/")) {
-			text_copy(buf, 32, number);
-			found = true;
-		}
+	while (f && getline(&line, &allocated, f) >= 0) {
+		const char *rest = strstr(line, " - ");
+
+		if (sscanf(line, "%*s %*s %31s %*s %4095s", number, where) != 2 || !streq(where, "/"))
+			continue;
+		if (!rest || sscanf(rest, " - %*s %4095s", source) != 1)
+			source[0] = '\0';
+		found = root_disk_path(s, number, source, buf, size);
+	}
 	return found;
 }
 
@@ -73,7 +89,7 @@ static void write_devices_of_disk(FILE *f, const char *disk, unsigned deep)
 int root_devices_note(const struct settings *s)
 {
 	_cleanup_(freep) char *text = NULL;
-	char path[PATH_MAX], lasting[PATH_MAX], temporary[PATH_MAX], disk[PATH_MAX], number[32];
+	char path[PATH_MAX], lasting[PATH_MAX], temporary[PATH_MAX], disk[PATH_MAX];
 	const struct file_replacement how = {
 		.path = path, .temporary = temporary, .mode = 0644, .durable = true
 	};
@@ -85,8 +101,7 @@ int root_devices_note(const struct settings *s)
 		r = settings_system_path(s, LASTING_DIR, lasting, sizeof(lasting));
 	if (r >= 0)
 		r = path_join(temporary, sizeof(temporary), lasting, "/.XXXXXX", NULL);
-	if (r >= 0 && root_number_find(s, number) &&
-	    path_join(disk, sizeof(disk), s->sysfs, "/dev/block/", number, NULL) >= 0)
+	if (r >= 0 && root_disk_find(s, disk, sizeof(disk)))
 		write_devices_of_disk(f, disk, 0);
 	if (f && fclose(f) != 0 && r >= 0)
 		r = -ENOMEM;

@@ -141,6 +141,16 @@ static int sweep_run_children(struct sweep *s)
 	return 0;
 }
 
+static void sweep_begin_boot(const struct settings *settings)
+{
+	enum policy_failure failure;
+
+	/* Where the root file system cannot be written yet, the boot is counted a little later. */
+	(void)boot_begin_or_log(settings, true);
+	if (policy_has_failed(settings, &failure) && failure == FAILURE_COUNTED)
+		last_good_give_back(settings);
+}
+
 static int sweep_all_devices(struct sweep *s, const struct settings *settings, bool at_boot)
 {
 	struct policy *policy = NULL;
@@ -154,9 +164,8 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 		log_errno(LOG_WARNING, r,
 			  IMAGE_DIGEST ": %m, so nobody will know which policy this image has");
 
-	/* Where the root file system cannot be written yet, the boot is counted a little later. */
 	if (at_boot)
-		(void)boot_begin_or_log(settings, true);
+		sweep_begin_boot(settings);
 
 	/* At boot, nothing waits for a file that somebody is writing right now. */
 	r = at_boot ? policy_load(settings, &policy) : policy_load_settled(settings, &policy);

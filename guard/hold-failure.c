@@ -53,7 +53,7 @@ void hold_failure_cause(const char *said, char *line, size_t size)
 	}
 }
 
-static int failure_note(enum libbpf_print_level level, const char *format, va_list ap)
+_printf_(2, 0) static int failure_note(enum libbpf_print_level level, const char *format, va_list ap)
 {
 	_cleanup_(freep) char *said = NULL;
 

@@ -30,8 +30,7 @@ struct hold {
 	struct hold_bpf *bpf; /* NULL: there is no hold */
 	int tickets, buses;
 	unsigned without; /* enum hold_without */
-	_Atomic(uint64_t)
-		late_ns; /* of holds that the guard was too late for: how long they would have lasted */
+	uint64_t late_ns; /* of holds that the guard was too late for: how long they would have lasted */
 	char why_not[256];
 };
 

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define POLICIES LASTING_DIR "/policies"
@@ -55,6 +56,21 @@ static bool boot_is_for_a_shell(const struct settings *settings)
 			if (streq(word, words[i]))
 				return true;
 	}
+	return false;
+}
+
+/* Boots of their own: systemd installs updates, or all files get their labels, and the next one is the
+ * machine's. */
+static bool boot_is_for_something_else(const struct settings *settings)
+{
+	static const char *const marks[] = { "/system-update", "/etc/system-update", "/.autorelabel" };
+	struct stat st;
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ELEMENTSOF(marks); i++)
+		if (settings_system_path(settings, marks[i], path, sizeof(path)) >= 0 &&
+		    lstat(path, &st) >= 0)
+			return true;
 	return false;
 }
 
@@ -172,8 +188,7 @@ static int boot_note_policy(const struct settings *settings, const struct policy
 }
 
 /* What this boot makes of the attempts. False: there is nothing to write. */
-static bool boot_attempts_add(struct boot_attempts *attempts, const struct policy *policy, const char *digest,
-			      bool no_root)
+static bool boot_attempts_add(struct boot_attempts *attempts, const struct policy *policy, const char *digest)
 {
 	/* Without a rule, policy is no reason for a boot to fail. */
 	if (policy->n_rules == 0 || streq(attempts->good, digest)) {
@@ -187,21 +202,18 @@ static bool boot_attempts_add(struct boot_attempts *attempts, const struct polic
 		text_copy(attempts->tried, sizeof(attempts->tried), digest);
 		attempts->n = 0;
 	}
-	/* Where the boot image has given it up, one time is enough. */
-	attempts->n = no_root ? BOOT_ATTEMPTS_MAX : attempts->n + 1;
+	/* One in which the boot image has given it up, too: the disk may just have been slow. */
+	attempts->n++;
 	return true;
 }
 
 static int boot_count(const struct settings *settings, const struct policy *policy, const char *digest,
 		      struct boot_attempts *attempts, bool make_folders)
 {
-	struct failed_policy failed = {};
 	char lasting[PATH_MAX];
-	bool no_root = failed_policy_read(settings->state_dir, &failed) >= 0 &&
-		       failed.failure == FAILURE_NO_ROOT && streq(failed.digest, digest);
 	int r = 0;
 
-	if (boot_attempts_add(attempts, policy, digest, no_root)) {
+	if (boot_attempts_add(attempts, policy, digest)) {
 		r = settings_system_path(settings, LASTING_DIR, lasting, sizeof(lasting));
 		if (r >= 0 && make_folders)
 			r = dir_make(lasting);
@@ -252,7 +264,8 @@ int boot_begin(const struct settings *settings, bool make_folders, enum boot_beg
 		r = state_remove(settings->state_dir, FAILED_POLICY);
 		*ret_begun = BOOT_WITH_POLICY;
 	}
-	if (r < 0 || boot_is_in_image(settings) || boot_is_for_a_shell(settings))
+	if (r < 0 || boot_is_in_image(settings) || boot_is_for_a_shell(settings) ||
+	    boot_is_for_something_else(settings))
 		return r;
 	return boot_count(settings, policy, failed.digest, &attempts, make_folders);
 }

@@ -17,7 +17,7 @@ enum boot_image_state {
 	BOOT_IMAGE_DIFFERS,
 };
 
-#define BOOT_SENTENCE_MAX 768
+#define BOOT_SENTENCE_MAX 1024
 
 struct boot_image {
 	enum boot_image_state state;

@@ -87,7 +87,7 @@ bool machine_may_be_confidential(void)
 			return true;
 	}
 	/* AMD's SEV: a hypervisor shows it only to a guest that may have it. */
-	if (__get_cpuid_max(0x80000000, NULL) < 0x8000001f)
+	if ((unsigned)__get_cpuid_max(0x80000000, NULL) < 0x8000001f)
 		return false;
 	__cpuid(0x8000001f, leaf.a, leaf.b, leaf.c, leaf.d);
 	return leaf.a >> 1 & 1;

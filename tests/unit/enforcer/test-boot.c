@@ -210,6 +210,53 @@ START_TEST(boot_into_a_rescue_shell_is_not_counted)
 }
 END_TEST
 
+START_TEST(boot_for_updates_or_labels_is_not_counted)
+{
+	static const char *const marks[] = { "system-update", "etc/system-update", ".autorelabel" };
+	const char *device;
+	struct mock *m = machine_new(&device);
+	struct boot_attempts attempts;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
+	make_dirs(mock_printf(m, "%s/etc", m->root));
+	for (size_t i = 0; i < ELEMENTSOF(marks); i++) {
+		const char *mark = mock_printf(m, "%s/%s", m->root, marks[i]);
+
+		ck_assert_int_eq(symlink("/nonexistent", mark), 0);
+		machine_boot(m, device, false);
+		ck_assert_int_eq(unlink(mark), 0);
+	}
+	ck_assert_int_eq(boot_attempts_read(&m->settings, &attempts), 0);
+	ck_assert_str_eq(attempts.tried, "");
+	mock_free(m);
+}
+END_TEST
+
+/* Its copy of what is known of boots is from before they failed. */
+START_TEST(what_an_image_gives_away_by_a_policy_that_has_failed_is_moved_on_the_real_root)
+{
+	const char *device;
+	struct mock *m = machine_with_failed_policy(&device);
+	const char *boots = mock_printf(m, "%s/var/lib/driver-overrides/boots", m->root),
+		   *aside = mock_printf(m, "%s/aside", m->root);
+	struct enforcer_result r;
+
+	ck_assert_int_eq(rename(boots, aside), 0);
+	machine_enter_image(m, device);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+	ck_assert_str_eq(mock_override(m, device), "vfio-pci");
+	mock_bind(m, device, "vfio-pci");
+	machine_leave_image(m);
+	ck_assert_int_eq(rename(aside, boots), 0);
+	mock_driver_add(m, "pci", "pci-stub");
+	r = enforcer_run(m, "sweep", "--boot", NULL);
+	ck_assert_int_eq(r.status, 0);
+	/* There is no kernel here that would let it go. */
+	ck_assert_ptr_nonnull(strstr(r.err, "pci/0000:00:03.0: "));
+	mock_free(m);
+}
+END_TEST
+
 /* Debian's root is read-only when the sweep runs, and is written to later. */
 START_TEST(root_that_is_read_only_at_first_is_no_reason_not_to_count)
 {
@@ -281,7 +328,9 @@ START_TEST(usage_of_boot)
 }
 END_TEST
 
-SUITE_MAIN("boot", 60, third_boot_runs_with_the_last_good_policy, without_a_good_policy_there_is_none,
+SUITE_MAIN("boot", 60, boot_for_updates_or_labels_is_not_counted,
+	   what_an_image_gives_away_by_a_policy_that_has_failed_is_moved_on_the_real_root,
+	   third_boot_runs_with_the_last_good_policy, without_a_good_policy_there_is_none,
 	   complete_boot_ends_the_counting, boot_is_counted_once, policy_of_the_boots_begin_is_the_good_one,
 	   changed_policy_is_tried_anew, person_may_have_it_tried_again,
 	   runtime_rules_count_beside_the_last_good_policy, another_command_line_is_another_policy,

@@ -31,14 +31,22 @@ START_TEST(root_that_does_not_come_is_got_back_in_the_same_boot)
 	ck_assert_ptr_nonnull(strstr(r.err, "with the last policy that was good"));
 	ck_assert_ptr_nonnull(strstr(console_text(m), "with the last policy that was good"));
 
-	/* On the real root, that is no surprise any more: the policy has failed, for good. */
-	machine_leave_image(m);
-	r = enforcer_run(m, "sweep", "--boot", NULL);
-	ck_assert_int_eq(r.status, 0);
-	ck_assert_str_eq(mock_override(m, device), "\n");
-	ck_assert_int_eq(boot_attempts_read(&m->settings, &attempts), 0);
-	ck_assert_uint_eq(attempts.n, BOOT_ATTEMPTS_MAX);
-	ck_assert_int_eq(enforcer_run(m, "boot", "complete", NULL).status, 0);
+	/* On the real root it stays so, and when that has been so twice, the policy has failed for good. */
+	for (unsigned i = 1; i <= BOOT_ATTEMPTS_MAX; i++) {
+		if (i > 1) {
+			machine_enter_image(m, device);
+			ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+			ck_assert_str_eq(mock_override(m, device), "vfio-pci");
+			ck_assert_int_eq(enforcer_run(m, "sweep", "--last-good", NULL).status, 0);
+		}
+		machine_leave_image(m);
+		r = enforcer_run(m, "sweep", "--boot", NULL);
+		ck_assert_int_eq(r.status, 0);
+		ck_assert_str_eq(mock_override(m, device), "\n");
+		ck_assert_int_eq(boot_attempts_read(&m->settings, &attempts), 0);
+		ck_assert_uint_eq(attempts.n, i);
+		ck_assert_int_eq(enforcer_run(m, "boot", "complete", NULL).status, 0);
+	}
 	machine_boot(m, device, true);
 	ck_assert_str_eq(mock_override(m, device), "(null)\n");
 	mock_free(m);
@@ -127,6 +135,12 @@ END_TEST
  * nothing. */
 START_TEST(image_knows_which_devices_the_root_lies_on)
 {
+	static const char *const mounts[] = {
+		"1 0 0:1 / / rw - rootfs none rw\n2 1 259:0 / / rw - ext4 /dev/nvme0n1 rw\n",
+		/* Its number is no disk's. */
+		"1 0 0:1 / / rw - rootfs none rw\n2 1 0:27 /root / rw shared:1 - btrfs /dev/nvme0n1 "
+		"rw,subvol=/root\n",
+	};
 	const char *device, *other, *noted;
 	struct mock *m = machine_new(&device);
 	struct enforcer_result r;
@@ -137,12 +151,14 @@ START_TEST(image_knows_which_devices_the_root_lies_on)
 	ck_assert_int_eq(symlink("../../class/block/nvme0n1", mock_printf(m, "%s/dev/block/259:0", m->sysfs)),
 			 0);
 	make_dirs(mock_printf(m, "%s/proc/self", m->root));
-	noted = "1 0 0:1 / / rw - rootfs none rw\n2 1 259:0 / / rw - ext4 /dev/nvme0n1 rw\n";
-	make_file(mock_printf(m, "%s/proc/self/mountinfo", m->root), noted, strlen(noted));
-	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
-	machine_boot(m, device, true);
 	noted = mock_printf(m, "%s/var/lib/driver-overrides/root-devices", m->root);
-	ck_assert_str_eq(mock_read(m, noted), "pci/0000:00:04.0\n");
+	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
+	for (size_t i = 0; i < ELEMENTSOF(mounts); i++) {
+		(void)unlink(noted);
+		make_file(mock_printf(m, "%s/proc/self/mountinfo", m->root), mounts[i], strlen(mounts[i]));
+		machine_boot(m, device, true);
+		ck_assert_str_eq(mock_read(m, noted), "pci/0000:00:04.0\n");
+	}
 	r = enforcer_run(m, "image", "files", NULL);
 	ck_assert_ptr_nonnull(strstr(r.out, "/var/lib/driver-overrides/root-devices\n"));
 
