@@ -5,8 +5,8 @@ every CPU busy."""
 import contextlib
 
 from lab.device import empty_ports, plug, probed, record, rule, traced, unplug
-from lab.guard_unit import (CONF, GUARD, cpus_busy, first_probe, guard_status, plug_guaranteed, repetitions, restart_guard,
-                            unplug_unsettled, wait_status)
+from lab.guard_unit import (CONF, GUARD, cpus_busy, first_probe, guard_pid, guard_status, plug_guaranteed, repetitions,
+                            restart_guard, unplug_unsettled, wait_status)
 from lab.scenario import scenario
 from lab.trace import first_driver
 
@@ -108,3 +108,33 @@ def four_idle(vm):
 @scenario("with four CPUs, kept busy, every first probe is guaranteed", machine="four", timeout=900)
 def four_busy(vm):
     plugs(vm, cpus_busy)
+
+
+def threads_on(vm, *cpus):
+    """Waits until of the guard's threads one is on each of these lists of CPUs, and all others on all four, or three."""
+    lists = f"sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/{guard_pid(vm)}/task/*/status | sort"
+    vm.wait_for(f"[ \"$({lists} | grep -Evx '0-3|0,2-3' | paste -sd' ')\" = '{' '.join(cpus)}' ]")
+    assert int(vm.out(f"{lists} | grep -Ecx '0-3|0,2-3'")) > 2, vm.out(lists)
+
+
+@scenario("with CPUAffinity=0 for its unit, the guard's threads are on all four CPUs, the two standby threads on one half each, also "
+          "when a CPU goes and comes",
+          machine="four", timeout=600)
+def affinity(vm):
+    empty_ports(vm)
+    folder = f"/run/systemd/system/{GUARD}.d"
+    vm.write(f"{folder}/affinity.conf", "[Service]\nCPUAffinity=0\n")
+    try:
+        restart_guard(vm)
+        assert "CPUAffinity=0" in vm.out(f"systemctl show -p CPUAffinity {GUARD}")
+        threads_on(vm, "0,2", "1,3")
+        online = "/sys/devices/system/cpu/cpu1/online"
+        vm.run(f"echo 0 >{online}")
+        threads_on(vm, "0,3", "2")
+        plug_guaranteed(vm, 0, CARD)
+        unplug_unsettled(vm, 0, CARD)
+        vm.run(f"echo 1 >{online}")
+        threads_on(vm, "0,2", "1,3")
+    finally:
+        vm.run(f"rm -r {folder}")
+        restart_guard(vm)
