@@ -17,11 +17,11 @@ struct hold_bus {
 	char name[16];
 };
 
-/* A device. Longer names are cut off, on both sides alike. */
+/* A device. Longer names are cut off, on both sides alike. Aligned, since programs copy it. */
 struct hold_key {
 	struct hold_bus bus;
 	char name[64];
-};
+} __attribute__((aligned(8)));
 
 /* A device that has waited for longer than usual. */
 struct hold_late_device {

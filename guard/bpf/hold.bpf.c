@@ -83,25 +83,33 @@ struct hold_wait {
 	bool is_over;	/* it has lasted too long, or nobody can end it */
 };
 
-/* Whether a function of the same slot, the device itself included, is not decided about yet. */
-static __always_inline bool hold_sibling_waits(const struct hold_wait *w)
-{
-	/* In place, since a program and what it calls have 512 bytes of stack together. */
-	char *function = &w->device->key.name[w->function & (sizeof(w->device->key.name) - 1)];
-	const char own = *function;
-	bool waits = false;
+/*
+ * Functions that are not static are verified once, by themselves, and not again for each way by which each
+ * program can come to them: newer kernels would take half a minute and 100 MB for that. Their pointers may be
+ * NULL, for all that is known.
+ */
 
-	/* Linux 6.1 refuses loops in a callback of bpf_loop(). */
-#pragma unroll
-	for (char f = '0'; f < '8'; f++) {
+/*
+ * Whether a function of the same slot, the device itself included, is not decided about yet. function: where
+ * the name has its number.
+ */
+__noinline int hold_sibling_waits(const struct hold_key *own, __u32 function)
+{
+	struct hold_key key;
+
+	if (!own)
+		return 0;
+	key = *own;
+#pragma nounroll
+	for (int f = '0'; f < '8'; f++) {
 		const struct hold_ticket *ticket;
 
-		*function = f;
-		ticket = bpf_map_lookup_elem(&tickets, &w->device->key);
-		waits = waits || (ticket && ticket->is_held && ticket_mark(ticket->number) == HOLD_WAITS);
+		key.name[function & (sizeof(key.name) - 1)] = (char)f;
+		ticket = bpf_map_lookup_elem(&tickets, &key);
+		if (ticket && ticket->is_held && ticket_mark(ticket->number) == HOLD_WAITS)
+			return 1;
 	}
-	*function = own;
-	return waits;
+	return 0;
 }
 
 /*
@@ -140,7 +148,7 @@ static long hold_check_ticket(__u32 i, struct hold_wait *w)
 	for (int n = 0; n < 8; n++)
 		w->now = bpf_ktime_get_ns();
 	w->mark = ticket_mark(w->number);
-	if (w->mark == HOLD_DECIDED && w->function && hold_sibling_waits(w))
+	if (w->mark == HOLD_DECIDED && w->function && hold_sibling_waits(&w->device->key, w->function))
 		w->mark = HOLD_WAITS;
 	if (w->mark != HOLD_WAITS)
 		return 1;
@@ -154,7 +162,7 @@ static long hold_check_ticket(__u32 i, struct hold_wait *w)
 }
 
 /* The kernel goes on without a decision. */
-static __always_inline void hold_give_up(struct hold_wait *w)
+static __always_inline void hold_give_up(const struct hold_wait *w, const struct hold_key *key)
 {
 	if (!hold_can_end(w->now)) {
 		__sync_fetch_and_add(&counters.let_go, 1);
@@ -165,23 +173,28 @@ static __always_inline void hold_give_up(struct hold_wait *w)
 	expired_start_ns = w->start;
 	expired_end_ns = w->now;
 	expired_number = w->number;
-	if (witness_expiry(&w->device->key, w->number, w->now - w->start))
+	if (witness_expiry(key, w->number, w->now - w->start))
 		is_kept_out = 1;
 }
 
-/* The wait is over: counts it and ends the hold. A function of its own, with a stack of its own. */
-static __noinline int hold_end(struct hold_wait *w)
+/* The wait is over: counts it and ends the hold. */
+__noinline int hold_end(struct hold_wait *w, const struct hold_key *device)
 {
-	const __u64 waited_ns = w->now - w->start;
 	struct hold_ticket *ticket;
+	struct hold_key key;
+	__u64 waited_ns;
 
+	if (!w || !device)
+		return 0;
+	key = *device;
+	waited_ns = w->now - w->start;
 	__sync_fetch_and_add(&counters.holds, 1);
 	__sync_fetch_and_add(&counters.waited_ns, waited_ns);
 	if (waited_ns > counters.longest_ns)
 		counters.longest_ns = waited_ns;
 	if (w->mark == HOLD_WAITS) {
 		hold_spend(w, 1);
-		hold_give_up(w);
+		hold_give_up(w, &key);
 	} else {
 		spent_ns = 0;
 		if (w->mark == HOLD_DECIDED && waited_ns > counters.longest_decided_ns)
@@ -190,12 +203,12 @@ static __noinline int hold_end(struct hold_wait *w)
 	/* HOLD_PROBED_EARLY stays. */
 	if (!ticket_change_mark(w->number, HOLD_DECIDED, HOLD_PASSED))
 		ticket_change_mark(w->number, HOLD_WAITS, HOLD_EXPIRED);
-	ticket = bpf_map_lookup_elem(&tickets, &w->device->key);
+	ticket = bpf_map_lookup_elem(&tickets, &key);
 	if (!ticket || ticket->number != w->number)
 		return 0;
 	ticket_end_hold(ticket);
 	if (ticket->number + HOLD_TICKETS_KEPT <= last_ticket)
-		bpf_map_delete_elem(&tickets, &w->device->key);
+		bpf_map_delete_elem(&tickets, &key);
 	return 0;
 }
 
@@ -222,7 +235,7 @@ static __always_inline void hold_device(struct device___local *dev, bool pci)
 	bpf_loop(1 << 23, hold_check_ticket, &w, 0);
 	if (w.mark == HOLD_WAITS && !w.is_over)
 		bpf_loop(1 << 23, hold_check_ticket, &w, 0);
-	hold_end(&w);
+	hold_end(&w, &device.key);
 }
 
 static __always_inline bool device_is_pci(struct device___local *dev)

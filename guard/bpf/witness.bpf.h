@@ -55,13 +55,18 @@ static long witness_look_at_thread(__u32 i, struct witness_walk *w)
 	return 0;
 }
 
-/* Called when a hold has reached its limit. True: a thread of the guard could have run but for this hold. */
-static __always_inline bool witness_expiry(const struct hold_key *key, __u64 number, __u64 waited_ns)
+/*
+ * Called when a hold has reached its limit. Whether a thread of the guard could have run but for this hold.
+ * Verified by itself, as hold_end().
+ */
+__noinline int witness_expiry(const struct hold_key *key, __u64 number, __u64 waited_ns)
 {
 	const struct task_struct___local *leader = (void *)guard_leader;
 	struct witness_walk w = { .cpu = bpf_get_smp_processor_id() };
 	const struct rq___local *rq;
 
+	if (!key)
+		return 0;
 	if (leader && bpf_core_field_exists(leader->thread_node)) {
 		struct signal_struct___local *signal = BPF_CORE_READ(leader, signal);
 
