@@ -118,7 +118,8 @@ def stopped(vm):
     driver = vm.driver(CARD)
     vm.run("kill -CONT $(systemctl show -P MainPID driver-override-guard.service)")
     assert first_probe(vm, CARD) == ("won" if driver == "vfio-pci" else "lost"), (driver, record(vm, CARD))
-    vm.wait_for("grep -qx EXPIRED=3 /run/driver-overrides/guard")
+    # All together last three limits: of holds that the host has made longer there are fewer.
+    vm.wait_for("grep -qxE 'EXPIRED=[1-3]' /run/driver-overrides/guard")
     unplug(vm, 0, CARD)
     plug(vm, 0, CARD, "vfio-pci")
     assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
