@@ -414,7 +414,7 @@ static void rebind_groups(struct rebind_run *run)
 static void rebind_run_all(struct rebind_run *run)
 {
 	const size_t size = sizeof(*run->shared) + run->n * sizeof(_Atomic(size_t));
-	struct rebind_worker *workers = calloc(run->n, sizeof(*workers));
+	struct rebind_worker *workers = calloc(run->n + 1, sizeof(*workers));
 	struct child_result last = { CHILD_FAILED, -ENOMEM };
 	_Atomic(size_t) *at;
 

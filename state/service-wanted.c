@@ -8,12 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <unistd.h>
 #include <stddef.h>
 
 void service_want(const char *state_dir)
 {
-	_cleanup_(closep) int fd = -EBADF;
 	char path[PATH_MAX];
+	int fd;
 
 	if (!state_dir || path_join(path, sizeof(path), state_dir, "/service-wanted", NULL) < 0)
 		return;
@@ -21,4 +22,6 @@ void service_want(const char *state_dir)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 	if (fd < 0 && errno == ENOENT && state_dir_make(state_dir, "") >= 0)
 		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	if (fd >= 0)
+		(void)close(fd);
 }
