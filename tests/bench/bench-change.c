@@ -22,9 +22,11 @@ static int times_compare(const void *a, const void *b)
 
 static void times_print(const char *what, uint64_t *usec)
 {
+	const size_t half = RUNS / 2;
+
 	qsort(usec, RUNS, sizeof(*usec), times_compare);
 	printf("%-24s least %6.2f  median %6.2f ms\n", what, (double)usec[0] / 1000,
-	       (double)usec[RUNS / 2] / 1000);
+	       (double)usec[half] / 1000);
 }
 
 START_TEST(bench)

@@ -144,8 +144,8 @@ START_TEST(answer_for_a_device_that_is_moved)
 {
 	const char *device;
 	struct mock *m = tree_new(&device, RULE("none"));
-	const char *names[] = { NAME, "pci/" NAME, "00:03.0", device,
-				mock_printf(m, "%s%s", m->sysfs, device) };
+	static const char with_bus[] = "pci/" NAME;
+	const char *names[] = { NAME, with_bus, "00:03.0", device, mock_printf(m, "%s%s", m->sysfs, device) };
 	struct enforcer_result r = enforcer_run(m, "rebind", "--dry-run", NAME, NULL);
 
 	assert_answer(&r, "enforced\n", "", "DRIVER=\nOVERRIDE=\nDECISION=none\nCHANGED=1\n");

@@ -248,6 +248,8 @@ START_TEST(the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_it
 		/* Nothing is passed to it: the id of the process that listens is not known here. */
 		const char *program = getenv("DRIVER_OVERRIDE_GUARD");
 
+		if (!program)
+			_exit(127);
 		(void)execl(program, program, "--no-hold", "--sysfs", f.m->sysfs, "--state-dir", f.m->state,
 			    "--conf-dir", f.m->conf[MOCK_ETC], "--enforcer", "/bin/false", "--boot-image",
 			    NULL);

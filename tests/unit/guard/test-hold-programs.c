@@ -20,7 +20,7 @@
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
-#include "guard/bpf/hold.bpf.c"
+#include "guard/bpf/hold.bpf.c" /* NOLINT(bugprone-suspicious-include) */
 #pragma GCC diagnostic pop
 
 #include "base/text.h"
