@@ -62,5 +62,6 @@ def off_last(vm):
 @scenario("on after off is on: overrides are written, the guard holds first probes", "on-last")
 def on_last(vm):
     assert (vm.driver(NIC), override(vm, NIC)) == ("", "none")
-    assert vm.out("systemctl is-active driver-override-guard.service driver-overrides-settled.service").split() == ["active"] * 2
+    assert vm.out("systemctl is-active driver-override-guard.service driver-overrides-settled.service "
+                  "driver-overrided-wanted.path").split() == ["active"] * 3
     assert not journal(vm, "driver_overrides=off")
