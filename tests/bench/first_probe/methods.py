@@ -6,14 +6,12 @@ All of them ask for the same: kinds.asked().
 
 import contextlib
 
+from lab.guard_unit import GUARD, RECORD, guard_status, hold_is_active
 from lab.guest import ASIDE
 from lab.machine import CommandTimeout
 from lab.kind import NO_SERVICE
 
 from .kinds import CARDS, PF, SOUND, asked
-
-GUARD = "driver-override-guard.service"
-STATUS = "/run/driver-overrides/guard"
 
 
 class Method:
@@ -58,35 +56,31 @@ class Hold(Method):
                f"printf '[Service]\\nExecStart=\\nExecStart=/usr/libexec/driver-override-guard {self.arguments}\\n'"
                f" >/run/systemd/system/{GUARD}.d/first-probe.conf\n"
                f"systemctl daemon-reload\nsystemctl restart {GUARD}\nudevadm settle --timeout=60", 120)
-        self.check(self.status(vm)["HOLD"])
+        self.check(guard_status(vm))
 
-    @staticmethod
-    def status(vm):
-        return dict(line.split("=", 1) for line in vm.out(f"cat {STATUS}").splitlines())
-
-    def check(self, hold):
-        if not hold.startswith("active"):
-            raise AssertionError(f"no hold: {hold}")
+    def check(self, status):
+        if not hold_is_active(status):
+            raise AssertionError(f"no hold: {status['HOLD']}")
 
     def end(self, vm):
         with contextlib.suppress(CommandTimeout):
-            vm.wait_for(f"! grep -qx HOLDS=0 {STATUS}", 3)  # written when the last device has settled
-        status = self.status(vm)
+            vm.wait_for(f"! grep -qx HOLDS=0 {RECORD}", 3)  # written when the last device has settled
+        status = guard_status(vm)
         counters = {"holds": int(status["HOLDS"]), "expired": int(status["EXPIRED"]),
                     "longest_ms": round(int(status["LONGEST_NS"]) / 1e6, 2)}
-        return counters, [] if status["HOLD"].startswith("active") else [f"the guard no longer holds: {status['HOLD']}"]
+        return counters, [] if hold_is_active(status) else [f"the guard no longer holds: {status['HOLD']}"]
 
 
 class NoHold(Hold):
     """The same guard, as fast as it can be, but nobody waits for it."""
     name, arguments = "no-hold", "--no-hold"
 
-    def check(self, hold):
-        if hold.startswith("active"):
+    def check(self, status):
+        if hold_is_active(status):
             raise AssertionError("a guard with --no-hold holds")
 
     def end(self, vm):
-        holds = self.status(vm)["HOLDS"]
+        holds = guard_status(vm)["HOLDS"]
         return {}, [] if holds == "0" else [f"{holds} holds of a guard that was told not to hold"]
 
 

@@ -47,7 +47,7 @@ def guard_again(pid):
 def restart_guard(vm):
     """Starts another guard, by unit files that may have changed, and waits until the one in between is gone: both hold."""
     vm.run(f"systemctl daemon-reload; systemctl restart {GUARD}", 90)
-    vm.wait_for('[ "$(systemctl show -P ActiveState driver-override-guard-relief.service)" = inactive ]')
+    vm.wait_for('[ "$(systemctl show -P ActiveState driver-override-guard-interim.service)" = inactive ]')
 
 
 @contextlib.contextmanager

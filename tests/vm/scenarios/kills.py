@@ -10,7 +10,7 @@ from lab.scenario import scenario
 from lab.trace import first_driver
 
 CARD = "0000:01:00.0"
-LIMIT = 1.0  # of a hold, in seconds: the guard's own default
+LIMIT = 1.0  # of a hold, in seconds: to that the guard raises it at most
 # What an emulated machine on a busy host may need beside. A hold without an end would last for ten seconds and more.
 SLACK = 2.0
 MACHINE = dict(guard=True, lasts=60, written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")})
