@@ -356,14 +356,14 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	 * Only the kernel's latest event is believed about what the device is. An older one may announce a
 	 * device that has gone, and another one with its name must be decided about as what it is.
 	 */
-	if (e->seqnum > atomic_load(&g->heard_since))
-		atomic_fetch_add(&g->n_heard, 1);
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
 	d->device.scratch = &w->arena;
 	w->sysfs.lent_present = &p->present;
 	if (sysfs_device_announced(d, e->modalias, e->seqnum) || device_is_complete(d))
 		worker_decide_device(w, p, e, &own);
 	worker_close_override(w);
+	if (e->seqnum > atomic_load(&g->heard_since))
+		atomic_fetch_add(&g->n_heard, 1);
 	sysfs_device_reset(d);
 	arena_reset(&w->arena);
 	w->sysfs.lent_present = NULL;

@@ -169,6 +169,39 @@ START_TEST(an_attribute_that_takes_a_lock_is_not_read)
 }
 END_TEST
 
+/* By which it is seen that the kernel calls none of the programs. */
+START_TEST(devices_that_come_after_the_policy_was_read_are_counted)
+{
+	struct worker_fixture t;
+
+	worker_fixture_new(&t, POLICY_BY_ID);
+	atomic_store(&t.g.heard_since, 7);
+	(void)worker_hears_of(&t, t.device, card_alias, 7);
+	ck_assert_uint_eq(atomic_load(&t.g.n_heard), 0);
+	atomic_store(&t.g.heard_since, 6);
+	(void)worker_hears_of(&t, t.device, card_alias, 7);
+	ck_assert_uint_eq(atomic_load(&t.g.n_heard), 1);
+	worker_fixture_done(&t);
+}
+END_TEST
+
+/* It has decided, and marks a ticket of its own. */
+START_TEST(what_the_guard_before_has_heard_of_alone_is_left_to_it)
+{
+	struct worker_fixture t;
+	uint64_t ticket;
+
+	worker_fixture_new(&t, POLICY_BY_ID);
+	atomic_store(&t.g.inherited_seqnum, 8);
+	ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), "");
+	/* Not where the kernel waits for this guard as well. */
+	ticket = fake_hold_issue(t.g.hold, "pci", CARD);
+	ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), "pci-stub");
+	ck_assert_int_eq(fake_hold_mark(t.g.hold, ticket), HOLD_DECIDED);
+	worker_fixture_done(&t);
+}
+END_TEST
+
 /* Nothing is read about it. */
 START_TEST(device_of_another_bus_is_released_at_once)
 {
@@ -247,7 +280,9 @@ SUITE_MAIN("device-add", 30, override_is_written_and_recorded, device_without_a_
 	   device_that_is_incomplete_waits_for_its_own_message,
 	   a_worker_waits_for_another_thread_that_handles_the_same_device,
 	   a_successor_of_the_device_is_not_released_by_the_decision_about_it,
-	   an_attribute_that_takes_a_lock_is_not_read, device_of_another_bus_is_released_at_once,
+	   an_attribute_that_takes_a_lock_is_not_read,
+	   devices_that_come_after_the_policy_was_read_are_counted,
+	   what_the_guard_before_has_heard_of_alone_is_left_to_it, device_of_another_bus_is_released_at_once,
 	   an_override_that_is_written_after_the_hold_is_not_claimed_as_guaranteed,
 	   another_driver_that_was_bound_when_the_device_was_released_came_first,
 	   an_override_without_a_record_is_claimed_by_its_intent)
