@@ -94,7 +94,7 @@ static struct standby *standby_new(struct guard *g, unsigned delays, const struc
 	s->guard = g;
 	s->recheck_delay_usec = delays * STANDBY_RECHECK_DELAY_USEC;
 	s->late = hold_late_new(g->hold);
-	if (!s->late || thread_start(g->hold, standby_main, s, cpus->set, cpus->size) < 0) {
+	if (!s->late || thread_start(g->hold, standby_main, s, cpus) < 0) {
 		free(s);
 		return NULL;
 	}

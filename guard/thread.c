@@ -48,8 +48,7 @@ static void *thread_main(void *userdata)
 	return start.function(start.userdata);
 }
 
-int thread_start(struct hold *hold, void *(*function)(void *), void *userdata, const cpu_set_t *cpus,
-		 size_t cpus_size)
+int thread_start(struct hold *hold, void *(*function)(void *), void *userdata, const struct cpus *cpus)
 {
 	_cleanup_(freep) struct thread_start *start = malloc(sizeof(*start));
 	pthread_attr_t attr;
@@ -69,7 +68,7 @@ int thread_start(struct hold *hold, void *(*function)(void *), void *userdata, c
 	if (r < 0)
 		return r;
 	if (cpus)
-		(void)pthread_setaffinity_np(thread, cpus_size, cpus);
+		(void)pthread_setaffinity_np(thread, cpus->size, cpus->set);
 	(void)TAKE_PTR(start); /* the thread frees it */
 	return 0;
 }

@@ -158,7 +158,7 @@ static int worker_start(struct guard *g)
 
 	if (atomic_fetch_add(&g->n_workers, 1) < WORKERS_MAX) {
 		w = worker_new(g);
-		r = w ? thread_start(g->hold, worker_main, w, NULL, 0) : -ENOMEM;
+		r = w ? thread_start(g->hold, worker_main, w, NULL) : -ENOMEM;
 		if (r >= 0)
 			return 0;
 		worker_free(w);
@@ -194,7 +194,7 @@ int workers_start(struct guard *g)
 
 	standby_follow_cpus(g); /* before there are threads, which have this one's CPUs */
 	g->more_workers = eventfd(0, EFD_CLOEXEC);
-	r = g->more_workers < 0 ? negative_errno() : thread_start(g->hold, worker_factory_main, g, NULL, 0);
+	r = g->more_workers < 0 ? negative_errno() : thread_start(g->hold, worker_factory_main, g, NULL);
 	for (int i = 0; i < WORKERS_FIRST && r >= 0; i++)
 		r = worker_start(g);
 	return r;

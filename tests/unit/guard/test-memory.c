@@ -99,7 +99,7 @@ START_TEST(stack_of_a_thread_is_there_as_far_as_a_decision_needs_it)
 	struct hold *hold = hold_new(1000);
 	eventfd_t n;
 
-	ck_assert_int_eq(thread_start(hold, look_at_stack, &s, NULL, 0), 0);
+	ck_assert_int_eq(thread_start(hold, look_at_stack, &s, NULL), 0);
 	ck_assert_int_eq(eventfd_read(s.done, &n), 0);
 	ck_assert_uint_gt(s.near, 0);
 	ck_assert_uint_eq(s.there, s.near);

@@ -51,7 +51,7 @@ static void *first_thread(void *userdata)
 			(void)dup2(fd, t->link);
 		t->own_inode = st.st_ino;
 	}
-	t->started = thread_start(t->hold, second_thread, t, NULL, 0);
+	t->started = thread_start(t->hold, second_thread, t, NULL);
 	if (t->started < 0)
 		(void)eventfd_write(t->done, 1);
 	return NULL;
@@ -67,7 +67,7 @@ START_TEST(a_thread_closes_the_links_of_the_hold_once_and_no_file_of_its_success
 	ck_assert_int_ge(t.link, 0);
 	ck_assert_int_ge(fstat(t.link, &before), 0);
 	fake_hold_set_link(t.hold, t.link);
-	ck_assert_int_eq(thread_start(t.hold, first_thread, &t, NULL, 0), 0);
+	ck_assert_int_eq(thread_start(t.hold, first_thread, &t, NULL), 0);
 	ck_assert_int_eq(eventfd_read(t.done, &n), 0);
 	ck_assert_int_eq(t.started, 0);
 	ck_assert(!t.first_has_link);
@@ -99,7 +99,7 @@ START_TEST(each_thread_that_the_main_thread_starts_is_without_the_links)
 	fake_hold_set_link(t.hold, t.link);
 	for (unsigned i = 1; i <= 2; i++) {
 		t.second_has_link = true;
-		ck_assert_int_eq(thread_start(t.hold, third_thread, &t, NULL, 0), 0);
+		ck_assert_int_eq(thread_start(t.hold, third_thread, &t, NULL), 0);
 		ck_assert_int_eq(eventfd_read(t.done, &n), 0);
 		ck_assert(!t.second_has_link);
 		ck_assert_uint_eq(fake_hold_disowned(t.hold), i);
