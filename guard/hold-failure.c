@@ -7,6 +7,7 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,8 +19,6 @@
 
 #define LIBBPF_PREFIX "libbpf: "
 #define KERNEL_ENOTSUPP 524 /* which the kernel keeps to itself elsewhere */
-#define CAPABILITY_PERFMON 38
-#define CAPABILITY_BPF 39
 
 /* Of the attempt that was made last. Only the thread that loads the programs uses it. */
 static char failure_said[256];
@@ -89,6 +88,11 @@ static bool kernel_has_no_jit(void)
 	       streq(text, "0");
 }
 
+static uint64_t capability_bit(unsigned capability)
+{
+	return 1ULL << capability;
+}
+
 /* Which of the two capabilities for BPF this process has not; "": it has both. */
 static const char *missing_capabilities(void)
 {
@@ -99,11 +103,11 @@ static const char *missing_capabilities(void)
 	while (f && fgets(line, sizeof(line), f))
 		if (startswith(line, "CapEff:"))
 			has = strtoull(line + strlen("CapEff:"), NULL, 16);
-	if (has & (1ULL << 21)) /* CAP_SYS_ADMIN is as good as both */
+	if (has & capability_bit(CAP_SYS_ADMIN)) /* it is as good as both */
 		return "";
-	if (!(has & (1ULL << CAPABILITY_BPF)))
-		return has & (1ULL << CAPABILITY_PERFMON) ? "CAP_BPF" : "CAP_BPF, CAP_PERFMON";
-	return has & (1ULL << CAPABILITY_PERFMON) ? "" : "CAP_PERFMON";
+	if (!(has & capability_bit(CAP_BPF)))
+		return has & capability_bit(CAP_PERFMON) ? "CAP_BPF" : "CAP_BPF, CAP_PERFMON";
+	return has & capability_bit(CAP_PERFMON) ? "" : "CAP_PERFMON";
 }
 
 void hold_failure_explain(const char *what, int r, char *text, size_t size)
