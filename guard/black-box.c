@@ -84,11 +84,10 @@ void black_box_log(struct guard *g)
 		black_box_look(g);
 	g->loop.black_box_is_logged = true;
 	log_line(LOG_WARNING,
-		 "%s %s: the first hold that reached its limit: it waited for %.1f ms on CPU %u, where %u "
-		 "tasks could "
-		 "run, %u of them real-time; the guard's threads: %u asleep, %u running, %u kept out by this "
-		 "hold, "
-		 "%u waiting for other CPUs",
+		 "%s %s: the first hold that reached its limit: it waited for %.1f ms on CPU %u, "
+		 "where %u tasks could run, %u of them real-time; "
+		 "the guard's threads: %u asleep, %u running, %u kept out by this hold, %u waiting for other "
+		 "CPUs",
 		 e.key.bus.name, e.key.name, (double)e.waited_ns / 1e6, e.cpu, e.runnable, e.realtime,
 		 e.asleep, e.running, e.kept_out, e.elsewhere);
 	if (!g->loop.black_box)

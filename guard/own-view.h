@@ -28,8 +28,8 @@ struct own_view {
 
 /*
  * Enters the view. Only while the process has one thread. `folder` is made for a moment, on a file system
- * that can be written to. 0; negative errno: everything is as before, or only this process's view is broken,
- * which *reterr_broken says.
+ * that can be written to. 0; negative errno: everything is as before, or this process alone sees only part of
+ * the system.
  */
 _must_check_ int own_view_enter(struct own_view *v, const char *folder);
 

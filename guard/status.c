@@ -9,15 +9,11 @@
 #include "base/text.h"
 #include "state/state-file.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* So many additions are heard of before it is said that the hold has seen none of them. */
@@ -79,7 +75,7 @@ const char *guard_hold_text(struct guard *g)
 }
 
 /* STATE_DIR/guard, `KEY=value` lines; driver-override-guard(8) describes them. */
-static void guard_status_text(struct guard *g, const struct hold_counters *c,
+static void guard_status_text(const struct guard *g, const char *hold, const struct hold_counters *c,
 			      const struct first_probe_counters *f, char *text, size_t size)
 {
 	(void)snprintf(
@@ -88,7 +84,7 @@ static void guard_status_text(struct guard *g, const struct hold_counters *c,
 		"NO_ROOM=%llu\nLONGEST_NS=%llu\nWAITED_MS=%llu\nLATE=%u\nPOLICY_LOADED=%u\nGUARANTEED=%"
 		"u\nWON=%u\nLOST=%u\n"
 		"UNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%u\nTHREADS=%d\n",
-		boot_id(), (int)getpid(), guard_hold_text(g), (unsigned)(g->loop.limit_usec / 1000),
+		boot_id(), (int)getpid(), hold, (unsigned)(g->loop.limit_usec / 1000),
 		(unsigned long long)c->holds, (unsigned long long)c->expired, (unsigned long long)c->let_go,
 		(unsigned long long)c->no_room, (unsigned long long)c->longest_ns,
 		(unsigned long long)(c->waited_ns / 1000000), atomic_load(&g->n_late), g->loop.n_policy_loads,
@@ -99,19 +95,20 @@ static void guard_status_text(struct guard *g, const struct hold_counters *c,
 void guard_report_status(struct guard *g)
 {
 	char text[sizeof(g->loop.status)];
+	const char *hold = guard_hold_text(g);
 	struct first_probe_counters f;
 	struct hold_counters c;
 
 	hold_count(g->hold, &c);
 	first_probe_watches_count(g->first_probe_watches, &f);
 	g->loop.reported = c;
-	guard_status_text(g, &c, &f, text, sizeof(text));
+	guard_status_text(g, hold, &c, &f, text, sizeof(text));
 	/* The guard hears of some files in the folder of this one, and must not wake up itself. */
 	if (streq(text, g->loop.status))
 		return;
 	notify_systemd("STATUS=hold: %s; %llu holds, %llu reached the limit, longest %.1f ms; first probes: "
 		       "%u guaranteed, %u won, %u lost; %u events, %u synthetic",
-		       guard_hold_text(g), (unsigned long long)c.holds, (unsigned long long)c.expired,
+		       hold, (unsigned long long)c.holds, (unsigned long long)c.expired,
 		       (double)c.longest_ns / 1e6, f.guaranteed, f.won, f.lost, atomic_load(&g->n_added),
 		       atomic_load(&g->n_synthetic));
 	/* Nothing depends on the file; what could not be written is tried again with the next status. */

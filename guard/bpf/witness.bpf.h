@@ -12,8 +12,7 @@
 #include "guard/bpf/kernel-types.bpf.h"
 
 #define GUARD_THREADS_MAX 128
-#define REALTIME_PRIORITIES 100 /* a task's `prio` below that: it is in a real-time class */
-#define TASK_IS_QUEUED 1	/* `on_rq` of a task that runs or may run */
+#define TASK_IS_QUEUED 1 /* `on_rq` of a task that runs or may run */
 #define STACK_FRAMES 16
 
 extern const struct rq___local runqueues __ksym __weak;
