@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One guard takes over from another without a moment in which none is there: the new one holds first, then it
- * tells those before it to end. Which guards there are, and who came before whom, is in the locks of
- * STATE_DIR/guards: each guard keeps the byte of its process id locked, and the kernel tells whose a lock is.
- * So nothing is left behind by a guard that is killed, and no process that has come to its id is mistaken for
- * it.
+ * One guard takes over from another, so that there is no moment in which none is there: the new one holds
+ * first, then it tells those before it to end. Which guards there are, and who came before whom, is in the
+ * locks of STATE_DIR/guards: each guard keeps the byte of its process id locked, and the kernel tells whose a
+ * lock is. So nothing is left behind by a guard that is killed, and no process that has come to its id is
+ * mistaken for it.
  *
  * While both are there the kernel waits for both, and both decide about each device. The new one lets the
  * other write first.
