@@ -14,8 +14,8 @@
 
 /*
  * Measured decisions take 0.1 to 5 ms in emulation; the worst of 120 plugs, on a host four times
- * oversubscribed, took 366 ms. A longer limit costs only machines whose guard is stopped, three limits in
- * all.
+ * oversubscribed, took 366 ms: there one first probe may be lost, and then the limit rises. A longer limit
+ * would cost each machine whose guard is stopped, three times.
  */
 #define LIMIT_USEC_DEFAULT 250000U
 #define LIMIT_USEC_LEARNT_MAX 1000000U
