@@ -97,10 +97,16 @@ void guard_rearm_hold(struct guard *g)
 	guard_wake_main(g);
 }
 
-/* Until guard_return() the main thread sees the files of the running system. False: it cannot. */
-static bool guard_visit_system(struct guard *g)
+/* Until guard_return_from_system() the main thread sees the files of the running system. 0 or negative errno.
+ */
+static int guard_visit_system(struct guard *g)
 {
-	int r = g->loop.view ? own_view_visit(g->loop.view) : 0;
+	return g->loop.view ? own_view_visit(g->loop.view) : 0;
+}
+
+static bool guard_visit_system_or_log(struct guard *g)
+{
+	int r = guard_visit_system(g);
 
 	if (r < 0)
 		log_errno(LOG_ERR, r,
@@ -122,8 +128,9 @@ static int guard_start_sweep_program(struct guard *g, struct child *ret)
 	int r;
 
 	argv[n++] = "sweep";
-	if (!guard_visit_system(g))
-		return -EACCES;
+	r = guard_visit_system(g);
+	if (r < 0)
+		return r;
 	r = child_start_program(ret, &program);
 	guard_return_from_system(g);
 	return r;
@@ -164,7 +171,7 @@ static bool guard_reload_snapshot_or_log(struct guard *g)
 {
 	struct policy_snapshot *p = NULL;
 
-	if (!guard_visit_system(g))
+	if (!guard_visit_system_or_log(g))
 		return false;
 	p = policy_snapshot_load(g->settings);
 	if (p)
@@ -275,7 +282,7 @@ static void guard_follow_root(struct guard *g)
 	log_line(LOG_INFO, "the system has another root: following its policy");
 	g->loop.in_image = false;
 	g->loop.watch = policy_watch_free(g->loop.watch);
-	if (guard_visit_system(g)) {
+	if (guard_visit_system_or_log(g)) {
 		r = policy_watch_new(g->settings, &g->loop.watch);
 		if (r < 0)
 			log_errno(LOG_ERR, r,
@@ -290,7 +297,7 @@ static bool guard_policy_files_changed(struct guard *g)
 {
 	bool changed;
 
-	if (!guard_visit_system(g))
+	if (!guard_visit_system_or_log(g))
 		return false;
 	changed = policy_watch_changed(g->loop.watch);
 	guard_return_from_system(g);
