@@ -297,8 +297,11 @@ static bool guard_policy_files_changed(struct guard *g)
 {
 	bool changed;
 
-	if (!guard_visit_system_or_log(g))
+	if (!guard_visit_system_or_log(g)) {
+		/* Its descriptor would stay readable, and be asked about without end. */
+		g->loop.watch = policy_watch_free(g->loop.watch);
 		return false;
+	}
 	changed = policy_watch_changed(g->loop.watch);
 	guard_return_from_system(g);
 	return changed;
