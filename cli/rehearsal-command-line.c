@@ -14,7 +14,6 @@
 #include "state/policy-files.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -44,10 +43,8 @@ static char *own_words(const char *line)
 static bool is_as_in_this_boot(const struct settings *settings, const char *next)
 {
 	_cleanup_(freep) char *now = NULL, *words_now = NULL, *words_next = own_words(next);
-	char path[PATH_MAX];
 
-	if (settings_system_path(settings, "/proc/cmdline", path, sizeof(path)) < 0 ||
-	    kernel_command_line_read(path, &now) < 0)
+	if (settings_command_line_read(settings, &now) < 0)
 		return true; /* a tree that has none: there is nothing to compare */
 	words_now = own_words(now);
 	return !words_now || !words_next || streq(words_now, words_next);

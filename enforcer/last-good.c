@@ -21,7 +21,6 @@
 #include "sysfs/sysfs.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,10 +48,9 @@ static bool root_may_be_on_network(const struct settings *settings)
 					      "rd.iscsi",      "root=nfs", "root=iscsi", "root=nbd",
 					      "root=/dev/nfs", "BOOTIF=" };
 	_cleanup_(freep) char *text = NULL;
-	char path[PATH_MAX], *at;
+	char *at;
 
-	if (settings_system_path(settings, "/proc/cmdline", path, sizeof(path)) < 0 ||
-	    kernel_command_line_read(path, &text) < 0)
+	if (settings_command_line_read(settings, &text) < 0)
 		return true;
 	at = text;
 	for (const char *word; (word = kernel_command_line_next(&at));)

@@ -7,9 +7,11 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 void settings_init(struct settings *s)
 {
@@ -75,6 +77,21 @@ int settings_system_path(const struct settings *s, const char *path, char *buf, 
 			      : path_join(buf, size, path, NULL);
 }
 
+bool settings_system_has(const struct settings *s, const char *path)
+{
+	char full[PATH_MAX];
+
+	return settings_system_path(s, path, full, sizeof(full)) >= 0 && access(full, F_OK) == 0;
+}
+
+int settings_command_line_read(const struct settings *s, char **ret)
+{
+	char path[PATH_MAX];
+	int r = settings_system_path(s, "/proc/cmdline", path, sizeof(path));
+
+	return r < 0 ? r : kernel_command_line_read(path, ret);
+}
+
 bool settings_is_conf_dir(const struct settings *s, const char *path)
 {
 	for (size_t i = 0; i < s->n_conf_dirs; i++)
@@ -125,6 +142,5 @@ bool settings_turned_off(const struct settings *s)
 {
 	_cleanup_(freep) char *cmdline = NULL;
 
-	return !s->sysfs_given && kernel_command_line_read("/proc/cmdline", &cmdline) >= 0 &&
-	       cmdline_turns_off(cmdline);
+	return !s->sysfs_given && settings_command_line_read(s, &cmdline) >= 0 && cmdline_turns_off(cmdline);
 }

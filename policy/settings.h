@@ -68,6 +68,12 @@ size_t settings_to_argv(const struct settings *s, const char *first_dir, const c
  */
 _must_check_ int settings_system_path(const struct settings *s, const char *path, char *buf, size_t size);
 
+/* Whether the system has a file or a folder of that path. */
+bool settings_system_has(const struct settings *s, const char *path);
+
+/* The system's kernel command line, malloc()ed. 0 or negative errno. */
+_must_check_ int settings_command_line_read(const struct settings *s, char **ret);
+
 /* Whether a path is one of the policy directories, as it was given. */
 bool settings_is_conf_dir(const struct settings *s, const char *path);
 

@@ -27,14 +27,8 @@
 
 bool boot_is_in_image(const struct settings *settings)
 {
-	static const char *const marks[] = { "/etc/initrd-release", IMAGE_DIGEST };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < ELEMENTSOF(marks); i++)
-		if (settings_system_path(settings, marks[i], path, sizeof(path)) >= 0 &&
-		    access(path, F_OK) == 0)
-			return true;
-	return false;
+	return settings_system_has(settings, "/etc/initrd-release") ||
+	       settings_system_has(settings, IMAGE_DIGEST);
 }
 
 /* A person who wants a shell looks after the machine: that no target comes is no failure. */
@@ -42,10 +36,9 @@ static bool boot_is_for_a_shell(const struct settings *settings)
 {
 	static const char *const words[] = { "rescue", "emergency", "single", "s", "S", "1" };
 	_cleanup_(freep) char *text = NULL;
-	char path[PATH_MAX], *at;
+	char *at;
 
-	if (settings_system_path(settings, "/proc/cmdline", path, sizeof(path)) < 0 ||
-	    kernel_command_line_read(path, &text) < 0)
+	if (settings_command_line_read(settings, &text) < 0)
 		return false;
 	at = text;
 	for (const char *word, *unit; (word = kernel_command_line_next(&at));) {
@@ -223,14 +216,6 @@ static int boot_count(const struct settings *settings, const struct policy *poli
 	return r < 0 ? r : boot_note_policy(settings, policy, digest, streq(attempts->good, digest));
 }
 
-/* Not where /var is not mounted yet. */
-static bool attempts_are_there(const struct settings *settings)
-{
-	char path[PATH_MAX];
-
-	return settings_system_path(settings, BOOTS_FILE, path, sizeof(path)) >= 0 && access(path, F_OK) == 0;
-}
-
 int boot_begin(const struct settings *settings, bool make_folders, enum boot_begun *ret_begun)
 {
 	_cleanup_(policy_freep) struct policy *policy = NULL;
@@ -258,8 +243,9 @@ int boot_begin(const struct settings *settings, bool make_folders, enum boot_beg
 		*ret_begun = r < 0 ? BOOT_WITH_POLICY : BOOT_WITH_LAST_GOOD;
 		return r;
 	}
-	/* An image may have been made before a person had it tried again. */
-	if (!boot_is_in_image(settings) && attempts_are_there(settings) &&
+	/* An image may have been made before a person had it tried again. Nobody can tell while /var is not
+	 * mounted. */
+	if (!boot_is_in_image(settings) && settings_system_has(settings, BOOTS_FILE) &&
 	    failed_policy_read(settings->state_dir, &before) >= 0 && before.failure == FAILURE_COUNTED) {
 		r = state_remove(settings->state_dir, FAILED_POLICY);
 		*ret_begun = BOOT_WITH_POLICY;

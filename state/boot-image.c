@@ -15,14 +15,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-static bool system_has(const struct settings *settings, const char *path)
-{
-	char full[PATH_MAX];
-
-	return settings_system_path(settings, path, full, sizeof(full)) >= 0 && access(full, F_OK) == 0;
-}
 
 void boot_image_way_out(const struct settings *settings, char *buf, size_t size)
 {
@@ -36,7 +28,7 @@ void boot_image_way_out(const struct settings *settings, char *buf, size_t size)
 	};
 
 	/* ostree and bootc: images come with the system, whichever program has made them elsewhere. */
-	if (system_has(settings, "/run/ostree-booted")) {
+	if (settings_system_has(settings, "/run/ostree-booted")) {
 		text_copy(buf, size,
 			  "here the image comes with the system, so put rules on the kernel command line "
 			  "(driver_overrides.rule=), or have them in /usr/lib/driver-overrides.d of the "
@@ -44,7 +36,7 @@ void boot_image_way_out(const struct settings *settings, char *buf, size_t size)
 		return;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(makers); i++)
-		if (system_has(settings, makers[i].program)) {
+		if (settings_system_has(settings, makers[i].program)) {
 			(void)snprintf(buf, size, "run: %s", makers[i].command);
 			return;
 		}
@@ -61,7 +53,7 @@ static bool kernel_is_installed(const struct settings *settings, const char *ker
 
 	for (size_t i = 0; i < ELEMENTSOF(folders); i++)
 		if (path_join(path, sizeof(path), folders[i], kernel, NULL) >= 0 &&
-		    system_has(settings, path))
+		    settings_system_has(settings, path))
 			return true;
 	return false;
 }

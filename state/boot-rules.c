@@ -109,13 +109,9 @@ int boot_rules_to_text(char *line, char **ret, size_t *ret_size)
 static void kernel_rules_take(const struct settings *s)
 {
 	_cleanup_(freep) char *line = NULL, *text = NULL;
-	char path[PATH_MAX];
 	size_t size;
-	int r = path_join(path, sizeof(path), s->sysfs_given ? s->sysfs : "", s->sysfs_given ? "/.." : "",
-			  "/proc/cmdline", NULL);
+	int r = settings_command_line_read(s, &line);
 
-	if (r >= 0)
-		r = kernel_command_line_read(path, &line);
 	/* A mock tree need not have one. */
 	if (r == -ENOENT && s->sysfs_given)
 		return;
@@ -217,7 +213,7 @@ static void firmware_credentials_take(const struct settings *s)
 	size_t size;
 	int r;
 
-	if (settings_system_path(s, "/run/systemd/system", path, sizeof(path)) < 0 || access(path, F_OK) == 0)
+	if (settings_system_has(s, "/run/systemd/system"))
 		return;
 	if (path_join(path, sizeof(path), s->sysfs, "/firmware/dmi/tables/DMI", NULL) < 0)
 		return;
