@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,27 +23,37 @@ enum digest_mark {
 	MARK_UNREADABLE,
 };
 
+static bool digest_read_file(const char *path, char **ret, size_t *ret_size)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	return fd >= 0 && read_full(fd, 4096, POLICY_FILE_MAX, ret, ret_size) >= 0;
+}
+
 static uint64_t digest_add_file(uint64_t h, const struct policy_file *file)
 {
-	_cleanup_(closep) int fd = -EBADF;
-	_cleanup_(freep) char *text = NULL;
-	unsigned char mark = MARK_MASKED;
-	uint64_t size = 0;
-	size_t n = 0;
+	_cleanup_(freep) char *read = NULL;
+	const char *text = file->text;
+	unsigned char mark = MARK_READ;
+	size_t n = file->size;
+	uint64_t size;
 
-	if (file->status != POLICY_FILE_MASKED) {
-		fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-		mark = fd >= 0 && read_full(fd, 4096, POLICY_FILE_MAX, &text, &n) >= 0 ? MARK_READ
-										       : MARK_UNREADABLE;
+	if (file->status == POLICY_FILE_MASKED)
+		mark = MARK_MASKED;
+	else if (file->status != POLICY_FILE_GOOD) {
+		/* The text that was kept, if any, is that of a copy. */
+		mark = digest_read_file(file->path, &read, &n) ? MARK_READ : MARK_UNREADABLE;
+		text = read;
 	}
-	if (mark == MARK_READ)
-		size = n;
+	if (mark != MARK_READ)
+		n = 0;
 	h = fnv1a(h, file->name, strlen(file->name) + 1);
 	h = fnv1a(h, &mark, sizeof(mark));
 	/* The same on a machine of the other byte order, whose image may be made here. */
+	size = n;
 	for (unsigned i = 0; i < 8; i++, size >>= 8)
 		h = fnv1a(h, &(unsigned char){ (unsigned char)(size & 0xff) }, 1);
-	return mark == MARK_READ ? fnv1a(h, text, n) : h;
+	return fnv1a(h, text, n);
 }
 
 void policy_digest_of(const struct policy *policy, char buf[static POLICY_DIGEST_SIZE])

@@ -17,7 +17,10 @@
 /* 16 hexadecimal digits. */
 #define POLICY_DIGEST_SIZE 17
 
-/* Of the files that a policy was read from. A file that cannot be read differs from any that can. */
+/*
+ * Of the files that a policy was read from, as they were then; one with errors is read again. A file that
+ * cannot be read differs from any that can.
+ */
 void policy_digest_of(const struct policy *policy, char buf[static POLICY_DIGEST_SIZE]);
 
 /* Of the files that are there in this scope. 0; -ENOMEM; -EIO: a directory could not be listed. */

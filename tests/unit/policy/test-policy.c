@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which policy files are read, in which order, whom they may belong to, and their last good copies. */
 #include "base/macro.h"
+#include "policy/policy-digest.h"
 #include "state/policy-copy.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
@@ -427,6 +428,50 @@ START_TEST(rules_are_found_by_id)
 }
 END_TEST
 
+/* The digest and the texts that are kept with it are of one reading, whatever is written meanwhile. */
+START_TEST(digest_is_of_what_was_read)
+{
+	struct mock *m = mock_new();
+	char before[POLICY_DIGEST_SIZE], after[POLICY_DIGEST_SIZE];
+	struct policy *policy;
+
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "x"));
+	policy = mock_load(m);
+	policy_digest_of(policy, before);
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("a", "y"));
+	policy_digest_of(policy, after);
+	ck_assert_str_eq(after, before);
+	policy_free(policy);
+	policy = mock_load(m);
+	policy_digest_of(policy, after);
+	ck_assert_str_ne(after, before);
+	policy_free(policy);
+	mock_free(m);
+}
+END_TEST
+
+/* Whoever changes it has another policy, although the rules of the same copy are in force. */
+START_TEST(digest_is_of_a_faulty_file_and_not_of_its_copy)
+{
+	static const char *const texts[] = { RULE("a", "x"), "[device a]\nName\n", "[device a]\nNames\n" };
+	struct mock *m = mock_new();
+	char digests[ELEMENTSOF(texts)][POLICY_DIGEST_SIZE];
+
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+		_cleanup_(policy_freep) struct policy *policy = NULL;
+
+		mock_policy(m, MOCK_ETC, "10-a.conf", texts[i]);
+		policy = mock_load(m);
+		policy_copies_update(m->state, policy);
+		ck_assert_str_eq(driver_of(policy, 0), "x");
+		policy_digest_of(policy, digests[i]);
+		for (size_t k = 0; k < i; k++)
+			ck_assert_str_ne(digests[i], digests[k]);
+	}
+	mock_free(m);
+}
+END_TEST
+
 SUITE_MAIN("policy", 20, no_directories_are_no_error, files_by_name_over_all_directories,
 	   first_directory_wins_for_the_same_name, bad_file_still_hides_later_ones_of_its_name,
 	   link_to_dev_null_masks, masked_file_is_not_replaced_by_its_copy, other_names_are_not_read,
@@ -436,4 +481,5 @@ SUITE_MAIN("policy", 20, no_directories_are_no_error, files_by_name_over_all_dir
 	   last_good_copy_stays_in_force, copy_is_used_when_mode_or_type_is_wrong,
 	   copy_is_the_last_good_version_also_of_equal_size_and_time,
 	   copies_of_removed_files_are_cleaned_away, copies_stay_when_their_directory_cannot_be_listed,
-	   named_files_in_their_order_without_copies, rules_are_found_by_id)
+	   named_files_in_their_order_without_copies, rules_are_found_by_id, digest_is_of_what_was_read,
+	   digest_is_of_a_faulty_file_and_not_of_its_copy)
