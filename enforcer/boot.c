@@ -42,14 +42,13 @@ static void boot_tell_last_good(const struct settings *settings)
 	if (policy_load(settings, &policy) < 0)
 		return;
 	boot_tell(settings,
-		  "%s: boots with this policy have failed, so this one runs %s. Correct it, or "
-		  "have it "
-		  "tried again as it is: overridectl reload --retry",
+		  "%s: boots with this policy have failed, so this one runs %s. Correct it, or have it tried "
+		  "again as it is: overridectl reload --retry",
 		  settings->conf_dirs[0],
 		  policy->n_rules > 0 ? "with the last policy that was good" : "without policy");
 }
 
-bool boot_begin_or_log(const struct settings *settings, bool may_fail)
+void boot_begin_or_log(const struct settings *settings, bool may_fail)
 {
 	enum policy_failure before, now;
 	const bool had_failed = policy_has_failed(settings, &before);
@@ -65,7 +64,6 @@ bool boot_begin_or_log(const struct settings *settings, bool may_fail)
 	if (begun == BOOT_WITH_LAST_GOOD && !had_failed && policy_has_failed(settings, &now) &&
 	    now == FAILURE_COUNTED)
 		boot_tell_last_good(settings);
-	return r >= 0;
 }
 
 static int boot_complete_or_log(const struct settings *settings)
@@ -104,6 +102,6 @@ int verb_boot(const struct settings *settings, const char *what)
 	if (streq(what, "complete"))
 		return boot_complete_or_log(settings);
 	/* A system that keeps nothing is no failure of the boot. */
-	(void)boot_begin_or_log(settings, false);
+	boot_begin_or_log(settings, false);
 	return 0;
 }

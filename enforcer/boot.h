@@ -10,9 +10,9 @@
 /* A line for the log, and for whoever looks at the console. */
 void boot_tell(const struct settings *settings, const char *format, ...) _printf_(2, 3);
 
-/* Counts the boot, and tells where the last good policy is in force. False: it could not be counted, and why
- * is logged if may_fail is not set. */
-bool boot_begin_or_log(const struct settings *settings, bool may_fail);
+/* Counts the boot, and tells where the last good policy is in force. may_fail: another try will be made, so
+ * that it could not be counted is nothing that a person needs to know. */
+void boot_begin_or_log(const struct settings *settings, bool may_fail);
 
 /*
  * The last good policy is in force in place of one that has failed, which the boot image may still have: a

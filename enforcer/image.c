@@ -137,7 +137,6 @@ static int image_print_modules(const struct settings *settings, const struct pol
 static int image_write_note(const struct settings *settings, const struct policy *policy, const char *kernel)
 {
 	struct image_note note = { .time = (uint64_t)time(NULL) };
-
 	int r;
 
 	policy_digest_of(policy, note.digest);

@@ -38,6 +38,12 @@ struct taken_devices {
 	bool root_may_be_behind; /* one of them may have a disk or a network behind it */
 };
 
+static void taken_devices_done(struct taken_devices *taken)
+{
+	free(taken->v);
+	arena_done(&taken->arena);
+}
+
 /*
  * Whether the kernel command line has the image bring up the network: a network card is no way to the root
  * file system otherwise.
@@ -82,15 +88,17 @@ static bool root_may_lie_behind(const struct settings *settings, const struct ro
 }
 
 /* Devices with an override of ours. only_bound: that have the driver that it names. */
-static int taken_devices_find(struct taken_devices *taken, const struct settings *settings,
-			      struct sysfs *sysfs, bool only_bound)
+static int taken_devices_find(struct taken_devices *taken, const struct settings *settings, bool only_bound)
 {
 	_cleanup_(root_devices_done) struct root_devices noted = {};
+	_cleanup_(sysfs_done) struct sysfs sysfs;
 	struct sysfs_device **v = NULL;
 	struct rebind_report *reports;
 	size_t n = 0;
-	int r = sysfs_enumerate(sysfs, &v, &n);
+	int r;
 
+	sysfs_init(&sysfs, settings);
+	r = sysfs_enumerate(&sysfs, &v, &n);
 	if (r < 0)
 		return r;
 	root_devices_read(settings, &noted);
@@ -102,7 +110,7 @@ static int taken_devices_find(struct taken_devices *taken, const struct settings
 		char driver[BOUND_MAX];
 		const char *name;
 
-		if (record_read(sysfs->state_dir, v[i]->bus, v[i]->name, v[i]->inode, &record) < 0 ||
+		if (record_read(settings->state_dir, v[i]->bus, v[i]->name, v[i]->inode, &record) < 0 ||
 		    !record.owned_override[0])
 			continue;
 		if (only_bound && (sysfs_device_link(v[i], "driver", driver, sizeof(driver)) < 0 ||
@@ -159,12 +167,9 @@ static int last_good_sweep(const struct settings *settings, struct taken_devices
 
 int verb_sweep_last_good(const struct settings *settings)
 {
-	struct taken_devices taken = {};
-	struct sysfs sysfs;
-	int r;
+	_cleanup_(taken_devices_done) struct taken_devices taken = {};
+	int r = taken_devices_find(&taken, settings, false);
 
-	sysfs_init(&sysfs, settings);
-	r = taken_devices_find(&taken, settings, &sysfs, false);
 	if (r >= 0 && !taken.root_may_be_behind)
 		log_line(LOG_NOTICE, "sweep --last-good: policy has taken no device on which a root file "
 				     "system may lie, so it stays in force");
@@ -172,26 +177,18 @@ int verb_sweep_last_good(const struct settings *settings)
 		r = last_good_sweep(settings, &taken);
 	if (r < 0)
 		log_errno(LOG_ERR, r, "sweep --last-good: %m, the policy stays in force");
-	free(taken.v);
-	arena_done(&taken.arena);
-	sysfs_done(&sysfs);
 	return r < 0 ? 1 : 0;
 }
 
 void last_good_give_back(const struct settings *settings)
 {
-	struct taken_devices taken = {};
-	struct sysfs sysfs;
-	int r;
+	_cleanup_(taken_devices_done) struct taken_devices taken = {};
+	int r = taken_devices_find(&taken, settings, true);
 
-	sysfs_init(&sysfs, settings);
-	r = taken_devices_find(&taken, settings, &sysfs, true);
 	if (r < 0)
 		log_errno(LOG_ERR, r,
-			  "sweep: what the boot image has given away by the policy that has failed: %m");
+			  "sweep: finding what the boot image has given away by the policy that has failed: "
+			  "%m, so it is not given back");
 	else if (taken.n > 0)
 		taken_devices_move(&taken, settings);
-	free(taken.v);
-	arena_done(&taken.arena);
-	sysfs_done(&sysfs);
 }

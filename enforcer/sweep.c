@@ -146,7 +146,7 @@ static void sweep_begin_boot(const struct settings *settings)
 	enum policy_failure failure;
 
 	/* Where the root file system cannot be written yet, the boot is counted a little later. */
-	(void)boot_begin_or_log(settings, true);
+	boot_begin_or_log(settings, true);
 	if (policy_has_failed(settings, &failure) && failure == FAILURE_COUNTED)
 		last_good_give_back(settings);
 }
