@@ -176,7 +176,7 @@ static int boot_note_policy(const struct settings *settings, const struct policy
 	if (r >= 0)
 		r = dir_make(settings->state_dir);
 	if (r >= 0 && !is_good)
-		r = policy_files_write(policy, booted);
+		r = policy_files_write(policy, booted, false);
 	return r < 0 ? r : state_write(settings->state_dir, BOOT_POLICY, digest);
 }
 

@@ -142,7 +142,7 @@ int image_policy_keep(const struct settings *settings, const struct policy *poli
 	if (r >= 0)
 		r = image_policy_folder(settings, digest, path, sizeof(path));
 	if (r >= 0)
-		r = policy_files_write(policy, path);
+		r = policy_files_write(policy, path, true);
 	if (r < 0 || dir_open(&dir, folder) < 0)
 		return r;
 	for (const char *other; (other = dir_next(&dir));)

@@ -43,7 +43,8 @@ _must_check_ int image_digest_of_boot(const struct settings *settings, char buf[
 _must_check_ int image_policy_folder(const struct settings *settings, const char *digest, char *buf,
 				     size_t size);
 
-/* Keeps the policy's files there, and removes those that no image has any more. 0 or negative errno. */
+/* Keeps the policy's files there, so that a crash does not undo it, and removes those that no image has any
+ * more. 0 or negative errno. */
 _must_check_ int image_policy_keep(const struct settings *settings, const struct policy *policy,
 				   const char *digest);
 

@@ -54,14 +54,14 @@ int policy_folder_add(const char *dir, const char *name, const char *text, size_
 	return r < 0 ? r : file_replace(&how, text, size);
 }
 
-int policy_files_write(const struct policy *policy, const char *dir)
+int policy_files_write(const struct policy *policy, const char *dir, bool durable)
 {
 	int r = policy_folder_clear(dir);
 
 	for (size_t i = 0; i < policy->n_files && r >= 0; i++)
 		if (policy->files[i].text)
 			r = policy_folder_add(dir, policy->files[i].name, policy->files[i].text,
-					      policy->files[i].size, false);
+					      policy->files[i].size, durable);
 	return r;
 }
 

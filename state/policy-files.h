@@ -12,11 +12,12 @@
 
 /*
  * Makes a folder that has the files whose rules are in force, and no others; its parent must exist. A file
- * with errors is left out. 0 or negative errno; then some may be missing.
+ * with errors is left out. durable: on the disk when this returns. 0 or negative errno; then some may be
+ * missing.
  */
-_must_check_ int policy_files_write(const struct policy *policy, const char *dir);
+_must_check_ int policy_files_write(const struct policy *policy, const char *dir, bool durable);
 
-/* The same with the policy files of another folder; "" has none. durable: on the disk when this returns. */
+/* The same with the policy files of another folder; "" has none. */
 _must_check_ int policy_files_copy(const char *from, const char *to, bool durable);
 
 /*
