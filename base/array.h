@@ -51,6 +51,17 @@ _must_check_ static inline int strings_add(struct strings *l, const char *s)
 	return r;
 }
 
+static inline int strings_compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static inline void strings_sort(struct strings *l)
+{
+	if (l->n > 0)
+		qsort(l->v, l->n, sizeof(*l->v), strings_compare);
+}
+
 static inline void strings_done(struct strings *l)
 {
 	free(l->v);

@@ -26,6 +26,13 @@ static inline const char *startswith(const char *s, const char *prefix)
 	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
 }
 
+/* The line after the one that s begins with; the end of s where there is none. */
+static inline const char *text_next_line(const char *s)
+{
+	s += strcspn(s, "\n");
+	return *s == '\n' ? s + 1 : s;
+}
+
 /* What separates the values of a key. */
 static inline bool is_blank(char c)
 {

@@ -123,11 +123,6 @@ int import_path(const struct import_plan *plan, const char *path, char *buf, siz
 	return path_join(buf, size, plan->root, path, NULL);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 void import_list(struct import_plan *plan, const char *folder, struct strings *ret)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
@@ -141,8 +136,7 @@ void import_list(struct import_plan *plan, const char *folder, struct strings *r
 		if (!name || strings_add(ret, name) < 0)
 			plan->r = -ENOMEM;
 	}
-	if (ret->n > 0)
-		qsort(ret->v, ret->n, sizeof(*ret->v), compare_names);
+	strings_sort(ret);
 }
 
 void import_note(struct import_plan *plan, enum import_note_kind kind, const char *from, const char *format,

@@ -38,7 +38,7 @@ static int boot_file_read(const struct settings *s, const char *path, char *full
 /* What stands behind the first of these words that a line begins with, malloc()ed; NULL: no line does. */
 static char *line_after_word(const char *text, const char *const *words)
 {
-	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+	for (const char *line = text; *line; line = text_next_line(line)) {
 		const char *at = line + strspn(line, " \t");
 
 		for (size_t i = 0; words[i]; i++) {

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -138,11 +137,6 @@ void snapshot_copy_names(struct snapshot *s, const char *path)
 	snapshot_for_each(s, path, snapshot_add_name);
 }
 
-static int compare_lines(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Whether two lines are about the same thing: what comes before the second space. */
 static bool lines_are_of_one(const char *a, const char *b)
 {
@@ -160,8 +154,7 @@ int snapshot_text(struct snapshot *s, char **ret, size_t *ret_size)
 
 	if (!f)
 		return -ENOMEM;
-	if (s->lines.n > 0)
-		qsort(s->lines.v, s->lines.n, sizeof(*s->lines.v), compare_lines);
+	strings_sort(&s->lines);
 	(void)fputs(SNAPSHOT_HEADER "\n", f);
 	for (size_t i = 0; i < s->lines.n; i++) {
 		/* The same is found by several ways. */

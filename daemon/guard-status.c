@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "policy/settings.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ const char *guard_status_value(const char *text, const char *key)
 {
 	const size_t n = strlen(key);
 
-	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+	for (const char *line = text; *line; line = text_next_line(line))
 		if (strncmp(line, key, n) == 0 && line[n] == '=')
 			return line + n + 1;
 	return NULL;

@@ -13,7 +13,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* MODULE_NAME_LEN of a 64-bit kernel, without its NUL. */
@@ -159,11 +158,6 @@ static int names_add_devices(struct module_names *names, const struct settings *
 	return r;
 }
 
-static int module_names_compare(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 int image_modules_find(const struct settings *settings, const struct policy *policy, struct sysfs *sysfs,
 		       struct module_names *names)
 {
@@ -182,7 +176,6 @@ int image_modules_find(const struct settings *settings, const struct policy *pol
 		r = names_add_devices(names, settings, policy, sysfs);
 	if (r == -ENOMEM || names->no_memory)
 		return -ENOMEM;
-	if (names->list.n > 0)
-		qsort(names->list.v, names->list.n, sizeof(*names->list.v), module_names_compare);
+	strings_sort(&names->list);
 	return 0;
 }

@@ -123,8 +123,7 @@ static bool any_is_here(const struct settings *s, const char *text)
 {
 	char path[PATH_MAX], bus[64];
 
-	for (const char *line = text; *line;
-	     line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+	for (const char *line = text; *line; line = text_next_line(line)) {
 		const char *slash = strchr(line, '/');
 		int n;
 
@@ -167,8 +166,7 @@ bool root_devices_have(const struct root_devices *devices, const char *bus, cons
 {
 	const size_t n = strlen(bus), m = strlen(name);
 
-	for (const char *line = devices->text; line && *line;
-	     line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n'))
+	for (const char *line = devices->text; line && *line; line = text_next_line(line))
 		if (strncmp(line, bus, n) == 0 && line[n] == '/' && strncmp(line + n + 1, name, m) == 0 &&
 		    (line[n + 1 + m] == '\n' || line[n + 1 + m] == '\0'))
 			return true;

@@ -71,12 +71,13 @@ static bool boot_is_for_something_else(const struct settings *settings)
 static void boots_value(const char *text, const char *key, char *buf, size_t size)
 {
 	*buf = '\0';
-	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+	for (const char *line = text; *line; line = text_next_line(line)) {
 		const char *value = startswith(line, key);
+		const size_t n = value ? strcspn(value, "\n") : size;
 
-		if (value && strcspn(value, "\n") < size) {
-			memcpy(buf, value, strcspn(value, "\n"));
-			buf[strcspn(value, "\n")] = '\0';
+		if (n < size) {
+			memcpy(buf, value, n);
+			buf[n] = '\0';
 		}
 	}
 }
@@ -125,16 +126,15 @@ static int boot_attempts_write(const struct settings *settings, const struct boo
 int last_good_folder(const struct settings *settings, char *buf, size_t size)
 {
 	struct boot_attempts attempts;
+	char folder[PATH_MAX];
 	int r = boot_attempts_read(settings, &attempts);
 
 	if (r < 0)
 		return r;
 	if (!attempts.good[0])
 		return -ENOENT;
-	return settings_system_path(settings, POLICIES "/", buf, size) < 0 ||
-			       path_printf(buf + strlen(buf), size - strlen(buf), "%s", attempts.good) < 0
-		       ? -ENAMETOOLONG
-		       : 0;
+	r = settings_system_path(settings, POLICIES, folder, sizeof(folder));
+	return r < 0 ? r : path_join(buf, size, folder, "/", attempts.good, NULL);
 }
 
 /* The files first, so that whoever sees that a policy has failed sees these. empty: no policy at all. */
