@@ -48,7 +48,7 @@ static const struct lint_device *device_above(const struct lint_run *run, const 
 	return nearest;
 }
 
-static struct boot_need *boot_need_of(struct boot_needs *needs, const char *what)
+static struct boot_need *boot_need_of(const struct boot_needs *needs, const char *what)
 {
 	for (size_t i = 0; i < needs->n; i++)
 		if (streq(needs->v[i].what, what))
@@ -173,6 +173,13 @@ size_t boot_needs_count_lost(const struct boot_needs *needs)
 	for (size_t i = 0; i < needs->n; i++)
 		n += needs->v[i].state != NEED_KEPT && !needs->v[i].optional;
 	return n;
+}
+
+bool boot_need_is_new_loss(const struct boot_need *need, const struct boot_needs *before)
+{
+	const struct boot_need *was = boot_need_of(before, need->what);
+
+	return need->state == NEED_LOST && !need->optional && (!was || was->state != NEED_LOST);
 }
 
 const char *boot_need_state_text(enum boot_need_state state)

@@ -34,4 +34,6 @@ void boot_needs_done(struct boot_needs *needs);
 
 /* How many are lost, or missing, that the boot does not go on without. */
 size_t boot_needs_count_lost(const struct boot_needs *needs);
+/* Whether it is lost, and the boot does not go on without it; and by `before` it is not. */
+bool boot_need_is_new_loss(const struct boot_need *need, const struct boot_needs *before);
 const char *boot_need_state_text(enum boot_need_state state);

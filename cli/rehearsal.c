@@ -117,23 +117,11 @@ static int rehearsal_of_image(struct rehearsal *h)
 	return r < 0 ? r : boot_needs_find(&h->image_needs, &h->in_image);
 }
 
-static const struct boot_need *needs_find_named(const struct boot_needs *needs, const char *what)
-{
-	for (size_t i = 0; i < needs->n; i++)
-		if (streq(needs->v[i].what, what))
-			return &needs->v[i];
-	return NULL;
-}
-
 const struct boot_need *rehearsal_image_loss(const struct rehearsal *h)
 {
-	for (size_t i = 0; i < h->image_needs.n; i++) {
-		const struct boot_need *need = &h->image_needs.v[i],
-				       *on_disk = needs_find_named(&h->needs, need->what);
-
-		if (need->state == NEED_LOST && !need->optional && (!on_disk || on_disk->state != NEED_LOST))
-			return need;
-	}
+	for (size_t i = 0; i < h->image_needs.n; i++)
+		if (boot_need_is_new_loss(&h->image_needs.v[i], &h->needs))
+			return &h->image_needs.v[i];
 	return NULL;
 }
 

@@ -75,22 +75,14 @@ static void rehearsal_apply_change(struct rehearsal *h, const struct change *cha
 	}
 }
 
-static const struct boot_need *needs_find(const struct boot_needs *needs, const char *what)
-{
-	for (size_t i = 0; i < needs->n; i++)
-		if (streq(needs->v[i].what, what))
-			return &needs->v[i];
-	return NULL;
-}
-
 static bool needs_write_lost(const struct boot_needs *before, const struct boot_needs *after)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < after->n; i++) {
-		const struct boot_need *need = &after->v[i], *was = needs_find(before, need->what);
+		const struct boot_need *need = &after->v[i];
 
-		if (need->state != NEED_LOST || need->optional || (was && was->state == NEED_LOST))
+		if (!boot_need_is_new_loss(need, before))
 			continue;
 		(void)fputs(any ? ", " : "overridectl: the next boot would lack ", stderr);
 		safe_text_write(stderr, need->what);

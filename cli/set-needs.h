@@ -2,12 +2,10 @@
 /* What the next boot would lack because of changes that are about to be made. */
 #pragma once
 
-#include "base/macro.h"
 #include "cli/change.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 /*
  * Says on stderr what the machine needs to come up that these changes take away: the root file system and
