@@ -125,7 +125,7 @@ const struct boot_need *rehearsal_image_loss(const struct rehearsal *h)
 	return NULL;
 }
 
-int rehearsal_make(struct rehearsal *h, const struct settings *settings)
+int rehearsal_make_next(struct rehearsal *h, const struct settings *settings)
 {
 	int r = path_join(h->next_state, sizeof(h->next_state), settings->state_dir, "/next-boot", NULL);
 
@@ -135,6 +135,7 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 	h->next_settings.scope = POLICY_OF_NEXT_BOOT;
 	/* There is nothing of that name, as there is no state when a boot begins. */
 	h->next_settings.state_dir = h->next_state;
+	/* First, since it waits for files that are being written. */
 	r = policy_load_settled(settings, &h->policy_now);
 	if (r >= 0)
 		r = rehearsal_take_command_line(h);
@@ -142,18 +143,24 @@ int rehearsal_make(struct rehearsal *h, const struct settings *settings)
 		r = rehearsal_load_next(h);
 	if (r < 0)
 		return r;
-	boot_image_find(settings, &h->image);
-	h->now = (struct lint_run){ .lint = &h->lint, .settings = settings, .policy = h->policy_now };
 	h->next = (struct lint_run){ .lint = &h->lint,
 				     .settings = &h->next_settings,
 				     .policy = h->policy_next };
+	r = lint_run_open(&h->next);
+	return r >= 0 ? boot_needs_find(&h->needs, &h->next) : r;
+}
+
+int rehearsal_make(struct rehearsal *h, const struct settings *settings)
+{
+	int r = rehearsal_make_next(h, settings);
+
+	if (r < 0)
+		return r;
+	boot_image_find(settings, &h->image);
+	h->now = (struct lint_run){ .lint = &h->lint, .settings = settings, .policy = h->policy_now };
 	r = lint_run_open(&h->now);
 	if (r >= 0)
-		r = lint_run_open(&h->next);
-	if (r >= 0)
 		r = rehearsal_pair(h);
-	if (r >= 0)
-		r = boot_needs_find(&h->needs, &h->next);
 	return r >= 0 ? rehearsal_of_image(h) : r;
 }
 

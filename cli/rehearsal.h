@@ -43,7 +43,10 @@ struct rehearsal {
 	struct boot_needs image_needs;
 };
 
-/* 0 or negative errno; rehearsal_done() also after a failure. */
+/* What the next boot decides, and what it needs: policy_next, next and needs. 0 or negative errno;
+ * rehearsal_done() also after a failure. */
+_must_check_ int rehearsal_make_next(struct rehearsal *h, const struct settings *settings);
+/* All of it: also what there is now, and what a boot image makes of it. */
 _must_check_ int rehearsal_make(struct rehearsal *h, const struct settings *settings);
 void rehearsal_done(struct rehearsal *h);
 

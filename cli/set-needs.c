@@ -105,7 +105,7 @@ bool set_needs_are_lost(const struct change *v, size_t n)
 	if (cli->host || cli->option[VERB_RUNTIME] || cli->option[VERB_TRY])
 		return false;
 	/* Where the next boot cannot be worked out, there is nothing to be said of it. */
-	if (rehearsal_make(&h, &cli->settings) >= 0) {
+	if (rehearsal_make_next(&h, &cli->settings) >= 0) {
 		for (size_t i = 0; i < n; i++)
 			if (!v[i].is_absent)
 				rehearsal_apply_change(&h, &v[i]);
