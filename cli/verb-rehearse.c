@@ -271,8 +271,10 @@ int verb_rehearse(const struct cli *cli, char *const *args, size_t n)
 
 	(void)args;
 	(void)n;
-	if (r < 0)
+	if (r < 0) {
+		rehearsal_done(&h);
 		return cli_fail("working out the next boot: %s", strerror(-r));
+	}
 	for (size_t i = 0; i < h.policy_next->n_errors; i++)
 		policy_status = cli_fail("%s:%u: %s; none of the file's rules will be in force",
 					 h.policy_next->errors[i].file, h.policy_next->errors[i].line,
