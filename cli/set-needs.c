@@ -104,8 +104,11 @@ bool set_needs_are_lost(const struct change *v, size_t n)
 
 	if (cli->host || cli->option[VERB_RUNTIME] || cli->option[VERB_TRY])
 		return false;
-	/* Where the next boot cannot be worked out, there is nothing to be said of it. */
-	if (rehearsal_make_next(&h, &cli->settings) >= 0) {
+	/*
+	 * Where the next boot cannot be worked out, there is nothing to be said of it; nor where its command
+	 * line turns all of it off, so that it has no policy directories.
+	 */
+	if (rehearsal_make_next(&h, &cli->settings) >= 0 && h.next_settings.n_conf_dirs > 0) {
 		for (size_t i = 0; i < n; i++)
 			if (!v[i].is_absent)
 				rehearsal_apply_change(&h, &v[i]);

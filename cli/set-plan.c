@@ -163,13 +163,15 @@ static int plan_try_or_fail(struct change *v, size_t n, struct service_client *c
 int set_plan_ask_or_fail(struct change *v, size_t n, struct service_client *c)
 {
 	_cleanup_(device_rows_done) struct device_rows rows = {};
+	const struct cli *cli = v->cli;
+	/* With --force it is said, too. */
+	const bool takes_needs =
+		!cli->option[VERB_DRY_RUN] && set_needs_are_lost(v, n) && !cli->option[VERB_FORCE];
 	int r, status;
-	bool lost;
 
-	lost = !v[0].cli->option[VERB_DRY_RUN] && set_needs_are_lost(v, n);
-	if (lost && !v[0].cli->option[VERB_FORCE] && (!person_is_there() || v[0].cli->json))
+	if (takes_needs && (!person_is_there() || cli->json))
 		return cli_fail("nothing was changed; --force does it all the same");
-	if (!set_is_to_ask(v, n) && !(lost && !v[0].cli->option[VERB_FORCE]))
+	if (!takes_needs && !set_is_to_ask(v, n))
 		return STATUS_DONE;
 	status = plan_try_or_fail(v, n, c);
 	if (status != STATUS_DONE)
