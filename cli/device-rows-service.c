@@ -31,6 +31,16 @@ int device_rows_list(struct device_rows *rows, struct service_client *c)
 	return r;
 }
 
+int device_rows_read_failed_policy(struct device_rows *rows, struct service_client *c)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = sd_bus_get_property_string(c->bus, SERVICE_NAME, SERVICE_ROOT, SERVICE_MANAGER,
+					   "FailedPolicy", NULL, &text);
+
+	rows->failed_policy = arena_strdup(&rows->arena, r < 0 ? "" : text);
+	return rows->failed_policy ? 0 : -ENOMEM;
+}
+
 /* A value that is a text or an object; others are passed over. */
 static int row_read_property(struct device_rows *rows, struct device_row *row, sd_bus_message *m)
 {

@@ -98,6 +98,8 @@ int device_rows_read_or_fail(struct device_rows *rows, const struct cli *cli, bo
 
 	if (r >= 0)
 		r = list_only ? device_rows_list(rows, &c) : device_rows_read_service(rows, &c);
+	if (r >= 0 && list_only && cli->host)
+		r = device_rows_read_failed_policy(rows, &c);
 	*ret_service = r >= 0;
 	if (r >= 0)
 		return 0;

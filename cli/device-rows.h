@@ -41,6 +41,7 @@ struct device_rows {
 	struct arena arena;
 	struct device_row *v; /* by bus and name */
 	size_t n, allocated;
+	const char *failed_policy; /* of a machine elsewhere: FailedPolicy of its service; NULL: not asked */
 };
 
 void device_rows_done(struct device_rows *rows);
@@ -62,6 +63,8 @@ _must_check_ int device_rows_read_sysfs(struct device_rows *rows, const struct s
 
 /* Of each device what ListDevices has: no more than the names, driver, override, decision and state. */
 _must_check_ int device_rows_list(struct device_rows *rows, struct service_client *c);
+/* Why the last good policy is in force there; "" also where the service is too old to tell. 0 or -ENOMEM. */
+_must_check_ int device_rows_read_failed_policy(struct device_rows *rows, struct service_client *c);
 /* All that the service knows. */
 _must_check_ int device_rows_read_service(struct device_rows *rows, struct service_client *c);
 

@@ -131,41 +131,27 @@ static int list_print_json(const struct cli *cli, const struct device_rows *rows
 	return STATUS_DONE;
 }
 
-/* That other devices than those of the policy's files are decided about has a reason. */
-static void list_find_failed_policy(const struct cli *cli, char buf[static BOOT_SENTENCE_MAX])
-{
-	_cleanup_(service_client_done) struct service_client c = {};
-	_cleanup_(freep) char *text = NULL;
-
-	if (!cli->host) {
-		failed_policy_sentence(&cli->settings, buf);
-		return;
-	}
-	buf[0] = '\0';
-	/* An older service has no such property. */
-	if (service_client_open(&c, cli) >= 0 &&
-	    sd_bus_get_property_string(c.bus, SERVICE_NAME, SERVICE_ROOT, SERVICE_MANAGER, "FailedPolicy",
-				       NULL, &text) >= 0)
-		text_copy(buf, BOOT_SENTENCE_MAX, text);
-}
-
 int verb_list(const struct cli *cli, char *const *args, size_t n)
 {
 	_cleanup_(device_rows_done) struct device_rows rows = {};
 	_cleanup_(taken_places_done) struct taken_places places = {};
-	char failed[BOOT_SENTENCE_MAX];
+	char failed_here[BOOT_SENTENCE_MAX];
+	const char *failed = failed_here;
 	bool service;
-	int r;
+	int r = 0;
 
 	(void)args;
 	(void)n;
 	if (device_rows_read_or_fail(&rows, cli, true, &service) < 0)
 		return STATUS_FAILED;
-	/* The files are this machine's. */
-	r = cli->host ? 0 : taken_places_find(&places, &cli->settings);
+	if (cli->host)
+		failed = rows.failed_policy;
+	else {
+		failed_policy_sentence(&cli->settings, failed_here);
+		r = taken_places_find(&places, &cli->settings);
+	}
 	if (r < 0)
 		return cli_fail("reading the policy: %s", strerror(-r));
-	list_find_failed_policy(cli, failed);
 	return cli->json ? list_print_json(cli, &rows, &places, failed, service)
 			 : list_print_table(cli, &rows, &places, failed);
 }
