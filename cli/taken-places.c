@@ -20,9 +20,9 @@ static int taken_places_add(struct taken_places *places, const struct sysfs_devi
 	if (r < 0)
 		return r;
 	place = (struct taken_place){
-		.bus = arena_printf(&places->arena, "%s", d->bus),
-		.name = arena_printf(&places->arena, "%s", d->name),
-		.rule = arena_printf(&places->arena, "%s", rule->label),
+		.bus = arena_strdup(&places->arena, d->bus),
+		.name = arena_strdup(&places->arena, d->name),
+		.rule = arena_strdup(&places->arena, rule->label),
 		.source = arena_printf(&places->arena, "%s:%u", rule->file, rule->line),
 	};
 	if (!place.bus || !place.name || !place.rule || !place.source)

@@ -75,15 +75,15 @@ static int list_print_table(const struct cli *cli, const struct device_rows *row
 	terminal_start_pager(cli);
 	if (!t || text_table_print(t) < 0)
 		return cli_fail("printing the table failed");
-	if (!cli->no_legend && *failed) {
+	if (cli->no_legend)
+		return STATUS_DONE;
+	if (*failed) {
 		putchar('\n');
 		safe_text_write(stdout, failed);
 		putchar('\n');
 	}
-	if (!cli->no_legend)
-		printf("%s%zu of %zu devices%s\n", n > 0 ? "\n" : "", n, rows->n,
-		       n < rows->n && !cli->option[VERB_ALL] ? "; --all shows those without a decision, too"
-							     : "");
+	printf("%s%zu of %zu devices%s\n", n > 0 ? "\n" : "", n, rows->n,
+	       n < rows->n && !cli->option[VERB_ALL] ? "; --all shows those without a decision, too" : "");
 	list_print_taken_places(places);
 	return STATUS_DONE;
 }
