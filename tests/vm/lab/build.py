@@ -66,7 +66,8 @@ def _digest(root):
     return told.hexdigest()
 
 
-def _install(build_dir, folder, *options):
+def install(build_dir, folder, *options):
+    """Puts what `meson install` puts on a machine into a folder."""
     subprocess.run(["meson", "install", "--no-rebuild", "--quiet", *options, "-C", build_dir, "--destdir", folder],
                    check=True, stdout=subprocess.DEVNULL)
 
@@ -77,7 +78,7 @@ class Installed:
     def __init__(self, build_dir, folder):
         self.folder = folder
         # Its programs are copied into boot images, whose size counts.
-        _install(build_dir, folder, "--strip")
+        install(build_dir, folder, "--strip")
         _enable(folder)
         self.digest = _digest(folder)
 
@@ -88,7 +89,7 @@ def overlay(build_dir, path, enable=True):
     if build_dir is None:
         return []
     with tempfile.TemporaryDirectory(prefix="driver-overrides-install-") as root:
-        _install(build_dir, root)
+        install(build_dir, root)
         if enable:
             _enable(root)
         with archive.Writer(path) as out:

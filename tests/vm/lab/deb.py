@@ -38,9 +38,8 @@ def build_depends():
 
 
 def _mmdebstrap(variant, packages, target, log):
-    command = ["mmdebstrap", f"--variant={variant}", "--include=" + ",".join(packages), *store.proxy_options(), SUITE, target]
-    subprocess.run([*command, *filter(None, [store.mirror()])], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
-                   env=dict(os.environ, INITRD="No", **dict(pair.split("=", 1) for pair in BASE_ENV)))
+    subprocess.run(store.mmdebstrap(variant, SUITE, packages, target), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
+                   env=store.mmdebstrap_environment())
 
 
 def build_root():

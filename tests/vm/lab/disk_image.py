@@ -66,7 +66,7 @@ mkdir -p /var/lib/apt/lists/partial /var/cache/apt/archives/partial
 """
 
 # dracut gives up being host-only where these four are no mounts. But for /proc they are the root's own folders: nothing of this machine
-# is to be seen in them.
+# can be seen in them.
 GENERATE = r"""
 set -e
 mount -t proc proc "$1/proc"
@@ -90,7 +90,7 @@ def _make_base(name, generator, folder, log):
     with open(hook, "w", encoding="utf-8") as stream:
         stream.write("set -e\n" + TRIM + guest.TWEAK)
     command = guest.debootstrap(name, PACKAGES + GENERATORS[generator]["packages"], hook, "directory", root)
-    subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=guest.environment(), check=True)
+    subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=store.mmdebstrap_environment(), check=True)
     for path, text in guest.IDENTITY.items():
         _put(root, path, text, 0o644)
     version, = os.listdir(os.path.join(root, "usr/lib/modules"))
@@ -107,7 +107,7 @@ def _put(root, path, what, mode):
     elif isinstance(what, tuple) and what[0] != "link":
         what, mode = what
     folder, name = os.path.split(path.lstrip("/"))
-    # A link of the guest's is not to lead out of its folder.
+    # A link of the guest's must not lead out of its folder.
     folder = os.path.realpath(os.path.join(root, folder))
     if os.path.commonpath([folder, os.path.realpath(root)]) != os.path.realpath(root):
         raise ValueError(f"{path} leads out of the guest's root")
@@ -132,13 +132,13 @@ def _make_disk(base, files, installed, folder, log):
         _put(root, "/usr/lib/lab/agent", build.program("agent"), 0o755)
         for path, what in {**generator["files"], **files}.items():
             _put(root, path, what, 0o644)
-        # A mount namespace of its own: what is mounted there ends with it.
-        subprocess.run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", GENERATE, "sh", root, base.version,
+        # Namespaces of its own: what is mounted there ends with it, and what runs there does not outlive it.
+        subprocess.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", GENERATE, "sh", root, base.version,
                         generator["generate"]], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
                        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TMPDIR": "/tmp"})
         shutil.copy(os.path.join(root, f"boot/initrd.img-{base.version}"), os.path.join(folder, "initrd"))
         used = int(subprocess.run(["du", "-s", "-B1", root], stdout=subprocess.PIPE, check=True).stdout.split()[0])
-        # In pages of 4 KiB, and half as much again: small files and the file system's own tables.
+        # A quarter more: small files take a page of 4 KiB, and the file system has tables of its own.
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "lab-root", "-E", "lazy_itable_init=1", "-d", root,
                         os.path.join(folder, "disk"), f"{(used * 5 // 4 + FREE) >> 10}k"], stdout=log, stderr=log, check=True)
 

@@ -42,11 +42,9 @@ def _unpacked(root):
 def _make(folder, log):
     """Packages are only unpacked, none of their scripts is run."""
     root = os.path.join(folder, "root")
-    command = ["mmdebstrap", "--variant=extract", "--format=directory", f"--include={PACKAGE}",
-               '--aptopt=APT::Install-Recommends "false"',
-               '--aptopt=Acquire::Check-Valid-Until "false"',  # as for the guest of that suite
-               *store.proxy_options(), SUITE, root]
-    subprocess.run([*command, *filter(None, [store.mirror()])], stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=True)
+    command = store.mmdebstrap("extract", SUITE, [PACKAGE], root, "--format=directory", '--aptopt=APT::Install-Recommends "false"',
+                               '--aptopt=Acquire::Check-Valid-Until "false"')  # as for the guest of that suite
+    subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=True)
     if not version(_unpacked(root)):
         raise RuntimeError(f"{PACKAGE} of {SUITE} does not run here")
 

@@ -146,6 +146,7 @@ class Image:
         self.base = os.path.join(folder, "base.cpio")
         self.config = os.path.join(folder, "config")
         self.cmdline, self.qemu = "rdinit=/sbin/init", []
+        self.initrd = None  # made for each machine
         with open(os.path.join(folder, "version"), encoding="ascii") as stream:
             self.version = stream.read().strip()
 
@@ -158,18 +159,11 @@ def recipe(guest):
 def debootstrap(guest, packages, hook, form, target):
     """The command that makes a guest's root file system, of these packages; hook: a file with a script that runs in it at the end."""
     entry = GUESTS[guest]
-    command = ["mmdebstrap", "--variant=minbase", f"--format={form}", "--include=" + ",".join(packages)]
-    command += ["--dpkgopt=path-exclude=/usr/share/%s/*" % name for name in ("doc", "man", "locale")]
+    options = [f"--format={form}", *("--dpkgopt=path-exclude=/usr/share/%s/*" % name for name in ("doc", "man", "locale"))]
     if entry.get("expired"):
-        command.append('--aptopt=Acquire::Check-Valid-Until "false";')
-    command += store.proxy_options()
-    command.append('--customize-hook=chroot "$1" sh -s <"%s"' % hook)
-    return [*command, entry["suite"], target, *filter(None, [store.mirror()])]
-
-
-def environment():
-    """For that command. INITRD=No: the kernel package's hook would make an initramfs that nobody boots."""
-    return dict(os.environ, INITRD="No", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
+        options.append('--aptopt=Acquire::Check-Valid-Until "false";')
+    options.append('--customize-hook=chroot "$1" sh -s <"%s"' % hook)
+    return store.mmdebstrap("minbase", entry["suite"], packages, target, *options)
 
 
 def _make(guest, folder, log):
@@ -177,7 +171,7 @@ def _make(guest, folder, log):
     with open(os.path.join(folder, "hook"), "w", encoding="utf-8") as hook:
         hook.write("set -e\nMODULES='%s'\nASIDE='%s'\n%s%s%s" % (" ".join(MODULES), ASIDE, SET_ASIDE, TRIM, TWEAK))
     command = debootstrap(guest, PACKAGES + entry.get("packages", []), os.path.join(folder, "hook"), "tar", "-")
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=environment())
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=store.mmdebstrap_environment())
     version = []
 
     def divert(name):

@@ -162,7 +162,7 @@ class Machine:
         QEMU writes an unpacked one anew over the old one when it wakes up. overlays: archives unpacked over the base. files: path
         in the guest -> content, (content, mode), link(target) or program(name). An image that has a disk takes neither of these
         two: they are on it."""
-        initrd = getattr(self.image, "initrd", None) or self._initrd(overlays, files or {})
+        initrd = self.image.initrd or self._initrd(overlays, files or {})
         self._launch([*self._command(cpus, memory, cmdline, devices, qemu, packed), "-initrd", initrd])
         return self._wait_for_hello(timeout)
 

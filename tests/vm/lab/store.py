@@ -53,6 +53,17 @@ def proxy_options():
     return options
 
 
+def mmdebstrap(variant, suite, packages, target, *options):
+    """The command that makes a system of these packages: a folder or an archive, by the target's name or by --format."""
+    return ["mmdebstrap", f"--variant={variant}", "--include=" + ",".join(packages), *options, *proxy_options(), suite, target,
+            *filter(None, [mirror()])]
+
+
+def mmdebstrap_environment():
+    """INITRD=No: the kernel package's hook would make an initramfs that nobody boots."""
+    return dict(os.environ, INITRD="No", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
+
+
 def kept(name, recipe, make, unused=UNUSED):
     """The folder of what make(folder, log file) makes by the recipe (a text), made now if the cache does not have it. Two
     runs at once: the second waits. unused: seconds after which what other recipes made goes, if nobody has asked for it."""

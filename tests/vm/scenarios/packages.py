@@ -4,11 +4,10 @@
 import io
 import os
 import re
-import subprocess
 import tarfile
 import tempfile
 
-from lab import command_line, deb
+from lab import build, command_line, deb
 from lab.device import drivers, override, path, plug, probed, record, remove, rescan
 from lab.guard_unit import GUARD, device_lives, first_probe, guard_pid
 from lab.scenario import scenario
@@ -170,11 +169,10 @@ def roots_own(member):
     return member
 
 
-def installed_tree(build):
+def installed_tree(build_dir):
     """What `meson install` puts on a machine, as an archive."""
     with tempfile.TemporaryDirectory() as root:
-        subprocess.run(["meson", "install", "--no-rebuild", "--quiet", "--strip", "-C", build, "--destdir", root], check=True,
-                       stdout=subprocess.DEVNULL)
+        build.install(build_dir, root, "--strip")
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w:gz") as tar:
             for name in sorted(os.listdir(root)):
