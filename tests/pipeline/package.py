@@ -183,7 +183,7 @@ def check_versions():
 
 
 def check_rpm():
-    """Fedora's spec with stand-ins for its macros: all that is installed is in a package, and scriptlets know all units."""
+    """Fedora's spec with stand-ins for its macros: all that is installed is in a package, and scriptlets know all units. Those units."""
     with tempfile.TemporaryDirectory(prefix="driver-overrides-rpm-") as work:
         name = f"driver-overrides-{version()}"
         os.makedirs(os.path.join(work, "SOURCES"))
@@ -201,10 +201,16 @@ def check_rpm():
             known = set(re.search(rf"^{word} (.*)$", scripts, re.MULTILINE)[1].split())
             if known != installed:
                 raise Failed(f"the spec's scriptlets and its units differ: {' '.join(sorted(known ^ installed))}")
+        return installed
 
 
-def check_arch():
+def check_arch(units):
+    """Arch's recipe as far as Debian can tell: its scripts have no mistake, and a removal stops all units, and what would end a trial later."""
     run(["shellcheck", "packaging/arch/PKGBUILD", "packaging/arch/driver-overrides.install"])
+    removal = read("packaging/arch/driver-overrides.install").partition("pre_remove()")[2].partition("systemctl stop ")[2].replace("\\\n", " ")
+    stopped = set(removal.split("\n")[0].split())
+    if stopped != units | {"'driver-overrides-try-*.timer'"}:
+        raise Failed(f"a removal on Arch stops: {' '.join(sorted(stopped))}")
 
 
 def check_install_message():
@@ -237,9 +243,8 @@ def package(_args, _out):
     check_manual_pages()
     check_licences()
     check_site()
-    check_arch()
     check_install_message()
-    check_rpm()
+    check_arch(check_rpm())
     check_sbom()
     made = deb.package()
     check_lintian(made)
