@@ -94,15 +94,13 @@ def autopsy(vm):
                 looks.append(monitor(vm, command))
                 log.write(f"# {command}\n{looks[-1]}\n")
                 time.sleep(2)
-        before = os.path.getsize(vm.console)
+        before = os.path.getsize(vm.console.path)
         vm.qmp("inject-nmi")
     except (LabError, OSError) as error:
         return f"QEMU does not answer either: {error}", False
     with contextlib.suppress(subprocess.TimeoutExpired):
         vm.child.wait(180)  # as long as it writes
-    with open(vm.console, encoding="utf-8", errors="replace") as stream:
-        stream.seek(before)
-        return verdict(looks, stream.read())
+    return verdict(looks, vm.console.text(before))
 
 
 def verdict(looks, told):
@@ -135,9 +133,8 @@ def examine(vm):
     with contextlib.suppress(subprocess.TimeoutExpired):
         if vm.child.wait(1) < 0:  # of a signal that we have not sent
             raise LabFault(f"QEMU died of signal {-vm.child.returncode}")
-    with open(vm.console, encoding="utf-8", errors="replace") as stream:
-        if fault := without_ticks(stream.read()):
-            raise LabFault(fault)
+    if fault := without_ticks(vm.console.text()):
+        raise LabFault(fault)
     if vm.child.returncode is not None:
         print(f"# {vm.guest} {vm.name}: lost: {ended(vm)}", flush=True)
         return True

@@ -24,6 +24,7 @@ import uuid
 
 from . import archive, build, emulator
 from .command import WAIT, words_of
+from .console import Console
 from .errors import CommandFailed, CommandTimeout, LabError, MachineDead
 from .qmp import Qmp
 
@@ -117,10 +118,10 @@ class Job:
         with machine.condition:
             while self.ident not in machine.answers:
                 if machine.closed:
-                    raise MachineDead("the guest is gone\n" + machine.console_tail())
+                    raise MachineDead("the guest is gone\n" + machine.console.tail())
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise CommandTimeout(f"no end after {timeout} s: {self.command}\n" + machine.console_tail())
+                    raise CommandTimeout(f"no end after {timeout} s: {self.command}\n" + machine.console.tail())
                 machine.condition.wait(left)
             result = machine.answers.pop(self.ident)
         machine.note(f"[{result.rc}] {self.command}\n{result.out}")
@@ -138,7 +139,7 @@ class Machine:
         self.log_dir = log_dir or self.work
         os.makedirs(self.log_dir, exist_ok=True)
         self.qmp_path, self.port_path = os.path.join(self.work, "qmp"), os.path.join(self.work, "port")
-        self.console = os.path.join(self.log_dir, f"{name}.console")
+        self.console = Console(os.path.join(self.log_dir, f"{name}.console"))
         self.transcript = open(os.path.join(self.log_dir, f"{name}.shell"), "w", encoding="utf-8")
         self.child = self.control = self.port = None
         self.condition = threading.Condition()
@@ -169,7 +170,7 @@ class Machine:
     def _wait_for_hello(self, timeout):
         with self.condition:
             if not self.condition.wait_for(lambda: self.hello or self.closed, timeout) or not self.hello:
-                raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console_tail())
+                raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console.tail())
         return self
 
     def reset(self, timeout=240):
@@ -216,7 +217,7 @@ class Machine:
             "-cpu", "host" if accel == "kvm" else EMULATED_CPU,
             "-display", "none", "-nodefaults", "-no-reboot", "-no-user-config",
             "-kernel", self.image.packed if packed else self.image.kernel, "-append", f"{CMDLINE} {self.image.cmdline} {cmdline}".strip(),
-            "-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console",
+            "-chardev", f"file,id=console,path={self.console.path}", "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,path={self.qmp_path},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
             "-device", "intel-iommu,intremap=on",
             "-audiodev", "none,id=silence",  # for sound cards, which QEMU does not make without one
@@ -345,7 +346,7 @@ class Machine:
         """Starts a script in the guest, or one command (a list of words), and returns a Job at once. Jobs run side by side."""
         ident = uuid.uuid4().hex[:12]
         if self.closed:
-            raise MachineDead("the guest is gone\n" + self.console_tail())
+            raise MachineDead("the guest is gone\n" + self.console.tail())
         words = words_of(command)
         script = "\0".join(["", *words, ""]) if words else command
         command = shlex.join(command) if words is command else command
@@ -353,7 +354,7 @@ class Machine:
         try:
             self.port.sendall(f"{ident} {len(script)}\n".encode() + script)
         except OSError as error:
-            raise MachineDead(f"the guest is gone ({error})\n" + self.console_tail()) from error
+            raise MachineDead(f"the guest is gone ({error})\n" + self.console.tail()) from error
         return Job(self, ident, command)
 
     def run(self, command, timeout=60, check=True):
@@ -469,7 +470,7 @@ class Machine:
                         raise
             if self.control.wait_event(lambda e: e["event"] == "DEVICE_DELETED" and e["data"].get("device") == ident, 1):
                 return
-        raise LabError(f"device {ident} was not given up in {timeout} s\n" + self.console_tail())
+        raise LabError(f"device {ident} was not given up in {timeout} s\n" + self.console.tail())
 
     # Logs
 
@@ -477,13 +478,6 @@ class Machine:
         if not self.transcript.closed:
             self.transcript.write(f"{time.monotonic() - (self.started or time.monotonic()):8.2f} {text}\n")
             self.transcript.flush()
-
-    def console_tail(self, lines=15):
-        try:
-            with open(self.console, encoding="utf-8", errors="replace") as stream:
-                return "console: " + "console: ".join(stream.readlines()[-lines:])
-        except OSError:
-            return ""
 
     def qemu_errors(self):
         with contextlib.suppress(OSError):
@@ -496,5 +490,4 @@ class Machine:
         try:
             return self.run("dmesg", 30).out
         except LabError:
-            with open(self.console, encoding="utf-8", errors="replace") as stream:
-                return stream.read()
+            return self.console.text()

@@ -77,8 +77,7 @@ def third_boot(vm):
     assert "boots with this policy" in vm.out("busctl get-property org.driveroverrides1 /org/driveroverrides1 org.driveroverrides1.Manager "
                                  "FailedPolicy")
     assert journal(vm, "with the last policy that was good")
-    with open(vm.console, encoding="utf-8", errors="replace") as console:
-        assert "driver-overrides: /etc/driver-overrides.d: boots with this policy have failed" in console.read()
+    assert "driver-overrides: /etc/driver-overrides.d: boots with this policy have failed" in vm.console.text()
 
 
 @scenario("a policy that was given up stays so from boot to boot, even if they are complete, until a person has it tried again",
@@ -119,8 +118,7 @@ def wide_rule(vm):
     assert vm.driver(DISK) == "virtio-pci"
     assert override(vm, NIC) == "pci-stub"
     assert "the root file system did not come in this boot" in vm.out("overridectl list; overridectl --no-legend check || true")
-    with open(vm.console, encoding="utf-8", errors="replace") as console:
-        assert "this boot goes on with the last policy that was good" in console.read()
+    assert "this boot goes on with the last policy that was good" in vm.console.text()
     refused = vm.run("overridectl rehearse", check=False)
     # Once may have been a slow disk, so the next boot tries it again, and would go back again.
     assert refused.rc == 1 and re.search(r"the root file system +\S+ +lost", refused.out), refused

@@ -3,7 +3,6 @@
 
 import contextlib
 import re
-import time
 
 from lab.device import empty_ports, path, plug, probed, record, rule
 from lab.guard_unit import (CONF, GUARD, first_probe, guard_again, guard_pid, guard_status, prefer_lab, repetitions, restart_guard, wait_status)
@@ -167,7 +166,8 @@ def together(vm):
                f"(echo 1 >/sys/bus/pci/rescan; echo 1 >{path(CARD)}/remove) &\nmodprobe snd-dummy || true\nwait\ndone\nkill -CONT {pid}", 120)
         plug(vm, 1, "0000:02:00.0")
         counted = wait_status(vm, "EXPIRED", 1)
-        assert int(counted["EXPIRED"]) <= 3 and 600 <= int(counted["WAITED_MS"]) < 2000, counted
+        # Each of the three limits is counted once for each device that waited for it.
+        assert int(counted["EXPIRED"]) <= 2 * 3 and 600 <= int(counted["WAITED_MS"]) < 2000, counted
 
 
 @scenario("while user space is frozen for suspend nobody waits, and no first probe is claimed that was not seen", timeout=600)
@@ -175,17 +175,17 @@ def frozen(vm):
     with card_rescanned(vm):
         empty_ports(vm)
         restart_guard(vm)
-        vm.run(f"modprobe e1000e; echo >{TRACE}/trace; echo freezer >/sys/power/pm_test")
-        # Freezes user space, waits for five seconds, and thaws it.
+        vm.run(f"modprobe e1000e; echo >{TRACE}/trace; echo freezer >/sys/power/pm_test; dmesg -n 7")
+        # Freezes user space, says so, waits for five seconds, and thaws it.
         asleep = vm.spawn("cut -d' ' -f1 /proc/uptime; echo freeze >/sys/power/state; cut -d' ' -f1 /proc/uptime")
-        time.sleep(2)
+        vm.console.wait_for("suspend debug: Waiting for 5 second")
         vm.device_add("e1000e", id="plug0", bus="rp0")
         began, woke = map(float, asleep.wait(120).out.split())
         probed(vm, CARD)
         (begun, ended), = waits(times(vm))
         assert began * 1000 < begun < woke * 1000 and ended - begun < 100, (began, woke, times(vm))
         assert vm.driver(CARD) == "e1000e" and first_probe(vm, CARD) == "lost", record(vm, CARD)
-        vm.run(f"echo none >/sys/power/pm_test; echo 1 >{path(CARD)}/remove; echo 1 >/sys/bus/pci/rescan")
+        vm.run(f"dmesg -n 5; echo none >/sys/power/pm_test; echo 1 >{path(CARD)}/remove; echo 1 >/sys/bus/pci/rescan")
         assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
         assert guard_status(vm)["EXPIRED"] == "0", guard_status(vm)
 
