@@ -178,8 +178,8 @@ class Base:
 
 
 def generators(name, wanted):
-    """Those of the wanted generators that there are for this guest."""
-    return [generator for generator in VARIANTS.get(name, ()) if generator in wanted]
+    """Those of the wanted generators that there are for this guest. "GUEST:GENERATOR" is wanted on that guest only."""
+    return [generator for generator in VARIANTS.get(name, ()) if generator in wanted or f"{name}:{generator}" in wanted]
 
 
 if __name__ == "__main__":

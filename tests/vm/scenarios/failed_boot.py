@@ -4,6 +4,7 @@ next."""
 
 import re
 
+from lab.boot_again import reboot
 from lab.device import journal, override, rule
 from lab.machine import link
 from lab.scenario import scenario
@@ -38,15 +39,6 @@ MACHINES = {
                  files={POLICY: WIDE, f"{KEPT}/boots": "good=0123456789abcdef\ntried=\nattempts=0\n",
                         f"{KEPT}/policies/0123456789abcdef/50-lab.conf": GOOD}),
 }
-
-
-def reboot(vm):
-    """By the reset button, after all has been written to the disk: waits for the next boot."""
-    before = vm.out("sync; cat /proc/sys/kernel/random/boot_id")
-    vm.reset()
-    # systemctl's own --wait has been seen not to return after a boot that was over by then.
-    vm.wait_for("systemctl is-system-running | grep -q -e running -e degraded", 240, 1)
-    assert vm.out("cat /proc/sys/kernel/random/boot_id") != before
 
 
 def changed(vm, text):

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The next boot of a machine that keeps its disk."""
+
+
+def reboot(vm):
+    """By the reset button, after all has been written to the disk: waits for the next boot."""
+    before = vm.out("sync; cat /proc/sys/kernel/random/boot_id")
+    vm.reset()
+    # systemctl's own --wait has been seen not to return after a boot that was over by then.
+    vm.wait_for("systemctl is-system-running | grep -q -e running -e degraded", 240, 1)
+    assert vm.out("cat /proc/sys/kernel/random/boot_id") != before
