@@ -22,6 +22,9 @@ int apply_write_record(struct sysfs_device *d, const struct record *old, const s
 
 	if (!state_dir || (old && record_equal(old, record)))
 		return 0;
+	/* The record of another device that has its name by now must stay. */
+	if (sysfs_device_is_gone(d))
+		return -ENODEV;
 	return record_write(state_dir, sysfs_device_key(d), record);
 }
 
@@ -29,8 +32,9 @@ bool apply_write_record_or_log(struct sysfs_device *d, const struct record *old,
 {
 	int r = apply_write_record(d, old, record);
 
-	/* A device that a person has had released meanwhile has a record that says so. */
-	if (r == -ECANCELED)
+	/* A device that a person has had released meanwhile has a record that says so. One that has gone
+	 * needs none. */
+	if (r == -ECANCELED || r == -ENODEV)
 		return true;
 	if (r < 0)
 		log_errno(LOG_WARNING, r, "%s %s: cannot write the record under %s: %m, going on without it",

@@ -91,7 +91,8 @@ void move_roll_back(struct move *m)
 	size_t n;
 	int r, q;
 
-	if (move_leave_to_other(m))
+	/* Another device of its name is not the one that was moved. */
+	if (sysfs_device_is_gone(m->d) || move_leave_to_other(m))
 		return;
 	r = override_restore(m);
 	q = m->driver[0] ? driver_restore(m) : 0;

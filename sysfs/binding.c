@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void bound_driver(const struct sysfs_device *d, char *buf, size_t size)
@@ -48,9 +49,9 @@ bool driver_is_registered_anywhere(const char *sysfs, const char *driver)
 }
 
 /* One write(2) of all of text to a file: sysfs takes a value in one piece or not at all. */
-static int write_file(const char *path, const char *text)
+static int write_file_at(int folder, const char *path, const char *text)
 {
-	_cleanup_(closep) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_TRUNC);
+	_cleanup_(closep) int fd = openat(folder, path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_TRUNC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -61,15 +62,39 @@ static int write_file(const char *path, const char *text)
 	return (size_t)n == strlen(text) ? 0 : -EIO;
 }
 
-int override_write(struct sysfs_device *d, const char *text)
+static int write_file(const char *path, const char *text)
 {
+	return write_file_at(AT_FDCWD, path, text);
+}
+
+/*
+ * To a file of this device, and never of another one that has its name by now: sysfs keeps an open folder for
+ * the device that it was made for, and once that has gone nothing in it can be opened or written
+ * (kernfs_dop_revalidate(), kernfs_get_active()). -ENODEV: it has gone.
+ */
+static int device_write(struct sysfs_device *d, const char *attr, const char *text)
+{
+	_cleanup_(closep) int folder = -EBADF;
 	char path[PATH_MAX];
-	int r = sysfs_device_path(d, "driver_override", path, sizeof(path));
+	struct stat st;
+	int r = path_join(path, sizeof(path), d->sysfs->root, d->devpath, NULL);
 
 	if (r < 0)
 		return r;
-	sysfs_progress(d, "writing", "driver_override");
-	return write_file(path, text[0] ? text : "\n");
+	sysfs_progress(d, "writing", attr);
+	folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ENODEV : negative_errno();
+	if (fstat(folder, &st) < 0)
+		return negative_errno();
+	if (d->inode != 0 && st.st_ino != d->inode)
+		return -ENODEV;
+	return write_file_at(folder, attr, text);
+}
+
+int override_write(struct sysfs_device *d, const char *text)
+{
+	return device_write(d, "driver_override", text[0] ? text : "\n");
 }
 
 bool bus_is_probed_by_hand(const struct sysfs_device *d)
@@ -81,6 +106,12 @@ bool bus_is_probed_by_hand(const struct sysfs_device *d)
 	       read_first_line(path, text, sizeof(text)) >= 0 && streq(text, "0");
 }
 
+/* The kernel takes a name here, so a device that gets this one between look and write is not told apart. */
+static int write_name(struct sysfs_device *d, const char *path)
+{
+	return d->inode != 0 && sysfs_device_is_gone(d) ? -ENODEV : write_file(path, d->name);
+}
+
 int device_probe(struct sysfs_device *d)
 {
 	char path[PATH_MAX];
@@ -89,7 +120,7 @@ int device_probe(struct sysfs_device *d)
 	if (r < 0)
 		return r;
 	sysfs_progress(d, "waiting for the probe", "(drivers_probe)");
-	return write_file(path, d->name);
+	return write_name(d, path);
 }
 
 static int write_to_driver(struct sysfs_device *d, const char *driver, const char *file)
@@ -98,7 +129,7 @@ static int write_to_driver(struct sysfs_device *d, const char *driver, const cha
 	int r = path_join(path, sizeof(path), d->sysfs->root, "/bus/", d->bus, "/drivers/", driver, file,
 			  NULL);
 
-	return r < 0 ? r : write_file(path, d->name);
+	return r < 0 ? r : write_name(d, path);
 }
 
 int device_bind(struct sysfs_device *d, const char *driver)
@@ -115,13 +146,7 @@ int device_unbind(struct sysfs_device *d, const char *driver)
 
 int device_announce(struct sysfs_device *d, const char *action)
 {
-	char path[PATH_MAX];
-	int r = sysfs_device_path(d, "uevent", path, sizeof(path));
-
-	if (r < 0)
-		return r;
-	sysfs_progress(d, "writing", "uevent");
-	return write_file(path, action);
+	return device_write(d, "uevent", action);
 }
 
 int class_device_announce(const struct sysfs *sysfs, const char *class, const char *name)

@@ -134,6 +134,34 @@ START_TEST(device_that_another_program_takes_meanwhile_is_left_to_it)
 }
 END_TEST
 
+/* A card is exchanged while it is moved: what the new one has is the guard's doing, or nobody's yet. */
+START_TEST(another_device_of_its_name_is_left_as_it_is)
+{
+	static const struct {
+		const char *policy, *what, *override, *writes;
+	} cases[] = {
+		{ RULE("vfio-pci"), "unbind nvme", "pci-stub", "unbind nvme" },
+		{ RULE("vfio-pci"), "probe", "pci-stub", "unbind nvme, override vfio-pci, probe" },
+		/* This is written even where it cannot be recorded. */
+		{ RULE("none"), "unbind nvme", "", "unbind nvme" },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct move_fixture f = move_fixture_new(cases[i].policy);
+		struct record record;
+
+		kernel_refuses("bind vfio-pci", EIO);
+		kernel_exchanges_device(cases[i].what, f.device, cases[i].override);
+		move_fixture_move(&f);
+		ck_assert_str_eq(kernel_writes(f.m), cases[i].writes);
+		ck_assert_str_eq(device_state_to_string(f.moved.state), "failed");
+		ck_assert_str_eq(mock_override(f.m, f.device), cases[i].override);
+		ck_assert(!mock_record(f.m, f.device, &record));
+		move_fixture_done(&f);
+	}
+}
+END_TEST
+
 START_TEST(rebind_no_with_a_foreign_override)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci") "Rebind=no\n");
@@ -174,4 +202,5 @@ SUITE_MAIN("move-foreign", 60, foreign_override_is_replaced_on_request_only,
 	   override_of_a_child_of_a_vfio_container_is_never_replaced,
 	   override_of_a_driver_that_is_part_of_rpmsg_is_never_replaced, rebind_no_with_a_foreign_override,
 	   device_that_another_program_takes_meanwhile_is_left_to_it,
-	   override_of_a_guard_that_died_is_replaced, override_of_a_guard_that_died_is_given_back)
+	   another_device_of_its_name_is_left_as_it_is, override_of_a_guard_that_died_is_replaced,
+	   override_of_a_guard_that_died_is_given_back)
