@@ -3,6 +3,9 @@
 
 import re
 
+# Seconds for what the guest does at once on a machine that is not busy. A scenario fails by what it finds, not by how slow the lab is.
+PATIENCE = 180
+
 # Commands of one line that need no shell: words without a character that a shell reads in another way.
 WORD = r"(?:[\w@+=:,./%-]|\{sv\})+"
 PROGRAMS = "cat|readlink|udevadm|systemctl|busctl|modprobe|runuser|sleep|dmesg|journalctl|touch|stat|ls"

@@ -3,6 +3,7 @@
 
 import time
 
+from .command import PATIENCE
 from .errors import CommandTimeout
 
 
@@ -16,7 +17,7 @@ class Console:
             stream.seek(begin)
             return stream.read().decode("utf-8", "replace")
 
-    def wait_for(self, text, timeout=60):
+    def wait_for(self, text, timeout=PATIENCE):
         deadline = time.monotonic() + timeout
         while text not in self.text():
             if time.monotonic() > deadline:

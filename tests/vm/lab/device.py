@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What scenarios ask of a device in the guest, and do with it."""
 
+from .command import PATIENCE
 from .trace import INSTANCE, Trace
 
 ENFORCER = "/usr/lib/udev/driver-override"
@@ -90,7 +91,7 @@ def rescan(vm, *devices):
     settle(vm)
 
 
-def probed(vm, device, timeout=60):
+def probed(vm, device, timeout=PATIENCE):
     """Waits until a device has a driver and its probe has ended. The link to the driver is there from the beginning of
     the probe; whoever writes to power/control, be it what it says already, waits for the device's lock."""
     control = f"{path(device)}/power/control"
@@ -168,7 +169,7 @@ def record_fields(text):
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def wait_journal(vm, unit, text, timeout=60):
+def wait_journal(vm, unit, text, timeout=PATIENCE):
     """Waits until the unit has said this, or it has said it already."""
     vm.run(f"exec 3< <(exec journalctl -b -u {unit} --follow --no-tail --no-pager -o cat)\ntrap \"kill $!\" EXIT\n"
            f"timeout {timeout} grep -qm1 '{text}' <&3", timeout + 30)

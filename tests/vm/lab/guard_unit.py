@@ -4,6 +4,7 @@
 import contextlib
 import os
 
+from .command import PATIENCE
 from .device import path, probed, proper_order, record, record_fields, traced
 
 GUARD = "driver-override-guard.service"
@@ -27,7 +28,7 @@ def hold_is_active(status):
     return status["HOLD"].split(",")[0] == "active"
 
 
-def wait_status(vm, key, least, timeout=60):
+def wait_status(vm, key, least, timeout=PATIENCE):
     """The guard's status once this counter has come to that number."""
     vm.wait_for(f"[ $(sed -n s/^{key}=//p {RECORD}) -ge {least} ]", timeout)
     return guard_status(vm)

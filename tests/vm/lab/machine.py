@@ -23,7 +23,7 @@ import time
 import uuid
 
 from . import archive, build, emulator
-from .command import WAIT, words_of
+from .command import PATIENCE, WAIT, words_of
 from .console import Console
 from .errors import CommandFailed, CommandTimeout, LabError, MachineDead
 from .qmp import Qmp
@@ -112,7 +112,7 @@ class Job:
     def done(self):
         return self.ident in self.machine.answers
 
-    def wait(self, timeout=60):
+    def wait(self, timeout=PATIENCE):
         machine = self.machine
         deadline = time.monotonic() + timeout
         with machine.condition:
@@ -357,7 +357,7 @@ class Machine:
             raise MachineDead(f"the guest is gone ({error})\n" + self.console.tail()) from error
         return Job(self, ident, command)
 
-    def run(self, command, timeout=60, check=True):
+    def run(self, command, timeout=PATIENCE, check=True):
         """Runs a script (`bash -e`, any number of lines) or one command (a list of words: that costs half as much) as root; its
         Result has rc and out (stdout and stderr).
         check: a status other than 0 raises CommandFailed."""
@@ -367,11 +367,11 @@ class Machine:
             raise CommandFailed(f"status {result.rc}, {last}: {command}\n{result.out}")
         return result
 
-    def out(self, command, timeout=60):
+    def out(self, command, timeout=PATIENCE):
         """The output of a command that must succeed, without surrounding blanks."""
         return self.run(command, timeout).out.strip()
 
-    def wait_for(self, command, timeout=60, interval=0.2):
+    def wait_for(self, command, timeout=PATIENCE, interval=0.2):
         """Repeats a command until it succeeds; its output. Raises CommandTimeout with the last output. One script in the guest
         does that: starting a shell for each look would keep the guest from what is waited for."""
         result = self.run(WAIT.format(command=command, timeout=int(timeout), interval=interval), timeout + 30, check=False)
@@ -455,7 +455,7 @@ class Machine:
                 self.wait_for(f"[ $({COUNT_PCI}) -ge {there} ]", interval=0.05)
                 self.run("udevadm settle --timeout=60", 70)
 
-    def device_del(self, ident, timeout=60):
+    def device_del(self, ident, timeout=PATIENCE):
         """Asks the guest to give a device up, and waits until it has and the id is free. A request that comes while
         the slot's controller is still busy with a plug is lost, so it is repeated."""
         deadline = time.monotonic() + timeout

@@ -71,7 +71,7 @@ class Overdue(BaseException):
     """A scenario ran into its limit. Not an Exception, so that no scenario's own handlers swallow it."""
 
 
-def scenario(words, machine=None, timeout=300, guests=None, generators=None):  # pylint: disable=redefined-outer-name
+def scenario(words, machine=None, timeout=900, guests=None, generators=None):  # pylint: disable=redefined-outer-name
     """Decorator. machine: a name in the file's MACHINES. timeout: seconds for the whole function. guests: those whose
     kernels have what it is about; None: all. generators: likewise, of a machine that has a boot image."""
     def register(function):

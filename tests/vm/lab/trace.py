@@ -9,6 +9,8 @@ import dataclasses
 import re
 import time
 
+from .command import PATIENCE
+
 INSTANCE = "/sys/kernel/tracing/instances/lab"
 EVENTS = "/sys/kernel/tracing/kprobe_events"
 
@@ -138,7 +140,7 @@ class Trace:
             raise AssertionError(found.out)
         return events_chosen(parse(found.out.strip()), kind, device)
 
-    def wait(self, kind, device, timeout=60):
+    def wait(self, kind, device, timeout=PATIENCE):
         """As read(), once there is something."""
         deadline = time.monotonic() + timeout
         while not (found := self.read(kind, device)):

@@ -26,8 +26,8 @@ MACHINE = dict(
 def says(vm, device, state, driver):
     """Waits for the state on the bus; record and udev's properties must follow, and the driver be this one."""
     wait_device_property(vm, device, "State", state)
-    vm.wait_for(f"grep -qx STATE={state} /run/driver-overrides/devices/pci:{device}", timeout=20)
-    vm.wait_for(f"udevadm info --query=property --path={path(device)} | grep -qx DRIVER_OVERRIDE_STATE={state}", timeout=20)
+    vm.wait_for(f"grep -qx STATE={state} /run/driver-overrides/devices/pci:{device}")
+    vm.wait_for(f"udevadm info --query=property --path={path(device)} | grep -qx DRIVER_OVERRIDE_STATE={state}")
     assert (vm.driver(device), override(vm, device)) == (driver, driver)
     assert properties(vm, device)[""] == OURS and record(vm, device)["DECISION"] == OURS
 
@@ -43,7 +43,7 @@ def told(vm, device):
 def boot(vm):
     # Nobody has called either: the device has asked for both, though driverctl's rule assigns what it asks for. udevadm test
     # would not tell on newer systems: findings/udevadm-test-programs.sh.
-    vm.wait_for(f"systemctl -q is-active {UNIT} && systemctl -q is-active 'driverctl@pci-{BOOT}.service'", timeout=90)
+    vm.wait_for(f"systemctl -q is-active {UNIT} && systemctl -q is-active 'driverctl@pci-{BOOT}.service'")
     says(vm, BOOT, "foreign", THEIRS)
     lines = told(vm, BOOT)
     assert len(lines) == 1 and f"driver_override is {THEIRS}" in lines[0], lines
@@ -57,7 +57,7 @@ def three_plugs(vm):
         unload(vm)  # or the card would lose its first probe, and the service and driverctl would both be about to move it
         plug(vm, 0, CARD)
         if number == 0:
-            vm.wait_for(f"systemctl -q is-active 'driverctl@pci-{CARD}.service'", timeout=90)
+            vm.wait_for(f"systemctl -q is-active 'driverctl@pci-{CARD}.service'")
         probed(vm, CARD)
         settle(vm)
         # systemd starts a unit that a device wants when it is not active, and driverctl's stays so.

@@ -81,7 +81,7 @@ def end_in_a_hold(vm, signal, stop):
     events = times(vm)
     sent = next(when for when, kind, who in events if kind == "signal" and who == pid)
     begun, ended = waits(events)[0]
-    vm.wait_for(guard_again(pid), 120)
+    vm.wait_for(guard_again(pid))
     assert begun < sent, events
     # The kernel may go on before the signal is traced.
     return (ended - sent, ended - begun) if ended - begun < 2000 and sent < ended + 1 else None

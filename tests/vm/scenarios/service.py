@@ -26,7 +26,7 @@ MACHINE = dict(service=True, lasts=120, files={"/etc/driver-overrides.d/50-boot.
 
 @scenario("where a rule is in force at boot, the service runs though nobody has called it")
 def from_boot(vm):
-    vm.wait_for(f"systemctl -q is-active {UNIT}", timeout=90)
+    vm.wait_for(f"systemctl -q is-active {UNIT}")
     status = vm.out(f"systemctl show -P StatusText {UNIT}")
     assert status.startswith("1 rules, 0 errors"), status
     assert vm.driver("QEMU0002:00", "platform") == ""
@@ -114,7 +114,7 @@ def as_user(vm):
 
     vm.write("/etc/polkit-1/rules.d/10-lab.rules", LET_NOBODY)
     vm.run("systemctl restart polkit.service")
-    vm.wait_for("busctl status org.freedesktop.PolicyKit1", timeout=60)
+    vm.wait_for("busctl status org.freedesktop.PolicyKit1")
     assert manager_call(vm, "SetOverride", f"sssa{{sv}} pci {CARD} vfio-pci 0", NOBODY) == 's "enforced"'
     assert vm.driver(CARD) == "vfio-pci"
     # The rule is about that driver, and not about force.
@@ -214,7 +214,7 @@ def exposure(vm):
 @scenario("where no rule is in force, the service exits when idle and starts when it is called", timeout=300)
 def idle(vm):
     vm.run("rm /etc/driver-overrides.d/*.conf")
-    vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}", timeout=120)
+    vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}")
     assert vm.out(f"systemctl show -P Result {UNIT}") == "success"
     assert "QEMU0002:00" in manager_call(vm, "ListDevices")
     assert vm.out(f"systemctl is-active {UNIT}") == "active"
@@ -224,7 +224,7 @@ def idle(vm):
 def undecided(vm):
     empty_ports(vm)
     vm.run("rm -f /etc/driver-overrides.d/*.conf")
-    vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}", timeout=120)
+    vm.wait_for(f"! test -e /sys/fs/cgroup/system.slice/{UNIT} && ! systemctl -q is-active {UNIT}")
     # What the enforcer says and writes when it has run out of time before it could decide.
     vm.write("/root/out-of-time", "#!/bin/sh\necho DRIVER_OVERRIDE_STATE=pending\n: >/run/driver-overrides/service-wanted\n", 0o755)
     vm.run("mount --bind /root/out-of-time /usr/lib/udev/driver-override")
