@@ -86,6 +86,19 @@ static bool move_leave_to_other(struct move *m)
 	return true;
 }
 
+/*
+ * Nobody has asked for this move, so policy stands whatever came of it, as after an event: a device without a
+ * driver keeps the override. It may be so new that the kernel's own first probe is still to come.
+ */
+static void move_keep_override(struct move *m)
+{
+	char override[OVERRIDE_MAX] = "";
+
+	(void)sysfs_device_override(m->d, override);
+	if (!m->record.released)
+		apply_record_state(m->decision, override, m->ret->state, m->ret->reason, m->ret->wait_for);
+}
+
 void move_roll_back(struct move *m)
 {
 	size_t n;
@@ -94,6 +107,10 @@ void move_roll_back(struct move *m)
 	/* Another device of its name is not the one that was moved. */
 	if (sysfs_device_is_gone(m->d) || move_leave_to_other(m))
 		return;
+	if (m->options->keep_released && !m->driver[0] && !decision_is_nothing(m->decision)) {
+		move_keep_override(m);
+		return;
+	}
 	r = override_restore(m);
 	q = m->driver[0] ? driver_restore(m) : 0;
 	n = strlen(m->ret->reason);

@@ -38,7 +38,9 @@ struct move_options {
 	 */
 	bool only_if_changed;
 	bool release; /* give it back, whatever is decided, and leave it alone from then on; see record.h */
-	bool keep_released; /* leave a device that was released so: otherwise this ends it */
+	/* Nobody has asked for it: a device that was released stays so, which a move ends otherwise, and one
+	 * that has no driver keeps the override, also where it cannot be probed. */
+	bool keep_released;
 	/* To decide about the functions that share the device's slot; NULL: they are not looked at. */
 	const struct policy *policy;
 };

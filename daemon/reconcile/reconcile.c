@@ -105,7 +105,8 @@ static int reconcile_job_start(struct service *s, const struct device_entry *e, 
 	m->bus = strdup(e->field[FIELD_BUS]);
 	m->name = strdup(e->field[FIELD_NAME]);
 	if (m->bus && m->name) {
-		device = (struct rebind_device){ m->bus, m->name, 0 };
+		/* Another device that has the name since has a look of its own. */
+		device = (struct rebind_device){ m->bus, m->name, strtoull(e->field[FIELD_INODE], NULL, 16) };
 		request =
 			(struct rebind_request){ .devices = &device,
 						 .n_devices = 1,

@@ -83,6 +83,22 @@ START_TEST(failed_probe_of_a_driverless_device)
 }
 END_TEST
 
+/* The device may be so new that it cannot be probed yet, and its own driver would be the first to probe it. */
+START_TEST(override_of_a_driverless_device_stands_if_nobody_asked)
+{
+	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
+
+	mock_unbind(f.m, f.device);
+	kernel_refuses("bind vfio-pci", ENODEV);
+	move_fixture_move_with(&f, (struct move_options){ .keep_released = true });
+	assert_moved(&f, "failed", "Failed", "", "vfio-pci", true);
+	ck_assert_str_eq(kernel_writes(f.m), "override vfio-pci, probe, bind vfio-pci");
+	ck_assert_str_eq(record_of(&f)->owned_override, "vfio-pci");
+	ck_assert_int_eq(record_of(&f)->state, STATE_FAILED);
+	move_fixture_done(&f);
+}
+END_TEST
+
 START_TEST(failed_override_with_nothing_unbound)
 {
 	struct move_fixture f = move_fixture_new(RULE("nvme"));
@@ -409,6 +425,7 @@ SUITE_MAIN("move-back", 40, only_if_changed_puts_right_what_another_rule_did_sin
 	   foreign_override_stays_foreign_whatever_fails, foreign_override_is_restored_and_stays_foreign,
 	   failed_unbind_leaves_it, failed_override_brings_the_driver_back,
 	   failed_probe_brings_override_and_driver_back, failed_probe_of_a_driverless_device,
+	   override_of_a_driverless_device_stands_if_nobody_asked,
 	   failed_override_with_nothing_unbound, reason_is_one_line_in_the_record,
 	   override_of_ours_is_restored, driver_of_an_override_that_is_gone_is_restored,
 	   driver_that_does_not_take_it_back_is_named, override_that_cannot_be_restored_is_reported,
