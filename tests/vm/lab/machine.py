@@ -420,7 +420,9 @@ class Machine:
     def boot_settled(self, timeout=240):
         """Waits until udev's queue is empty and systemd has no job left; systemd's word for it ("running" if no unit
         failed, "degraded")."""
-        word = self.run("systemctl is-system-running --wait", timeout, check=False).out.strip().splitlines()[-1]
+        # It has been seen not to return, long after the boot was over.
+        word = self.run('until word=$(timeout 60 systemctl is-system-running --wait); [ -n "$word" ]; do sleep 1; done; echo "$word"',
+                        timeout).out.strip().splitlines()[-1]
         # After that: the coldplug has been asked for by then, and before it the queue would be empty, too.
         self.run(f"udevadm settle --timeout={timeout}", timeout + 5)
         return word
