@@ -83,7 +83,8 @@ START_TEST(failed_probe_of_a_driverless_device)
 }
 END_TEST
 
-/* The device may be so new that it cannot be probed yet, and its own driver would be the first to probe it. */
+/* The device may be so new that it cannot be probed yet, and its own driver would be the first to probe it.
+ */
 START_TEST(override_of_a_driverless_device_stands_if_nobody_asked)
 {
 	struct move_fixture f = move_fixture_new(RULE("vfio-pci"));
@@ -425,11 +426,10 @@ SUITE_MAIN("move-back", 40, only_if_changed_puts_right_what_another_rule_did_sin
 	   foreign_override_stays_foreign_whatever_fails, foreign_override_is_restored_and_stays_foreign,
 	   failed_unbind_leaves_it, failed_override_brings_the_driver_back,
 	   failed_probe_brings_override_and_driver_back, failed_probe_of_a_driverless_device,
-	   override_of_a_driverless_device_stands_if_nobody_asked,
-	   failed_override_with_nothing_unbound, reason_is_one_line_in_the_record,
-	   override_of_ours_is_restored, driver_of_an_override_that_is_gone_is_restored,
-	   driver_that_does_not_take_it_back_is_named, override_that_cannot_be_restored_is_reported,
-	   failed_clearing_without_a_rule, override_that_cannot_be_read,
-	   state_directory_that_cannot_be_written, unknown_decision, dry_run_describes_and_changes_nothing,
-	   dry_run_asks_whether_there_is_a_module, dry_run_of_a_device_that_is_given_back,
-	   only_if_changed_leaves_what_others_did_since)
+	   override_of_a_driverless_device_stands_if_nobody_asked, failed_override_with_nothing_unbound,
+	   reason_is_one_line_in_the_record, override_of_ours_is_restored,
+	   driver_of_an_override_that_is_gone_is_restored, driver_that_does_not_take_it_back_is_named,
+	   override_that_cannot_be_restored_is_reported, failed_clearing_without_a_rule,
+	   override_that_cannot_be_read, state_directory_that_cannot_be_written, unknown_decision,
+	   dry_run_describes_and_changes_nothing, dry_run_asks_whether_there_is_a_module,
+	   dry_run_of_a_device_that_is_given_back, only_if_changed_leaves_what_others_did_since)
