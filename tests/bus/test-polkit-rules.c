@@ -61,7 +61,7 @@ static void polkitd_run(const char *rules, const char *none, const char *actions
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		perror("unshare");
+		perror("mounts of its own (in a chroot, its folder must be a mount point)");
 		_exit(1);
 	}
 	mount_over(rules, "/etc/polkit-1/rules.d");

@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 
-from . import store
+from . import other_debian, store
 
 PROGRAM = "qemu-system-x86_64"
 FIT = (10, 2)
@@ -34,17 +34,13 @@ def version(command):
 
 
 def _unpacked(root):
-    """The command for the QEMU of another Debian in a folder: with that one's own loader and libraries, nothing else."""
-    return [f"{root}/usr/lib64/ld-linux-x86-64.so.2", "--library-path", f"{root}/usr/lib/x86_64-linux-gnu",
-            f"{root}/usr/bin/{PROGRAM}", "-L", f"{root}/usr/share/qemu", "-L", f"{root}/usr/share/seabios"]
+    """The command for the QEMU of another Debian in a folder."""
+    return [*other_debian.loader(root), f"{root}/usr/bin/{PROGRAM}", "-L", f"{root}/usr/share/qemu", "-L", f"{root}/usr/share/seabios"]
 
 
 def _make(folder, log):
-    """Packages are only unpacked, none of their scripts is run."""
     root = os.path.join(folder, "root")
-    command = store.mmdebstrap("extract", SUITE, [PACKAGE], root, "--format=directory", '--aptopt=APT::Install-Recommends "false"',
-                               '--aptopt=Acquire::Check-Valid-Until "false"')  # as for the guest of that suite
-    subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=True)
+    other_debian.unpack(SUITE, [PACKAGE], root, log)
     if not version(_unpacked(root)):
         raise RuntimeError(f"{PACKAGE} of {SUITE} does not run here")
 
