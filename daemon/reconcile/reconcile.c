@@ -130,7 +130,7 @@ static int device_note(struct service *s, struct device_entry *e)
 {
 	const char *state = e->field[FIELD_STATE], *reason = e->field[FIELD_REASON];
 	uint64_t seen = fnv1a(fnv1a(FNV_BASIS, state, strlen(state) + 1), reason, strlen(reason));
-	char writer[256];
+	char writer[WATCH_WRITER_SIZE];
 
 	if (seen == e->noted)
 		return 0;

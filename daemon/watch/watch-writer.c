@@ -28,8 +28,8 @@
 #define WRITERS_MAX 64U
 
 struct override_writer {
-	uint64_t inode; /* of the file; 0: none */
-	char who[160];	/* "": one of our own programs */
+	uint64_t inode;		     /* of the file; 0: none */
+	char who[WATCH_WRITER_SIZE]; /* "": one of our own programs */
 };
 
 struct watch_writer {

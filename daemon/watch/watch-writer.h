@@ -10,6 +10,9 @@
 
 #include <stddef.h>
 
+/* Of what is said of a writer, its end included. */
+#define WATCH_WRITER_SIZE 160U
+
 /* Without fanotify, which takes CAP_SYS_ADMIN, nobody's name is known; that is no error. */
 int watch_writer_new(struct service *s);
 void watch_writer_free(struct service *s);
