@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "enforce/in-use-parts.h"
+#include "enforce/in-use-search.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +45,8 @@ static int in_use_add_item(struct in_use *u, enum in_use_kind kind, const struct
 	    array_reserve(u->nodes, u->nodes_allocated, u->n) < 0)
 		return -ENOMEM;
 	u->items[u->n] = item;
-	u->nodes[u->n++] = *node;
+	u->nodes[u->n] = *node;
+	u->nodes[u->n++].name = item.name;
 	return 0;
 }
 
@@ -126,11 +128,12 @@ int in_use_add_nvidia(struct in_use *u, const char *name)
 
 int in_use_openers(struct in_use *u)
 {
-	char who[128];
+	char who[FD_USER_MAX];
 	size_t i;
+	int r = in_use_search_find(u->search, u->root, u->nodes, u->n, who, &i);
 
-	if (fd_users_find_opener(u->root, u->nodes, u->n, who, sizeof(who), &i) <= 0)
-		return 0;
+	if (r <= 0)
+		return r;
 	u->part = u->items[i].part;
 	(void)snprintf(u->answer->wait_for, sizeof(u->answer->wait_for), "/dev/%.200s", u->items[i].name);
 	return in_use_set_reason(u, "/dev/%.200s is open in %s", u->items[i].name, who);

@@ -29,7 +29,9 @@ struct in_use_item {
 struct in_use {
 	const char *root; /* of the sysfs tree */
 	struct in_use_answer *answer;
+	struct in_use_search *search; /* NULL: for this device alone */
 	bool look_only;
+	bool nodes_only; /* only to learn which nodes there are; nothing else is asked about */
 	/* What is looked at dies with the device but is another: "its virtual function 0000:01:10.1". "": the
 	 * device. */
 	const char *part;

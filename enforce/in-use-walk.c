@@ -141,9 +141,9 @@ static int in_use_look_at_folder(struct in_use *u, const char *path, unsigned de
 		return r;
 	r = 0;
 	if (streq(subsystem, "net"))
-		r = in_use_net(u, path, name);
+		r = u->nodes_only ? 0 : in_use_net(u, path, name);
 	else if (!subsystem[0] && streq(name, "net"))
-		r = in_use_net_elsewhere(u, path);
+		r = u->nodes_only ? 0 : in_use_net_elsewhere(u, path);
 	else if (streq(subsystem, "nvme"))
 		r = in_use_walk_nvme_heads(u, name, depth);
 	else if (streq(subsystem, "mdev"))

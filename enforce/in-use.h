@@ -19,12 +19,23 @@
 #pragma once
 
 #include "enforce/in-use-answer.h"
+#include "enforce/in-use-search.h"
 #include "sysfs/sysfs.h"
+
+#include <stddef.h>
 
 /*
  * 1: in use, and *ret says by what; 0: free; negative errno: could not look. look_only: nothing is opened
  * exclusively, which could be in the way of another program for that moment; then free means only that no
  * user can be seen. A node that a process is seen to have open is not opened, so that a program that waits
- * for its close does not hear us. May sleep (child.h).
+ * for its close does not hear us. search: where other devices are asked about as well, or NULL. May sleep
+ * (child.h).
  */
-int in_use_check(struct sysfs_device *d, bool look_only, struct in_use_answer *ret);
+int in_use_check(struct sysfs_device *d, struct in_use_search *search, bool look_only,
+		 struct in_use_answer *ret);
+
+/*
+ * A search for the users of these devices, and of those that share a slot with one: see move_check_slot().
+ * Some may be NULL, and all have to stay until the search is freed.
+ */
+struct in_use_search *in_use_search_of(struct sysfs_device *const *devices, size_t n);

@@ -9,21 +9,13 @@
 #include "enforce/in-use.h"
 #include "enforce/move-parts.h"
 #include "policy/decide.h"
+#include "sysfs/pci.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-
-/* "0000:03:00" of "0000:03:00.1". */
-static bool devices_share_slot(const struct sysfs_device *a, const struct sysfs_device *b)
-{
-	const char *dot = strrchr(a->name, '.');
-
-	return dot && streq(a->bus, "pci") && streq(b->bus, "pci") &&
-	       strncmp(a->name, b->name, (size_t)(dot - a->name) + 1) == 0;
-}
 
 /* Whether the rule that moves m's device moves this one, too. */
 static bool function_is_to_move(const struct move *m, struct sysfs_device *function)
@@ -55,10 +47,10 @@ int move_check_slot(const struct move *m, struct in_use_answer *ret)
 		struct sysfs_device *function = to_sysfs_device(members[i]);
 		int r;
 
-		if (function == m->d || !devices_share_slot(m->d, function) ||
-		    !function_is_to_move(m, function))
+		if (function == m->d || !pci_share_slot(m->d, function) || !function_is_to_move(m, function))
 			continue;
-		r = in_use_check(function, m->options->dry_run && m->options->look_only, &user);
+		r = in_use_check(function, m->options->search, m->options->dry_run && m->options->look_only,
+				 &user);
 		if (r == 0)
 			continue;
 		if (r < 0)

@@ -225,7 +225,7 @@ static bool move_may_unbind_or_refuse(struct move *m)
 	case REBIND_UNSET:
 		break;
 	}
-	r = in_use_check(m->d, m->options->dry_run && m->options->look_only, &user);
+	r = in_use_check(m->d, m->options->search, m->options->dry_run && m->options->look_only, &user);
 	if (r == 0)
 		r = move_check_slot(m, &user);
 	if (r == 0)

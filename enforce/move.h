@@ -9,6 +9,7 @@
 
 #include "base/macro.h"
 #include "enforce/apply.h"
+#include "enforce/in-use-search.h"
 #include "sysfs/binding.h"
 
 #include <stdbool.h>
@@ -43,6 +44,8 @@ struct move_options {
 	bool keep_released;
 	/* To decide about the functions that share the device's slot; NULL: they are not looked at. */
 	const struct policy *policy;
+	/* For the nodes of all devices that are moved along with this one; NULL: it is moved alone. */
+	struct in_use_search *search;
 };
 
 /* The result. It has no pointers, since it may lie in memory that parent and child share. */

@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "enforce/apply-record.h"
 #include "enforce/group.h"
+#include "enforce/in-use.h"
 #include "policy/policy-current.h"
 #include "state/policy-copy.h"
 #include "state/state-lock.h"
@@ -134,6 +135,7 @@ static int rebind_move_device(const struct rebind_run *run, const struct rebind_
 			return r;
 	}
 	options.policy = policy;
+	options.search = run->search;
 	before = apply_recorded_state(d);
 	move_device(&decision, &options, &t->report->moved);
 	if (!options.dry_run)
@@ -411,14 +413,28 @@ static void rebind_groups(struct rebind_run *run)
 			 first->device->bus, first->device->name, child_result_text(result));
 }
 
+/* About the users of several devices; those of the functions of one card are asked about with each of them.
+ */
+static bool rebind_asks_more_than_once(const struct rebind_run *run)
+{
+	return run->n > 1 || (run->targets[0].device && group_has_other_members(run->targets[0].device));
+}
+
 static void rebind_run_all(struct rebind_run *run)
 {
 	const size_t size = sizeof(*run->shared) + run->n * sizeof(_Atomic(size_t));
 	struct rebind_worker *workers = calloc(run->n + 1, sizeof(*workers));
+	struct sysfs_device **devices = calloc(run->n + 1, sizeof(*devices));
+	struct in_use_search *search = NULL;
 	struct child_result last = { CHILD_FAILED, -ENOMEM };
 	_Atomic(size_t) *at;
 
 	run->shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; devices && i < run->n; i++)
+		devices[i] = run->targets[i].device;
+	if (devices && rebind_asks_more_than_once(run))
+		search = in_use_search_of(devices, run->n);
+	run->search = search;
 	if (run->shared != MAP_FAILED && workers) {
 		at = (_Atomic(size_t) *)(run->shared + 1);
 		for (size_t i = 0; i < run->n; i++)
@@ -430,6 +446,8 @@ static void rebind_run_all(struct rebind_run *run)
 		rebind_groups(run);
 	if (run->shared != MAP_FAILED)
 		(void)munmap(run->shared, size);
+	(void)in_use_search_free(search);
+	free(devices);
 	free(workers);
 }
 

@@ -38,6 +38,7 @@ struct rebind_run {
 	size_t n;
 	uint64_t deadline;
 	struct rebind_shared *shared;
+	struct in_use_search *search; /* shared, too; NULL: each device is asked about alone */
 };
 
 /*

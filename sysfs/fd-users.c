@@ -48,9 +48,9 @@ struct wanted_nodes {
 	const char *sysfs;
 	const struct node *v;
 	size_t n;
-	char *buf;
-	size_t size;
-	size_t found;
+	char (*users)[FD_USER_MAX]; /* of each node, or of any: the first element */
+	bool any;
+	size_t n_open;
 };
 
 /* The field of a process's stat behind its name, which may have any bytes in it: the 3rd is the state. */
@@ -103,7 +103,25 @@ static bool node_is(const struct node *node, const struct statx *st)
 	       st->stx_rdev_minor == node->minor;
 }
 
-static int process_has_node(const char *pid, void *userdata)
+static void process_has_file(struct wanted_nodes *w, const char *pid, const struct statx *st)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		char *user = w->users[w->any ? 0 : i];
+
+		if (user[0] || !node_is(&w->v[i], st) ||
+		    (w->v[i].needs_login && !process_is_login(w, &w->v[i], pid)) || process_is_udev(w, pid))
+			continue;
+		fd_users_process_name(w->sysfs, pid, user, FD_USER_MAX);
+		w->n_open++;
+	}
+}
+
+static bool wanted_nodes_are_found(const struct wanted_nodes *w)
+{
+	return w->n_open >= (w->any ? 1 : w->n);
+}
+
+static int process_has_nodes(const char *pid, void *userdata)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	struct wanted_nodes *w = userdata;
@@ -114,32 +132,27 @@ static int process_has_node(const char *pid, void *userdata)
 	if (path_join(path, sizeof(path), w->sysfs, "/../proc/", pid, "/fd", NULL) < 0)
 		return 0;
 	dir = opendir(path);
-	while (dir && (e = readdir(dir))) {
-		if (e->d_name[0] == '.' || system_statx_type(dirfd(dir), e->d_name, &st) < 0 ||
-		    (!S_ISBLK(st.stx_mode) && !S_ISCHR(st.stx_mode)))
-			continue;
-		for (size_t i = 0; i < w->n; i++) {
-			if (!node_is(&w->v[i], &st) ||
-			    (w->v[i].needs_login && !process_is_login(w, &w->v[i], pid)) ||
-			    process_is_udev(w, pid))
-				continue;
-			fd_users_process_name(w->sysfs, pid, w->buf, w->size);
-			w->found = i;
-			return 1;
-		}
-	}
-	return 0;
+	while (dir && !wanted_nodes_are_found(w) && (e = readdir(dir)))
+		if (e->d_name[0] != '.' && system_statx_type(dirfd(dir), e->d_name, &st) >= 0 &&
+		    (S_ISBLK(st.stx_mode) || S_ISCHR(st.stx_mode)))
+			process_has_file(w, pid, &st);
+	return wanted_nodes_are_found(w);
 }
 
-int fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size,
-			 size_t *ret_node)
+int fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char buf[static FD_USER_MAX])
 {
-	struct wanted_nodes w = { sysfs, v, n, buf, size, 0 };
+	struct wanted_nodes w = { sysfs, v, n, (char(*)[FD_USER_MAX])buf, true, 0 };
 
 	buf[0] = '\0';
-	if (n == 0 || fd_users_each_process(sysfs, process_has_node, &w) <= 0)
-		return 0;
-	if (ret_node)
-		*ret_node = w.found;
-	return 1;
+	return n > 0 && fd_users_each_process(sysfs, process_has_nodes, &w) > 0;
+}
+
+void fd_users_find_openers(const char *sysfs, const struct node *v, size_t n, char (*users)[FD_USER_MAX])
+{
+	struct wanted_nodes w = { sysfs, v, n, users, false, 0 };
+
+	for (size_t i = 0; i < n; i++)
+		users[i][0] = '\0';
+	if (n > 0)
+		(void)fd_users_each_process(sysfs, process_has_nodes, &w);
 }

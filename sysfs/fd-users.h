@@ -13,21 +13,26 @@
 int fd_users_each_process(const char *sysfs, int (*each)(const char *pid, void *userdata), void *userdata);
 
 /* "Xorg (process 4711)" */
+#define FD_USER_MAX 128
 void fd_users_process_name(const char *sysfs, const char *pid, char *buf, size_t size);
 
 /* A device node. */
 struct node {
 	mode_t type; /* S_IFBLK or S_IFCHR */
 	unsigned major, minor;
+	const char *name; /* below /dev, as far as it is known */
 	/* For a terminal, only a process counts that has it as its controlling terminal and is no getty,
 	 * which waits for somebody to log in. */
 	bool needs_login;
 };
 
 /*
- * The first process that has one of these n nodes open: its name as fd_users_process_name(), and which node.
- * 1; 0: there is none, and buf is "". Goes through all open files once, however many nodes there are. udev's
- * workers do not count: they read what a device is, for a moment, and nobody would miss that.
+ * The first process that has one of these n nodes open: its name as fd_users_process_name(). 1; 0: there is
+ * none, and buf is "". udev's workers do not count: they read what a device is, for a moment, and nobody
+ * would miss that.
  */
-int fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char *buf, size_t size,
-			 size_t *ret_node);
+int fd_users_find_opener(const char *sysfs, const struct node *v, size_t n, char buf[static FD_USER_MAX]);
+
+/* The same for each node, "" if nobody has it open. Goes through all open files once, however many nodes
+ * there are. */
+void fd_users_find_openers(const char *sysfs, const struct node *v, size_t n, char (*users)[FD_USER_MAX]);

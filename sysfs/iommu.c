@@ -197,14 +197,14 @@ static void nodes_find_of_group(const struct sysfs_device *d, const char *group,
 static bool group_find_owner(const struct sysfs_device *d, char *why, size_t size, bool refused)
 {
 	struct nodes nodes = {};
-	char group[64], owner[128] = "";
+	char group[64], owner[FD_USER_MAX] = "";
 
 	why[0] = '\0';
 	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
 		return false;
 	nodes_find_of_group(d, group, &nodes);
 	if (nodes.n > 0)
-		fd_users_find_opener(d->sysfs->root, nodes.v, nodes.n, owner, sizeof(owner), NULL);
+		fd_users_find_opener(d->sysfs->root, nodes.v, nodes.n, owner);
 	if (!owner[0] && !(refused && nodes.vfio))
 		return false;
 	(void)snprintf(why, size,

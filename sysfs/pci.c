@@ -252,3 +252,11 @@ int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_nu
 	}
 	return -ENODATA;
 }
+
+bool pci_share_slot(const struct sysfs_device *a, const struct sysfs_device *b)
+{
+	const char *dot = strrchr(a->name, '.');
+
+	return dot && streq(a->bus, "pci") && streq(b->bus, "pci") &&
+	       strncmp(a->name, b->name, (size_t)(dot - a->name) + 1) == 0;
+}

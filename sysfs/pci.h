@@ -22,6 +22,9 @@ bool pci_address_parse(const char *s, size_t n, struct pci_address *ret);
  */
 int pci_topology(const char *devpath, char *buf, size_t size);
 
+/* Whether both are functions of one card: "0000:03:00.0" and "0000:03:00.1". */
+bool pci_share_slot(const struct sysfs_device *a, const struct sysfs_device *b);
+
 /*
  * The physical function of a virtual one, and the number of the latter. Works before the kernel has made
  * the `physfn` link, too: the uevent leaves before it (pci_iov_add_virtfn() in drivers/pci/iov.c), so

@@ -39,34 +39,46 @@ struct watch_udev {
 	size_t n;
 };
 
-static bool device_is_ours(const struct service *s, const char *bus, const char *name)
+static bool device_is_supported(const struct service *s, const char *bus, const char *name)
 {
 	char path[PATH_MAX];
 
-	if (devices_find(&s->devices, bus, name))
-		return true;
 	/* Looking whether the file is there never sleeps; reading it may. */
 	return path_printf(path, sizeof(path), "%s/bus/%s/devices/%s/driver_override", s->settings->sysfs,
 			   bus, name) >= 0 &&
 	       access(path, F_OK) == 0;
 }
 
+/*
+ * The enforcer unbinds and binds the device at this moment, which has an event each: a look follows the move
+ * anyway, and with many devices those in between would take as long as the moves do.
+ */
+static bool event_is_of_move(const struct device_entry *e, const char *action)
+{
+	return e && e->moves > 0 &&
+	       (streq(action, "bind") || streq(action, "unbind") || streq(action, "change"));
+}
+
 static void event_take(struct service *s, const char *action, const char *bus, const char *name)
 {
 	enum refresh_purpose purpose = REFRESH_ONLY;
+	struct device_entry *e = devices_find(&s->devices, bus, name);
 
 	/* The event does not tell the old name. */
 	if (streq(action, "move")) {
 		refresh_request_all(s, REFRESH_ONLY);
 		return;
 	}
-	if (!device_is_ours(s, bus, name))
+	if (!e && !device_is_supported(s, bus, name))
 		return;
 	if (streq(action, "add"))
 		purpose = REFRESH_AND_RETRY;
 	else if (streq(action, "bind"))
 		purpose = REFRESH_AND_RECONCILE;
-	refresh_request(s, bus, name, purpose);
+	if (event_is_of_move(e, action))
+		refresh_look_later(e, purpose);
+	else
+		refresh_request(s, bus, name, purpose);
 }
 
 /* The kernel counts the messages that it had to drop; then all devices have to be looked at. */

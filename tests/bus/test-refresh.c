@@ -95,6 +95,35 @@ START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
 }
 END_TEST
 
+/* Each unbind and each bind has an event, which a look after the move answers. */
+START_TEST(events_of_a_move_are_followed_by_a_look_when_it_has_ended)
+{
+	struct harness *h = harness_new();
+	sd_bus *other = connect_as(h, 0);
+	const char *identity;
+
+	three_devices(h);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	policy_is_read(h);
+	identity = mock_printf(h->m, "%s", property(h, "pci", CARD, "Identity"));
+	apply_half_way(h, other);
+	/* What a look tells at once, also during a move. */
+	mock_attr(h->m, PATH_OF(CARD), "modalias", "pci:v00001234d00001234sv00001234sd00001234bc03sc00i00\n");
+	tell(h, "unbind", "pci", CARD);
+	tell(h, "bind", "pci", CARD);
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
+	tell(h, "change", "pci", DISK);
+	wait_property(h, "pci", DISK, "State", "foreign");
+	ck_assert_str_eq(property(h, "pci", CARD, "Identity"), identity);
+	faults(h, "");
+	while (streq(property(h, "pci", CARD, "Identity"), identity))
+		(void)usleep(1000);
+	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
 /* A look at all devices is due when policy changes, whatever is being moved: it tells what is decided. */
 START_TEST(a_look_that_begins_during_a_move_shows_nothing_half_way)
 {
@@ -283,6 +312,7 @@ END_TEST
 
 SUITE_MAIN("bus-refresh", 300, an_override_that_is_written_is_noticed,
 	   what_the_enforcer_is_half_way_through_is_not_looked_at,
+	   events_of_a_move_are_followed_by_a_look_when_it_has_ended,
 	   a_look_that_begins_during_a_move_shows_nothing_half_way,
 	   a_look_that_began_before_the_enforcer_did_shows_nothing_half_way,
 	   what_a_new_policy_asks_for_is_done_though_a_later_look_was_quicker,

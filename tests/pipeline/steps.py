@@ -260,4 +260,6 @@ def bench(_args, out):
            "OVERRIDECTL": os.path.join(TOP, release, "cli/overridectl"), "BENCH_SLACK": "2"}
     for name in ("service", "list"):
         out(run([f"{release}/tests/bench/bench-{name}"], env=env).stdout)
-    return 6, 0
+    env["DRIVER_OVERRIDE"] = os.path.join(TOP, release, "enforcer/driver-override")
+    out(run([f"{release}/tests/bench/bench-in-use"], env=env).stdout)
+    return 7, 0

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,6 +109,66 @@ START_TEST(command_line_may_come_by_stdin)
 	ck_assert_int_eq(enforcer_run(m, "rebind", "--wait", NAME, NULL).status, 2);
 	ck_assert_int_eq(enforcer_run(m, "sweep", "--wait", NULL).status, 2);
 	free(request);
+	mock_free(m);
+}
+END_TEST
+
+/* How often the folder of a process's open files was opened: once for each search. */
+static unsigned count_opens(int inotify)
+{
+	_Alignas(struct inotify_event) char buf[16384];
+	unsigned n = 0;
+	ssize_t size;
+
+	while ((size = read(inotify, buf, sizeof(buf))) > 0)
+		for (const char *at = buf; at < buf + size;) {
+			const struct inotify_event *event = (const void *)at;
+
+			n += (event->mask & IN_OPEN) != 0;
+			at += sizeof(*event) + event->len;
+		}
+	return n;
+}
+
+/* /dev/full (1:7) stands for the nodes. */
+START_TEST(users_of_several_devices_are_searched_for_at_once)
+{
+	const char *device, *names[8] = { NAME };
+	struct mock *m = tree_new(&device, "[device all]\nClass=0108\nDriver=none\n");
+	const char *files = mock_printf(m, "%s/proc/4711/fd", m->root);
+	int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	make_dirs(mock_printf(m, "%s/dev/snd", m->root));
+	make_dirs(files);
+	for (unsigned i = 0; i < ELEMENTSOF(names); i++) {
+		names[i] = mock_printf(m, "0000:00:%02x.0", i + 3);
+		if (i > 0)
+			device = mock_pci_add(m, names[i], NULL, 0x1b36, 0x0010, 0x010802);
+		mock_bind(m, device, "nvme");
+		mock_class_add(m, "sound", device, mock_printf(m, "card%u", i));
+		mock_attr(m, device, mock_printf(m, "sound/card%u/dev", i), "1:7\n");
+		ck_assert_int_eq(symlink("/dev/full", mock_printf(m, "%s/dev/card%u", m->root, i)), 0);
+	}
+	/* The one that has them open, and the one where looks are counted. */
+	for (int used = 0; used < 2; used++) {
+		struct enforcer_result r;
+		unsigned n;
+
+		if (used)
+			ck_assert_int_eq(symlink("/dev/full", mock_printf(m, "%s/7", files)), 0);
+		/* Two opens without a close in between are told as one. */
+		ck_assert_int_ge(inotify_add_watch(inotify, files, IN_OPEN | IN_CLOSE), 0);
+		(void)count_opens(inotify);
+		r = enforcer_run(m, "rebind", "--dry-run", names[0], names[1], names[2], names[3], names[4],
+				 names[5], names[6], names[7], NULL);
+		n = count_opens(inotify);
+		ck_assert_int_eq(r.status, used);
+		ck_assert_msg((strstr(r.out, "ERROR=InUse") != NULL) == used, "%s", r.out);
+		/* A search serves for a second. */
+		ck_assert_msg(n >= 1 && n <= 1 + r.usec / 1000000, "%u searches in %ju us", n,
+			      (uintmax_t)r.usec);
+	}
+	ck_assert_int_eq(close(inotify), 0);
 	mock_free(m);
 }
 END_TEST
@@ -426,8 +487,9 @@ START_TEST(functions_of_a_card_move_together_or_not_at_all)
 END_TEST
 
 SUITE_MAIN("rebind", 60, command_line_may_come_by_stdin, device_that_goes_while_it_is_moved, usage,
-	   several_devices_have_an_answer_each, answer_for_a_device_that_is_moved, devices_that_do_not_exist,
-	   incomplete_policy_is_refused, last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
+	   users_of_several_devices_are_searched_for_at_once, several_devices_have_an_answer_each,
+	   answer_for_a_device_that_is_moved, devices_that_do_not_exist, incomplete_policy_is_refused,
+	   last_good_copy_of_a_broken_file_is_in_force, refusals_are_printed,
 	   second_rebind_waits_for_the_first, each_device_is_moved_by_the_policy_of_its_turn,
 	   state_directory_that_cannot_be_written, other_members_are_decided_again_and_not_unbound,
 	   group_member_may_be_named, functions_of_a_card_move_together_or_not_at_all)
