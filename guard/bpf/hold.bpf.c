@@ -73,8 +73,9 @@ static __always_inline bool hold_may_wait(__u64 now)
 	return hold_can_end(now) && spent_ns < HOLD_LIMITS_SPENT_MAX * limit_ns;
 }
 
+/* Without a pointer: of what lies in memory, a function that is verified by itself knows numbers only. */
 struct hold_wait {
-	struct hold_late_device *device;
+	struct hold_late_device device;
 	__u64 number, start, now;
 	__u64 counted; /* up to then it is part of `spent_ns` */
 	__u32 mark;
@@ -85,8 +86,8 @@ struct hold_wait {
 
 /*
  * Functions that are not static are verified once, by themselves, and not again for each way by which each
- * program can come to them: newer kernels would take half a minute and 100 MB for that. Their pointers may be
- * NULL, for all that is known.
+ * program can come to them: newer kernels would take half a minute and 100 MB for that, and go through what
+ * bpf_loop() calls for each way out of its last round. Their pointers may be NULL, for all that is known.
  */
 
 /*
@@ -122,8 +123,8 @@ static __always_inline void hold_tell_standby(struct hold_wait *w)
 
 	if (w->told > 1 || w->now - w->start < due_ns)
 		return;
-	w->device->again = w->told;
-	if (bpf_ringbuf_output(&late, w->device, sizeof(*w->device), BPF_RB_FORCE_WAKEUP) == 0)
+	w->device.again = w->told;
+	if (bpf_ringbuf_output(&late, &w->device, sizeof(w->device), BPF_RB_FORCE_WAKEUP) == 0)
 		w->told++;
 }
 
@@ -136,19 +137,25 @@ static __always_inline void hold_spend(struct hold_wait *w, __u64 step_ns)
 	w->counted = w->now;
 }
 
-/* Called by bpf_loop(): checks the ticket once. 1 ends the loop. */
-static long hold_check_ticket(__u32 i, struct hold_wait *w)
+/*
+ * Eight times per iteration: bpf_loop() is limited to 1 << 23 iterations, which a fast CPU would finish in
+ * 0.2 s.
+ */
+static __always_inline void hold_read_clock(struct hold_wait *w)
 {
-	(void)i;
-	/*
-	 * Read the clock eight times per iteration: bpf_loop() is limited to 1 << 23 iterations, which a fast
-	 * CPU would finish in 0.2 s.
-	 */
 #pragma unroll
 	for (int n = 0; n < 8; n++)
 		w->now = bpf_ktime_get_ns();
+}
+
+/* Checks the ticket once. 1: the wait is over. */
+__noinline int hold_check_ticket(struct hold_wait *w)
+{
+	if (!w)
+		return 1;
+	hold_read_clock(w);
 	w->mark = ticket_mark(w->number);
-	if (w->mark == HOLD_DECIDED && w->function && hold_sibling_waits(&w->device->key, w->function))
+	if (w->mark == HOLD_DECIDED && w->function && hold_sibling_waits(&w->device.key, w->function))
 		w->mark = HOLD_WAITS;
 	if (w->mark != HOLD_WAITS)
 		return 1;
@@ -159,6 +166,13 @@ static long hold_check_ticket(__u32 i, struct hold_wait *w)
 	}
 	hold_tell_standby(w);
 	return 0;
+}
+
+/* Called by bpf_loop(). 1 ends the loop. */
+static long hold_step(__u32 i, struct hold_wait *w)
+{
+	(void)i;
+	return hold_check_ticket(w) != 0;
 }
 
 /* The kernel goes on without a decision. */
@@ -178,15 +192,15 @@ static __always_inline void hold_give_up(const struct hold_wait *w, const struct
 }
 
 /* The wait is over: counts it and ends the hold. */
-__noinline int hold_end(struct hold_wait *w, const struct hold_key *device)
+__noinline int hold_end(struct hold_wait *w)
 {
 	struct hold_ticket *ticket;
 	struct hold_key key;
 	__u64 waited_ns;
 
-	if (!w || !device)
+	if (!w)
 		return 0;
-	key = *device;
+	key = w->device.key;
 	waited_ns = w->now - w->start;
 	__sync_fetch_and_add(&counters.holds, 1);
 	__sync_fetch_and_add(&counters.waited_ns, waited_ns);
@@ -214,17 +228,16 @@ __noinline int hold_end(struct hold_wait *w, const struct hold_key *device)
 
 static __always_inline void hold_device(struct device___local *dev, bool pci)
 {
-	struct hold_late_device device = {};
-	struct hold_wait w = { .device = &device, .mark = HOLD_WAITS };
+	struct hold_wait w = { .mark = HOLD_WAITS };
 	const struct hold_ticket *ticket;
 	long key_length;
 
 	if (tickets_held <= 0)
 		return;
-	key_length = key_of_device(dev, &device.key);
+	key_length = key_of_device(dev, &w.device.key);
 	if (key_length < 2)
 		return;
-	ticket = bpf_map_lookup_elem(&tickets, &device.key);
+	ticket = bpf_map_lookup_elem(&tickets, &w.device.key);
 	if (!ticket || !ticket->is_held)
 		return;
 	w.number = ticket->number;
@@ -232,10 +245,10 @@ static __always_inline void hold_device(struct device___local *dev, bool pci)
 		w.function = key_length - 2; /* "0000:01:00.0": the last character */
 	w.start = w.now = w.counted = bpf_ktime_get_ns();
 	/* As many iterations as there may be, and as many again where the CPU is that fast. */
-	bpf_loop(1 << 23, hold_check_ticket, &w, 0);
+	bpf_loop(1 << 23, hold_step, &w, 0);
 	if (w.mark == HOLD_WAITS && !w.is_over)
-		bpf_loop(1 << 23, hold_check_ticket, &w, 0);
-	hold_end(&w, &device.key);
+		bpf_loop(1 << 23, hold_step, &w, 0);
+	hold_end(&w);
 }
 
 static __always_inline bool device_is_pci(struct device___local *dev)
