@@ -262,7 +262,8 @@ struct link_search {
 	const struct in_use *u;
 	char device[128], bus[64];
 	char found[64];
-	ino_t ours;
+	ino_t *seen; /* namespaces that need not be looked at: our own comes first */
+	size_t n_seen, allocated;
 	int back; /* to our own namespace */
 };
 
@@ -281,6 +282,18 @@ static int link_search_match(const struct nlmsghdr *h, void *userdata)
 	return 1;
 }
 
+/* Remembers the namespace. False: it was looked at, as other processes are in it; or there is no memory. */
+static bool link_search_is_new(struct link_search *s, ino_t namespace)
+{
+	for (size_t i = 0; i < s->n_seen; i++)
+		if (s->seen[i] == namespace)
+			return false;
+	if (array_reserve(s->seen, s->allocated, s->n_seen) < 0)
+		return false;
+	s->seen[s->n_seen++] = namespace;
+	return true;
+}
+
 /* Enters a namespace and looks. This process has one thread, and returns to its own namespace first of all.
  */
 static bool link_search_namespace(struct link_search *s, const char *path)
@@ -289,7 +302,7 @@ static bool link_search_namespace(struct link_search *s, const char *path)
 	struct stat st;
 	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino == s->ours || setns(fd, CLONE_NEWNET) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0 || !link_search_is_new(s, st.st_ino) || setns(fd, CLONE_NEWNET) < 0)
 		return false;
 	r = rtnetlink_dump(RTM_GETLINK, link_search_match, s);
 	if (setns(s->back, CLONE_NEWNET) < 0)
@@ -352,13 +365,13 @@ static int link_search(const struct in_use *u, const char *above)
 	if (path_join(path, sizeof(path), u->root, "/../proc/self/ns/net", NULL) < 0)
 		return 0;
 	s.back = open(path, O_RDONLY | O_CLOEXEC);
-	if (s.back >= 0 && fstat(s.back, &st) >= 0) {
-		s.ours = st.st_ino;
+	if (s.back >= 0 && fstat(s.back, &st) >= 0 && link_search_is_new(&s, st.st_ino)) {
 		r = link_search_named(u, &s);
 		if (r == 0)
 			r = fd_users_each_process(u->root, link_search_process, &s);
 	}
 	closep(&s.back);
+	free(s.seen);
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,10 @@
 static struct dump {
 	char data[1024] __attribute__((aligned(8)));
 	size_t n;
-} addresses, routes, *asked;
+} addresses, routes, links, *asked;
+
+/* How often this process went to another namespace, or came back. */
+static unsigned n_entered;
 
 /* In place of the C library's. */
 int socket(int domain, int type, int protocol)
@@ -39,9 +43,18 @@ ssize_t send(int fd, const void *buf, size_t n, int flags)
 
 	(void)fd;
 	(void)flags;
-	ck_assert(h->nlmsg_type == RTM_GETADDR || h->nlmsg_type == RTM_GETROUTE);
-	asked = h->nlmsg_type == RTM_GETADDR ? &addresses : &routes;
+	ck_assert(h->nlmsg_type == RTM_GETADDR || h->nlmsg_type == RTM_GETROUTE ||
+		  h->nlmsg_type == RTM_GETLINK);
+	asked = h->nlmsg_type == RTM_GETADDR ? &addresses : h->nlmsg_type == RTM_GETROUTE ? &routes : &links;
 	return (ssize_t)n;
+}
+
+int setns(int fd, int type)
+{
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(type, CLONE_NEWNET);
+	n_entered++;
+	return 0;
 }
 
 ssize_t recv(int fd, void *buf, size_t n, int flags)
@@ -229,7 +242,27 @@ START_TEST(message_that_is_cut_off_is_an_error)
 }
 END_TEST
 
+/* Containers have many processes each. */
+START_TEST(each_namespace_is_looked_at_once)
+{
+	struct in_use_fixture f = in_use_fixture_new();
+
+	make_dirs(mock_printf(f.m, "%s%s/net", f.m->sysfs, f.device));
+	for (unsigned i = 0; i < 3; i++)
+		beside_file(&f, mock_printf(f.m, "namespaces/%u", i), "");
+	beside_link(&f, "proc/self/ns/net", "../../../namespaces/0");
+	for (unsigned pid = 1; pid <= 12; pid++)
+		beside_link(&f, mock_printf(f.m, "proc/%u/ns/net", pid),
+			    mock_printf(f.m, "../../../namespaces/%u", pid % 3));
+	links.n = n_entered = 0;
+	ck_assert_int_eq(in_use_fixture_check(&f), 1);
+	ck_assert_str_eq(f.answer.reason, "a network interface of it is in another network namespace");
+	ck_assert_uint_eq(n_entered, 2 * 2); /* there and back */
+	in_use_fixture_done(&f);
+}
+END_TEST
+
 SUITE_MAIN("in-use-net", 20, link_local_address_is_no_use, address_of_another_interface_is_no_use,
 	   own_address_of_a_pair_is_named, route_is_use_unless_the_kernel_makes_it_by_itself,
 	   every_hop_of_a_multipath_route_is_used, error_of_the_kernel_is_an_error,
-	   message_that_is_cut_off_is_an_error)
+	   message_that_is_cut_off_is_an_error, each_namespace_is_looked_at_once)
