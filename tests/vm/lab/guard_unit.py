@@ -6,6 +6,8 @@ import os
 
 from .command import PATIENCE
 from .device import path, probed, proper_order, record, record_fields, traced
+from .machine import program
+from .trace import INSTANCE, Trace
 
 GUARD = "driver-override-guard.service"
 RECORD = "/run/driver-overrides/guard"
@@ -125,3 +127,67 @@ def cpus_busy(vm):
     finally:
         vm.run(f"rm {flag}")
     job.wait()
+
+
+class PluggedAgain:
+    """A device that comes and goes all the time, at the hand of a process that outlives what systemd ends."""
+
+    PROGRAM, ENOUGH, COUNT = "/usr/lib/lab/plug-again", "/run/lab/plug-enough", "/run/lab/plugged"
+
+    def __init__(self, vm, device, begin=True):
+        """begin: else it goes on already."""
+        self.vm, self.device = vm, device
+        if begin:
+            self._begin()
+
+    def _begin(self):
+        vm, device = self.vm, self.device
+        vm.run(f"rm -f {self.ENOUGH} {self.COUNT}*")
+        vm.place(self.PROGRAM, program("plug-again"))
+        vm.run(f"{self.PROGRAM} $(basename $(realpath {path(device)}/..)) {device} </dev/null >/dev/null 2>&1")
+        vm.wait_for(f"test -s {self.COUNT}")
+
+    def count(self):
+        return int(self.vm.out(f"cat {self.COUNT}"))
+
+    def more(self, often):
+        """Returns when the device has come so many times more."""
+        self.vm.wait_for(f"[ $(cat {self.COUNT}) -ge {self.count() + often} ]", 120)
+
+    def end(self):
+        self.vm.run(f"touch {self.ENOUGH}")
+        self.vm.wait_for(f"test -e {self.COUNT}.end")
+
+    def all_won(self, driver):
+        """Asserts from the kernel's own trace that no other driver ever looked at it. (Its override may stand before it is announced:
+        an enforcer that was started for its predecessor finds it under the same name.)"""
+        lives = device_lives(traced_events(self.vm, self.device))
+        shown = [[(round(e.time, 4), e.kind, e.text, e.task) for e in life] for life in lives]
+        lost = [one for one, life in zip(shown, lives) if {e.text for e in life if e.kind == "probe"} - {driver}]
+        assert len(lives) >= self.count() > 0, (len(lives), self.count())
+        assert len(lost) <= holds_expired(self.vm), f"{len(lost)} times, first: {lost[0]}"
+        assert {e.text for life in lives for e in life if e.kind == "override"} <= {driver}, shown
+        self.vm.note(f"# {self.device} came {len(lives)} times, {len(lost)} times another driver was first")
+
+
+def holds_expired(vm):
+    """How many holds reached their limit in this boot, as all guards have said: on a starved host that may happen."""
+    said = vm.out("journalctl --sync; journalctl -b --no-pager -o cat | grep -oE '[0-9]+ holds reached the limit' || true")
+    return sum(int(line.split()[0]) for line in said.splitlines())
+
+
+def traced_events(vm, device):
+    """Of the trace that traced() has begun; fails when some of it is lost."""
+    lost = vm.out(f"cat {INSTANCE}/per_cpu/cpu*/stats | awk '/overrun|dropped/ {{ n += $NF }} END {{ print n }}'")
+    assert lost == "0", f"{lost} events of the trace are lost"
+    return Trace(vm).read(device=device)
+
+
+@contextlib.contextmanager
+def plugged_again_and_again(vm, device):
+    """A device that is there is taken away and found anew, over and over, meanwhile."""
+    plugged = PluggedAgain(vm, device)
+    try:
+        yield plugged
+    finally:
+        plugged.end()
