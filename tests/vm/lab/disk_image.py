@@ -37,7 +37,8 @@ DRACUT = {
     # Host-only as a real installation has it, but for what dracut would ask the machine that makes the image.
     "/etc/dracut.conf.d/90-lab.conf": (
         f'hostonly="yes"\nhostonly_cmdline="no"\nhostonly_default_device="no"\nfilesystems+=" ext4 "\n'
-        f'add_drivers+=" {BOOT_MODULES} "\ncompress="zstd -1"\n', 0o644),
+        # The level stands twice, for 059 and for newer ones, which take 15 otherwise.
+        f'add_drivers+=" {BOOT_MODULES} "\ncompress="zstd -1"\ncompress_level_zstd="1"\n', 0o644),
 }
 
 # For each generator how its image is made, $VERSION being the kernel's.

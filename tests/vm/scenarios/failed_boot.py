@@ -42,14 +42,21 @@ MACHINES = {
 
 
 def changed(vm, text):
-    """Policy that a person has written, and images that have it."""
+    """Policy that a person has written; the boot images do not have it."""
     vm.write(POLICY, text)
     vm.run("sync")
 
 
-def image_made(vm):
-    vm.run('V=$(uname -r); if command -v update-initramfs >/dev/null; then update-initramfs -u -k "$V"; else '
-           'dracut --force /boot/initrd.img-"$V" "$V"; fi', 200)
+# An emulated machine needs a minute for an image that boots. This one does not have to: it is made of little more than ours.
+IMAGE_MADE = {
+    "initramfs-tools": """
+cd /usr/share/initramfs-tools/hooks
+for hook in *; do [ $hook = driver-overrides ] || chmod -x $hook; done
+update-initramfs -u -k $(uname -r)
+""",
+    "dracut": "V=$(uname -r); dracut --force --no-kernel --no-compress --nohardlink --no-early-microcode --modules driver-overrides "
+              "/boot/initrd.img-$V $V",
+}
 
 
 @scenario("a policy with which two boots were not complete is given up in the third, and that is said wherever one looks", "counted",
@@ -99,7 +106,7 @@ def stale(vm):
     command = "update-initramfs -u -k all" if vm.image.generator == "initramfs-tools" else "dracut --regenerate-all --force"
     assert f"run: {command}" in vm.out("overridectl --no-legend check")
     assert f"run: {command}" in vm.out("journalctl --sync; journalctl -b --no-pager -o cat -u driver-overrided.service")
-    image_made(vm)
+    vm.run(IMAGE_MADE[vm.image.generator], 200)
     vm.wait_for(f"{image} | grep -q current")
     assert "another policy" not in vm.out("overridectl --no-legend check")
 

@@ -129,7 +129,7 @@ def stopped(vm):
 @scenario("a guard that is killed is started again, and each card plugged meanwhile gets a driver", timeout=1800)
 def killed(vm):
     empty_ports(vm)
-    for i in range(repetitions(100, 5)):
+    for i in range(repetitions(100, 2)):
         pid = vm.out("systemctl show -P MainPID driver-override-guard.service")
         vm.run(f"kill -KILL {pid}")
         plug(vm, 0, CARD)

@@ -120,7 +120,7 @@ def long_limit(vm):
 @scenario("a guard that is killed lets go of the hold that is going on", timeout=1800)
 def killed(vm):
     with card_rescanned(vm), long_limit(vm):
-        ends_in_holds(vm, "KILL", "kill -STOP {pid}", repetitions(100, 4))
+        ends_in_holds(vm, "KILL", "kill -STOP {pid}", repetitions(100, 2))
 
 
 @scenario("a guard that is told to end lets go of the hold that is going on", timeout=600)
@@ -129,7 +129,7 @@ def ended(vm):
     stop = STOP_THREADS + " {pid} >/run/lab/stopped &\nuntil grep -q stopped /run/lab/stopped; do :; done"
     with card_rescanned(vm), long_limit(vm):
         # It has 5 ms for what it has begun.
-        ends_in_holds(vm, "TERM", stop, repetitions(30, 4))
+        ends_in_holds(vm, "TERM", stop, repetitions(30, 2))
 
 
 @scenario("the limit is 250 ms; after three of them the kernel does not wait, and the journal says once where the guard's threads were", timeout=600)

@@ -71,10 +71,10 @@ def killed(vm):
     outcomes = []
     for _ in range(repetitions(10, 1)):
         trace = traced(vm)
-        out = vm.out(LIFE % (CARD, GUARD, repetitions(10, 5), guard_again("$pid")), timeout=600)
+        out = vm.out(LIFE % (CARD, GUARD, repetitions(10, 3), guard_again("$pid")), timeout=600)
         told = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in out.splitlines() if line.startswith("life ")]
         found = device_lives(trace.read(device=CARD))
-        assert len(found) == len(told) == repetitions(10, 5), (len(found), len(told))
+        assert len(found) == len(told) == repetitions(10, 3), (len(found), len(told))
         for life, words in zip(found, told):
             outcomes.append((judge(len(outcomes), life, words), words["claimed"]))
     vm.note(f"# first probe, claimed: { {o: outcomes.count(o) for o in sorted(set(outcomes))} }")

@@ -6,6 +6,7 @@ from lab.guard_unit import CONF, GUARD, guard_pid, plug_guaranteed
 from lab.scenario import scenario
 
 CARDS = {0: "0000:01:00.0", 1: "0000:02:00.0"}
+SOCKET = "driver-override-guard.socket"
 MACHINE = dict(guard=True, written={CONF: rule("cards", Bus="pci", Name=" ".join(CARDS.values()), Driver="vfio-pci")})
 
 # Big ones, so that it takes fewer: a uevent has room for two kilobytes. Ends when the guard's socket has lost some.
@@ -30,7 +31,10 @@ def overflow(vm):
     empty_ports(vm)
     # udev has a buffer of its own, which is not what is tested here, and would be busy for long.
     units = "systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udevd.service"
-    vm.run(f"modprobe e1000e; modprobe vfio-pci; systemctl stop {units}")
+    # 64 MiB, as the buffer is, would take minutes to fill.
+    vm.write(f"/run/systemd/system/{SOCKET}.d/small.conf", "[Socket]\nReceiveBuffer=1M\n")
+    vm.run(f"modprobe e1000e; modprobe vfio-pci; systemctl daemon-reload; systemctl stop {units} {SOCKET} {GUARD}; "
+           f"systemctl start {SOCKET} {GUARD}", 90)
     guard = guard_pid(vm)
     vm.run(f"kill -STOP {guard}")
     vm.run(FLOOD % guard, 600)
