@@ -3,6 +3,7 @@
  * A device that goes back to its own driver, because no rule decides about it any more, or because a person
  * has it released whatever policy says.
  */
+#include "base/errno.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "enforce/apply-record.h"
@@ -81,6 +82,9 @@ void move_leave_alone(struct move *m)
 			return;
 		}
 	}
+	if (!m->options->dry_run && m->record.inode && m->decision->kind == DECISION_NOTHING &&
+	    record_is_left_over(&m->record))
+		ignore_error(record_remove(m->d->sysfs->state_dir, sysfs_device_key(m->d)));
 	move_result_set(m->ret, m->override[0] ? STATE_FOREIGN : STATE_UNMANAGED, MOVE_DONE, "%s",
 			m->releases && !m->override[0] ? REASON_RELEASED : "");
 }

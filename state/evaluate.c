@@ -144,6 +144,9 @@ static void evaluate_undecided(const struct device_observation *o, struct device
 		evaluation_set(e, STATE_UNMANAGED, "%s; a rule of a member may decide then", o->iommu);
 	else
 		evaluation_set(e, STATE_UNMANAGED, "%s", "");
+	if (e->state == STATE_UNMANAGED && o->decision->kind == DECISION_NOTHING && o->record &&
+	    record_is_left_over(o->record))
+		e->action = ACTION_GIVE_BACK;
 }
 
 /* Others made the difference. Once that is recorded, the record may also say who it was. */

@@ -35,6 +35,12 @@ bool record_is_refused(const struct record *record)
 	return record->state == STATE_HELD && !streq(record->decision, "none");
 }
 
+bool record_is_left_over(const struct record *record)
+{
+	return !record->released && record->state != STATE_UNMANAGED && !record->owned_override[0] &&
+	       !record->previous_override[0] && !record->driver_by_override[0];
+}
+
 bool record_owns(const struct record *record, const char *override)
 {
 	return override[0] &&

@@ -54,6 +54,12 @@ const char *record_state_text(const struct record *record);
 /* Whether the kernel has refused it its driver, for the sake of its IOMMU group. */
 bool record_is_refused(const struct record *record);
 
+/*
+ * Nothing of ours is left on the device, by which the record would tell it again: only what became of a rule
+ * that has gone, such as that the device was stuck.
+ */
+bool record_is_left_over(const struct record *record);
+
 /* Whether an override that stands is ours, as far as the record knows; see apply_owns(). */
 bool record_owns(const struct record *record, const char *override);
 

@@ -4,6 +4,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "state/intent.h"
+#include "state/record-file.h"
 #include "tests/unit/fixtures/move-fixture.h"
 #include "tests/unit/fixtures/suite.h"
 
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 
 START_TEST(unbind_then_override_then_probe)
 {
@@ -249,6 +251,29 @@ START_TEST(without_a_decision_nothing_is_touched)
 }
 END_TEST
 
+/* A move of it did not come back, and its rule has gone since. */
+START_TEST(without_a_decision_no_record_is_kept)
+{
+	struct move_fixture f = move_fixture_new("");
+	struct record_key key = { "pci", "0000:00:03.0", 0, f.m->sysfs, f.device };
+	struct record record = { .state = STATE_STUCK };
+	struct stat st;
+
+	ck_assert_int_eq(stat(mock_path(f.m, f.device, ""), &st), 0);
+	key.inode = record.inode = st.st_ino;
+	ck_assert_int_eq(record_write(f.m->state, key, &record), 0);
+	ck_assert(mock_record(f.m, f.device, &record));
+	move_fixture_move_with(&f, (struct move_options){ .dry_run = true });
+	assert_moved(&f, "unmanaged", "", "nvme", "", false);
+	ck_assert(mock_record(f.m, f.device, &record));
+	move_fixture_move(&f);
+	assert_moved(&f, "unmanaged", "", "nvme", "", false);
+	ck_assert(!mock_record(f.m, f.device, &record));
+	ck_assert_str_eq(kernel_writes(f.m), "");
+	move_fixture_done(&f);
+}
+END_TEST
+
 /* It had matched before the override was written, and makes its link when the probe is waited for. */
 START_TEST(first_probe_that_was_on_its_way_is_lost)
 {
@@ -420,6 +445,7 @@ SUITE_MAIN("move", 40, default_clears_a_text_that_reads_as_unset, first_probe_th
 	   default_after_an_event_that_has_cleared_the_override,
 	   default_of_a_device_that_has_no_driver_of_its_own, rule_taken_away_gives_the_device_back,
 	   rule_taken_away_and_override_cleared_by_another, without_a_decision_nothing_is_touched,
-	   driver_that_does_not_exist, device_in_use_is_moved_by_force_only,
-	   rebind_option_counts_instead_of_the_rule, rebind_no_without_a_rule,
-	   rebind_no_fails_where_the_override_cannot_be_written, group_member_is_moved_except_for_hold)
+	   without_a_decision_no_record_is_kept, driver_that_does_not_exist,
+	   device_in_use_is_moved_by_force_only, rebind_option_counts_instead_of_the_rule,
+	   rebind_no_without_a_rule, rebind_no_fails_where_the_override_cannot_be_written,
+	   group_member_is_moved_except_for_hold)

@@ -286,6 +286,11 @@ static const struct evaluate_case nothing_decided_cases[] = {
 	  .reason = IOMMU "; a rule of a member may decide then" },
 	{ ROW, .group_unknown = true, .driver = "nvme", .iommu = IOMMU, .state = STATE_UNMANAGED,
 	  .reason = "" },
+	/* What a rule that has gone left behind, and nothing on the device. */
+	{ ROW, .driver = "nvme", .about = ANOTHER, .recorded = STATE_STUCK, .state = STATE_UNMANAGED,
+	  .action = ACTION_GIVE_BACK, .reason = "" },
+	{ ROW, .driver = "nvme", .about = ANOTHER, .recorded = STATE_FAILED, .state = STATE_UNMANAGED,
+	  .action = ACTION_GIVE_BACK, .reason = "" },
 	{ ROW, .unreadable = true, .state = STATE_STUCK,
 	  .reason = "reading its files in sysfs did not come back" },
 #undef ROW
