@@ -86,6 +86,9 @@ static void metrics_print_guard(FILE *f, const struct service *s)
 		return;
 	metric_print_guard(f, status, "HOLDS", "holds", "First probes for which the kernel waited.");
 	metric_print_guard(f, status, "EXPIRED", "holds_expired", "Holds that reached their limit.");
+	metric_print_guard(
+		f, status, "SPARED", "holds_spared",
+		"First probes for which the kernel did not wait, since no rule can match the device.");
 }
 
 static void metrics_print(FILE *f, const struct service *s)

@@ -45,6 +45,8 @@ void guard_set_policy(struct guard *g, struct policy_snapshot *p)
 {
 	struct policy_snapshot *old;
 
+	/* What the policy before could not match, this one may. */
+	hold_suspend_filter(g->hold);
 	(void)pthread_mutex_lock(&g->policy_lock);
 	old = g->policy_snapshot;
 	g->policy_snapshot = p;
@@ -57,7 +59,7 @@ void guard_apply_buses(struct guard *g)
 {
 	struct hold_counters c;
 
-	hold_set_buses(g->hold, g->policy_snapshot->buses.v, g->policy_snapshot->buses.n);
+	hold_set_filter(g->hold, &g->policy_snapshot->filter);
 	/* Additions that the hold must see from now on; see guard_hold_text(). */
 	hold_count(g->hold, &c);
 	g->loop.added_before = c.added;
@@ -362,7 +364,7 @@ void guard_finish(struct guard *g)
 	const uint64_t until = now_usec() + FINISH_USEC;
 	uint64_t left_usec;
 
-	hold_set_buses(g->hold, NULL, 0);
+	hold_set_filter(g->hold, NULL);
 	while (hold_is_waiting(g->hold) && now_usec() < until)
 		sleep_usec(1000);
 	while ((left_usec = first_probe_watches_settle(g->first_probe_watches)) &&

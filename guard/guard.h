@@ -45,7 +45,7 @@ struct guard_loop {
 	uint64_t black_box_usec; /* when */
 	bool black_box_is_logged;
 	char hold_text[256];  /* of guard_hold_text() */
-	char status[1024];    /* what the last status said */
+	char status[2048];    /* what the last status said */
 	const char *enforcer; /* path of the program whose sweep is run */
 	pid_t sweep;	      /* 0: no sweep is running */
 	bool sweep_again;     /* messages were lost while one was */

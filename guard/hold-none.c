@@ -62,11 +62,15 @@ _weak_ const char *hold_reservation(const struct hold *h)
 	return "";
 }
 
-_weak_ void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
+_weak_ void hold_set_filter(struct hold *h, const struct hold_filter *filter)
 {
 	(void)h;
-	(void)buses;
-	(void)n;
+	(void)filter;
+}
+
+_weak_ void hold_suspend_filter(struct hold *h)
+{
+	(void)h;
 }
 
 _weak_ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)

@@ -5,6 +5,7 @@
 #include "base/macro.h"
 #include "base/system.h"
 #include "base/text.h"
+#include "guard/hold-filter.h"
 #include "guard/hold-load.h"
 
 #include <bpf/bpf.h>
@@ -107,33 +108,77 @@ static void hold_make_key(struct hold_key *key, const char *bus, const char *nam
 	(void)strncpy(key->name, name, sizeof(key->name) - 1);
 }
 
-void hold_set_buses(struct hold *h, const char *const *buses, size_t n)
+static void hold_set_buses(struct hold *h, const struct hold_filter *filter)
 {
 	struct hold_bus key, next;
-	const __u8 one = 1;
 
-	if (!h->bpf)
-		return;
 	for (void *previous = NULL; bpf_map_get_next_key(h->buses, previous, &next) == 0;) {
 		bool wanted = false;
 
 		key = next;
 		previous = &key;
-		for (size_t i = 0; i < n; i++)
-			wanted = wanted || strncmp(buses[i], key.name, sizeof(key.name) - 1) == 0;
+		for (size_t i = 0; i < filter->n_buses; i++)
+			wanted =
+				wanted || strncmp(filter->buses[i].name, key.name, sizeof(key.name) - 1) == 0;
 		if (!wanted) {
 			(void)bpf_map_delete_elem(h->buses, &key);
 			previous = NULL;
 		}
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < filter->n_buses; i++) {
+		const struct hold_filter_bus *bus = &filter->buses[i];
+
 		/* Tickets for PCI would never be taken back. */
-		if ((h->without & WITHOUT_PCI) && streq(buses[i], "pci"))
+		if ((h->without & WITHOUT_PCI) && streq(bus->name, "pci"))
 			continue;
 		memset(&key, 0, sizeof(key));
-		(void)strncpy(key.name, buses[i], sizeof(key.name) - 1);
-		(void)bpf_map_update_elem(h->buses, &key, &one, BPF_ANY);
+		(void)strncpy(key.name, bus->name, sizeof(key.name) - 1);
+		(void)bpf_map_update_elem(h->buses, &key, &bus->flags, BPF_ANY);
 	}
+}
+
+/* False: not all of them are there. */
+static bool hold_set_filter_keys(struct hold *h, const struct hold_filter *filter)
+{
+	const int map = bpf_map__fd(h->bpf->maps.filter_keys);
+	const __u8 one = 1;
+	bool all = true;
+	__u64 key;
+
+	while (bpf_map_get_next_key(map, NULL, &key) == 0)
+		if (bpf_map_delete_elem(map, &key) < 0)
+			return false;
+	for (size_t i = 0; i < filter->n_keys; i++)
+		all = bpf_map_update_elem(map, &filter->keys[i], &one, BPF_ANY) >= 0 && all;
+	return all;
+}
+
+void hold_suspend_filter(struct hold *h)
+{
+	if (!h->bpf)
+		return;
+	__atomic_store_n(&h->bpf->bss->filter_from, 0, __ATOMIC_SEQ_CST);
+	/* A program that sees a change that comes after this sees this, too. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void hold_set_filter(struct hold *h, const struct hold_filter *filter)
+{
+	static const struct hold_filter nothing;
+	__u64 last;
+
+	if (!h->bpf)
+		return;
+	hold_suspend_filter(h);
+	hold_set_buses(h, filter ? filter : &nothing);
+	if (!filter || !hold_set_filter_keys(h, filter))
+		return;
+	/* A program whose ticket is not counted here yet sees all keys. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* Who decides about a ticket of a higher number has the policy that this filter was made of, or a
+	 * later one. */
+	last = __atomic_load_n(&h->bpf->bss->last_ticket, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&h->bpf->bss->filter_from, last + 1, __ATOMIC_SEQ_CST);
 }
 
 /*
@@ -283,6 +328,8 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 		return HOLD_EXPIRED;
 	case HOLD_PROBED_EARLY:
 		return HOLD_PROBED_EARLY;
+	case HOLD_SPARED:
+		return HOLD_SPARED;
 	}
 	return -ENOENT;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct hold;
+struct hold_filter;
 
 /*
  * Loads and attaches the programs. limit_usec: how long the kernel waits for one device at most; 0: nothing
@@ -48,8 +49,15 @@ const char *hold_why_not(const struct hold *hold);
 /* What the hold cannot do on this kernel, as the rest of a sentence; "": nothing. */
 const char *hold_reservation(const struct hold *hold);
 
-/* From now on the kernel waits for devices on these buses, and on no others. */
-void hold_set_buses(struct hold *hold, const char *const *buses, size_t n);
+/*
+ * From now on the kernel waits for devices on the buses of the filter, and on no others; of devices that are
+ * added from now on it waits only for those that the filter does not spare. NULL: for no device.
+ */
+void hold_set_filter(struct hold *hold, const struct hold_filter *filter);
+
+/* From now on no device is spared, until the next filter is set. To be called before another policy is in
+ * force. */
+void hold_suspend_filter(struct hold *hold);
 
 /*
  * The ticket of a device that is being added. 0: it has none, because the kernel does not wait for it, or no
@@ -81,8 +89,8 @@ bool hold_is_waiting(struct hold *hold);
 void hold_release_all(struct hold *hold);
 
 /*
- * How the hold of a device on this bus ended: HOLD_PASSED, HOLD_EXPIRED or HOLD_PROBED_EARLY. -EAGAIN: it has
- * not ended yet; -ENOENT: that is not known.
+ * How the hold of a device on this bus ended: HOLD_PASSED, HOLD_EXPIRED, HOLD_PROBED_EARLY or HOLD_SPARED.
+ * -EAGAIN: it has not ended yet; -ENOENT: that is not known.
  */
 int hold_outcome(struct hold *hold, const char *bus, uint64_t ticket);
 

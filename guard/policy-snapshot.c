@@ -20,7 +20,8 @@ struct policy_snapshot *policy_snapshot_load(const struct settings *settings)
 		return NULL;
 	p->n_refs = 1;
 	if (policy_load(settings, &p->policy) < 0 || policy_build_index(p->policy) < 0 ||
-	    buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM)
+	    buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM ||
+	    hold_filter_compile(p->policy, &p->buses, &p->arena, &p->filter) < 0)
 		return NULL;
 	/* A list that is not there, or cannot be read, says so when it is asked. */
 	if (settings->state_dir)

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "guard/hold-filter.h"
 #include "policy/policy.h"
 #include "state/boot-devices.h"
 
@@ -18,6 +19,7 @@ struct policy_snapshot {
 	struct policy *policy;
 	struct arena arena;
 	struct strings buses; /* those with devices that the policy can match; see buses.h */
+	struct hold_filter filter;
 	struct boot_devices present;
 };
 

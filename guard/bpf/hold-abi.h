@@ -13,15 +13,66 @@
 /* Holds that reach the limit, one after the other or at the same time, may cost so many limits in all. */
 #define HOLD_LIMITS_SPENT_MAX 3
 
+/* Values by which some rule may match a device; more of them, and every device waits. */
+#define HOLD_FILTER_KEYS_MAX 1024
+
 struct hold_bus {
 	char name[16];
 };
+
+/* For which devices of a bus the kernel waits: the value of a bus. */
+enum hold_bus_flags {
+	HOLD_EVERY = 1,	 /* for every one */
+	HOLD_GROUPS = 2, /* for those whose IOMMU group has a member that a rule may match; and else for those
+			  * that have one of these values among the filter's keys: */
+	HOLD_NAMES = 4,	 /* the name */
+	HOLD_HEADS = 8,	 /* the first HOLD_HEAD characters of the name */
+	HOLD_IDS = 16,	 /* PCI's vendor and device */
+	HOLD_VENDORS = 32, /* PCI's vendor */
+	HOLD_CLASSES = 64, /* PCI's class, or the two or four digits that it begins with */
+};
+#define HOLD_HEAD 8
+
+/* A key of the filter: which flag it is for, and the value in the 56 bits below. */
+#define HOLD_FILTER_KEY(flag, value) ((__u64)(flag) << 56 | ((__u64)(value)&0xffffffffffffffULL))
+#define HOLD_FILTER_ID(vendor, device) HOLD_FILTER_KEY(HOLD_IDS, (__u64)(vendor) << 16 | (device))
+#define HOLD_FILTER_VENDOR(vendor) HOLD_FILTER_KEY(HOLD_VENDORS, vendor)
+/* value: of the first so many digits. */
+#define HOLD_FILTER_CLASS(digits, value) HOLD_FILTER_KEY(HOLD_CLASSES, (__u64)(digits) << 24 | (value))
 
 /* A device. Longer names are cut off, on both sides alike. Aligned, since programs copy it. */
 struct hold_key {
 	struct hold_bus bus;
 	char name[64];
 } __attribute__((aligned(8)));
+
+/* The key of eight characters of a name, of either case: that two differ by case alone makes no difference.
+ */
+static inline __attribute__((always_inline)) __u64 hold_filter_mix(__u64 hash, const char *eight)
+{
+	__u64 word;
+
+	__builtin_memcpy(&word, eight, sizeof(word));
+	hash = (hash ^ (word | 0x2020202020202020ULL)) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 32;
+}
+
+/* name: of a hold_key, filled up with NULs. Two names with one key do no harm: then a device waits that need
+ * not.
+ */
+static inline __attribute__((always_inline)) __u64 hold_filter_name(const char *name)
+{
+	__u64 hash = 0;
+
+	for (int i = 0; i < 64; i += 8)
+		hash = hold_filter_mix(hash, name + i);
+	return HOLD_FILTER_KEY(HOLD_NAMES, hash);
+}
+
+static inline __attribute__((always_inline)) __u64 hold_filter_head(const char *name)
+{
+	return HOLD_FILTER_KEY(HOLD_HEADS, hold_filter_mix(0, name));
+}
 
 /* A device that has waited for longer than usual. */
 struct hold_late_device {
@@ -47,6 +98,7 @@ enum hold_mark {
 	HOLD_EXPIRED, /* it went on without a decision: the limit came first, messages were lost, or nobody
 		       * could decide */
 	HOLD_PROBED_EARLY, /* a driver that was just registered probed it before the hold had ended */
+	HOLD_SPARED,	   /* it went on at once: no rule can match it */
 };
 
 /* A ticket's number and its mark in one word, which changes atomically. */
@@ -63,6 +115,7 @@ struct hold_counters {
 	__u64 waited_ns;	  /* in all */
 	__u64 longest_decided_ns; /* of the holds that the guard's decision ended */
 	__u64 added;		  /* devices on the buses that the policy can match, held or not */
+	__u64 spared;		  /* devices that did not wait, since no rule can match them */
 };
 
 /* What the first hold saw that reached its limit; number 0: none has. */

@@ -14,6 +14,8 @@
  * been announced before the first is probed, and the decision about a later one may, through its group, be
  * one about an earlier one.
  *
+ * Devices that no rule can match, by what they are or by their group, do not wait (filter.bpf.h).
+ *
  * The kernel waits without the device's own lock, but other locks may be held: that of a physical function
  * while its virtual functions are made, of a parent that makes its children, of PCI's or ACPI's hot-plug. It
  * waits for `limit_ns` at most, and not at all
@@ -32,6 +34,7 @@
 #include <bpf/bpf_tracing.h>
 #endif
 
+#include "guard/bpf/filter.bpf.h"
 #include "guard/bpf/hold-abi.h"
 #include "guard/bpf/kernel-types.bpf.h"
 #include "guard/bpf/ticket.bpf.h"
@@ -194,7 +197,6 @@ static __always_inline void hold_give_up(const struct hold_wait *w, const struct
 /* The wait is over: counts it and ends the hold. */
 __noinline int hold_end(struct hold_wait *w)
 {
-	struct hold_ticket *ticket;
 	struct hold_key key;
 	__u64 waited_ns;
 
@@ -214,21 +216,27 @@ __noinline int hold_end(struct hold_wait *w)
 		if (w->mark == HOLD_DECIDED && waited_ns > counters.longest_decided_ns)
 			counters.longest_decided_ns = waited_ns;
 	}
-	/* HOLD_PROBED_EARLY stays. */
-	if (!ticket_change_mark(w->number, HOLD_DECIDED, HOLD_PASSED))
-		ticket_change_mark(w->number, HOLD_WAITS, HOLD_EXPIRED);
-	ticket = bpf_map_lookup_elem(&tickets, &key);
-	if (!ticket || ticket->number != w->number)
+	ticket_pass(&key, w->number, HOLD_EXPIRED);
+	return 0;
+}
+
+/* No rule can match the device: it goes on at once. */
+__noinline int hold_spare(const struct hold_key *device, __u64 number)
+{
+	struct hold_key key;
+
+	if (!device)
 		return 0;
-	ticket_end_hold(ticket);
-	if (ticket->number + HOLD_TICKETS_KEPT <= last_ticket)
-		bpf_map_delete_elem(&tickets, &key);
+	key = *device;
+	__sync_fetch_and_add(&counters.spared, 1);
+	ticket_pass(&key, number, HOLD_SPARED);
 	return 0;
 }
 
 static __always_inline void hold_device(struct device___local *dev, bool pci)
 {
 	struct hold_wait w = { .mark = HOLD_WAITS };
+	struct filter_device filtered = { .address = (__u64)dev, .is_pci = pci };
 	const struct hold_ticket *ticket;
 	long key_length;
 
@@ -240,7 +248,11 @@ static __always_inline void hold_device(struct device___local *dev, bool pci)
 	ticket = bpf_map_lookup_elem(&tickets, &w.device.key);
 	if (!ticket || !ticket->is_held)
 		return;
-	w.number = ticket->number;
+	w.number = filtered.number = ticket->number;
+	if (filter_spares(&w.device.key, &filtered)) {
+		hold_spare(&w.device.key, w.number);
+		return;
+	}
 	if (pci)
 		w.function = key_length - 2; /* "0000:01:00.0": the last character */
 	w.start = w.now = w.counted = bpf_ktime_get_ns();

@@ -18,21 +18,34 @@ struct bus_type___local {
 	const char *name;
 };
 
+struct list_head___local {
+	struct list_head___local *next;
+};
+
+struct iommu_group___local {
+	struct list_head___local devices;
+};
+
+/* A member of an IOMMU group. */
+struct group_device___local {
+	struct list_head___local list;
+	struct device___local *dev;
+};
+
 struct device___local {
 	struct kobject___local kobj;
 	const struct bus_type___local *bus;
+	struct iommu_group___local *iommu_group;
 };
 
 struct pci_dev___local {
 	struct device___local dev;
+	unsigned short vendor, device;
+	unsigned int class; /* six digits */
 };
 
 struct device_driver___local {
 	const char *name;
-};
-
-struct list_head___local {
-	struct list_head___local *next;
 };
 
 struct atomic___local {

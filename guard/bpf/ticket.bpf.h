@@ -28,7 +28,7 @@ __u64 released_up_to; /* tickets up to this number do not wait any more: the gua
  */
 __u64 ticket_words[HOLD_TICKETS_MAX];
 
-/* The buses that the policy can match. */
+/* The buses that the policy can match, with enum hold_bus_flags. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, HOLD_BUSES_MAX);
@@ -120,6 +120,21 @@ static __always_inline bool ticket_is_of(const struct hold_ticket *ticket, struc
 {
 	return ticket->device == (__u64)dev && ticket->adder == (__u32)bpf_get_current_pid_tgid() &&
 	       ticket->is_held && ticket_mark(ticket->number) == HOLD_WAITS;
+}
+
+/* The device goes on. A ticket that is not decided about gets this mark; HOLD_PROBED_EARLY stays. */
+static __always_inline void ticket_pass(struct hold_key *key, __u64 number, __u32 undecided)
+{
+	struct hold_ticket *ticket;
+
+	if (!ticket_change_mark(number, HOLD_DECIDED, HOLD_PASSED))
+		ticket_change_mark(number, HOLD_WAITS, undecided);
+	ticket = bpf_map_lookup_elem(&tickets, key);
+	if (!ticket || ticket->number != number)
+		return;
+	ticket_end_hold(ticket);
+	if (ticket->number + HOLD_TICKETS_KEPT <= last_ticket)
+		bpf_map_delete_elem(&tickets, key);
 }
 
 /* may_wait: the kernel waits for devices just now. */

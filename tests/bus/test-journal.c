@@ -190,10 +190,12 @@ START_TEST(metrics_are_true_after_a_set)
 	check_metrics_form(metrics(h));
 
 	/* What the guard has counted. */
-	make_file(mock_printf(h->m, "%s/guard", h->m->state), "HOLD=active\nHOLDS=12\nEXPIRED=3\n", 31);
+	make_file(mock_printf(h->m, "%s/guard", h->m->state), "HOLD=active\nHOLDS=12\nEXPIRED=3\nSPARED=5\n",
+		  40);
 	tell(h, "change", "pci", CARD);
 	WAIT_UNTIL(metrics_have(h, "driver_overrides_holds_total 12"));
 	ck_assert(metrics_have(h, "driver_overrides_holds_expired_total 3"));
+	ck_assert(metrics_have(h, "driver_overrides_holds_spared_total 5"));
 	ck_assert(metrics_have(h, "driver_overrides_hold_active 1"));
 	check_metrics_form(metrics(h));
 

@@ -5,7 +5,8 @@ import contextlib
 import re
 
 from lab.device import empty_ports, path, plug, probed, record, rule
-from lab.guard_unit import (CONF, GUARD, first_probe, guard_again, guard_pid, guard_status, prefer_lab, repetitions, restart_guard, wait_status)
+from lab.guard_unit import (CONF, GUARD, first_probe, guard_again, guard_pid, guard_status, prefer_lab, repetitions, restart_guard, wait_status,
+                            write_policy)
 from lab.machine import program
 from lab.scenario import scenario
 from lab.trace import EVENTS
@@ -188,6 +189,55 @@ def frozen(vm):
         vm.run(f"dmesg -n 5; echo none >/sys/power/pm_test; echo 1 >{path(CARD)}/remove; echo 1 >/sys/bus/pci/rescan")
         assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
         assert guard_status(vm)["EXPIRED"] == "0", guard_status(vm)
+
+
+def waited_for(vm, device, number):
+    """How long a device waits that is found anew, so many times, in ms; none of the other devices is."""
+    vm.run(f"echo >{TRACE}/trace")
+    for _ in range(number):
+        vm.run(f"echo 1 >{path(device)}/remove; echo 1 >/sys/bus/pci/rescan")
+        probed(vm, device)
+    found = [end - begun for begun, end in waits(times(vm))]
+    assert len(found) == number, (found, times(vm))
+    return sorted(found)
+
+
+def expired_by_stopped_guard(vm, device, policy):
+    """The device is found anew while the guard is stopped. The guard's status once it has read that policy after it."""
+    pid = guard_pid(vm)
+    vm.run(f"kill -STOP {pid}")
+    waited_for(vm, device, 1)
+    vm.run(f"kill -CONT {pid}")
+    write_policy(vm, policy)
+    return guard_status(vm)
+
+
+@scenario("a card that no rule can match does not wait, not even for a stopped guard; where a rule may match any card it waits, and FILTER= names "
+          "that rule", timeout=600)
+def filtered(vm):
+    other = "0000:02:00.0"
+    policy = MACHINE["written"][CONF]
+    # It may match every device on PCI, as far as the kernel can tell.
+    any_card = rule("any", Bus="pci", **{"Attr.vendor": "0xfffe"}, Driver="none")
+    with card_rescanned(vm):
+        vm.run("echo 1 >/sys/bus/pci/rescan")
+        probed(vm, CARD)
+        plug(vm, 1, other, "e1000e")
+        restart_guard(vm)
+        assert guard_status(vm)["FILTER"] == "on", guard_status(vm)
+        spared = waited_for(vm, other, repetitions(30, 2))
+        counted = expired_by_stopped_guard(vm, other, policy + any_card)
+        assert (counted["HOLDS"], counted["EXPIRED"]) == ("0", "0"), counted
+        assert int(counted["SPARED"]) == len(spared) + 1, counted
+        assert counted["FILTER"] == f"off on pci ({CONF}:9)", counted
+        held = waited_for(vm, other, repetitions(30, 2))
+        vm.note(f"# a card without a rule waited, ms: {[round(ms, 2) for ms in spared]}, where a rule may match any card: "
+                f"{[round(ms, 2) for ms in held]}")
+        counted = expired_by_stopped_guard(vm, other, policy)
+        # In a guest that is starved others may have come to their limit, too.
+        assert int(counted["HOLDS"]) >= int(counted["EXPIRED"]) >= 1, counted
+        assert int(counted["SPARED"]) == len(spared) + 1 and counted["FILTER"] == "on", counted
+        assert vm.driver(other) == "e1000e" and vm.driver(CARD) == "vfio-pci"
 
 
 def hold_text(vm):
