@@ -8,8 +8,10 @@ so this needs root (or a container's), and no loop devices.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
@@ -54,15 +56,14 @@ VARIANTS = {"debian12": ("initramfs-tools", "dracut"), "forky": ("dracut",)}
 
 PACKAGES = [name for name in guest.PACKAGES if name not in ("driverctl", "openssh-server")]
 
-# Runs in the new system's root. Packages can still be installed in it. What no machine of the lab has a device for goes.
-TRIM = r"""
-version=$(ls /lib/modules)
-cd /lib/modules/$version/kernel
-rm -rf sound drivers/gpu drivers/media drivers/staging drivers/infiniband drivers/iio drivers/isdn drivers/comedi \
-    drivers/net/wireless drivers/hwmon drivers/hid drivers/input drivers/leds drivers/mtd drivers/usb drivers/accel drivers/bluetooth \
-    net/bluetooth net/mac80211 net/wireless
-depmod "$version"
-rm -rf /boot/initrd* /var/cache/apt /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale /usr/lib/linux-image-*
+# Of the kernel's modules what the guests without a disk have, and by what the boot image's systemd finds credentials. Each other one that
+# udev finds a device for is loaded at every boot.
+MODULES = [*guest.MODULES, *BOOT_MODULES.split(), "dmi-sysfs"]
+
+# Runs in the new system's root. Packages can still be installed in it.
+TRIM = guest.KEEP_MODULES + r"""
+rm -rf /boot/initrd* /var/cache/apt /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale /usr/lib/linux-image-* \
+    /usr/lib/udev/hwdb*
 mkdir -p /var/lib/apt/lists/partial /var/cache/apt/archives/partial
 """
 
@@ -81,7 +82,17 @@ FREE = 128 << 20  # bytes of the disk that are left for the guest
 
 
 def _base_recipe(name, generator):
-    return json.dumps([guest.GUESTS[name], GENERATORS[generator]["packages"], PACKAGES, TRIM, guest.TWEAK, "disk 1"], sort_keys=True)
+    return json.dumps([guest.GUESTS[name], GENERATORS[generator]["packages"], PACKAGES, MODULES, TRIM, guest.TWEAK, "disk 2"], sort_keys=True)
+
+
+def _unpack_modules(root, version):
+    """An emulated machine needs seconds of each boot for modules that are packed by xz."""
+    folder = os.path.join(root, "usr/lib/modules", version)
+    for path in glob.glob(f"{glob.escape(folder)}/**/*.ko.xz", recursive=True):
+        with lzma.open(path) as packed, open(path.removesuffix(".xz"), "wb") as whole:
+            shutil.copyfileobj(packed, whole)
+        os.unlink(path)
+    subprocess.run(["chroot", root, "depmod", version], check=True)
 
 
 def _make_base(name, generator, folder, log):
@@ -89,12 +100,13 @@ def _make_base(name, generator, folder, log):
         raise RuntimeError("machines with a disk are made by root only, also a container's")
     root, hook = os.path.join(folder, "root"), os.path.join(folder, "hook")
     with open(hook, "w", encoding="utf-8") as stream:
-        stream.write("set -e\n" + TRIM + guest.TWEAK)
+        stream.write(f"set -e\nMODULES='{' '.join(MODULES)}'\n" + TRIM + guest.TWEAK)
     command = guest.debootstrap(name, PACKAGES + GENERATORS[generator]["packages"], hook, "directory", root)
     subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=store.mmdebstrap_environment(), check=True)
     for path, text in guest.IDENTITY.items():
         _put(root, path, text, 0o644)
     version, = os.listdir(os.path.join(root, "usr/lib/modules"))
+    _unpack_modules(root, version)
     shutil.copy(os.path.join(root, "boot/vmlinuz-" + version), os.path.join(folder, "vmlinuz"))
     unpacked.write(os.path.join(folder, "vmlinuz"), os.path.join(folder, "vmlinux"))
     with open(os.path.join(folder, "version"), "w", encoding="ascii") as stream:

@@ -55,8 +55,8 @@ done
 test -x $ASIDE/usr/sbin/driverctl || test -x $ASIDE/usr/bin/driverctl
 """
 
-# Runs after that.
-TRIM = r"""
+# Runs after that. Of the kernel's modules, leaves $MODULES and what these need.
+KEEP_MODULES = r"""
 version=$(ls /lib/modules)
 cd /lib/modules/$version
 mkdir /keep
@@ -69,7 +69,9 @@ cd /
 rm -rf "/lib/modules/$version" /keep.list
 mv /keep "/lib/modules/$version"
 depmod "$version"
+"""
 
+TRIM = KEEP_MODULES + r"""
 rm -rf /boot/initrd* /initrd* /vmlinuz* /var/log/* /var/lib/dpkg/info \
     /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info /usr/share/lintian /usr/share/bug /usr/share/i18n \
     /usr/share/zoneinfo /usr/share/perl5 /usr/share/common-licenses /usr/lib/*/gconv /usr/lib/*/perl-base \
