@@ -5,8 +5,8 @@ import contextlib
 import re
 
 from lab.device import empty_ports, path, plug, probed, record, rule
-from lab.guard_unit import (CONF, GUARD, first_probe, guard_again, guard_pid, guard_status, prefer_lab, repetitions, restart_guard, wait_status,
-                            write_policy)
+from lab.guard_unit import (CONF, DROP_INS, GUARD, first_probe, guard_again, guard_pid, guard_status, prefer_lab, repetitions, restart_guard,
+                            wait_status, write_policy)
 from lab.machine import program
 from lab.scenario import scenario
 from lab.trace import EVENTS
@@ -105,22 +105,24 @@ def ends_in_holds(vm, signal, stop, number):
     assert sorted(waited)[number // 2 - 1] < 20 and max(waited) < 250, waited
 
 
-@contextlib.contextmanager
 def long_limit(vm):
-    vm.write(f"/run/systemd/system/{GUARD}.d/limit.conf",
-             "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --hold-limit-ms 2000\n")
-    restart_guard(vm)
-    assert guard_status(vm)["LIMIT_MS"] == "2000", guard_status(vm)
-    try:
-        yield
-    finally:
-        vm.run(f"rm -r /run/systemd/system/{GUARD}.d")
+    """A guard with a limit of 2 s, for this scenario and the next."""
+    if guard_status(vm)["LIMIT_MS"] != "2000":
+        vm.write(f"{DROP_INS}/limit.conf", "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --hold-limit-ms 2000\n")
         restart_guard(vm)
+    assert guard_status(vm)["LIMIT_MS"] == "2000", guard_status(vm)
+
+
+def usual_guard(vm):
+    """Another guard, with the limit that it has by itself."""
+    vm.run(f"rm -rf {DROP_INS}")
+    restart_guard(vm)
 
 
 @scenario("a guard that is killed lets go of the hold that is going on", timeout=1800)
 def killed(vm):
-    with card_rescanned(vm), long_limit(vm):
+    with card_rescanned(vm):
+        long_limit(vm)
         ends_in_holds(vm, "KILL", "kill -STOP {pid}", repetitions(100, 2))
 
 
@@ -128,7 +130,8 @@ def killed(vm):
 def ended(vm):
     # The threads that would decide stand still; the main thread does not.
     stop = STOP_THREADS + " {pid} >/run/lab/stopped &\nuntil grep -q stopped /run/lab/stopped; do :; done"
-    with card_rescanned(vm), long_limit(vm):
+    with card_rescanned(vm):
+        long_limit(vm)
         # It has 5 ms for what it has begun.
         ends_in_holds(vm, "TERM", stop, repetitions(30, 2))
 
@@ -136,7 +139,7 @@ def ended(vm):
 @scenario("the limit is 250 ms; after three of them the kernel does not wait, and the journal says once where the guard's threads were", timeout=600)
 def limited(vm):
     with card_rescanned(vm):
-        restart_guard(vm)
+        usual_guard(vm)
         pid = guard_pid(vm)
         assert guard_status(vm)["LIMIT_MS"] == "250", guard_status(vm)
         vm.run(f"echo >{TRACE}/trace; kill -STOP {pid}")
@@ -160,7 +163,7 @@ def limited(vm):
 @scenario("two devices that are added at the same time while the guard is stopped cost three limits in all", timeout=600)
 def together(vm):
     with card_rescanned(vm):
-        restart_guard(vm)
+        usual_guard(vm)
         vm.run("modprobe e1000e")
         pid = guard_pid(vm)
         vm.run(f"kill -STOP {pid}\nfor i in 1 2 3 4 5; do\n"
@@ -175,7 +178,7 @@ def together(vm):
 def frozen(vm):
     with card_rescanned(vm):
         empty_ports(vm)
-        restart_guard(vm)
+        usual_guard(vm)
         vm.run(f"modprobe e1000e; echo >{TRACE}/trace; echo freezer >/sys/power/pm_test; dmesg -n 7")
         # Freezes user space, says so, waits for five seconds, and thaws it.
         asleep = vm.spawn("cut -d' ' -f1 /proc/uptime; echo freeze >/sys/power/state; cut -d' ' -f1 /proc/uptime")
@@ -247,17 +250,17 @@ def hold_text(vm):
 @scenario("the hold is called active when it was seen to hold, and not holding when the kernel passes it by", timeout=600)
 def checked(vm):
     with card_rescanned(vm):
-        restart_guard(vm)
+        usual_guard(vm)
         assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)
         vm.run("echo 1 >/sys/bus/pci/rescan")
         assert first_probe(vm, CARD) == "guaranteed", record(vm, CARD)
         vm.wait_for("grep -qx HOLD=active /run/driver-overrides/guard")
         vm.run("sysctl -q kernel.ftrace_enabled=0")
-        restart_guard(vm)
+        usual_guard(vm)
         for _ in range(2):
             vm.run(f"echo 1 >{path(CARD)}/remove; echo 1 >/sys/bus/pci/rescan")
             assert first_probe(vm, CARD) != "guaranteed", record(vm, CARD)
         vm.wait_for("grep -q '^HOLD=not holding: .*(kernel.ftrace_enabled is 0)' /run/driver-overrides/guard")
         vm.run("sysctl -q kernel.ftrace_enabled=1")
-        restart_guard(vm)
+        usual_guard(vm)
         assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)

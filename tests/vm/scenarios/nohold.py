@@ -3,13 +3,12 @@
 happened."""
 
 from lab.device import empty_ports, path, plug, probed, record, traced, unplug
-from lab.guard_unit import first_probe
+from lab.guard_unit import DROP_INS, GUARD, first_probe, repetitions, restart_guard
 from lab.scenario import scenario
 from lab.trace import CLAIMS, first_driver
 
 CARD = "0000:01:00.0"
 FILES = {"/etc/driver-overrides.d/50-guard.conf": f"[device card]\nName={CARD}\nDriver=vfio-pci\n"}
-GUARD = "driver-override-guard.service"
 
 MACHINES = {
     "locked-down": dict(guard=True, written=FILES),
@@ -32,7 +31,7 @@ def claimed_for(vm):
 def race(vm):
     """A card is plugged while e1000e is loaded; FirstProbe must not be better than what the kernel saw."""
     vm.run("modprobe e1000e; modprobe vfio-pci")
-    for _ in range(3):
+    for _ in range(repetitions(3, 2)):
         trace = traced(vm)
         plug(vm, 0, CARD)
         claimed = claimed_for(vm)
@@ -46,7 +45,8 @@ def race(vm):
           machine="locked-down")
 def locked_down(vm):
     # As by lockdown= on the kernel command line; nobody can take it back.
-    vm.run(f"echo confidentiality >/sys/kernel/security/lockdown; systemctl restart {GUARD}")
+    vm.run("echo confidentiality >/sys/kernel/security/lockdown")
+    restart_guard(vm)
     assert "[confidentiality]" in vm.out("cat /sys/kernel/security/lockdown")
     assert hold_text(vm) == "the kernel is locked down (confidentiality)", hold_text(vm)
     assert "locked down" in vm.out(f"systemctl show -P StatusText {GUARD}")
@@ -61,29 +61,29 @@ def locked_down(vm):
 
 @scenario("a guard that may not use BPF says what it lacks", machine="open")
 def forbidden(vm):
-    vm.write(f"/run/systemd/system/{GUARD}.d/capabilities.conf", "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_SYS_PTRACE CAP_PERFMON\n")
-    vm.run(f"systemctl daemon-reload; systemctl restart {GUARD}")
+    vm.write(f"{DROP_INS}/capabilities.conf", "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_SYS_PTRACE CAP_PERFMON\n")
+    restart_guard(vm)
     assert hold_text(vm).endswith("not permitted to use BPF without CAP_BPF"), hold_text(vm)
-    vm.run(f"rm -r /run/systemd/system/{GUARD}.d; systemctl daemon-reload; systemctl restart {GUARD}")
-    assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)
+    vm.run(f"rm -r {DROP_INS}")
 
 
 @scenario("on a kernel without BTF the guard says that it cannot hold, and claims no first probe that it did not win",
           machine="open")
 def no_btf(vm):
-    vm.run(f"systemctl stop {GUARD}; mount -t tmpfs none /sys/kernel/btf; systemctl start {GUARD}")
+    vm.run("mount -t tmpfs none /sys/kernel/btf")
+    restart_guard(vm)
     assert hold_text(vm) == "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)", hold_text(vm)
     race(vm)
-    vm.run(f"umount /sys/kernel/btf; systemctl restart {GUARD}")
-    assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)
+    vm.run("umount /sys/kernel/btf")
 
 
 @scenario("a guard with --no-hold says so and claims no first probe that it did not win", machine="open")
 def turned_off(vm):
-    vm.write(f"/run/systemd/system/{GUARD}.d/no-hold.conf",
-             "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --no-hold\n")
-    vm.run(f"systemctl daemon-reload; systemctl restart {GUARD}")
+    vm.write(f"{DROP_INS}/no-hold.conf", "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --no-hold\n")
+    restart_guard(vm)
     assert hold_text(vm) == "turned off by --no-hold", hold_text(vm)
     race(vm)
-    vm.run(f"rm -r /run/systemd/system/{GUARD}.d; systemctl daemon-reload; systemctl restart {GUARD}")
+    # None of the three kept anything from the next guard.
+    vm.run(f"rm -r {DROP_INS}")
+    restart_guard(vm)
     assert hold_text(vm) == "active, not yet seen to hold", hold_text(vm)
