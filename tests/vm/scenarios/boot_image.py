@@ -6,12 +6,13 @@ import base64
 
 from lab.boot_trace import CMDLINE, BootTrace
 from lab.device import ENFORCER, journal, override, record, rule
-from lab.guard_unit import GUARD, guard_pid, guard_status, hold_is_active
-from lab.machine import NULL_DRIVE, link
+from lab.guard_unit import GUARD, PluggedAgain, first_probe, guard_pid, guard_status, hold_is_active, holds_expired, repetitions
+from lab.machine import NULL_DRIVE, link, program
 from lab.scenario import scenario
 
 GIVEN, BARRED, OTHER = "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"  # two NVMe disks and a controller with a SATA disk
 CHIPSET, ROOT = "0000:00:1f.2", "0000:00:1d.0"  # a SATA controller that has no rule, and the root disk
+CARD, PORT = "0000:04:00.0", "0000:00:13.0"  # a card that comes again and again, and what it is below
 ETC, LIB = "/etc/driver-overrides.d", "/usr/lib/driver-overrides.d"
 POLICY = f"{ETC}/50-disks.conf"
 
@@ -21,14 +22,34 @@ DISKS = dict(
              "nvme,serial=other,drive=three,bus=rp2"],
     qemu=[word for ident in ("one", "two", "three") for word in ("-drive", f"if=none,id={ident},{NULL_DRIVE}")])
 GIVE, BAR = dict(Name=GIVEN, Driver="vfio-pci"), dict(Name=BARRED, Driver="none")
+
+# Where the kernel's command line has lab.plug, the image loads the card's own driver and begins with it.
+PLUG_UNIT = "/etc/systemd/system/lab-plug.service"
+PLUG_LINK = PLUG_UNIT.replace("/lab-plug", "/sysinit.target.wants/lab-plug")
+PLUG = f"{PluggedAgain.PROGRAM} {PORT} {CARD}"
+PLUG_SCRIPT = '#!/bin/sh\n[ "$1" != prereqs ] || exit 0\n'
+PLUG_FILES = {
+    PluggedAgain.PROGRAM: program("plug-again"),
+    "/etc/initramfs-tools/hooks/plug": (
+        f"{PLUG_SCRIPT}. /usr/share/initramfs-tools/hook-functions\nmanual_add_modules e1000e\ncopy_exec {PluggedAgain.PROGRAM}\n", 0o755),
+    "/etc/initramfs-tools/scripts/init-premount/plug": (
+        f"{PLUG_SCRIPT}grep -q lab.plug /proc/cmdline || exit 0\nmodprobe e1000e\nmodprobe vfio-pci\n{PLUG}\n", 0o755),
+    "/etc/dracut.conf.d/91-plug.conf": f'add_drivers+=" e1000e "\ninstall_items+=" {PluggedAgain.PROGRAM} {PLUG_UNIT} {PLUG_LINK} "\n',
+    PLUG_UNIT: "[Unit]\nDefaultDependencies=no\nAfter=driver-override-guard-relief.service systemd-udevd.service\nIgnoreOnIsolate=yes\n"
+               "ConditionPathExists=/etc/initrd-release\nConditionKernelCommandLine=lab.plug\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+               f"KillMode=process\nExecStartPre=-modprobe e1000e\nExecStartPre=-modprobe vfio-pci\nExecStart={PLUG}\n",
+    PLUG_LINK: link("../lab-plug.service"),
+}
+
 FILES = {
-    POLICY: rule("given", **GIVE) + rule("barred", **BAR),
+    **PLUG_FILES,
+    POLICY: rule("given", **GIVE) + rule("barred", **BAR) + rule("card", Name=CARD, Driver="vfio-pci"),
     f"{LIB}/40-masked.conf": rule("masked", Name=OTHER, Driver="none"),
     f"{ETC}/40-masked.conf": link("/dev/null"),
 }
 
 MACHINES = {
-    "policy": dict(DISKS, cmdline=CMDLINE, files=FILES),
+    "policy": dict(DISKS, devices=[*DISKS["devices"], "e1000e,bus=rp3"], cmdline=f"lab.plug {CMDLINE}", files=FILES),
     # The image has no policy.
     "none": dict(DISKS, cmdline=f"driver_overrides.rule=Name={GIVEN},Driver=vfio-pci {CMDLINE}",
                  qemu=[*DISKS["qemu"], "-smbios", "type=11,value=io.systemd.credential.binary:driver-overrides.disks="
@@ -56,6 +77,28 @@ def never_touched(vm):
     assert not trace.read("probe", BARRED), trace.read(device=BARRED)
     assert vm.driver(GIVEN) == "vfio-pci" and vm.driver(BARRED) == "" and override(vm, BARRED) == "none"
     return trace
+
+
+@scenario("a card that comes again and again from the boot image on is never probed by another driver, in the image, during the switch of "
+          "root, or after it", "policy", timeout=600)
+def plugged_all_through(vm):
+    plugged = PluggedAgain(vm, CARD, begin=False)
+    vm.wait_for(f"systemctl -q is-active {GUARD}")
+    plugged.more(repetitions(50, 2))
+    plugged.end()
+    assert first_probe(vm, CARD) == "guaranteed"
+    trace = BootTrace(vm)
+    assert "e1000e" in trace.modules()
+    probes, written = trace.read("probe", CARD), trace.read("override", CARD)
+    # The first time, before that module was loaded, is the sweep's.
+    lost = [e for e in probes if e.text != "vfio-pci"]
+    assert len(lost) <= holds_expired(vm), lost
+    assert {e.text for e in written} == {"vfio-pci"} and written[0].time < probes[0].time
+    guard = int(vm.out(f"systemctl show -P ActiveEnterTimestampMonotonic {GUARD}")) / 1e6
+    phases = [sum(in_image(vm, e) for e in probes), 0, sum(e.time >= guard for e in probes)]
+    phases[1] = len(probes) - sum(phases)
+    vm.note(f"# {CARD} came {len(probes)} times: in the image, then before and after the real root's guard: {phases}")
+    assert all(phases) and len(probes) >= plugged.count(), (phases, plugged.count())
 
 
 @scenario("with policy in the boot image nvme and ahci, which are loaded there, never probe the devices with other drivers", "policy")
