@@ -101,8 +101,9 @@ def ends_in_holds(vm, signal, stop, number):
             break
     vm.note(f"# on after SIG{signal}, ms: {sorted(round(after, 1) for after in waited)}")
     assert len(waited) == number, waited
-    # The host may take a CPU away from the guest for some time, be it from the waiting one. The limit would be 2000.
-    assert sorted(waited)[number // 2 - 1] < 20 and max(waited) < 250, waited
+    # The host may take a CPU away from the guest for some time, be it from the waiting one. The limit would be 2000. Whether it is
+    # less than 20 each time is for the full counts, on a host that has nothing else to do.
+    assert sorted(waited)[number // 2 - 1] < repetitions(20, 60) and max(waited) < 250, waited
 
 
 def long_limit(vm):
