@@ -69,6 +69,14 @@ static void apply_half_way(struct harness *h, sd_bus *other)
 		(void)usleep(1000);
 }
 
+/* Devices are looked at in the order in which that was asked for. */
+static void disk_is_looked_at(struct harness *h, const char *override, const char *state)
+{
+	mock_attr(h->m, PATH_OF(DISK), "driver_override", mock_printf(h->m, "%s\n", override));
+	tell(h, "change", "pci", DISK);
+	wait_property(h, "pci", DISK, "State", state);
+}
+
 /* Its every write is heard, and what stands there between two of them is no state of the device. */
 
 START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
@@ -81,11 +89,7 @@ START_TEST(what_the_enforcer_is_half_way_through_is_not_looked_at)
 	service_start(h);
 	policy_is_read(h);
 	apply_half_way(h, other);
-	/* Devices are looked at in the order in which that was asked for: CARD's look would be over by then.
-	 */
-	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
-	tell(h, "change", "pci", DISK);
-	wait_property(h, "pci", DISK, "State", "foreign");
+	disk_is_looked_at(h, "pci-stub", "foreign"); /* CARD's look would be over by then */
 	ck_assert_str_eq(property(h, "pci", CARD, "State"), "enforced");
 	ck_assert_str_eq(property(h, "pci", CARD, "Override"), "vfio-pci");
 	faults(h, "");
@@ -108,13 +112,14 @@ START_TEST(events_of_a_move_are_followed_by_a_look_when_it_has_ended)
 	policy_is_read(h);
 	identity = mock_printf(h->m, "%s", property(h, "pci", CARD, "Identity"));
 	apply_half_way(h, other);
+	/* A look that was asked for before, as by what the enforcer has recorded, is over when this one is.
+	 */
+	disk_is_looked_at(h, "pci-stub", "foreign");
 	/* What a look tells at once, also during a move. */
 	mock_attr(h->m, PATH_OF(CARD), "modalias", "pci:v00001234d00001234sv00001234sd00001234bc03sc00i00\n");
 	tell(h, "unbind", "pci", CARD);
 	tell(h, "bind", "pci", CARD);
-	mock_attr(h->m, PATH_OF(DISK), "driver_override", "pci-stub\n");
-	tell(h, "change", "pci", DISK);
-	wait_property(h, "pci", DISK, "State", "foreign");
+	disk_is_looked_at(h, "(null)", "unmanaged");
 	ck_assert_str_eq(property(h, "pci", CARD, "Identity"), identity);
 	faults(h, "");
 	while (streq(property(h, "pci", CARD, "Identity"), identity))
