@@ -16,6 +16,7 @@
 #include "policy/rule-index.h"
 #include "state/image-note.h"
 #include "state/policy-copy.h"
+#include "state/service-wanted.h"
 #include "state/state-file.h"
 #include "sysfs/iommu.h"
 
@@ -34,6 +35,7 @@ struct sweep_report {
 	_Atomic(size_t) next; /* devices before this one are done */
 	_Atomic(size_t) wrote;
 	_Atomic(size_t) unrecorded; /* devices whose record could not be written */
+	atomic_bool decided;	    /* something is decided about a device */
 };
 
 struct sweep {
@@ -66,6 +68,8 @@ static int sweep_group(const struct sweep *s, size_t from, size_t end, size_t fi
 
 		if (!s->v[i]->unreadable)
 			apply_decision(&decisions[i - from], s->occasion, &outcome);
+		if (!decision_is_nothing(&decisions[i - from]))
+			atomic_store(&s->report->decided, true);
 		if (outcome.wrote)
 			atomic_fetch_add(&s->report->wrote, 1);
 		if (outcome.unrecorded)
@@ -141,6 +145,22 @@ static int sweep_run_children(struct sweep *s)
 	return 0;
 }
 
+static int sweep_listed_devices(struct sweep *s, const struct settings *settings)
+{
+	const size_t n_rules = s->policy->n_rules;
+	int r = n_rules > 0 ? sweep_run_children(s) : 0;
+
+	/* After a soft-reboot no device has an event of its own, by which udev's rule would have it started.
+	 */
+	if (atomic_load(&s->report->decided))
+		service_want(settings->state_dir);
+	if (r >= 0)
+		log_line(atomic_load(&s->report->wrote) > 0 ? LOG_INFO : LOG_DEBUG,
+			 "sweep: %zu devices, %zu rules, %zu overrides written", s->n, n_rules,
+			 atomic_load(&s->report->wrote));
+	return r;
+}
+
 static void sweep_begin_boot(const struct settings *settings)
 {
 	enum policy_failure failure;
@@ -199,15 +219,7 @@ static int sweep_all_devices(struct sweep *s, const struct settings *settings, b
 			"sweep: cannot write the list of present devices under %s: %m, so Group=hold leaves "
 			"all devices alone",
 			settings->state_dir);
-	if (policy->n_rules > 0)
-		r = sweep_run_children(s);
-	else
-		r = 0;
-	if (r >= 0)
-		log_line(atomic_load(&s->report->wrote) > 0 ? LOG_INFO : LOG_DEBUG,
-			 "sweep: %zu devices, %zu rules, %zu overrides written", s->n, policy->n_rules,
-			 atomic_load(&s->report->wrote));
-	return r;
+	return sweep_listed_devices(s, settings);
 }
 
 /* A unit that is green must mean that all later programs know what was done here. */

@@ -62,6 +62,24 @@ START_TEST(devices_of_all_buses_are_swept)
 }
 END_TEST
 
+/* No event may follow, as after a soft-reboot, and a device with another driver is moved by the service
+ * alone. */
+START_TEST(sweep_wants_the_service_where_something_is_decided)
+{
+	struct mock *m = mock_new();
+	const char *wanted = mock_printf(m, "%s/service-wanted", m->state);
+
+	mock_pci_add(m, "0000:00:03.0", NULL, 0x1b36, 0x0010, 0x010802);
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("other", "0000:00:04.0", "none"));
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	ck_assert_int_ne(access(wanted, F_OK), 0);
+	mock_policy(m, MOCK_ETC, "10-a.conf", RULE("this", "0000:00:03.0", "none"));
+	ck_assert_int_eq(enforcer_run(m, "sweep", NULL).status, 0);
+	ck_assert_int_eq(access(wanted, F_OK), 0);
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(what_comes_after_the_boot_was_not_present)
 {
 	struct mock *m = mock_new();
@@ -463,11 +481,11 @@ START_TEST(release_leaves_an_override_that_somebody_else_has_changed)
 END_TEST
 
 SUITE_MAIN("verbs", 40, release_leaves_an_override_that_somebody_else_has_changed, usage,
-	   devices_of_all_buses_are_swept, what_is_found_late_at_boot_was_present,
-	   a_first_sweep_after_the_boot_ends_it, what_comes_after_the_boot_was_not_present,
-	   first_probe_is_won_by_a_sweep_at_boot_only, boot_option_is_for_sweep_only,
-	   sweep_without_a_tree_fails, release_of_all_and_of_named_devices, release_of_what_is_not_a_device,
-	   errors_are_logged_once_for_a_version, sweep_logs_errors_of_whole_files_once,
-	   last_good_copy_is_in_force_in_every_verb, last_good_copy_goes_with_its_file,
-	   last_good_copy_stays_while_its_file_may_exist, names_from_policy_reach_no_other_file,
-	   labels_and_drivers_print_no_further_properties)
+	   devices_of_all_buses_are_swept, sweep_wants_the_service_where_something_is_decided,
+	   what_is_found_late_at_boot_was_present, a_first_sweep_after_the_boot_ends_it,
+	   what_comes_after_the_boot_was_not_present, first_probe_is_won_by_a_sweep_at_boot_only,
+	   boot_option_is_for_sweep_only, sweep_without_a_tree_fails, release_of_all_and_of_named_devices,
+	   release_of_what_is_not_a_device, errors_are_logged_once_for_a_version,
+	   sweep_logs_errors_of_whole_files_once, last_good_copy_is_in_force_in_every_verb,
+	   last_good_copy_goes_with_its_file, last_good_copy_stays_while_its_file_may_exist,
+	   names_from_policy_reach_no_other_file, labels_and_drivers_print_no_further_properties)
