@@ -18,10 +18,15 @@ MACHINE = dict(guard=True, lasts=100, written={CONF: POLICY})
 MACHINES = {"service": dict(guard=True, service=True, lasts=100, written={CONF: POLICY})}
 
 
-def present(vm):
-    vm.run("modprobe e1000e; modprobe vfio-pci")
+def plug_card(vm):
+    """Where no scenario before has."""
     if vm.run(f"test -e /sys/bus/pci/devices/{CARD}", check=False).rc:
         plug(vm, 0, CARD, "vfio-pci")
+
+
+def present(vm):
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    plug_card(vm)
     traced(vm)
 
 
@@ -110,6 +115,7 @@ def emergency(vm):
           timeout=900, guests=("debian13", "forky"))
 def soft_rebooted_elsewhere(vm):
     other = "0000:02:00.0"
+    plug_card(vm)
     other_root(vm, {"/etc/driver-overrides.d/60-other.conf": rule("other", Name=other, Driver="none")})
     plug(vm, 1, other, "e1000e")
     soft_reboot(vm)
