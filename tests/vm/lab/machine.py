@@ -173,7 +173,7 @@ class Machine:
                 raise MachineDead("the guest did not come up\n" + self.qemu_errors() + self.console.tail())
         return self
 
-    def reset(self, timeout=240):
+    def reset(self, timeout=600):
         """Presses the reset button, and returns when the shell in the guest answers again. What is on its disk stays."""
         self.qmp("set-action", reboot="reset")  # QEMU was started so that a guest that reboots by itself ends
         self.hello, _ = False, self.qmp("system_reset")
