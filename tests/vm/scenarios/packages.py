@@ -56,12 +56,12 @@ def give(vm, name, source):
 def first_minute(vm):
     plug(vm, 1, OTHER, "e1000e")  # the only network card of a machine would not be given away
     plug(vm, 0, NIC, "e1000e")
+    # Making it takes minutes of emulation, and boot_image shows what is in it.
+    vm.run("mkdir -p /etc/initramfs-tools; echo update_initramfs=no >>/etc/initramfs-tools/update-initramfs.conf")
     before = drivers(vm)
     vm.run(f"{LIST} >{LISTED}")
     package = deb.deb(deb.package())
     give(vm, os.path.basename(package), package)
-    # Making it takes minutes of emulation, and boot_image shows what is in it.
-    vm.run("mkdir -p /etc/initramfs-tools; echo update_initramfs=no >>/etc/initramfs-tools/update-initramfs.conf")
     commands = readme("The first minute", 0)
     assert len(commands) == 5 and commands[0].startswith("apt install"), commands
     said = typed(vm, commands[0])
