@@ -55,9 +55,7 @@ struct rebind_worker {
 /* A device that has gone meanwhile is no failure of a step, so the error says that it has gone. */
 static void rebind_check_device_gone(const struct sysfs_device *d, struct move_result *m)
 {
-	struct sysfs_device now = *d;
-
-	if (m->error == MOVE_FAILED && (sysfs_device_stat(&now) == -ENODEV || now.inode != d->inode))
+	if (m->error == MOVE_FAILED && sysfs_device_is_gone(d))
 		move_result_set(m, STATE_FAILED, MOVE_NO_SUCH_DEVICE, "it has gone");
 }
 

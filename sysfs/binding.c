@@ -70,7 +70,8 @@ static int write_file(const char *path, const char *text)
 /*
  * To a file of this device, and never of another one that has its name by now: sysfs keeps an open folder for
  * the device that it was made for, and once that has gone nothing in it can be opened or written
- * (kernfs_dop_revalidate(), kernfs_get_active()). -ENODEV: it has gone.
+ * (kernfs_dop_revalidate(), kernfs_get_active()). -ENODEV: it has gone; -ENOENT: it has no such file, or goes
+ * at this moment.
  */
 static int device_write(struct sysfs_device *d, const char *attr, const char *text)
 {
@@ -109,7 +110,7 @@ bool bus_is_probed_by_hand(const struct sysfs_device *d)
 /* The kernel takes a name here, so a device that gets this one between look and write is not told apart. */
 static int write_name(struct sysfs_device *d, const char *path)
 {
-	return d->inode != 0 && sysfs_device_is_gone(d) ? -ENODEV : write_file(path, d->name);
+	return sysfs_device_is_gone(d) ? -ENODEV : write_file(path, d->name);
 }
 
 int device_probe(struct sysfs_device *d)

@@ -142,7 +142,7 @@ bool sysfs_device_is_gone(const struct sysfs_device *d)
 	struct sysfs_device now = *d;
 	int r = sysfs_device_stat(&now);
 
-	return r == -ENODEV || (r >= 0 && now.inode != d->inode);
+	return r == -ENODEV || (r >= 0 && d->inode != 0 && now.inode != d->inode);
 }
 
 /* With memory from `lent` if it is not NULL, else of its own. */

@@ -102,7 +102,8 @@ int sysfs_device_stat(struct sysfs_device *d);
  */
 void sysfs_device_identity(const struct sysfs_device *d, const char *modalias, char *buf, size_t size);
 
-/* Whether its folder has gone since, or another device has its name. */
+/* Whether its folder has gone since, or another device has its name: where its inode is not known, only the
+ * former. */
 bool sysfs_device_is_gone(const struct sysfs_device *d);
 
 /* The device of this name on this bus; names with `/`, and `.` and `..`, are -EINVAL. */
