@@ -139,7 +139,8 @@ void apply_announce_state(struct sysfs_device *d, enum device_state before)
 
 	if (apply_recorded_state(d) != before)
 		r = device_announce(d, "change");
-	if (r < 0 && r != -ENOENT)
+	/* One that has gone has no state. */
+	if (r < 0 && r != -ENOENT && r != -ENODEV)
 		log_line(LOG_WARNING, "%s %s: cannot ask for its uevent: %s, so udev keeps its former state",
 			 d->bus, d->name, strerror(-r));
 }

@@ -2,6 +2,7 @@
 /* Sysfs is made to agree with a decision: what is written and what is left alone, what state comes of it. */
 #include "base/macro.h"
 #include "base/text.h"
+#include "enforce/apply-record.h"
 #include "enforce/apply.h"
 #include "tests/unit/fixtures/apply-fixture.h"
 #include "tests/unit/fixtures/suite.h"
@@ -355,6 +356,37 @@ START_TEST(override_is_not_written_without_a_record)
 }
 END_TEST
 
+/* What is written to stderr from now on can be read from here. */
+static int stderr_take(void)
+{
+	int fd = memfd_create("stderr", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_ge(dup2(fd, STDERR_FILENO), 0);
+	return fd;
+}
+
+START_TEST(state_of_a_device_that_has_gone_is_not_announced)
+{
+	struct apply_fixture f = apply_fixture_new(VFIO);
+	struct sysfs sysfs;
+	struct sysfs_device *d;
+	int fd;
+
+	sysfs_init(&sysfs, &f.m->settings);
+	d = mock_device(&sysfs, f.device);
+	apply_fixture_apply(&f);
+	mock_remove(f.m, f.device);
+	fd = stderr_take();
+	apply_announce_state(d, STATE_FAILED);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_END), 0);
+	(void)close(fd);
+	sysfs_device_free(d);
+	sysfs_done(&sysfs);
+	apply_fixture_done(&f);
+}
+END_TEST
+
 SUITE_MAIN("apply", 20, override_is_not_written_without_a_record, device_without_a_decision_is_never_touched,
 	   writes_the_driver_and_nothing_more, writes_once,
 	   foreign_override_that_is_as_decided_is_not_written, unset_is_shown_in_two_ways,
@@ -364,4 +396,5 @@ SUITE_MAIN("apply", 20, override_is_not_written_without_a_record, device_without
 	   override_cleared_by_somebody_else_is_set_again, override_is_cleared_with_a_newline,
 	   unknown_decision_writes_nothing, override_that_cannot_be_read, failed_write,
 	   override_of_ours_stays_ours_after_a_failed_write,
-	   value_of_somebody_else_after_a_failed_write_is_foreign)
+	   value_of_somebody_else_after_a_failed_write_is_foreign,
+	   state_of_a_device_that_has_gone_is_not_announced)
