@@ -51,13 +51,15 @@ static size_t n_inodes;
 static void note_call(const char *file)
 {
 	_cleanup_(closep) int fd = -EBADF;
-	char path[PATH_MAX], line[1024];
+	char path[PATH_MAX], line[1024], of[32] = "";
 
+	if (inode)
+		(void)snprintf(of, sizeof(of), " inode %ju", (uintmax_t)inode);
 	ignore_error(path_printf(path, sizeof(path), "%s/../%s", settings.sysfs, file));
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
+	(void)snprintf(line, sizeof(line), "%s%s%s%s%s%s%s%s\n", device, dry_run ? " dry-run" : "",
 		       look_only ? " look-only" : "", overwrite ? " overwrite" : "",
-		       release ? " release" : "", *rebind_option ? " " : "", rebind_option);
+		       release ? " release" : "", *rebind_option ? " " : "", rebind_option, of);
 	if (fd < 0 || write(fd, line, strlen(line)) < 0)
 		exit(3);
 }

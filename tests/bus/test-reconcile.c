@@ -198,6 +198,23 @@ START_TEST(an_event_for_what_has_drifted_does_not_make_it_a_task)
 }
 END_TEST
 
+/* One that comes under its name meanwhile is another device, and may not have been probed yet. */
+START_TEST(move_that_nobody_asked_for_is_of_one_device)
+{
+	struct harness *h = harness_new();
+	struct stat st;
+
+	three_devices(h);
+	ck_assert_int_eq(stat(mock_path(h->m, PATH_OF(CARD), ""), &st), 0);
+	(void)mock_policy(h->m, MOCK_ETC, "50-a.conf", card_rule);
+	service_start(h);
+	wait_property(h, "pci", CARD, "State", "enforced");
+	ck_assert_uint_eq(calls(h, "pci/" CARD), 1);
+	ck_assert_uint_eq(calls(h, mock_printf(h->m, "pci/" CARD " inode %ju\n", (uintmax_t)st.st_ino)), 1);
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(what_is_in_use_is_tried_once_and_again_when_asked)
 {
 	struct harness *h = harness_new();
@@ -392,8 +409,8 @@ SUITE_MAIN("bus-reconcile", 300, what_was_there_before_the_service_is_moved,
 	   what_is_given_back_once_is_given_back_again, rule_that_was_back_for_a_moment_leaves_nothing_behind,
 	   a_hot_plugged_device_that_lost_its_first_probe_is_moved,
 	   drift_is_shown_and_signalled_and_not_fought, an_event_for_what_has_drifted_does_not_make_it_a_task,
-	   what_is_in_use_is_tried_once_and_again_when_asked, a_dry_run_keeps_no_device_from_being_moved,
-	   what_a_refused_call_had_held_up_is_done_after_it, moves_that_hang_take_no_calls_place,
-	   rebind_no_is_reported_and_left, an_override_of_somebody_else_is_foreign_and_left,
-	   what_a_call_is_about_is_not_moved_beside_it,
+	   move_that_nobody_asked_for_is_of_one_device, what_is_in_use_is_tried_once_and_again_when_asked,
+	   a_dry_run_keeps_no_device_from_being_moved, what_a_refused_call_had_held_up_is_done_after_it,
+	   moves_that_hang_take_no_calls_place, rebind_no_is_reported_and_left,
+	   an_override_of_somebody_else_is_foreign_and_left, what_a_call_is_about_is_not_moved_beside_it,
 	   what_was_only_to_be_recorded_is_moved_when_it_has_to_be)
