@@ -155,8 +155,7 @@ static bool log_to_journal(int priority, const char *text, const struct log_fiel
 		      sizeof(address.un)) == (ssize_t)entry.n;
 }
 
-/* Not by dprintf(): before glibc 2.37 it asks for the position in the file, which the kernel's log refuses.
- */
+/* Not by dprintf(), which writes nothing with glibc 2.36 (findings/dprintf-kernel-log.sh). */
 static bool log_to_kernel(int priority, const char *text)
 {
 	_cleanup_(closep) int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

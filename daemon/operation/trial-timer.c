@@ -36,7 +36,7 @@ static int trial_unit(const struct trial_timer *t, const char *suffix, char *buf
 /*
  * BUS/NAME as an argument that systemd leaves as it is: it has variables in command lines. Its flag against
  * these (ExecStartEx=) is no way out: systemd 252 writes that into the unit's file as a key that it does not
- * know, so that after a daemon-reload the unit has nothing to start.
+ * know, so that after a daemon-reload the unit has nothing to start (findings/transient-command-flags.sh).
  */
 static int trial_device_argument(const struct trial_timer *t, char *buf, size_t size)
 {
