@@ -5,11 +5,15 @@ A job says how many CPUs it keeps busy: all of them, one, or none, because it mo
 their list as soon as the jobs they need have ended well and there are CPUs left for them. A job that needs the machine
 for itself (a benchmark) has nothing beside it, and nothing that comes later in the list overtakes it.
 """
+import re
 import subprocess
 import threading
 import time
 
 ALL = -1
+
+# How the lab, meson and check begin a line about what failed.
+FAILED_LINE = re.compile(r"^\s*FAIL |\bFAIL\b|\bTIMEOUT\b|:[FE]:")
 
 
 class Failed(Exception):
@@ -39,6 +43,13 @@ class Schedule:
         self.by_name = {job.name: job for job in jobs}
         self.changed = threading.Condition()
         self.printing = threading.Lock()
+
+    def failures(self):
+        """What the jobs that failed said of it, a few lines each: for who sees only the end of a long output."""
+        for job in self.jobs:
+            if job.state == "failed":
+                said = [line for line in job.out if FAILED_LINE.search(line)] or job.out[-5:]
+                yield from (f"{job.name}: {line.strip()[:400]}" for line in said[:20])
 
     def run(self):
         """Runs all; (passed, failed) of all together."""
@@ -96,10 +107,9 @@ class Schedule:
 
     def _say(self, job, text):
         lines = text.rstrip("\n").split("\n")
+        job.out += lines
         if job.live:
             self._print(lines)
-        else:
-            job.out += lines
 
     def _print(self, lines):
         with self.printing:

@@ -83,6 +83,15 @@ class Order(unittest.TestCase):
             self.assertEqual(self.lines[at:at + 3], [f"== {name}", f"of {name}", f"more of {name}"])
             self.assertRegex(self.lines[at + 3], rf"^== {name}: 1 passed, 0 failed \(\d+ s\)$")
 
+    def test_what_failed_is_named_once_more_and_nothing_else(self):
+        def failing(out):
+            out("ok this\n  FAIL that: because\nok more")
+            return 2, 1
+        jobs = [schedule.Job("vm", failing, live=True), schedule.Job("few", lambda out: out("words alone") or (0, 1)), self.job("fine")]
+        scheduled = schedule.Schedule(jobs, 2, self.lines.append)
+        self.assertEqual(scheduled.run(), (3, 2))
+        self.assertEqual(list(scheduled.failures()), ["vm: FAIL that: because", "few: words alone"])
+
     def test_a_build_is_not_counted_when_it_went_well(self):
         self.assertEqual(self.run_jobs(self.job("build", counted=False)), (0, 0))
 
