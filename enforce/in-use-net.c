@@ -248,8 +248,9 @@ int in_use_net(const struct in_use *u, const char *path, const char *name)
 
 	if (r == 0)
 		r = in_use_attr(path, "ifindex", index, sizeof(index));
+	/* EINVAL: an interface that is being unregistered (netdev_show() in net/core/net-sysfs.c). */
 	if (r != 0)
-		return r == -ENOENT ? 0 : r;
+		return r == -ENOENT || r == -EINVAL ? 0 : r;
 	i.index = (uint32_t)strtoul(index, NULL, 10);
 	if (i.index == 0)
 		return 0;
@@ -384,7 +385,7 @@ int in_use_net_elsewhere(const struct in_use *u, const char *path)
 	nlink_t seen = 0;
 
 	if (!dir || fstat(dirfd(dir), &st) < 0)
-		return errno == ENOENT ? 0 : negative_errno();
+		return in_use_has_gone(-errno) ? 0 : negative_errno();
 	while ((e = readdir(dir)))
 		seen += e->d_type == DT_DIR && e->d_name[0] != '.';
 	/*

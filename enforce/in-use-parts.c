@@ -36,7 +36,14 @@ int in_use_attr(const char *path, const char *attr, char *buf, size_t size)
 
 	if (r >= 0)
 		r = read_first_line(full, buf, size);
+	if (in_use_has_gone(r))
+		return -ENOENT;
 	return r < 0 ? r : 0;
+}
+
+bool in_use_has_gone(int r)
+{
+	return r == -ENOENT || r == -ENODEV || r == -ENXIO;
 }
 
 int in_use_link(const char *path, const char *link, char *buf, size_t size)

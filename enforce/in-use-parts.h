@@ -47,8 +47,13 @@ struct in_use {
 /* Says who uses it; 1. */
 int in_use_set_reason(const struct in_use *u, const char *format, ...) _printf_(2, 3);
 
+/* Whether what was read has gone meanwhile, as what belongs to another function of the card may, which is
+ * moved at the same time. r: a negative errno. Reading a file of sysfs that was opened before fails with
+ * ENODEV then. */
+bool in_use_has_gone(int r);
+
 /* First line of the file PATH/attr, and the last part of where the link PATH/link points to. 0 or negative
- * errno. */
+ * errno; -ENOENT: there is no such file, or no more. */
 int in_use_attr(const char *path, const char *attr, char *buf, size_t size);
 int in_use_link(const char *path, const char *link, char *buf, size_t size);
 

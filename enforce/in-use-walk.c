@@ -45,7 +45,7 @@ static int in_use_walk_part(struct in_use *u, const char *kind, const char *path
 	int r;
 
 	if (!realpath(path, folder))
-		return errno == ENOENT ? 0 : negative_errno(); /* it has gone meanwhile */
+		return in_use_has_gone(-errno) ? 0 : negative_errno();
 	for (size_t i = 0; i < u->visited.n; i++)
 		if (streq(u->visited.v[i], folder))
 			return 0;
@@ -137,7 +137,7 @@ static int in_use_look_at_folder(struct in_use *u, const char *path, unsigned de
 	char subsystem[64] = "", device[PATH_MAX];
 	int r = in_use_link(path, "subsystem", subsystem, sizeof(subsystem));
 
-	if (r < 0 && r != -ENOENT)
+	if (r < 0 && !in_use_has_gone(r))
 		return r;
 	r = 0;
 	if (streq(subsystem, "net"))
@@ -164,7 +164,7 @@ static int in_use_walk_folder(struct in_use *u, const char *path, unsigned depth
 	int r = 0;
 
 	if (!dir)
-		return errno == ENOENT ? 0 : negative_errno(); /* it has gone meanwhile */
+		return in_use_has_gone(-errno) ? 0 : negative_errno();
 	if (depth > DEPTH_MAX)
 		return -ELOOP;
 	while (r == 0 && (e = readdir(dir))) {

@@ -146,6 +146,26 @@ START_TEST(drive_without_a_medium_is_free)
 }
 END_TEST
 
+/* Another function of the card is moved at the same time. */
+START_TEST(interface_and_node_that_go_while_they_are_looked_at_are_free)
+{
+	struct in_use_fixture s = in_use_fixture_new();
+	const char *eth0 = mock_printf(s.m, "%s/net/eth0", s.device);
+	const char *ifindex = mock_path(s.m, eth0, "ifindex");
+
+	mock_class_add(s.m, "net", s.device, "eth0");
+	ck_assert_int_eq(mknod(ifindex, S_IFSOCK | 0600, 0), 0); /* opening it fails with ENXIO */
+	assert_free(&s);
+	/* EINVAL for a buffer that holds no whole number of entries. */
+	ck_assert_int_eq(unlink(ifindex), 0);
+	ck_assert_int_eq(symlink("/proc/self/pagemap", ifindex), 0);
+	assert_free(&s);
+	ck_assert_int_eq(mknod(mock_path(s.m, eth0, "dev"), S_IFSOCK | 0600, 0), 0);
+	assert_free(&s);
+	in_use_fixture_done(&s);
+}
+END_TEST
+
 START_TEST(disk_with_a_slash_in_its_name)
 {
 	struct in_use_fixture s = in_use_fixture_new();
@@ -404,7 +424,8 @@ END_TEST
 SUITE_MAIN("inuse", 20, device_with_nothing_below_it_is_free, disk_that_can_be_had_exclusively_is_free,
 	   disk_without_its_own_node_is_taken_for_used, disk_that_cannot_be_opened_is_taken_for_used,
 	   what_a_free_disk_might_have_waited_for_is_not_said_of_another, nothing_is_opened_with_look_only,
-	   folder_that_cannot_be_looked_at, drive_without_a_medium_is_free, disk_with_a_slash_in_its_name,
+	   folder_that_cannot_be_looked_at, drive_without_a_medium_is_free,
+	   interface_and_node_that_go_while_they_are_looked_at_are_free, disk_with_a_slash_in_its_name,
 	   mount_point_of_a_mounted_disk_is_named, partition_is_named_before_its_disk, swap_is_named,
 	   holder_of_a_disk_is_named, mount_of_another_namespace_is_named_by_a_process,
 	   nvme_multipath_heads_are_followed, interface_below_another_interface, interface_with_an_address,
