@@ -39,6 +39,21 @@ static int wait_for_request(int device)
 	return read(asked, &n, sizeof(n)) == (ssize_t)sizeof(n) ? 0 : fail("eventfd");
 }
 
+/*
+ * The kernel resets the device before it gives it out, and for that takes the device's lock without waiting
+ * (pci_try_reset_function()): who happens to read the device's `uevent` or `driver_override`, which take that
+ * lock on many kernels, makes it fail.
+ */
+static int open_device(int group, const char *name)
+{
+	int device;
+
+	for (int i = 0;
+	     (device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name)) < 0 && errno == EAGAIN && i < 50; i++)
+		(void)usleep(100000);
+	return device;
+}
+
 int main(int argc, char **argv)
 {
 	char path[64];
@@ -68,7 +83,7 @@ int main(int argc, char **argv)
 		return fail("VFIO_GROUP_SET_CONTAINER");
 	if (ioctl(container, VFIO_SET_IOMMU, (unsigned long)VFIO_TYPE1_IOMMU) < 0)
 		return fail("VFIO_SET_IOMMU");
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
+	device = open_device(group, argv[2]);
 	if (device < 0)
 		return fail(argv[2]);
 	if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region) < 0)
