@@ -54,13 +54,13 @@ def claims(samples):
 
 
 def short(kernel):
-    return ".".join(kernel.split(".")[:2])
+    return ".".join(kernel.split(".")[:2]) + (" RT" if "-rt-" in kernel else "")
 
 
 def markdown(runs):
     """One table: a row for each kind, load and method, two columns for each kernel."""
     guests = sorted({(run["guest"], short(run["kernel"])) for run in runs},
-                    key=lambda g: [int(n) for n in g[1].split(".")])
+                    key=lambda g: ["RT" in g[1], *(int(n) for n in g[1].removesuffix(" RT").split("."))])
     heads = [f"{kernel} {plug}" for _, kernel in guests for plug in PLUGS]
     lines = ["| device, load | method | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
     for kind in KINDS.values():

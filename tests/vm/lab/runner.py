@@ -169,7 +169,7 @@ def write_junit(path, results):
 
 def parse_options():
     parser = argparse.ArgumentParser(prog="run-scenarios", description="Runs scenarios in virtual machines.")
-    parser.add_argument("--guest", default="debian12", metavar="NAME[,NAME...]", help=f"of {', '.join(guest.GUESTS)}, or all")
+    parser.add_argument("--guest", default="debian12", metavar="NAME[,NAME...]", help=f"of {', '.join(guest.BY_NAME)}, or all: those without -rt")
     parser.add_argument("--build", metavar="DIR", help="meson build directory whose installation goes into the guest")
     # A machine waits for a good part of its time: one more than there are CPUs for each two of them keeps those busy.
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) * 3 // 2, metavar="N", help="machines at a time")
