@@ -13,8 +13,9 @@ from lab.trace import first_driver
 CARD = "0000:01:00.0"
 COMMON = dict(guard=True, lasts=60, written={CONF: rule("card", Bus="pci", Name=CARD, Driver="vfio-pci")
                                  + rule("sound", Bus="platform", Name="snd_dummy.*", Driver="none")})
-# The first one shares its boot with a machine that is suspended.
-MACHINES = dict(one=dict(cpus=1, packed=True, **COMMON), four=dict(cpus=4, **COMMON))
+# The first one shares its boot with a machine that is suspended. The second one shares it with none, so it can be one that is locked
+# down as by Secure Boot, and all that is shown there is shown for such a kernel, too.
+MACHINES = dict(one=dict(cpus=1, packed=True, **COMMON), four=dict(cpus=4, cmdline="lockdown=integrity", **COMMON))
 
 # debugfs; what the kernel command line's preempt= sets, too.
 PREEMPT = "/sys/kernel/debug/sched/preempt"
@@ -97,6 +98,16 @@ def one_unpreempted(vm):
     restart_guard(vm)
     plug_guaranteed(vm, 0, CARD)
     unplug_unsettled(vm, 0, CARD)
+
+
+@scenario("with lockdown=integrity on the kernel command line the hold is active, and a plug is guaranteed", machine="four")
+def locked_down(vm):
+    assert "[integrity]" in vm.out("cat /sys/kernel/security/lockdown")
+    empty_ports(vm)
+    vm.run("modprobe e1000e; modprobe vfio-pci")
+    plug_guaranteed(vm, 0, CARD)
+    unplug_unsettled(vm, 0, CARD)
+    assert guard_status(vm)["HOLD"] == "active", guard_status(vm)
 
 
 @scenario("with four CPUs, idle, every first probe is guaranteed", machine="four", timeout=900)
