@@ -17,6 +17,7 @@ RULES = "05-driver-overrides.rules"
 # Writes down that it was called. `image` has its answer from a file, and fails without it; it knows no files but those of the folders given.
 PROGRAM = """#!/bin/sh
 echo "$(basename "$0")" "$@" >>{root}/calls
+echo a line of the log >&2
 [ "$1" = image ] && [ "$2" != note ] || exit 0
 verb=$2
 shift 2
@@ -68,6 +69,7 @@ class ImageCase(unittest.TestCase):
         self.assertNotRegex(text, "@[a-z]+dir@")
         for folder in ("udev", "systemd"):
             text = text.replace(f"/etc/{folder}/", f"{self.root}/etc/{folder}/")
+        text = text.replace("/dev/kmsg", f"{self.root}/kmsg")
         return self.write(f"under-test/{name}", text)
 
     def run_shell(self, shell, script, **variables):
@@ -89,9 +91,10 @@ class ImageCase(unittest.TestCase):
 
     def runtime(self, script):
         """What the enforcer and the guard are called with by a script of the image, which must go on behind it, whatever they answer.
-        A path of the image is one of the test's root."""
+        A path of the image is one of the test's root. What they log goes into the kernel's log: nobody reads the console later."""
         status, calls = self.run_shell("sh", script + "\necho went on\n")
         self.assertEqual((status, self.output.splitlines()[-1:]), (0, ["went on"]), self.output)
+        self.assertNotIn("a line of the log", self.output)
         return calls
 
     def check_runtime(self, script):
