@@ -287,12 +287,25 @@ int node_describe(const struct policy *policy, struct sysfs *sysfs, const char *
 	return r;
 }
 
+/* False: the device is alone in its group, whose node comes and goes with its driver. */
+static bool group_may_have_others(const struct sysfs_device *d, const char *group)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char folder[PATH_MAX];
+
+	if (path_join(folder, sizeof(folder), d->sysfs->root, "/kernel/iommu_groups/", group, "/devices",
+		      NULL) < 0 ||
+	    dir_open(&dir, folder) < 0)
+		return true;
+	return dir_next(&dir) && dir_next(&dir);
+}
+
 void node_announce_of_group(struct sysfs_device *d)
 {
 	static const char *const prefixes[] = { "", "noiommu-" };
 	char group[64], name[80];
 
-	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0)
+	if (sysfs_device_link(d, "iommu_group", group, sizeof(group)) < 0 || !group_may_have_others(d, group))
 		return;
 	/* Where it has no node, or the node has gone with the device, there is nothing to announce. */
 	for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)

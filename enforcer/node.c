@@ -7,9 +7,13 @@
  */
 #include "enforce/node-rule.h"
 #include "base/child.h"
+#include "base/errno.h"
 #include "base/log.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "enforcer/property.h"
 #include "enforcer/verbs.h"
+#include "sysfs/binding.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -81,6 +85,25 @@ static void node_answer_print(const struct node_answer *answer)
 	}
 }
 
+/*
+ * What udev remembers of the node stays. A new node has nothing that could stay, and its device may have no
+ * other event for long: so the node is asked about once more.
+ */
+static void node_answer_timed_out(const struct node_event *e)
+{
+	const char *action = getenv("ACTION");
+	struct sysfs sysfs;
+
+	log_line(LOG_WARNING, "%s: timed out after 1.8 s, leaving its links and Access= as they are",
+		 e->devpath);
+	if (!action || !streq(action, "add"))
+		return;
+	sysfs_init(&sysfs, e->settings);
+	/* It may have gone meanwhile. */
+	ignore_error(class_device_announce(&sysfs, e->subsystem, path_last(e->devpath)));
+	sysfs_done(&sysfs);
+}
+
 int verb_node(const struct settings *settings)
 {
 	static char buffer[8192];   /* spares stdio a malloc(), whose lock an abandoned child may hold */
@@ -100,8 +123,7 @@ int verb_node(const struct settings *settings)
 	result = child_run(&child, CHILD_SHARED, node_child_run, &e, NODE_USEC);
 	if (result.how == CHILD_TIMED_OUT) {
 		child_abandon(&child);
-		log_line(LOG_WARNING, "%s: timed out after 1.8 s, leaving its links and Access= as they are",
-			 e.devpath);
+		node_answer_timed_out(&e);
 		return 0;
 	}
 	if (result.how != CHILD_OK) {

@@ -63,7 +63,7 @@ START_TEST(group_has_its_node_announced)
 	const char *node = mock_printf(f.m, "%s/class/vfio/7", f.m->sysfs);
 	const char *uevent = mock_printf(f.m, "%s/uevent", node);
 
-	mock_group(f.m, 7, f.device, NULL);
+	mock_group(f.m, 7, f.device, mock_pci_add(f.m, "0000:00:03.1", NULL, 0x8086, 0x10d3, 0x020000), NULL);
 	make_dirs(node);
 	make_file(uevent, "", 0);
 	move_fixture_move(&f);

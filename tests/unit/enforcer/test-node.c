@@ -285,21 +285,40 @@ START_TEST(any_label_can_be_a_link)
 }
 END_TEST
 
+/* What its group's node has been told after an event of the device. */
+static const char *node_uevent_after(struct mock *m, const char *device, const char *action)
+{
+	const char *env[] = { "SUBSYSTEM=pci", mock_printf(m, "DEVPATH=%s", device),
+			      mock_printf(m, "ACTION=%s", action), NULL };
+
+	node_class_add(m, "vfio", "7");
+	ck_assert_int_eq(enforcer_event_env(m, env).status, 0);
+	return node_uevent(m, "vfio", "7");
+}
+
 /* A member that comes to VFIO later has no event of the group's node. */
 START_TEST(a_bound_device_has_its_groups_node_announced)
 {
 	struct mock *m = node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\n");
 	const char *device = device_at(m, CARD, 7, "vfio-pci");
 
-	for (const char *const *action = (const char *const[]){ "change", "bind", "unbind", NULL }; *action;
-	     action++) {
-		const char *env[] = { "SUBSYSTEM=pci", mock_printf(m, "DEVPATH=%s", device),
-				      mock_printf(m, "ACTION=%s", *action), NULL };
+	(void)device_at(m, "0000:00:03.1", 7, "e1000e");
+	ck_assert_str_eq(node_uevent_after(m, device, "change"), "");
+	ck_assert_str_eq(node_uevent_after(m, device, "bind"), "change");
+	ck_assert_str_eq(node_uevent_after(m, device, "unbind"), "change");
+	mock_free(m);
+}
+END_TEST
 
-		node_class_add(m, "vfio", "7");
-		ck_assert_int_eq(enforcer_event_env(m, env).status, 0);
-		ck_assert_str_eq(node_uevent(m, "vfio", "7"), streq(*action, "change") ? "" : "change");
-	}
+/* The node of a device that is alone in its group comes and goes with the driver, and has events of its own.
+ */
+START_TEST(a_device_alone_in_its_group_has_no_node_announced)
+{
+	struct mock *m = node_tree_new("[device gpu]\nName=" CARD "\nDriver=vfio-pci\n");
+	const char *device = device_at(m, CARD, 7, "vfio-pci");
+
+	ck_assert_str_eq(node_uevent_after(m, device, "bind"), "");
+	ck_assert_str_eq(node_uevent_after(m, device, "unbind"), "");
 	mock_free(m);
 }
 END_TEST
@@ -317,6 +336,23 @@ START_TEST(a_node_keeps_what_it_has_when_the_time_is_over)
 	ck_assert_str_eq(r.out, "");
 	ck_assert_int_eq(r.status, 0);
 	ck_assert_msg(strstr(r.err, "leaving its links and Access= as they are"), "%s", r.err);
+	mock_free(m);
+}
+END_TEST
+
+/* It has nothing to keep, and its device's next event may be far away. */
+START_TEST(a_new_node_is_announced_again_when_the_time_is_over)
+{
+	const char *device;
+	struct mock *m = gpu_new(&device);
+
+	(void)mock_policy(m, MOCK_ETC, "05-x.conf", "[device x]\nAttr.label=x\nDriver=none\n");
+	mock_attr_hangs(m, device, "label");
+	node_class_add(m, "vfio", "7");
+	ck_assert_str_eq(node_changed(m).out, "");
+	ck_assert_str_eq(node_uevent(m, "vfio", "7"), "");
+	ck_assert_str_eq(group_node_run(m, "7").out, "");
+	ck_assert_str_eq(node_uevent(m, "vfio", "7"), "change");
 	mock_free(m);
 }
 END_TEST
@@ -454,6 +490,8 @@ SUITE_MAIN("node", 60, a_node_has_links_and_access, parts_of_access_may_be_empty
 	   a_label_that_is_not_clear_any_more_is_given_up, members_of_one_group_share_its_label,
 	   a_companion_goes_by_its_own_name_only, the_first_rule_with_access_counts_for_a_group,
 	   any_label_can_be_a_link, a_bound_device_has_its_groups_node_announced,
+	   a_device_alone_in_its_group_has_no_node_announced,
+	   a_new_node_is_announced_again_when_the_time_is_over,
 	   a_node_keeps_what_it_has_when_the_time_is_over,
 	   a_node_keeps_what_it_has_while_an_attribute_cannot_be_read,
 	   a_node_keeps_what_it_has_while_its_driver_cannot_be_read,
