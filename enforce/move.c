@@ -42,6 +42,8 @@ const char *move_error_to_string(enum move_error error)
 		return "PolicyInvalid";
 	case MOVE_FOREIGN:
 		return "Foreign";
+	case MOVE_NOT_BEGUN:
+		return "NotBegun";
 	case MOVE_FAILED:
 		return "Failed";
 	}

@@ -30,6 +30,8 @@
 
 /* Left for the parent when the time of the group is up. */
 #define REST_USEC 100000U
+/* No device is begun with less time, or less than a third of all: it would be left behind half-way. */
+#define LEAST_USEC 3000000U
 /* At work side by side. What they wait for is mostly the kernel. */
 #define WORKERS_MAX 4U
 /* One that has been at a device for so long is not counted: another one goes on. */
@@ -174,6 +176,12 @@ static void rebind_target_run(struct rebind_worker *w, const struct rebind_targe
 	atomic_store(&t->report->done, true);
 }
 
+/* Too little time is left to begin the i-th target. */
+static bool rebind_is_late(const struct rebind_run *run, size_t i)
+{
+	return i > 0 && now_usec() >= run->last_begin;
+}
+
 static int rebind_worker_run(void *userdata)
 {
 	/* What it reads of devices is not freed: this process ends with its work. */
@@ -184,7 +192,7 @@ static int rebind_worker_run(void *userdata)
 		size_t i = atomic_fetch_add(&run->shared->next, 1);
 		const struct rebind_target *t = &run->targets[i];
 
-		if (i >= run->n)
+		if (i >= run->n || rebind_is_late(run, i))
 			return 0;
 		if (!t->device)
 			continue;
@@ -278,8 +286,8 @@ static bool rebind_workers_check(struct rebind_worker *workers, size_t n, struct
 			continue;
 		}
 		if (at != w->seen) {
+			w->since = w->seen ? now : w->since; /* at its first it has been since its start */
 			w->seen = at;
-			w->since = now;
 		}
 		busy += now - w->since < SLOW_USEC;
 	}
@@ -321,7 +329,9 @@ static bool rebind_workers_run_any(const struct rebind_worker *workers, size_t n
 /* There are targets that no worker has taken, and the last one could be started. */
 static bool rebind_needs_worker(const struct rebind_run *run, size_t n, struct child_result last)
 {
-	return n < run->n && atomic_load(&run->shared->next) < run->n && last.how != CHILD_FAILED;
+	const size_t next = atomic_load(&run->shared->next);
+
+	return n < run->n && next < run->n && !rebind_is_late(run, next) && last.how != CHILD_FAILED;
 }
 
 /* As many workers as there are targets do, even if none of them comes back. */
@@ -360,8 +370,8 @@ static void rebind_refuse_rest(struct rebind_run *run, struct child_result last)
 			move_result_set(&t->report->moved, STATE_FAILED, MOVE_FAILED, "%s",
 					child_result_text(last));
 		else
-			move_result_set(&t->report->moved, STATE_STUCK, MOVE_STUCK,
-					"others have not come back; nothing was done");
+			move_result_set(&t->report->moved, STATE_PENDING, MOVE_NOT_BEGUN,
+					"other devices took all the time; nothing was done");
 	}
 }
 
@@ -474,8 +484,10 @@ static void rebind_target_find(struct rebind_target *t, struct sysfs *sysfs)
 
 void rebind_run_named(struct rebind_run *run)
 {
+	const uint64_t third = usec_until(run->deadline) / 3;
 	struct sysfs sysfs;
 
+	run->last_begin = run->deadline - (third < LEAST_USEC ? third : LEAST_USEC);
 	sysfs_init(&sysfs, run->settings);
 	for (size_t i = 0; i < run->n; i++)
 		rebind_target_find(&run->targets[i], &sysfs);

@@ -36,7 +36,7 @@ struct rebind_run {
 	const struct move_options *options;
 	struct rebind_target *targets;
 	size_t n;
-	uint64_t deadline;
+	uint64_t deadline, last_begin; /* after last_begin no device is begun but the first */
 	struct rebind_shared *shared;
 	struct in_use_search *search; /* shared, too; NULL: each device is asked about alone */
 };

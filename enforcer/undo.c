@@ -29,6 +29,7 @@ static bool undo_may_succeed_later(enum move_error error)
 	switch (error) {
 	case MOVE_IN_USE:
 	case MOVE_STUCK:
+	case MOVE_NOT_BEGUN:
 	case MOVE_POLICY_INVALID:
 	case MOVE_FAILED:
 		return true;

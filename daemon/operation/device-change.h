@@ -27,5 +27,6 @@ struct device_change {
 	bool has_timer;		 /* it has one */
 	struct rebind_job *rebind_job;
 	struct rebind_result result;
+	bool follows;	    /* it was not begun in time, and is moved once the call is answered */
 	sd_bus_error error; /* set: it is refused, or has failed, and nothing more is done about it */
 };

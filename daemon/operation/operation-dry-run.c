@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
 
+/* A dry run may take so long, and for each of its changes so much longer, up to a maximum. */
 #define DRY_RUN_USEC (5U * UINT64_C(1000000))
+#define DRY_RUN_EACH_USEC UINT64_C(50000)
+#define DRY_RUN_MAX_USEC (9U * UINT64_C(1000000))
 /* A name that sorts before the names people give their files. */
 #define FIRST_FILE "/!.conf"
 
@@ -31,10 +34,13 @@ void operation_remove_staging(struct operation *o)
 static struct rebind_request dry_run_request(const struct operation *o)
 {
 	struct rebind_request request = operation_rebind_request(o);
+	uint64_t usec = DRY_RUN_USEC + o->n_changes * DRY_RUN_EACH_USEC;
 
+	if (usec > DRY_RUN_MAX_USEC)
+		usec = DRY_RUN_MAX_USEC;
 	request.dry_run = true;
-	if (request.usec > DRY_RUN_USEC)
-		request.usec = DRY_RUN_USEC;
+	if (request.usec > usec)
+		request.usec = usec;
 	request.staging = o->staging;
 	return request;
 }

@@ -179,6 +179,7 @@ static void set_operation_restore(struct operation *o)
 
 static void set_operation_rebound(struct operation *o)
 {
+	operation_note_rest(o);
 	FOREACH_LIVE_CHANGE (c, o)
 		if (change_has_failed(c) && !drop_in_plan_is_empty(&c->plan)) {
 			set_operation_restore(o);

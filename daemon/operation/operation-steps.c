@@ -383,12 +383,13 @@ void operation_answer(struct operation *o)
 		change_trial_end(c, o->service, !sd_bus_error_is_set(&c->error));
 	for (const struct device_change *c = o->changes; c < o->changes + o->n_changes && !o->options.dry_run;
 	     c++)
-		if (c->is_absent)
+		if (c->is_absent || c->follows)
 			continue;
 		else if (!sd_bus_error_is_set(&c->error))
 			move_log(o->service, c->bus, c->name, &c->result, o->uid);
 		else if (o->phase >= PHASE_WAIT)
 			refusal_log(o->service, c->bus, c->name, &c->error, o->uid);
+	operation_start_rest(o);
 	if (o->kind == OPERATION_SET_MANY)
 		r = bus_reply(o->call, operation_append_changes, o);
 	else

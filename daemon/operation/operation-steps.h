@@ -149,6 +149,11 @@ void operation_enforce(struct operation *o, const struct rebind_request *how,
 		       bool (*leave_out)(const struct device_change *c), void (*done)(struct operation *o));
 void operation_free_batches(struct operation *o);
 
+/* operation-rest.c: what the enforcer had no time to begin is no failure, and follows when the call is
+ * answered. */
+void operation_note_rest(struct operation *o);
+void operation_start_rest(struct operation *o);
+
 /* operation-arguments.c: 0, or negative errno with the error set if the call makes no sense; what is wrong
  * with one of its changes is left in that. */
 int operation_read_arguments(struct operation *o, const char *bus, const char *name, sd_bus_error *reterr);

@@ -82,6 +82,8 @@ int rebind_result_error(const struct rebind_result *result, sd_bus_error *error)
 
 	if (!result->error[0])
 		return 0;
+	if (streq(result->error, REBIND_NOT_BEGUN))
+		return sd_bus_error_setf(error, ERROR_STUCK, "%s", result->reason);
 	for (size_t i = 0; i < ELEMENTSOF(names); i++)
 		if (streq(names[i] + strlen(ERROR_PREFIX), result->error))
 			return sd_bus_error_setf(error, names[i], "%s", result->reason);

@@ -4,10 +4,10 @@
  * as the real one does, changes files and links, keeps the record, says the same things. What it cannot find
  * out on such a tree the test tells it, in SYSFS/../faults: lines of "BUS/NAME ERROR REASON", "BUS/NAME wait"
  * (until that line is gone; "slow": also in a dry run; "dry-slow": only there; "half-way": with the override
- * cleared already) or "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver.
- * Each call is a line in SYSFS/../calls; of several devices one is dealt with after the other. The verb
- * `event` binds nothing, so the real enforcer does it, DRIVER_OVERRIDE in the environment; each call of it is
- * a line in SYSFS/../notes.
+ * cleared already), "BUS/NAME NotBegun REASON" (one of several, in a dry run if the reason says "dry run") or
+ * "BUS/NAME silent", or "BUS/NAME module DRIVER": there is a module with that driver. Each call is a line in
+ * SYSFS/../calls; of several devices one is dealt with after the other. The verb `event` binds nothing, so
+ * the real enforcer does it, DRIVER_OVERRIDE in the environment; each call of it is a line in SYSFS/../notes.
  */
 #include "base/errno.h"
 #include "base/macro.h"
@@ -43,6 +43,7 @@
 static struct settings settings;
 static const char *device, *rebind_option = "", *trial = "";
 static bool dry_run, look_only, overwrite, release, keep_released;
+static bool has_others; /* several devices were named */
 static uint64_t inode;
 /* As they were given, one for each device. */
 static uint64_t inodes[256];
@@ -237,10 +238,8 @@ static int rebind(void)
 	static const struct {
 		const char *name, *state;
 	} errors[] = {
-		{ "NoSuchDevice", "failed" },
-		{ "InUse", "blocked" },
-		{ "Stuck", "stuck" },
-		{ "Failed", "failed" },
+		{ "NoSuchDevice", "failed" }, { "InUse", "blocked" }, { "Stuck", "stuck" },
+		{ "NotBegun", "pending" },    { "Failed", "failed" },
 	};
 	/* Kept until the process ends; static, so that they are not taken for lost. */
 	static struct sysfs_device *d;
@@ -278,9 +277,10 @@ static int rebind(void)
 
 		s = fault(name, text, sizeof(text));
 		if (!s || (streq(name, "InUse") && (overwrite || streq(rebind_option, "force"))) ||
-		    (streq(name, "Failed") && dry_run))
+		    (streq(name, "Failed") && dry_run) ||
+		    (streq(name, "NotBegun") && (!has_others || dry_run != (strstr(s, "dry run") != NULL))))
 			continue;
-		if (!dry_run && !release)
+		if (!dry_run && !release && !streq(name, "NotBegun"))
 			keep_record(d, &decision, errors[i].state, s);
 		return log_service(errors[i].state, name, s, &decision);
 	}
@@ -387,6 +387,7 @@ static int rebind_all(char **devices, size_t n)
 		inode = inodes[0];
 		return rebind();
 	}
+	has_others = true;
 	for (size_t i = 0; i < n; i++) {
 		printf("DEVICE=%s\n", devices[i]);
 		(void)fflush(stdout);

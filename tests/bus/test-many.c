@@ -205,6 +205,36 @@ START_TEST(a_device_that_cannot_be_moved_at_last_keeps_its_policy_alone)
 }
 END_TEST
 
+/* The enforcer was at work on the others until its time was over. */
+START_TEST(a_device_that_was_not_begun_is_pending_and_moved_when_the_call_is_answered)
+{
+	struct harness *h = begin();
+	const char *said;
+
+	faults(h, "pci/" DISK " NotBegun others took all the time\npci/" CARD " Failed the probe failed\n");
+	said = told(h, call(h, "SetOverrides", CHANGES, 3, "pci", CARD, "vfio-pci", 1, "force", "b", 1, "pci",
+			    DISK, "vfio-pci", 1, "force", "b", 1, "platform", "foo.0", "none", 0, 0));
+	ck_assert_str_eq(said, "pci " CARD " unmanaged org.freedesktop.DBus.Error.Failed: the probe failed\n"
+			       "pci " DISK " pending \nplatform foo.0 enforced \n");
+	/* Its rule is not taken back with that of the one that failed, and it is moved as the call has asked.
+	 */
+	ck_assert_str_eq(file(h, CARD_FILE), "");
+	wait_property(h, "pci", DISK, "State", "enforced");
+	ck_assert_str_eq(property(h, "pci", DISK, "Driver"), "vfio-pci");
+	ck_assert_ptr_nonnull(strstr(file(h, DISK_FILE), "\nDriver=vfio-pci\n"));
+	ck_assert_uint_eq(calls(h, DISK " dry-run overwrite force"), 1);
+	ck_assert_uint_eq(calls(h, DISK " overwrite force"), 2);
+	/* Where nothing was written, the call is refused. */
+	faults(h, "pci/" DISK " NotBegun others took all the time of the dry run\n");
+	ck_assert_str_eq(told(h, call(h, "SetOverrides", CHANGES, 2, "pci", CARD, "none", 0, "pci", DISK,
+				      "none", 0, 0)),
+			 "!Stuck: pci " DISK
+			 ": others took all the time of the dry run; nothing was changed");
+	ck_assert_str_eq(file(h, CARD_FILE), "");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_dry_run_of_several_changes_writes_nothing)
 {
 	struct harness *h = begin();
@@ -343,5 +373,6 @@ SUITE_MAIN("bus-many", 570, all_devices_of_a_call_are_moved, each_change_has_opt
 	   force_is_for_the_change_that_has_it, a_write_that_fails_leaves_nothing_behind,
 	   a_call_is_refused_as_a_whole_and_nothing_is_written, a_partial_call_does_what_can_be_done,
 	   a_device_that_cannot_be_moved_at_last_keeps_its_policy_alone,
+	   a_device_that_was_not_begun_is_pending_and_moved_when_the_call_is_answered,
 	   a_dry_run_of_several_changes_writes_nothing, a_call_that_makes_no_sense_changes_nothing,
 	   polkit_is_asked_once_about_all_changes, calls_about_the_same_device_follow_one_another)

@@ -176,6 +176,32 @@ START_TEST(devices_that_hang_keep_no_others_from_being_moved)
 }
 END_TEST
 
+/* Four are at work, and four others when these have been slow for a second; then too little time is left. */
+START_TEST(device_is_not_begun_if_there_is_no_time_to_end)
+{
+	const char *device, *others[9];
+	struct mock *m = tree_new(&device, "[device all]\nBus=pci\nDriver=none\n");
+	struct record record;
+	struct enforcer_result r;
+
+	for (unsigned i = 0; i < ELEMENTSOF(others); i++) {
+		others[i] =
+			mock_pci_add(m, mock_printf(m, "0000:01:0%u.0", i), NULL, 0x1b36, 0x0010, 0x010802);
+		mock_attr_hangs(m, others[i], "driver_override");
+	}
+	r = enforcer_run(m, "rebind", "--timeout=3", "0000:01:00.0", "0000:01:01.0", "0000:01:02.0",
+			 "0000:01:03.0", "0000:01:04.0", "0000:01:05.0", "0000:01:06.0", "0000:01:07.0",
+			 "0000:01:08.0", NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:01:00.0\nSTATE=stuck\n"));
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:01:08.0\nSTATE=pending\n"
+					    "REASON=other devices took all the time; nothing was done\n"
+					    "ERROR=NotBegun\n"));
+	ck_assert(!mock_record(m, others[8], &record));
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(device_is_rebound_by_one_process_at_a_time)
 {
 	const char *device, *other;
@@ -284,6 +310,7 @@ END_TEST
 SUITE_MAIN_AT_ONCE("rebind-deadline", 60, unbind_that_does_not_come_back, event_puts_a_stuck_record_right,
 		   override_that_hangs, modalias_that_hangs, probe_that_hangs, module_that_hangs,
 		   dry_run_that_hangs, devices_that_hang_keep_no_others_from_being_moved,
-		   device_is_rebound_by_one_process_at_a_time, member_that_hangs_does_not_lock_the_device,
+		   device_is_not_begun_if_there_is_no_time_to_end, device_is_rebound_by_one_process_at_a_time,
+		   member_that_hangs_does_not_lock_the_device,
 		   member_that_hangs_changes_nothing_about_the_device,
 		   member_that_hangs_is_named_where_the_group_decides)
