@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The unit of conf/examples for a guest, with the real QEMU, which opens the card of its rule. Only in the full counts, since emulated CPUs
-take long to start it. That units wait for their cards is shown each time, with another program in its place; see nodes.py."""
+"""The units of conf/examples with the real QEMU and DPDK, which open the cards of their rules. Only in the full counts: emulated CPUs
+take long to start these programs. That units wait for their cards is shown each time, with other programs in their place; see nodes.py."""
 
 import os
 
 from lab import programs_disk
-from lab.device import plug, rule, unplug
-from lab.guard_unit import CONF, repetitions
+from lab.device import plug, rule, traced, unplug
+from lab.guard_unit import CONF, first_probe, repetitions
 from lab.scenario import scenario
 
 GUESTS = repetitions(None, ())
@@ -30,10 +30,13 @@ def install(vm, unit, changes=()):
 
 
 def starts_with_its_card(vm, unit, port, device, **properties):
-    """The unit waits until the card comes, which is at its own driver elsewhere: e1000e is loaded."""
+    """The unit waits until the card comes, which is at its own driver elsewhere: e1000e is loaded, and never probes this one."""
     vm.run(f"modprobe e1000e; systemctl daemon-reload; systemctl start --no-block {unit}; systemctl list-jobs | grep -q {unit}")
     assert vm.out(f"systemctl show -P ActiveState {unit}") == "inactive"
+    trace = traced(vm)
     plug(vm, port, device, "vfio-pci", **properties)
+    probes = [e.text for e in trace.read("probe", device)]
+    assert probes == ["vfio-pci"] and first_probe(vm, device) == "guaranteed", probes
 
 
 def holds(vm, unit, label, user):
@@ -61,3 +64,15 @@ def guest(vm):
                 "| grep -q 'PCI device 8086:10d3'")
     holds(vm, "guest-with-card", "gpu", "vmuser")
     ends(vm, "guest-with-card", 0, GPU)
+
+
+@scenario("DPDK's example unit starts when its card comes, and DPDK's own driver has it as a port", guests=GUESTS)
+def port(vm):
+    programs_disk.attach(vm, "rp4")
+    vm.run("useradd --system --user-group dpdk; sysctl -q vm.nr_hugepages=256")
+    install(vm, "dpdk-with-card")
+    starts_with_its_card(vm, "dpdk-with-card", 1, NIC, mac="52:54:00:aa:bb:cc")
+    # What it reads out of the card.
+    vm.wait_for("journalctl -b -u dpdk-with-card -o cat | grep -qx 'Port 0: 52:54:00:AA:BB:CC'")
+    holds(vm, "dpdk-with-card", "nic", "dpdk")
+    ends(vm, "dpdk-with-card", 1, NIC)
