@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 int lock_open(const char *path)
@@ -27,16 +28,37 @@ int lock_open(const char *path)
 	return r < 0 ? r : fd;
 }
 
-int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec)
+static int lock_try(int fd, const struct flock *byte)
 {
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
+	return byte ? fcntl(fd, F_OFD_SETLK, byte) : flock(fd, LOCK_EX | LOCK_NB);
+}
+
+/* byte: NULL: the file as a whole. */
+static int lock_try_until(int fd, const struct flock *byte, uint64_t deadline, uint64_t retry_usec)
+{
+	while (lock_try(fd, byte) < 0) {
+		if (errno != EWOULDBLOCK && errno != EACCES && errno != EINTR)
 			return negative_errno();
 		if (now_usec() >= deadline)
 			return -ETIMEDOUT;
 		sleep_usec(retry_usec);
 	}
 	return 0;
+}
+
+int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec)
+{
+	return lock_try_until(fd, NULL, deadline, retry_usec);
+}
+
+int lock_acquire_byte(int fd, uint64_t byte, uint64_t deadline, uint64_t retry_usec)
+{
+	const struct flock at = { .l_type = F_WRLCK,
+				  .l_whence = SEEK_SET,
+				  .l_start = (off_t)(byte & UINT64_MAX >> 2),
+				  .l_len = 1 };
+
+	return lock_try_until(fd, &at, deadline, retry_usec);
 }
 
 int lock_wait(int fd, bool shared)

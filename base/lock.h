@@ -23,6 +23,12 @@ _must_check_ int lock_open(const char *path);
 _must_check_ int lock_acquire(int fd, uint64_t deadline, uint64_t retry_usec);
 
 /*
+ * The same of one byte of the file, which need not be that long: whoever locks another byte, or the file as a
+ * whole, is no hindrance. By the same process, a file that was opened twice is locked twice, too.
+ */
+_must_check_ int lock_acquire_byte(int fd, uint64_t byte, uint64_t deadline, uint64_t retry_usec);
+
+/*
  * Waits for the lock, shared or for this process alone, for as long as it takes: only for a child for which
  * its parent does not wait so long. 0 or negative errno.
  */

@@ -33,7 +33,7 @@
 /* No device is begun with less time, or less than a third of all: it would be left behind half-way. */
 #define LEAST_USEC 3000000U
 /* At work side by side. What they wait for is mostly the kernel. */
-#define WORKERS_MAX 4U
+#define WORKERS_MAX 16U
 /* One that has been at a device for so long is not counted: another one goes on. */
 #define SLOW_USEC 1000000U
 

@@ -111,7 +111,6 @@ int record_read(const char *state_dir, const char *bus, const char *name, uint64
 	return 0;
 }
 
-/* The caller holds the lock. */
 int record_each(const char *state_dir, int (*each)(const char *bus, const char *name, void *userdata),
 		void *userdata)
 {
@@ -137,6 +136,7 @@ int record_each(const char *state_dir, int (*each)(const char *bus, const char *
 	return r;
 }
 
+/* The caller holds the lock. */
 static int record_file_replace(const char *state_dir, const struct record_key *key,
 			       const struct record *record)
 {
@@ -194,7 +194,7 @@ static bool record_is_of_successor(const struct record_key *key, int read)
 
 int record_write(const char *state_dir, struct record_key key, const struct record *record)
 {
-	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
+	_cleanup_(closep) int lock = record_lock_acquire(state_dir, key.bus, key.name);
 	struct record merged = *record, now;
 	enum first_probe kept;
 	int r;
@@ -219,7 +219,7 @@ int record_write(const char *state_dir, struct record_key key, const struct reco
 
 int record_set_first_probe(const char *state_dir, struct record_key key, enum first_probe claim)
 {
-	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
+	_cleanup_(closep) int lock = record_lock_acquire(state_dir, key.bus, key.name);
 	struct record record;
 	enum first_probe merged;
 
@@ -236,7 +236,7 @@ int record_set_first_probe(const char *state_dir, struct record_key key, enum fi
 
 int record_set_released(const char *state_dir, struct record_key key, bool released)
 {
-	_cleanup_(closep) int lock = state_lock_acquire(state_dir);
+	_cleanup_(closep) int lock = record_lock_acquire(state_dir, key.bus, key.name);
 	struct record record = { .inode = key.inode, .state = STATE_UNMANAGED };
 	int r;
 
@@ -260,7 +260,7 @@ int record_remove(const char *state_dir, struct record_key key)
 		return r;
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	lock = state_lock_acquire(state_dir);
+	lock = record_lock_acquire(state_dir, key.bus, key.name);
 	if (lock < 0)
 		return lock;
 	r = record_read(state_dir, key.bus, key.name, key.inode, &now);

@@ -2,6 +2,7 @@
 /* The locks; see state-lock.h. */
 #include "state/state-lock.h"
 #include "base/errno.h"
+#include "base/hash.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -12,6 +13,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* How long a program waits for another one that replaces a file, and how often it tries. */
 #define STATE_LOCK_USEC 200000U
@@ -26,19 +28,46 @@ int device_lock_path(const char *state_dir, const char *bus, const char *name, c
 	return state_device_path(state_dir, "/rebind/", bus, name, buf, size);
 }
 
-int state_lock_acquire(const char *state_dir)
+static int state_lock_open(const char *state_dir, char *path, size_t size)
 {
-	char path[PATH_MAX];
 	int fd;
 
-	if (path_printf(path, sizeof(path), "%s/lock", state_dir) < 0)
+	if (path_printf(path, size, "%s/lock", state_dir) < 0)
 		return -ENAMETOOLONG;
 	fd = lock_open(path);
 	if (fd == -ENOENT && state_dir_make(state_dir, "devices") >= 0)
 		fd = lock_open(path);
-	/* A stopped holder must not stop all others: losing a detail of a record is the lesser evil. */
-	if (fd >= 0 && lock_acquire(fd, now_usec() + STATE_LOCK_USEC, STATE_LOCK_RETRY_USEC) < 0)
+	return fd;
+}
+
+/* A stopped holder must not stop all others: losing a detail of a record is the lesser evil. */
+static void state_lock_log(int r, const char *path)
+{
+	if (r < 0)
 		log_line(LOG_WARNING, "%s was held too long; going on without it", path);
+}
+
+int state_lock_acquire(const char *state_dir)
+{
+	char path[PATH_MAX];
+	int fd = state_lock_open(state_dir, path, sizeof(path));
+
+	if (fd >= 0)
+		state_lock_log(lock_acquire(fd, now_usec() + STATE_LOCK_USEC, STATE_LOCK_RETRY_USEC), path);
+	return fd;
+}
+
+int record_lock_acquire(const char *state_dir, const char *bus, const char *name)
+{
+	/* Two devices that have the same byte only wait for each other. */
+	const uint64_t byte = fnv1a(fnv1a(FNV_BASIS, bus, strlen(bus) + 1), name, strlen(name));
+	char path[PATH_MAX];
+	int fd = state_lock_open(state_dir, path, sizeof(path));
+
+	if (fd >= 0)
+		state_lock_log(
+			lock_acquire_byte(fd, byte, now_usec() + STATE_LOCK_USEC, STATE_LOCK_RETRY_USEC),
+			path);
 	return fd;
 }
 

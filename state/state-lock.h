@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The locks of the state directory: one for its files, one for each device that is moved, and one for
- * whatever writes policy. Each is a file of its own that only root may open.
+ * The locks of the state directory: one for its files, one for the record of each device, one for each device
+ * that is moved, and one for whatever writes policy. Each is a file of its own that only root may open.
  */
 #pragma once
 
@@ -11,11 +11,14 @@
 #include <stdint.h>
 
 /*
- * Guard and enforcer write the same record, each what it knows: each reads and replaces it under this lock.
- * It is held for as long as that takes on a tmpfs, and never across anything for which a driver must answer.
- * When another program holds it too long, that is logged, and the caller goes on without it. A file
- * descriptor to close, or negative errno.
+ * Guard and enforcer write the same record, each what it knows: each reads and replaces it under this lock,
+ * which is of one device, so that many can be moved side by side. It is held for as long as that takes on a
+ * tmpfs, and never across anything for which a driver must answer. When another program holds it too long,
+ * that is logged, and the caller goes on without it. A file descriptor to close, or negative errno.
  */
+_must_check_ int record_lock_acquire(const char *state_dir, const char *bus, const char *name);
+
+/* The same for a file of the state directory that is of no device. */
 _must_check_ int state_lock_acquire(const char *state_dir);
 
 /*

@@ -76,6 +76,23 @@ START_TEST(deadline_ends_the_wait)
 }
 END_TEST
 
+START_TEST(bytes_are_locked_one_by_one)
+{
+	int mine = lock_open(lock_file()), other = lock_open(lock_file());
+
+	ck_assert_int_eq(lock_acquire_byte(mine, 1, 0, 0), 0);
+	ck_assert_int_eq(lock_acquire_byte(other, 1, 0, 0), -ETIMEDOUT);
+	ck_assert_int_eq(lock_acquire_byte(other, 1, now_usec() + 20000, 1000), -ETIMEDOUT);
+	ck_assert_int_eq(lock_acquire_byte(other, 2, 0, 0), 0);
+	ck_assert_int_eq(lock_acquire_byte(other, UINT64_MAX, 0, 0), 0);
+	ck_assert_int_eq(lock_acquire(other, 0, 0), 0);
+	ck_assert_int_eq(close(mine), 0);
+	ck_assert_int_eq(lock_acquire_byte(other, 1, 0, 0), 0);
+	ck_assert_int_eq(lock_acquire_byte(-1, 1, UINT64_MAX, 0), -EBADF);
+	ck_assert_int_eq(close(other), 0);
+}
+END_TEST
+
 /* Lets the lock go as soon as somebody waits for it: /proc/locks has "->" in front of one that does. */
 static void *let_go(void *userdata)
 {
@@ -117,5 +134,5 @@ START_TEST(wait_lasts_until_the_lock_is_free)
 }
 END_TEST
 
-SUITE_MAIN("lock", 20, file_is_made_and_closed_to_others, deadline_ends_the_wait,
+SUITE_MAIN("lock", 20, file_is_made_and_closed_to_others, deadline_ends_the_wait, bytes_are_locked_one_by_one,
 	   wait_lasts_until_the_lock_is_free)

@@ -146,58 +146,66 @@ START_TEST(dry_run_that_hangs)
 }
 END_TEST
 
+#define EIGHT(slot)                                                                                          \
+	"0000:01:" slot ".0", "0000:01:" slot ".1", "0000:01:" slot ".2", "0000:01:" slot ".3",              \
+		"0000:01:" slot ".4", "0000:01:" slot ".5", "0000:01:" slot ".6", "0000:01:" slot ".7"
+
+/* The devices with these numbers, counted in eights. */
+static const char *devices_that_hang(struct mock *m, unsigned n)
+{
+	const char *device = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		device = mock_pci_add(m, mock_printf(m, "0000:01:%02x.%u", i / 8, i % 8), NULL, 0x1b36,
+				      0x0010, 0x010802);
+		mock_attr_hangs(m, device, "driver_override");
+	}
+	return device;
+}
+
 /* More than are at work side by side. */
 START_TEST(devices_that_hang_keep_no_others_from_being_moved)
 {
-	static const char *const names[] = { "0000:00:04.0", "0000:00:05.0", "0000:00:06.0",
-					     "0000:00:07.0", "0000:00:08.0", "0000:00:09.0" };
-	const char *device, *others[ELEMENTSOF(names)];
+	static const char *const names[] = { EIGHT("00"), EIGHT("01"), "0000:01:02.0" };
+	const char *device, *other;
 	struct mock *m = tree_new(&device, "[device all]\nBus=pci\nDriver=none\n");
 	struct enforcer_result r;
 
-	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-		others[i] = mock_pci_add(m, names[i], NULL, 0x1b36, 0x0010, 0x010802);
-		if (i < 5)
-			mock_attr_hangs(m, others[i], "driver_override");
-	}
-	r = enforcer_run(m, "rebind", "--timeout=12", names[0], names[1], names[2], names[3], names[4],
-			 names[5], NAME, NULL);
+	(void)devices_that_hang(m, ELEMENTSOF(names));
+	other = mock_pci_add(m, "0000:00:09.0", NULL, 0x1b36, 0x0010, 0x010802);
+	r = enforcer_run(m, "rebind", "--timeout=12", EIGHT("00"), EIGHT("01"), "0000:01:02.0",
+			 "0000:00:09.0", NAME, NULL);
 	ck_assert_int_eq(r.status, 1);
 	/* In the order of the arguments. */
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
 		ck_assert_ptr_nonnull(strstr(r.out, mock_printf(m, "DEVICE=%s\nSTATE=stuck\n", names[i])));
 	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:00:09.0\nSTATE=enforced\n"));
 	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=" NAME "\nSTATE=enforced\n"));
-	ck_assert(strstr(r.out, "DEVICE=0000:00:04.0\n") < strstr(r.out, "DEVICE=0000:00:09.0\n"));
+	ck_assert(strstr(r.out, "DEVICE=0000:01:00.0\n") < strstr(r.out, "DEVICE=0000:00:09.0\n"));
 	ck_assert(strstr(r.out, "DEVICE=0000:00:09.0\n") < strstr(r.out, "DEVICE=" NAME "\n"));
-	ck_assert_str_eq(mock_override(m, others[5]), "none");
+	ck_assert_str_eq(mock_override(m, other), "none");
 	ck_assert_str_eq(mock_override(m, device), "none");
 	mock_free(m);
 }
 END_TEST
 
-/* Four are at work, and four others when these have been slow for a second; then too little time is left. */
+/* 16 are at work, and 16 others when these have been slow for a second; then too little time is left. */
 START_TEST(device_is_not_begun_if_there_is_no_time_to_end)
 {
-	const char *device, *others[9];
+	const char *device, *last;
 	struct mock *m = tree_new(&device, "[device all]\nBus=pci\nDriver=none\n");
 	struct record record;
 	struct enforcer_result r;
 
-	for (unsigned i = 0; i < ELEMENTSOF(others); i++) {
-		others[i] =
-			mock_pci_add(m, mock_printf(m, "0000:01:0%u.0", i), NULL, 0x1b36, 0x0010, 0x010802);
-		mock_attr_hangs(m, others[i], "driver_override");
-	}
-	r = enforcer_run(m, "rebind", "--timeout=3", "0000:01:00.0", "0000:01:01.0", "0000:01:02.0",
-			 "0000:01:03.0", "0000:01:04.0", "0000:01:05.0", "0000:01:06.0", "0000:01:07.0",
-			 "0000:01:08.0", NULL);
+	last = devices_that_hang(m, 33);
+	r = enforcer_run(m, "rebind", "--timeout=3", EIGHT("00"), EIGHT("01"), EIGHT("02"), EIGHT("03"),
+			 "0000:01:04.0", NULL);
 	ck_assert_int_eq(r.status, 1);
 	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:01:00.0\nSTATE=stuck\n"));
-	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:01:08.0\nSTATE=pending\n"
+	ck_assert_ptr_nonnull(strstr(r.out, "DEVICE=0000:01:04.0\nSTATE=pending\n"
 					    "REASON=other devices took all the time; nothing was done\n"
 					    "ERROR=NotBegun\n"));
-	ck_assert(!mock_record(m, others[8], &record));
+	ck_assert(!mock_record(m, last, &record));
 	mock_free(m);
 }
 END_TEST

@@ -6,6 +6,7 @@
 #include "state/boot-devices.h"
 #include "state/record.h"
 #include "state/record-file.h"
+#include "state/state-lock.h"
 #include "tests/unit/fixtures/apply-fixture.h"
 #include "tests/unit/fixtures/suite.h"
 
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define VFIO "[device my gpu]\nName=0000:00:03.0\nDriver=vfio-pci\n"
@@ -35,6 +37,29 @@ static void edit_record(struct apply_fixture *b, const char *from, const char *t
 	text = mock_printf(b->m, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
 	make_file(record_file(b), text, strlen(text));
 }
+
+/* So many can be moved side by side. The lock that another program holds too long is not waited for. */
+START_TEST(records_of_two_devices_do_not_wait_for_each_other)
+{
+	struct apply_fixture b = apply_fixture_new(VFIO);
+	const struct record_key key = { .bus = "pci", .name = "0000:00:03.0", .inode = 7 };
+	struct record record = { .state = STATE_PENDING };
+	int log = memfd_create("stderr", MFD_CLOEXEC), lock;
+
+	ck_assert_int_ge(dup2(log, STDERR_FILENO), 0);
+	lock = record_lock_acquire(b.m->state, "pci", "0000:00:04.0");
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(record_write(b.m->state, key, &record), 0);
+	ck_assert_int_eq(lseek(log, 0, SEEK_END), 0);
+	(void)close(lock);
+	lock = record_lock_acquire(b.m->state, "pci", "0000:00:03.0");
+	ck_assert_int_ge(lock, 0);
+	ck_assert_int_eq(record_write(b.m->state, key, &record), 0);
+	ck_assert_int_gt(lseek(log, 0, SEEK_END), 0);
+	(void)close(lock);
+	apply_fixture_done(&b);
+}
+END_TEST
 
 START_TEST(fields_of_a_record)
 {
@@ -415,9 +440,9 @@ START_TEST(first_probe_is_refined_and_never_raised)
 END_TEST
 
 SUITE_MAIN("state", 20, first_probe_is_refined_and_never_raised, fields_of_a_record,
-	   unknown_keys_are_passed_over, unknown_state_counts_for_none_and_is_kept, each_state_has_its_word,
-	   record_of_another_boot_is_void, record_of_another_version_is_void,
-	   record_of_another_device_under_the_name_is_void,
+	   records_of_two_devices_do_not_wait_for_each_other, unknown_keys_are_passed_over,
+	   unknown_state_counts_for_none_and_is_kept, each_state_has_its_word, record_of_another_boot_is_void,
+	   record_of_another_version_is_void, record_of_another_device_under_the_name_is_void,
 	   who_is_late_leaves_the_record_of_a_successor_alone, empty_or_cut_record_is_void,
 	   record_longer_than_any_is_void, what_does_not_change_is_not_written_again,
 	   release_clears_what_is_ours, release_leaves_what_is_not_ours, release_leaves_a_bound_driver,
