@@ -32,8 +32,8 @@
 #define REST_USEC 100000U
 /* No device is begun with less time, or less than a third of all: it would be left behind half-way. */
 #define LEAST_USEC 3000000U
-/* At work side by side. What they wait for is mostly the kernel. */
-#define WORKERS_MAX 16U
+/* At work side by side. What moves wait for is mostly the kernel; dry runs wait for the CPU. */
+#define WORKERS_MAX(run) ((run)->options->dry_run ? 4U : 16U)
 /* One that has been at a device for so long is not counted: another one goes on. */
 #define SLOW_USEC 1000000U
 
@@ -286,12 +286,12 @@ static bool rebind_workers_check(struct rebind_worker *workers, size_t n, struct
 			continue;
 		}
 		if (at != w->seen) {
-			w->since = w->seen ? now : w->since; /* at its first it has been since its start */
+			w->since = w->seen ? now : w->since; /* at the first it has been since its start */
 			w->seen = at;
 		}
 		busy += now - w->since < SLOW_USEC;
 	}
-	return busy >= WORKERS_MAX;
+	return busy >= WORKERS_MAX(workers->run);
 }
 
 static void rebind_workers_wait(const struct rebind_worker *workers, size_t n, uint64_t deadline)
@@ -310,9 +310,8 @@ static void rebind_workers_wait(const struct rebind_worker *workers, size_t n, u
 	free(fds);
 }
 
-static int rebind_worker_start(struct rebind_run *run, struct rebind_worker *w, bool is_first)
+static int rebind_worker_start(struct rebind_worker *w, bool is_first)
 {
-	w->run = run;
 	w->since = now_usec();
 	w->is_first = is_first;
 	return child_start(&w->child, CHILD_COPY, rebind_worker_run, w);
@@ -342,7 +341,7 @@ static struct child_result rebind_with_workers(struct rebind_run *run, struct re
 
 	do {
 		while (rebind_needs_worker(run, n, last) && !rebind_workers_check(workers, n, &last)) {
-			int r = rebind_worker_start(run, &workers[n], n == 0);
+			int r = rebind_worker_start(&workers[n], n == 0);
 
 			if (r < 0) {
 				last = (struct child_result){ CHILD_FAILED, r };
@@ -446,7 +445,7 @@ static void rebind_run_all(struct rebind_run *run)
 	if (run->shared != MAP_FAILED && workers) {
 		at = (_Atomic(size_t) *)(run->shared + 1);
 		for (size_t i = 0; i < run->n; i++)
-			workers[i].target = &at[i];
+			workers[i] = (struct rebind_worker){ .run = run, .target = &at[i] };
 		last = rebind_with_workers(run, workers);
 	}
 	rebind_refuse_rest(run, last);
