@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A guard that is about to hand over writes within this time; one that is stopped does not, and the kernel
@@ -42,6 +43,7 @@ struct addition {
 	bool is_released;
 	bool has_first_probe;	 /* its first probe was still to come, so FirstProbe can be told */
 	bool stood_before_probe; /* the override stood, and after that the hold had not ended */
+	int override_fd;	 /* of the device that was written to; it is closed when the kernel goes on */
 };
 
 static bool policy_may_match_bus(const struct policy_snapshot *p, const char *bus)
@@ -52,16 +54,16 @@ static bool policy_may_match_bus(const struct policy_snapshot *p, const char *bu
 	return false;
 }
 
-static void worker_close_override(struct worker *w)
+static void addition_done(struct addition *a)
 {
-	closep(&w->override_fd);
-	w->override_fd = -EBADF;
+	closep(&a->override_fd);
+	a->override_fd = -EBADF;
 }
 
 /* Reads the override into w->override, "" when none is set. 0 or negative errno. */
-static int worker_read_override(struct worker *w)
+static int worker_read_override(struct worker *w, const struct addition *a)
 {
-	ssize_t n = read(w->override_fd, w->override, sizeof(w->override) - 1);
+	ssize_t n = read(a->override_fd, w->override, sizeof(w->override) - 1);
 
 	if (n < 0)
 		return negative_errno();
@@ -88,9 +90,8 @@ static int override_compare_and_write(struct worker *w, struct addition *a)
 	r = sysfs_device_path(d, "driver_override", path, sizeof(path));
 	if (r < 0)
 		return r;
-	worker_close_override(w);
-	w->override_fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (w->override_fd < 0)
+	a->override_fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (a->override_fd < 0)
 		return negative_errno();
 	/*
 	 * Another thread may be handling the same device, because one of the two was late. Wait a moment for
@@ -103,7 +104,7 @@ static int override_compare_and_write(struct worker *w, struct addition *a)
 	/* The guard before this one has heard of the device as well, and writes the same. */
 	if (atomic_load(&w->guard->has_predecessor))
 		(void)usleep(PREDECESSOR_WRITES_USEC);
-	r = worker_read_override(w);
+	r = worker_read_override(w, a);
 	if (r < 0) {
 		intent_end(TAKE_PTR(a->intent));
 		return r;
@@ -113,7 +114,7 @@ static int override_compare_and_write(struct worker *w, struct addition *a)
 		intent_end(TAKE_PTR(a->intent));
 		return streq(w->override, want);
 	}
-	n = pwrite(w->override_fd, want, strlen(want), 0);
+	n = pwrite(a->override_fd, want, strlen(want), 0);
 	if (n < 0)
 		return negative_errno();
 	a->wrote = (size_t)n == strlen(want);
@@ -127,8 +128,10 @@ static bool decision_has_override(const struct decision *decision)
 
 static void addition_write(struct worker *w, struct addition *a)
 {
-	if (decision_has_override(&a->decision))
-		a->stands = override_compare_and_write(w, a);
+	if (!decision_has_override(&a->decision))
+		return;
+	addition_done(a);
+	a->stands = override_compare_and_write(w, a);
 }
 
 /* Marks the ticket. If the override stands by now, it stood before any driver looked at the device. */
@@ -192,12 +195,30 @@ static void addition_record(struct worker *w, struct addition *a, uint64_t seqnu
 		addition_watch_first_probe(w, a, &record, seqnum);
 }
 
+/*
+ * Reads the inode of the device that has the name now, by which its record is known. False: that is not the
+ * device that was written to, but one that has taken its name since the kernel went on. It has its own
+ * message.
+ */
+static bool addition_read_inode(const struct addition *a)
+{
+	struct sysfs_device *d = to_sysfs_device(a->decision.device);
+	struct stat written, now;
+	char path[PATH_MAX];
+
+	if (sysfs_device_stat(d) < 0)
+		return false;
+	return a->override_fd < 0 || (sysfs_device_path(d, "driver_override", path, sizeof(path)) >= 0 &&
+				      fstat(a->override_fd, &written) >= 0 && stat(path, &now) >= 0 &&
+				      written.st_ino == now.st_ino);
+}
+
 /* Does what can wait until the kernel goes on. seqnum: of the device's `add`. */
 static void addition_finish(struct worker *w, struct addition *a, uint64_t seqnum)
 {
 	struct outcome ignored;
 
-	if (a->decision.rule && sysfs_device_stat(to_sysfs_device(a->decision.device)) >= 0) {
+	if (a->decision.rule && addition_read_inode(a)) {
 		/*
 		 * Another value stands: the enforcer's code finds out whether it is ours after all. It does
 		 * not have the device probed from here: udev's event does that, with a deadline.
@@ -295,8 +316,10 @@ static size_t worker_decide_group(struct worker *w, const struct policy_snapshot
 	companions = arena_alloc(&w->arena, group.n_members * sizeof(*companions));
 	if (!companions)
 		return 0;
-	for (size_t i = 0; i < group.n_members; i++)
+	for (size_t i = 0; i < group.n_members; i++) {
 		companions[i].decision = group.members[i];
+		companions[i].override_fd = -EBADF;
+	}
 	companions_write_held(w, companions, group.n_members);
 	*ret_companions = companions;
 	return group.n_members;
@@ -320,15 +343,17 @@ static void worker_decide_device(struct worker *w, const struct policy_snapshot 
 	/* A standby thread must be free for the next late device. */
 	if (!w->is_standby)
 		companions_write_driverless(w, companions, n);
-	worker_close_override(w);
 	if (own->stands == -ENOENT)
 		guard_recheck_bus(g, d);
 	else if (decision_has_override(&own->decision))
 		addition_finish(w, own, e->seqnum);
 	atomic_fetch_add(&g->n_added, 1);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (companions[i].intent || companions[i].wrote)
 			addition_finish(w, &companions[i], e->seqnum);
+		addition_done(&companions[i]);
+	}
+	addition_done(own);
 }
 
 void worker_add_device(struct worker *w, const struct uevent *e)
@@ -337,7 +362,7 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	struct policy_snapshot *p = guard_get_policy(g);
 	struct sysfs_device *d = &w->device;
 	const char *name = strrchr(e->devpath, '/') + 1;
-	struct addition own = { .has_first_probe = true };
+	struct addition own = { .has_first_probe = true, .override_fd = -EBADF };
 
 	/* Before anything is found out: if another device takes the name meanwhile, this ticket is not its.
 	 */
@@ -361,7 +386,6 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	w->sysfs.lent_present = &p->present;
 	if (sysfs_device_announced(d, e->modalias, e->seqnum) || device_is_complete(d))
 		worker_decide_device(w, p, e, &own);
-	worker_close_override(w);
 	if (e->seqnum > atomic_load(&g->heard_since))
 		atomic_fetch_add(&g->n_heard, 1);
 	sysfs_device_reset(d);

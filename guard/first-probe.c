@@ -295,7 +295,7 @@ static void first_probe_correct(struct first_probe_watches *f, struct first_prob
 {
 	struct record record;
 
-	if (hold_first_driver(f->hold, u->bus, u->name, u->ticket, u->prober, sizeof(u->prober)) < 0 ||
+	if (hold_first_driver(f->hold, u->ticket, u->prober, sizeof(u->prober)) < 0 ||
 	    !first_probe_prober_is_other(u) ||
 	    record_read(f->sysfs->state_dir, u->bus, u->name, u->inode, &record) < 0 ||
 	    !streq(record.decision, u->record.decision))
@@ -330,7 +330,7 @@ static bool first_probe_settle_watch(struct first_probe_watches *f, struct first
 	if (outcome == -EAGAIN)
 		f->counters.unheld++;
 	/* After the outcome: a probe that comes later cannot have been early. */
-	r = hold_first_driver(f->hold, u->bus, u->name, u->ticket, u->prober, sizeof(u->prober));
+	r = hold_first_driver(f->hold, u->ticket, u->prober, sizeof(u->prober));
 	u->told = first_probe_classify(f, u, outcome);
 	first_probe_tell(u, &d, u->told);
 	return r < 0 || u->prober[0] || (u->told != FIRST_PROBE_GUARANTEED && u->told != FIRST_PROBE_WON);

@@ -28,7 +28,7 @@ enum hold_without {
 
 struct hold {
 	struct hold_bpf *bpf; /* NULL: there is no hold */
-	int tickets, buses;
+	int tickets, buses, kept;
 	unsigned without; /* enum hold_without */
 	uint64_t late_ns; /* of holds that the guard was too late for: how long they would have lasted */
 	char why_not[256];

@@ -88,12 +88,9 @@ _weak_ bool hold_release(struct hold *h, uint64_t ticket)
 	return false;
 }
 
-_weak_ int hold_first_driver(struct hold *h, const char *bus, const char *name, uint64_t ticket, char *driver,
-			     size_t size)
+_weak_ int hold_first_driver(struct hold *h, uint64_t ticket, char *driver, size_t size)
 {
 	(void)h;
-	(void)bus;
-	(void)name;
 	(void)ticket;
 	(void)driver;
 	(void)size;

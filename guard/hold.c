@@ -41,6 +41,7 @@ struct hold *hold_new(uint64_t limit_usec)
 		return h;
 	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
 	h->buses = bpf_map__fd(h->bpf->maps.buses);
+	h->kept = bpf_map__fd(h->bpf->maps.kept);
 	/* Gives back what libbpf read about the kernel's types, before the guard locks its memory. */
 	system_trim_memory();
 	return h;
@@ -213,6 +214,19 @@ static void hold_note_lateness(struct hold *h, uint64_t ticket)
 		;
 }
 
+static __u64 *hold_ticket_word(struct hold *h, uint64_t ticket)
+{
+	return &h->bpf->bss->ticket_words[ticket % HOLD_TICKETS_MAX];
+}
+
+/* Whether its device is held, decided about or not. */
+static bool hold_number_is_held(struct hold *h, uint64_t ticket)
+{
+	const __u64 word = __atomic_load_n(hold_ticket_word(h, ticket), __ATOMIC_SEQ_CST);
+
+	return HOLD_NUMBER(word) == ticket && hold_mark_is_held(HOLD_MARK(word));
+}
+
 uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 {
 	struct hold_ticket ticket;
@@ -225,30 +239,24 @@ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 	hold_make_key(&key, bus, name);
 	if (bpf_map_lookup_elem(h->tickets, &key, &ticket) < 0)
 		return 0;
-	if (ticket.is_held)
+	if (hold_number_is_held(h, ticket.number))
 		return ticket.number;
 	hold_note_lateness(h, ticket.number);
 	return 0;
 }
 
-int hold_first_driver(struct hold *h, const char *bus, const char *name, uint64_t number, char *driver,
-		      size_t size)
+int hold_first_driver(struct hold *h, uint64_t ticket, char *driver, size_t size)
 {
-	struct hold_ticket ticket;
-	struct hold_key key;
+	struct hold_kept kept;
+	__u32 slot = (__u32)(ticket % HOLD_TICKETS_KEPT);
 
-	if (!h->bpf || !number || (h->without & WITHOUT_REALLY_PROBE))
+	if (!h->bpf || !ticket || (h->without & WITHOUT_REALLY_PROBE) ||
+	    bpf_map_lookup_elem(h->kept, &slot, &kept) < 0 ||
+	    __atomic_load_n(&h->bpf->bss->last_ticket, __ATOMIC_SEQ_CST) >= ticket + HOLD_TICKETS_KEPT)
 		return -ENOENT;
-	hold_make_key(&key, bus, name);
-	if (bpf_map_lookup_elem(h->tickets, &key, &ticket) < 0 || ticket.number != number)
-		return -ENOENT;
-	(void)snprintf(driver, size, "%.*s", (int)sizeof(ticket.driver), ticket.driver);
+	(void)snprintf(driver, size, "%.*s", kept.probed_number == ticket ? (int)sizeof(kept.driver) : 0,
+		       kept.driver);
 	return 0;
-}
-
-static __u64 *hold_ticket_word(struct hold *h, uint64_t ticket)
-{
-	return &h->bpf->bss->ticket_words[ticket % HOLD_TICKETS_MAX];
 }
 
 bool hold_release(struct hold *h, uint64_t ticket)
@@ -280,7 +288,8 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	hold_make_key(&key, bus, name);
 	for (int f = '0'; f < '8'; f++) {
 		key.name[n - 1] = (char)f;
-		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0 && ticket.is_held)
+		if (f != name[n - 1] && bpf_map_lookup_elem(h->tickets, &key, &ticket) == 0 &&
+		    hold_number_is_held(h, ticket.number))
 			return true; /* decided about or not: it is probed only when its hold has ended */
 	}
 	return false;
@@ -327,6 +336,7 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 	case HOLD_EXPIRED:
 		return HOLD_EXPIRED;
 	case HOLD_PROBED_EARLY:
+	case HOLD_PASSED_EARLY:
 		return HOLD_PROBED_EARLY;
 	case HOLD_SPARED:
 		return HOLD_SPARED;

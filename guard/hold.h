@@ -76,8 +76,7 @@ bool hold_release(struct hold *hold, uint64_t ticket);
  * The first driver that probed the device with this ticket, "" while none has. 0; -ENOENT: that is not known.
  * Names of 32 bytes and more are cut off.
  */
-int hold_first_driver(struct hold *hold, const char *bus, const char *name, uint64_t ticket, char *driver,
-		      size_t size);
+int hold_first_driver(struct hold *hold, uint64_t ticket, char *driver, size_t size);
 
 /* Whether another function of a PCI device's slot is being added as well, and has not been probed yet. */
 bool hold_siblings_wait(struct hold *hold, const char *bus, const char *name);

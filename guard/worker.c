@@ -127,7 +127,6 @@ struct worker *worker_new(struct guard *g)
 
 	if (w) {
 		w->guard = g;
-		w->override_fd = -EBADF;
 		w->recheck_delay_usec = WORKER_RECHECK_DELAY_USEC;
 		sysfs_init(&w->sysfs, g->settings);
 		w->sysfs.shuns_locks = true;

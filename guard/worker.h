@@ -23,8 +23,6 @@ struct worker {
 	char override[OVERRIDE_MAX];
 	unsigned recheck_delay_usec; /* how long to wait for another thread that handles the same device */
 	bool is_standby;
-	int override_fd; /* the driver_override that was opened last; closing it can wait, the kernel cannot
-			  */
 };
 
 /* NULL without memory. */

@@ -81,13 +81,20 @@ struct hold_late_device {
 	__u32 unused;
 };
 
-/* What is known about a device that was added. Longer names of drivers are cut off. */
+/* A device that was added. What changes about it is elsewhere, by the number: a program that has found a
+ * ticket may read another one's in its place, if it is dropped at this moment. */
 struct hold_ticket {
 	__u64 number;
-	__u64 device;	 /* the kernel's address of it, only to be compared */
-	__u32 adder;	 /* the thread that adds it */
-	__u32 is_held;	 /* 1: its hold has not ended yet */
-	char driver[32]; /* the first one that probed it; "": none has */
+	__u64 device; /* the kernel's address of it, only to be compared */
+	__u32 adder;  /* the thread that adds it */
+	__u32 unused;
+};
+
+/* A ticket that is kept after its hold, and the first driver that probed its device. */
+struct hold_kept {
+	struct hold_key key;
+	__u64 probed_number; /* of the ticket that the driver is of; written last, and read first */
+	char driver[32];
 };
 
 /* How far a device has come. */
@@ -99,7 +106,14 @@ enum hold_mark {
 		       * could decide */
 	HOLD_PROBED_EARLY, /* a driver that was just registered probed it before the hold had ended */
 	HOLD_SPARED,	   /* it went on at once: no rule can match it */
+	HOLD_PASSED_EARLY, /* HOLD_PROBED_EARLY, and its hold has ended since */
 };
+
+/* Whether the hold of a ticket with this mark has not ended yet. From these marks it never goes back. */
+static inline __attribute__((always_inline)) int hold_mark_is_held(__u32 mark)
+{
+	return mark == HOLD_WAITS || mark == HOLD_DECIDED || mark == HOLD_PROBED_EARLY;
+}
 
 /* A ticket's number and its mark in one word, which changes atomically. */
 #define HOLD_WORD(number, mark) ((__u64)(number) << 3 | (mark))

@@ -110,7 +110,7 @@ __noinline int hold_sibling_waits(const struct hold_key *own, __u32 function)
 
 		key.name[function & (sizeof(key.name) - 1)] = (char)f;
 		ticket = bpf_map_lookup_elem(&tickets, &key);
-		if (ticket && ticket->is_held && ticket_mark(ticket->number) == HOLD_WAITS)
+		if (ticket && ticket_mark(ticket->number) == HOLD_WAITS)
 			return 1;
 	}
 	return 0;
@@ -237,7 +237,6 @@ static __always_inline void hold_device(struct device___local *dev, bool pci)
 {
 	struct hold_wait w = { .mark = HOLD_WAITS };
 	struct filter_device filtered = { .address = (__u64)dev, .is_pci = pci };
-	const struct hold_ticket *ticket;
 	long key_length;
 
 	if (tickets_held <= 0)
@@ -245,10 +244,9 @@ static __always_inline void hold_device(struct device___local *dev, bool pci)
 	key_length = key_of_device(dev, &w.device.key);
 	if (key_length < 2)
 		return;
-	ticket = bpf_map_lookup_elem(&tickets, &w.device.key);
-	if (!ticket || !ticket->is_held)
+	w.number = filtered.number = ticket_number_of(&w.device.key, dev);
+	if (!w.number || !ticket_is_held(w.number))
 		return;
-	w.number = filtered.number = ticket->number;
 	if (filter_spares(&w.device.key, &filtered)) {
 		hold_spare(&w.device.key, w.number);
 		return;
@@ -333,7 +331,7 @@ static __always_inline void ticket_drop_of(struct device___local *dev)
 	struct hold_key key;
 
 	if (last_ticket && key_of_device(dev, &key) > 0)
-		ticket_drop(&key);
+		ticket_drop(&key, (__u64)dev);
 }
 
 /* The addition of a device may fail after it was announced. */

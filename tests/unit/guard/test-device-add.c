@@ -147,6 +147,38 @@ START_TEST(a_successor_of_the_device_is_not_released_by_the_decision_about_it)
 }
 END_TEST
 
+static void card_is_plugged_anew(void *userdata)
+{
+	struct worker_fixture *t = userdata;
+
+	fake_hold_end(t->g.hold, 1);
+	mock_remove(t->m, t->device);
+	t->device = device_add(t, CARD, 0x10d3, 0x020000);
+	device_is_replaced(t);
+}
+
+/* It has its own message, and may get no override at all, or one of the kernel's. */
+START_TEST(a_successor_that_comes_after_the_release_has_nothing_of_the_device_before)
+{
+	struct record record;
+	struct worker_fixture t;
+
+	worker_fixture_new(&t, POLICY_BY_ID);
+	ck_assert_uint_eq(fake_hold_issue(t.g.hold, "pci", CARD), 1);
+	fake_hold_on_release(t.g.hold, card_is_plugged_anew, &t);
+	(void)worker_hears_of(&t, t.device, card_alias, 7);
+	ck_assert_uint_ne(t.successor, 0);
+	ck_assert(!mock_record(t.m, t.device, &record));
+	ck_assert_uint_eq(first_probe_watches_settle(t.g.first_probe_watches), 0);
+	ck_assert(!intent_is_pending(t.m->settings.state_dir, "pci", CARD, "pci-stub"));
+	/* It is decided about by its own message, as ever. */
+	ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), "pci-stub");
+	ck_assert(mock_record(t.m, t.device, &record));
+	ck_assert_str_eq(record.owned_override, "pci-stub");
+	worker_fixture_done(&t);
+}
+END_TEST
+
 /* The kernel may hold that lock while it waits, of a physical function for one; udev's event decides then. */
 START_TEST(an_attribute_that_takes_a_lock_is_not_read)
 {
@@ -280,6 +312,7 @@ SUITE_MAIN("device-add", 30, override_is_written_and_recorded, device_without_a_
 	   device_that_is_incomplete_waits_for_its_own_message,
 	   a_worker_waits_for_another_thread_that_handles_the_same_device,
 	   a_successor_of_the_device_is_not_released_by_the_decision_about_it,
+	   a_successor_that_comes_after_the_release_has_nothing_of_the_device_before,
 	   an_attribute_that_takes_a_lock_is_not_read,
 	   devices_that_come_after_the_policy_was_read_are_counted,
 	   what_the_guard_before_has_heard_of_alone_is_left_to_it, device_of_another_bus_is_released_at_once,

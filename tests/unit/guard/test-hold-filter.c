@@ -227,8 +227,8 @@ START_TEST(a_spared_device_goes_on_at_once_and_its_ticket_tells_the_first_driver
 	ck_assert_uint_eq(counters.holds + counters.expired + clock_ns / LIMIT_NS, 0);
 	ck_assert_int_eq(tickets_held, 0);
 	ck_assert_int_eq(ticket_mark(1), HOLD_SPARED);
-	ck_assert(ticket && !ticket->is_held);
-	ck_assert_str_eq(ticket->driver, "nvme");
+	ck_assert(ticket && !ticket_is_held(ticket->number));
+	ck_assert_str_eq(kernel_kept[1].driver, "nvme");
 	/* A decision that was faster stays one. */
 	add_device(&d);
 	(void)ticket_change_mark(2, HOLD_WAITS, HOLD_DECIDED);
