@@ -185,9 +185,9 @@ int read_first_line(const char *path, char *buf, size_t size)
 	return (int)strlen(buf);
 }
 
-int read_link(const char *path, char *buf, size_t size)
+int read_link_at(int folder, const char *path, char *buf, size_t size)
 {
-	ssize_t n = readlink(path, buf, size - 1);
+	ssize_t n = readlinkat(folder, path, buf, size - 1);
 
 	if (n < 0)
 		return negative_errno();
@@ -195,6 +195,11 @@ int read_link(const char *path, char *buf, size_t size)
 		return -ENAMETOOLONG;
 	buf[n] = '\0';
 	return 0;
+}
+
+int read_link(const char *path, char *buf, size_t size)
+{
+	return read_link_at(AT_FDCWD, path, buf, size);
 }
 
 int read_link_name(const char *path, char *buf, size_t size)

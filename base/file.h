@@ -89,6 +89,7 @@ _must_check_ int read_first_line(const char *path, char *buf, size_t size);
 
 /* Where a symbolic link points to, and the last name in that. 0, -ENAMETOOLONG, or another negative errno. */
 _must_check_ int read_link(const char *path, char *buf, size_t size);
+_must_check_ int read_link_at(int folder, const char *path, char *buf, size_t size);
 _must_check_ int read_link_name(const char *path, char *buf, size_t size);
 
 /* This boot's id as the kernel prints it (36 characters), from /proc; "" when it cannot be read. */

@@ -383,6 +383,7 @@ void worker_add_device(struct worker *w, const struct uevent *e)
 	 */
 	sysfs_device_init(d, &w->sysfs, e->devpath, e->subsystem);
 	d->device.scratch = &w->arena;
+	d->is_new = own.ticket != 0;
 	w->sysfs.lent_present = &p->present;
 	if (sysfs_device_announced(d, e->modalias, e->seqnum) || device_is_complete(d))
 		worker_decide_device(w, p, e, &own);

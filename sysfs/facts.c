@@ -418,7 +418,7 @@ static int sysfs_kept_rule(struct device *device, uint64_t *ret)
 	int r;
 
 	*ret = 0;
-	if (!d->sysfs->state_dir || !sysfs_device_know_inode(d))
+	if (d->is_new || !d->sysfs->state_dir || !sysfs_device_know_inode(d))
 		return 0;
 	r = record_read(d->sysfs->state_dir, d->bus, d->name, d->inode, &record);
 	if (r < 0)

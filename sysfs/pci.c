@@ -94,16 +94,22 @@ int pci_topology(const char *devpath, char *buf, size_t size)
 	return 0;
 }
 
+/* A function's folder: its path, or its name in its parent's folder, if that is open: it is a shorter way. */
+struct function_folder {
+	int parent; /* AT_FDCWD: path is a whole one */
+	const char *path;
+};
+
 /* base 0: as the number says itself, 16: hexadecimal with or without 0x. */
-static int read_number(const char *path, const char *attr, int base, unsigned *ret)
+static int read_number(const struct function_folder *folder, const char *attr, int base, unsigned *ret)
 {
-	char full[PATH_MAX], text[32];
+	char path[PATH_MAX], text[32];
 	_cleanup_(closep) int fd = -EBADF;
 	ssize_t n;
 
-	if (path_printf(full, sizeof(full), "%s/%s", path, attr) < 0)
+	if (path_join(path, sizeof(path), folder->path, "/", attr, NULL) < 0)
 		return -ENAMETOOLONG;
-	fd = open(full, O_RDONLY | O_CLOEXEC);
+	fd = openat(folder->parent, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return negative_errno();
 	n = read(fd, text, sizeof(text) - 1);
@@ -120,16 +126,16 @@ static unsigned routing_id(const struct pci_address *a)
 }
 
 /* Whether the physical function whose folder this is has a function at that routing id; which one. */
-static int vf_number(const char *pf_path, const struct pci_address *pf, const struct pci_address *vf,
-		     unsigned *ret)
+static int vf_number(const struct function_folder *pf_folder, const struct pci_address *pf,
+		     const struct pci_address *vf, unsigned *ret)
 {
 	const unsigned pf_rid = routing_id(pf), vf_rid = routing_id(vf);
 	unsigned offset, stride, total, n;
 
 	if (pf->domain != vf->domain || vf_rid <= pf_rid ||
-	    read_number(pf_path, "sriov_totalvfs", 0, &total) < 0 ||
-	    read_number(pf_path, "sriov_offset", 0, &offset) < 0 ||
-	    read_number(pf_path, "sriov_stride", 0, &stride) < 0)
+	    read_number(pf_folder, "sriov_totalvfs", 0, &total) < 0 ||
+	    read_number(pf_folder, "sriov_offset", 0, &offset) < 0 ||
+	    read_number(pf_folder, "sriov_stride", 0, &stride) < 0)
 		return -ENODATA;
 	if (offset == 0 || vf_rid < pf_rid + offset)
 		return -ENODATA;
@@ -173,7 +179,7 @@ static int vf_number_by_link(const char *pf_path, const char *vf_name, unsigned 
 }
 
 /* A function of the same card has what the card says its virtual functions have. */
-static bool id_fits(struct sysfs_device *d, const char *pf_path)
+static bool id_fits(struct sysfs_device *d, const struct function_folder *pf_folder)
 {
 	const char *id = device_text(&d->device, FACT_ID); /* "8086:10d3:…" */
 	char *end;
@@ -184,10 +190,10 @@ static bool id_fits(struct sysfs_device *d, const char *pf_path)
 		return true;
 	vendor = strtoul(id, &end, 16);
 	model = *end ? strtoul(end + 1, NULL, 16) : 0;
-	if (read_number(pf_path, "vendor", 0, &v) == 0 && v != vendor)
+	if (read_number(pf_folder, "vendor", 0, &v) == 0 && v != vendor)
 		return false;
 	/* Shown since Linux 4.15, as bare hex digits at first; a card without it is believed. */
-	return read_number(pf_path, "sriov_vf_device", 16, &v) < 0 || v == model;
+	return read_number(pf_folder, "sriov_vf_device", 16, &v) < 0 || v == model;
 }
 
 /* Its number, when the link to its physical function is there: a folder beside its own. */
@@ -203,15 +209,16 @@ static int linked_physfn(const struct sysfs_device *d, const struct pci_address 
 	if (!pci_address_parse(name, strlen(name), &pf) ||
 	    path_join(path, sizeof(path), parent, "/", name, NULL) < 0)
 		return -EINVAL;
-	r = vf_number(path, &pf, vf, ret_number);
+	r = vf_number(&(struct function_folder){ .parent = AT_FDCWD, .path = path }, &pf, vf, ret_number);
 	return r < 0 ? vf_number_by_link(path, d->name, ret_number) : 0;
 }
 
 int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_number)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	struct function_folder folder;
 	struct pci_address vf, pf;
-	char path[PATH_MAX], parent[PATH_MAX];
+	char parent[PATH_MAX];
 	const char *sibling;
 	bool looked = false;
 	unsigned sriov;
@@ -240,12 +247,12 @@ int pci_physfn(struct sysfs_device *d, char *name, size_t size, unsigned *ret_nu
 			r = linked_physfn(d, &vf, parent, name, size, ret_number);
 			if (r != -ENOENT)
 				return r < 0 ? -ENODATA : 0;
-			if (path_join(path, sizeof(path), parent, "/", d->name, NULL) < 0 ||
-			    read_number(path, "sriov_totalvfs", 0, &sriov) == 0)
+			folder = (struct function_folder){ .parent = dir.fd, .path = d->name };
+			if (read_number(&folder, "sriov_totalvfs", 0, &sriov) == 0)
 				return -ENODATA; /* it has some of its own */
 		}
-		if (path_join(path, sizeof(path), parent, "/", sibling, NULL) == 0 &&
-		    vf_number(path, &pf, &vf, ret_number) == 0 && id_fits(d, path)) {
+		folder = (struct function_folder){ .parent = dir.fd, .path = sibling };
+		if (vf_number(&folder, &pf, &vf, ret_number) == 0 && id_fits(d, &folder)) {
 			memcpy(name, sibling, n + 1);
 			return 0;
 		}

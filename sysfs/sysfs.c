@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "sysfs/facts.h"
+#include "sysfs/pci.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -201,10 +202,10 @@ static const char *devpath_of_link(const char *target)
 }
 
 /* Where a link to a device leads, in buf: 0; -ENODEV: nowhere, or to no device. */
-static int read_device_link(const char *path, char *buf, size_t size, const char **ret_devpath)
+static int read_device_link(int folder, const char *path, char *buf, size_t size, const char **ret_devpath)
 {
 	const char *devpath;
-	int r = read_link(path, buf, size);
+	int r = read_link_at(folder, path, buf, size);
 
 	if (r < 0)
 		return r == -ENOENT || r == -EINVAL || r == -ENOTDIR ? -ENODEV : r;
@@ -219,7 +220,7 @@ static int device_of_link(struct sysfs *sysfs, const char *path, const char *bus
 {
 	char target[PATH_MAX];
 	const char *devpath;
-	int r = read_device_link(path, target, sizeof(target), &devpath);
+	int r = read_device_link(AT_FDCWD, path, target, sizeof(target), &devpath);
 
 	return r < 0 ? r : device_new(sysfs, NULL, devpath, bus, ret);
 }
@@ -298,8 +299,10 @@ int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
 int sysfs_device_find_members(struct sysfs_device *d)
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char path[PATH_MAX], member[PATH_MAX + 256], target[PATH_MAX];
+	char path[PATH_MAX], target[PATH_MAX];
 	const char *name, *devpath;
+	struct pci_address ignored;
+	bool is_pci;
 	int r;
 
 	r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
@@ -308,12 +311,15 @@ int sysfs_device_find_members(struct sysfs_device *d)
 	if (r < 0)
 		return r == -ENOENT ? -ENODATA : r;
 
+	/* On no other bus do devices have such names, so a link with the own one leads to the device itself.
+	 */
+	is_pci = streq(d->bus, "pci") && pci_address_parse(d->name, strlen(d->name), &ignored);
 	r = sysfs_device_add_member(d, &d->device);
 	while (r >= 0 && (name = dir_next(&dir))) {
 		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
 
-		if (path_join(member, sizeof(member), path, "/", name, NULL) < 0 ||
-		    read_device_link(member, target, sizeof(target), &devpath) < 0 ||
+		if ((is_pci && streq(name, d->name)) ||
+		    read_device_link(dir.fd, name, target, sizeof(target), &devpath) < 0 ||
 		    streq(devpath, d->devpath))
 			continue;
 		r = device_new(d->sysfs, d->device.scratch, devpath, NULL, &other);

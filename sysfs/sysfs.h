@@ -60,6 +60,7 @@ struct sysfs_device {
 	struct device **members; /* of the group, itself among them; those that we made are ours */
 	size_t n_members;
 	bool members_borrowed;
+	bool is_new;	 /* it is being added, so nothing can have been recorded about it before */
 	bool unreadable; /* a read of it did not come back: what is not in its path is not known */
 };
 
