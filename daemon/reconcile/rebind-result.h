@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <systemd/sd-bus.h>
 
-/* What the enforcer said at its end. */
 /* The error of a device that the enforcer had no time to begin, since it was at work on others. */
 #define REBIND_NOT_BEGUN "NotBegun"
 
+/* What the enforcer said at its end. */
 struct rebind_result {
 	char state[16];
 	bool changed;	/* sysfs was written */
