@@ -58,6 +58,7 @@ struct answer {
 struct answers {
 	struct answer *first; /* in the order in which they were asked for */
 	uid_t last_uid;	      /* whose answer was begun last */
+	bool none_is_allowed; /* all that wait are of users who have had too much lately */
 	/* One fires when no call is waiting to be handled, the other when it is time in any case. */
 	sd_event_source *when_idle, *in_any_case;
 };
@@ -257,6 +258,7 @@ static void answers_work(struct service *s)
 		return;
 	}
 	a = answers_pick(s, &wait);
+	all->none_is_allowed = !a;
 	if (!a) {
 		answers_arm(s, wait, wait);
 		return;
@@ -286,7 +288,7 @@ static int answer_start(struct service *s, sd_bus_message *call, uid_t uid, enum
 			sd_bus_error *reterr)
 {
 	struct answers *all = s->answers;
-	bool is_alone = !all->first;
+	bool at_once = !all->first || all->none_is_allowed;
 	struct answer *a;
 
 	if (!sd_bus_message_get_expect_reply(call))
@@ -300,7 +302,7 @@ static int answer_start(struct service *s, sd_bus_message *call, uid_t uid, enum
 	}
 	*a = (struct answer){ .call = sd_bus_message_ref(call), .uid = uid, .kind = kind };
 	list_append(all->first, a);
-	if (is_alone)
+	if (at_once)
 		answers_work(s);
 	return 1;
 }

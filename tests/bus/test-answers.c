@@ -148,6 +148,36 @@ static int on_long_answer(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return 0;
 }
 
+static void long_answers_ask(sd_bus *bus, struct order *order, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++)
+		ck_assert_int_ge(sd_bus_call_method_async(bus, NULL, "org.driveroverrides1", ROOT_PATH,
+							  OBJECT_MANAGER, "GetManagedObjects", on_long_answer,
+							  order, NULL),
+				 0);
+	ck_assert_int_ge(sd_bus_flush(bus), 0);
+}
+
+static uint64_t list_cookie(struct harness *h, sd_bus *bus)
+{
+	sd_bus_message *reply = call_on(h, bus, ROOT_PATH, MANAGER, "ListDevices", NULL);
+	uint64_t cookie;
+
+	ck_assert_ptr_nonnull(reply);
+	ck_assert_int_ge(sd_bus_message_get_cookie(reply, &cookie), 0);
+	(void)sd_bus_message_unref(reply);
+	return cookie;
+}
+
+static unsigned answers_before(const struct order *order, uint64_t cookie)
+{
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < order->n; k++)
+		n += order->cookies[k] < cookie;
+	return n;
+}
+
 /* With as many calls as one user can have from many connections, another's answer does not come last. */
 START_TEST(long_answers_of_one_user_keep_no_other_waiting)
 {
@@ -158,42 +188,47 @@ START_TEST(long_answers_of_one_user_keep_no_other_waiting)
 
 	for (unsigned i = 0; i < CONNECTIONS; i++) {
 		bus[i] = connect_as(h, SOMEBODY);
-		for (unsigned k = 0; k < CALLS / CONNECTIONS; k++)
-			ck_assert_int_ge(sd_bus_call_method_async(bus[i], NULL, "org.driveroverrides1",
-								  ROOT_PATH, OBJECT_MANAGER,
-								  "GetManagedObjects", on_long_answer, &order,
-								  NULL),
-					 0);
+		long_answers_ask(bus[i], &order, CALLS / CONNECTIONS);
 	}
-	for (unsigned i = 0; i < CONNECTIONS; i++)
-		ck_assert_int_ge(sd_bus_flush(bus[i]), 0);
 	/* All of them have come to the service, which has not answered them all. */
 	(void)manager_property(h, "Version", "s");
-	for (unsigned i = 0; i < 2; i++) {
-		sd_bus_message *reply =
-			call_on(h, i ? other : h->bus, ROOT_PATH, MANAGER, "ListDevices", NULL);
-
-		ck_assert_ptr_nonnull(reply);
-		ck_assert_int_ge(sd_bus_message_get_cookie(reply, &cookie[i]), 0);
-		(void)sd_bus_message_unref(reply);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		cookie[i] = list_cookie(h, i ? other : h->bus);
 	/* They are all answered in the end. */
 	WAIT_UNTIL(({
 		for (unsigned k = 0; k < CONNECTIONS; k++)
 			(void)sd_bus_process(bus[k], NULL);
 		order.n == CALLS;
 	}));
-	for (unsigned i = 0; i < 2; i++) {
-		unsigned before = 0;
-
-		for (unsigned k = 0; k < order.n; k++)
-			before += order.cookies[k] < cookie[i];
-		ck_assert_uint_lt(before, CALLS / 2);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_uint_lt(answers_before(&order, cookie[i]), CALLS / 2);
 	ck_assert_uint_eq(order.refused, 0);
 	for (unsigned i = 0; i < CONNECTIONS; i++)
 		(void)sd_bus_flush_close_unref(bus[i]);
 	(void)sd_bus_flush_close_unref(other);
+	harness_free(h);
+}
+END_TEST
+
+/* When the user has had so many that the next one waits for its time, nobody else waits for that. */
+START_TEST(who_has_to_wait_for_a_long_answer_keeps_no_other_waiting)
+{
+	struct harness *h = begin(3 * MANY);
+	sd_bus *bus = connect_as(h, SOMEBODY);
+	struct order order = {};
+	uint64_t first, last;
+
+	long_answers_ask(bus, &order, 15);
+	/* After three at once there is one each 0.7 s. */
+	WAIT_UNTIL(sd_bus_process(bus, NULL) >= 0 && order.n >= 4);
+	first = last = list_cookie(h, h->bus);
+	for (unsigned i = 0; i < 10; i++) {
+		(void)usleep(20000); /* the service has found meanwhile that none may be begun */
+		last = list_cookie(h, h->bus);
+	}
+	WAIT_UNTIL(sd_bus_process(bus, NULL) >= 0 && order.n == 15);
+	ck_assert_uint_lt(answers_before(&order, last) - answers_before(&order, first), 7);
+	(void)sd_bus_flush_close_unref(bus);
 	harness_free(h);
 }
 END_TEST
@@ -268,4 +303,6 @@ START_TEST(a_long_answer_agrees_with_the_signals_before_it)
 END_TEST
 
 SUITE_MAIN("bus-answers", 300, managed_objects_have_the_properties_that_each_object_has,
-	   long_answers_of_one_user_keep_no_other_waiting, a_long_answer_agrees_with_the_signals_before_it)
+	   long_answers_of_one_user_keep_no_other_waiting,
+	   who_has_to_wait_for_a_long_answer_keeps_no_other_waiting,
+	   a_long_answer_agrees_with_the_signals_before_it)
