@@ -359,14 +359,16 @@ static void worker_decide_device(struct worker *w, const struct policy_snapshot 
 void worker_add_device(struct worker *w, const struct uevent *e)
 {
 	struct guard *g = w->guard;
-	struct policy_snapshot *p = guard_get_policy(g);
 	struct sysfs_device *d = &w->device;
+	struct policy_snapshot *p;
 	const char *name = strrchr(e->devpath, '/') + 1;
 	struct addition own = { .has_first_probe = true, .override_fd = -EBADF };
 
 	/* Before anything is found out: if another device takes the name meanwhile, this ticket is not its.
 	 */
 	own.ticket = hold_ticket(g->hold, e->subsystem, name);
+	/* Not before: a device that a filter may spare must not be decided about by an older policy. */
+	p = guard_get_policy(g);
 	/* The guard before this one has decided about it, and has its record. */
 	if (!own.ticket && e->seqnum < atomic_load(&g->inherited_seqnum)) {
 		policy_snapshot_unref(p);

@@ -179,6 +179,27 @@ START_TEST(a_successor_that_comes_after_the_release_has_nothing_of_the_device_be
 }
 END_TEST
 
+static void policy_changes(void *userdata)
+{
+	struct worker_fixture *t = userdata;
+
+	mock_policy(t->m, MOCK_ETC, "50.conf", "[device card]\nId=8086:10d3\nDriver=vfio-pci\n");
+	guard_set_policy(&t->g, policy_snapshot_load(&t->m->settings));
+}
+
+/* From the next ticket on the kernel may spare what this policy cannot match. */
+START_TEST(a_device_with_a_new_ticket_is_decided_about_by_a_new_policy)
+{
+	struct worker_fixture t;
+
+	worker_fixture_new(&t, POLICY_BY_ID);
+	ck_assert_uint_eq(fake_hold_issue(t.g.hold, "pci", CARD), 1);
+	fake_hold_on_ticket(t.g.hold, policy_changes, &t);
+	ck_assert_str_eq(worker_hears_of(&t, t.device, card_alias, 7), "vfio-pci");
+	worker_fixture_done(&t);
+}
+END_TEST
+
 /* The kernel may hold that lock while it waits, of a physical function for one; udev's event decides then. */
 START_TEST(an_attribute_that_takes_a_lock_is_not_read)
 {
@@ -313,6 +334,7 @@ SUITE_MAIN("device-add", 30, override_is_written_and_recorded, device_without_a_
 	   a_worker_waits_for_another_thread_that_handles_the_same_device,
 	   a_successor_of_the_device_is_not_released_by_the_decision_about_it,
 	   a_successor_that_comes_after_the_release_has_nothing_of_the_device_before,
+	   a_device_with_a_new_ticket_is_decided_about_by_a_new_policy,
 	   an_attribute_that_takes_a_lock_is_not_read,
 	   devices_that_come_after_the_policy_was_read_are_counted,
 	   what_the_guard_before_has_heard_of_alone_is_left_to_it, device_of_another_bus_is_released_at_once,
