@@ -17,6 +17,9 @@
 
 /* How long a program waits for another one that replaces a file, and how often it tries. */
 #define STATE_LOCK_USEC 200000U
+/* The same for the record of one device. Who goes on without the lock may undo what the other adds, and a
+ * program may get no CPU for longer than that takes. No hold lasts while a record is written. */
+#define RECORD_LOCK_USEC 1000000U
 #define STATE_LOCK_RETRY_USEC 500U
 /* How often the lock of a device is tried. */
 #define DEVICE_LOCK_RETRY_USEC 20000U
@@ -66,7 +69,7 @@ int record_lock_acquire(const char *state_dir, const char *bus, const char *name
 
 	if (fd >= 0)
 		state_lock_log(
-			lock_acquire_byte(fd, byte, now_usec() + STATE_LOCK_USEC, STATE_LOCK_RETRY_USEC),
+			lock_acquire_byte(fd, byte, now_usec() + RECORD_LOCK_USEC, STATE_LOCK_RETRY_USEC),
 			path);
 	return fd;
 }
