@@ -292,12 +292,15 @@ static bool group_may_have_others(const struct sysfs_device *d, const char *grou
 {
 	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
 	char folder[PATH_MAX];
+	size_t n = 0;
 
 	if (path_join(folder, sizeof(folder), d->sysfs->root, "/kernel/iommu_groups/", group, "/devices",
 		      NULL) < 0 ||
 	    dir_open(&dir, folder) < 0)
 		return true;
-	return dir_next(&dir) && dir_next(&dir);
+	while (n < 2 && dir_next(&dir))
+		n++;
+	return n == 2;
 }
 
 void node_announce_of_group(struct sysfs_device *d)

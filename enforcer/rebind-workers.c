@@ -33,7 +33,8 @@
 /* No device is begun with less time, or less than a third of all: it would be left behind half-way. */
 #define LEAST_USEC 3000000U
 /* At work side by side. What moves wait for is mostly the kernel; dry runs wait for the CPU. */
-#define WORKERS_MAX(run) ((run)->options->dry_run ? 4U : 16U)
+#define MOVES_MAX 16U
+#define DRY_RUNS_MAX 4U
 /* One that has been at a device for so long is not counted: another one goes on. */
 #define SLOW_USEC 1000000U
 
@@ -268,7 +269,8 @@ static void rebind_worker_end(struct rebind_worker *w, struct child_result resul
 }
 
 /* Looks after all workers once: true if it makes no sense to start another one. */
-static bool rebind_workers_check(struct rebind_worker *workers, size_t n, struct child_result *last)
+static bool rebind_workers_check(const struct rebind_run *run, struct rebind_worker *workers, size_t n,
+				 struct child_result *last)
 {
 	uint64_t now = now_usec();
 	size_t busy = 0;
@@ -291,7 +293,7 @@ static bool rebind_workers_check(struct rebind_worker *workers, size_t n, struct
 		}
 		busy += now - w->since < SLOW_USEC;
 	}
-	return busy >= WORKERS_MAX(workers->run);
+	return busy >= (run->options->dry_run ? DRY_RUNS_MAX : MOVES_MAX);
 }
 
 static void rebind_workers_wait(const struct rebind_worker *workers, size_t n, uint64_t deadline)
@@ -340,7 +342,7 @@ static struct child_result rebind_with_workers(struct rebind_run *run, struct re
 	size_t n = 0;
 
 	do {
-		while (rebind_needs_worker(run, n, last) && !rebind_workers_check(workers, n, &last)) {
+		while (rebind_needs_worker(run, n, last) && !rebind_workers_check(run, workers, n, &last)) {
 			int r = rebind_worker_start(&workers[n], n == 0);
 
 			if (r < 0) {
@@ -350,7 +352,7 @@ static struct child_result rebind_with_workers(struct rebind_run *run, struct re
 			workers[n++].runs = true;
 		}
 		rebind_workers_wait(workers, n, run->deadline);
-		(void)rebind_workers_check(workers, n, &last);
+		(void)rebind_workers_check(run, workers, n, &last);
 	} while ((rebind_workers_run_any(workers, n) || rebind_needs_worker(run, n, last)) &&
 		 usec_until(run->deadline) > 0);
 	for (size_t i = 0; i < n; i++)
