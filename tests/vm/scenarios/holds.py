@@ -182,7 +182,8 @@ def frozen(vm):
         usual_guard(vm)
         vm.run(f"modprobe e1000e; echo >{TRACE}/trace; echo freezer >/sys/power/pm_test; dmesg -n 7")
         # Freezes user space, says so, waits for five seconds without giving the CPU away, and thaws it. The card is found on CPU 0, where the
-        # kernel does all work of ACPI.
+        # kernel does all work of ACPI, and which has its interrupt's thread, too, if it has the interrupt.
+        vm.run("for n in $(sed -n 's/^ *\\([0-9]*\\):.* acpi$/\\1/p' /proc/interrupts); do echo 1 >/proc/irq/$n/smp_affinity; done")
         asleep = vm.spawn("cut -d' ' -f1 /proc/uptime; taskset -c 1 sh -c 'echo freeze >/sys/power/state'; cut -d' ' -f1 /proc/uptime")
         vm.console.wait_for("suspend debug: Waiting for 5 second")
         vm.device_add("e1000e", id="plug0", bus="rp0")
