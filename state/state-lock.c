@@ -17,9 +17,11 @@
 
 /* How long a program waits for another one that replaces a file, and how often it tries. */
 #define STATE_LOCK_USEC 200000U
-/* The same for the record of one device. Who goes on without the lock may undo what the other adds, and a
- * program may get no CPU for longer than that takes. No hold lasts while a record is written. */
-#define RECORD_LOCK_USEC 1000000U
+/*
+ * The same for the record of one device. A program may get no CPU for longer than writing takes, and who goes
+ * on without the lock may undo what the other adds. But an event writes twice, and has 1.8 s for all.
+ */
+#define RECORD_LOCK_USEC 400000U
 #define STATE_LOCK_RETRY_USEC 500U
 /* How often the lock of a device is tried. */
 #define DEVICE_LOCK_RETRY_USEC 20000U
