@@ -12,8 +12,8 @@ import time
 
 ALL = -1
 
-# How the lab, meson and check begin a line about what failed.
-FAILED_LINE = re.compile(r"^\s*FAIL |\bFAIL\b|\bTIMEOUT\b|:[FE]:")
+# How a line about what failed is known: of the lab and of meson, of check, and of compilers and clang-tidy.
+FAILED_LINE = re.compile(r"\bFAIL\b|\bTIMEOUT\b|:[FE]:|: error: ")
 
 
 class Failed(Exception):

@@ -87,10 +87,13 @@ class Order(unittest.TestCase):
         def failing(out):
             out("ok this\n  FAIL that: because\nok more")
             return 2, 1
-        jobs = [schedule.Job("vm", failing, live=True), schedule.Job("few", lambda out: out("words alone") or (0, 1)), self.job("fine")]
+        def warned(out):
+            out("1 warning generated.\nfile.c:1:2: error: what it is\n   a = b;\n     ^\nnote: 1\nnote: 2\nnote: 3\nnote: 4")
+            return 0, 1
+        jobs = [schedule.Job("vm", failing, live=True), schedule.Job("tidy", warned), schedule.Job("few", lambda out: out("words alone") or (0, 1)), self.job("fine")]
         scheduled = schedule.Schedule(jobs, 2, self.lines.append)
-        self.assertEqual(scheduled.run(), (3, 2))
-        self.assertEqual(list(scheduled.failures()), ["vm: FAIL that: because", "few: words alone"])
+        self.assertEqual(scheduled.run(), (3, 3))
+        self.assertEqual(list(scheduled.failures()), ["vm: FAIL that: because", "tidy: file.c:1:2: error: what it is", "few: words alone"])
 
     def test_a_build_is_not_counted_when_it_went_well(self):
         self.assertEqual(self.run_jobs(self.job("build", counted=False)), (0, 0))
