@@ -19,6 +19,10 @@ def repetitions(often, seldom):
     return often if os.environ.get("DRIVER_OVERRIDES_LAB_FULL") else seldom
 
 
+# Guests between which user space differs most. What it alone decides is shown on the third only in the full counts.
+OUTER = repetitions(None, ("debian12", "forky"))
+
+
 def guard_status(vm):
     """What the guard tells of itself; its counters are those of when it last had something to tell."""
     lines = vm.out(f"cat {RECORD}").splitlines()

@@ -138,7 +138,10 @@ def select(files, patterns):
 def on_guest(name, chosen):
     """What is there for a guest, of what was chosen, with the generator of its boot image, if it has one."""
     for file, machine_name, scenarios in chosen:
-        wanted = file.machines[machine_name].get("boot_image")
+        settings = file.machines[machine_name]
+        if name.removesuffix("-rt") not in (settings.get("guests") or [name.removesuffix("-rt")]):
+            continue
+        wanted = settings.get("boot_image")
         for generator in [None] if wanted is None else disk_image.generators(name, wanted):
             if own := [s for s in scenarios if s.is_for(name, generator)]:
                 yield file, machine_name, generator, own

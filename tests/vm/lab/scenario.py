@@ -24,6 +24,7 @@ from . import guard_unit, kind, lost, machine
 
 # What a scenario file may say about a machine. The first eight are there when it boots, see Machine.start().
 MACHINE_KEYS = kind.START_KEYS + (
+    "guests",       # those that it is for; None, or not said: all
     "boot_image",   # generators (see disk_image.py): a machine for each that the guest has, which boots from a disk by such an image
     "overlay",      # False: without the build under test
     "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone

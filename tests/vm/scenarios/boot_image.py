@@ -51,11 +51,11 @@ FILES = {
 MACHINES = {
     "policy": dict(DISKS, devices=[*DISKS["devices"], "e1000e,bus=rp3"], cmdline=f"lab.plug {CMDLINE}", files=FILES),
     # The image has no policy.
-    "none": dict(DISKS, cmdline=f"driver_overrides.rule=Name={GIVEN},Driver=vfio-pci {CMDLINE}",
+    "none": dict(DISKS, boot_image=repetitions(DISKS["boot_image"], ("initramfs-tools", "forky:dracut")), cmdline=f"driver_overrides.rule=Name={GIVEN},Driver=vfio-pci {CMDLINE}",
                  qemu=[*DISKS["qemu"], "-smbios", "type=11,value=io.systemd.credential.binary:driver-overrides.disks="
                        + base64.b64encode(rule("barred", **BAR).encode()).decode()]),
     "taken": dict(boot_image=("initramfs-tools",), lasts=90, files={POLICY: rule("root", Name=ROOT, Driver="none")}),
-    "off": dict(DISKS, cmdline=f"driver_overrides=off {CMDLINE}", files=FILES),
+    "off": dict(DISKS, boot_image=repetitions(DISKS["boot_image"], ("initramfs-tools",)), cmdline=f"driver_overrides=off {CMDLINE}", files=FILES),
 }
 
 

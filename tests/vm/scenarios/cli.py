@@ -12,12 +12,12 @@ from lab.bus import UNIT, policy_files
 from lab.command import PATIENCE
 from lab.command_line import USER, calls, elsewhere, serve_ssh
 from lab.device import path, probed, rule, traced
-from lab.guard_unit import CONF
+from lab.guard_unit import CONF, OUTER
 from lab.scenario import scenario
 
 CARD, QUIET = "0000:01:00.0", "QEMU0002:00"
 RULES = rule("quiet", Bus="platform", Name=QUIET, Driver="none")
-MACHINE = dict(guard=True, service=True, lasts=120, written={CONF: RULES}, plugged=["e1000e,bus=rp0"])
+MACHINE = dict(guests=OUTER, guard=True, service=True, lasts=120, written={CONF: RULES}, plugged=["e1000e,bus=rp0"])
 
 # What needs no permission: words, status, and what is said.
 READING = [

@@ -5,7 +5,7 @@ driver from its first probe on that it had before, when what made it so has gone
 import json
 
 from lab.device import empty_ports, plug, proper_order, settle, traced, unload, unplug
-from lab.guard_unit import CONF, first_probe, policy_read
+from lab.guard_unit import CONF, first_probe, policy_read, repetitions
 from lab.guest import ASIDE
 from lab.machine import link
 from lab.scenario import scenario
@@ -13,7 +13,7 @@ from lab.scenario import scenario
 CARD = "0000:01:00.0"
 DRIVERCTL = ("/usr/lib/udev/rules.d/05-driverctl.rules", "/usr/lib/systemd/system/driverctl@.service", "/usr/sbin/driverctl")
 # A rule about something else, so that there is a policy, as later.
-MACHINE = dict(guard=True, service=True, lasts=30, written={CONF: "[device none]\nName=0000:77:00.0\nDriver=none\n"})
+MACHINE = dict(guests=repetitions(None, ("debian12",)), guard=True, service=True, lasts=30, written={CONF: "[device none]\nName=0000:77:00.0\nDriver=none\n"})
 
 
 def imported(vm, source, rules):

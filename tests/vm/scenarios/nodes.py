@@ -5,7 +5,7 @@ conf/examples with a program in QEMU's and DPDK's places that opens the card as 
 import os
 
 from lab.device import exists, path, plug, probed, rule, settle, unplug
-from lab.guard_unit import CONF, write_policy
+from lab.guard_unit import CONF, OUTER, write_policy
 from lab.machine import program
 from lab.scenario import scenario
 
@@ -34,6 +34,7 @@ def card_rule(label, device, **keys):
 
 
 MACHINE = dict(
+    guests=OUTER,
     guard=True, service=True, lasts=60,
     plugged=["e1000e,bus=rp3,addr=0.1,multifunction=on", "e1000e,bus=rp3,addr=0.0,multifunction=on"],
     written={

@@ -4,6 +4,7 @@
 from lab.boot_trace import CMDLINE, BootTrace
 from lab.device import (ENFORCER, SWEEP, journal, override, path, plug, properties, rule, traced, trigger, unload,
                         unplug)
+from lab.guard_unit import repetitions
 from lab.scenario import scenario
 
 NIC, PLUGGED = "0000:02:00.0", "0000:01:00.0"
@@ -13,8 +14,10 @@ MACHINE = dict(
     cmdline="driver_overrides=off " + CMDLINE,
     files={"/etc/driver-overrides.d/50-nics.conf":
            rule("nic", Name=NIC, Driver="none") + rule("plugged", Name=PLUGGED, Driver="vfio-pci")})
-MACHINES = {"off-last": {**MACHINE, "guard": True, "cmdline": "driver_overrides=on driver_overrides=off " + CMDLINE},
-            "on-last": {**MACHINE, "guard": True, "cmdline": "driver_overrides=off driver_overrides=on " + CMDLINE}}
+# Which one counts is the same text on each.
+LAST = {**MACHINE, "guard": True, "guests": repetitions(None, ("debian12",))}
+MACHINES = {"off-last": {**LAST, "cmdline": "driver_overrides=on driver_overrides=off " + CMDLINE},
+            "on-last": {**LAST, "cmdline": "driver_overrides=off driver_overrides=on " + CMDLINE}}
 
 
 @scenario("booted with driver_overrides=off, no override is written and the card has its driver")
