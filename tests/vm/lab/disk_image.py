@@ -156,17 +156,22 @@ def _make_disk(base, files, installed, folder, log):
                         os.path.join(folder, "disk"), f"{(used * 5 // 4 + FREE) >> 10}k"], stdout=log, stderr=log, check=True)
 
 
-class Image:
-    """What guest.Image is, for a machine that boots from a disk; these files are in it."""
+# Disks that the root can be on: what the kernel calls it, and QEMU's device. One that is not virtio's is nobody's before udev runs.
+ROOT_DISKS = {"virtio": ("/dev/vda", "virtio-blk-pci"), "nvme": ("/dev/nvme0n1", "nvme,serial=root")}
 
-    def __init__(self, base, folder):
+
+class Image:
+    """What guest.Image is, for a machine that boots from a disk, of one of ROOT_DISKS; these files are in it."""
+
+    def __init__(self, base, folder, root_disk):
         self.guest, self.version, self.generator = base.guest, base.version, base.generator
         self.kernel, self.packed = base.kernel, base.packed
         self.initrd, disk = os.path.join(folder, "initrd"), os.path.join(folder, "disk")
-        self.cmdline = "root=/dev/vda rw"
+        name, device = ROOT_DISKS[root_disk]
+        self.cmdline = f"root={name} rw"
         # What the guest writes is gone with it.
         self.qemu = ["-drive", f"if=none,id=root,file={disk},format=raw,snapshot=on,file.locking=off",
-                     "-device", "virtio-blk-pci,drive=root,bus=pcie.0,addr=1d.0"]
+                     "-device", f"{device},drive=root,bus=pcie.0,addr=1d.0"]
 
 
 class Base:
@@ -180,14 +185,14 @@ class Base:
         with open(os.path.join(self.folder, "version"), encoding="ascii") as stream:
             self.version = stream.read().strip()
 
-    def image(self, files, with_build=True):
+    def image(self, files, with_build=True, root_disk="virtio"):
         """A disk with these files, of which the boot image has what its generator takes."""
         installed = self.installed if with_build else None
         told = repr([os.path.basename(self.folder), GENERATORS[self.generator], sorted(files.items()), installed and installed.digest,
                      hashlib.sha256(build.program("agent")).hexdigest(), GENERATE, FREE, "format 1"])
         # A build lives for minutes where people work on it, and each disk takes some hundred MiB.
         return Image(self, store.kept(f"disk-{self.guest}-{self.generator}", told,
-                                      lambda folder, log: _make_disk(self, files, installed, folder, log), unused=1800))
+                                      lambda folder, log: _make_disk(self, files, installed, folder, log), unused=1800), root_disk)
 
 
 def generators(name, wanted):

@@ -26,6 +26,7 @@ from . import guard_unit, kind, lost, machine
 MACHINE_KEYS = kind.START_KEYS + (
     "guests",       # those that it is for; None, or not said: all
     "boot_image",   # generators (see disk_image.py): a machine for each that the guest has, which boots from a disk by such an image
+    "root_disk",    # of disk_image.ROOT_DISKS, for a machine that boots from a disk
     "overlay",      # False: without the build under test
     "guard",        # True: with the guard; else it is masked, so that what is seen is the enforcer's work alone
     "service",      # True: with driver-overrided; else it is masked, and nobody moves what enforcer and guard have left
@@ -151,7 +152,7 @@ class Boot:
             with contextlib.ExitStack() as stack:
                 if self.generator:
                     reached = "disk"
-                    image = image.image(self.kind.boot.get("files", {}), self.kind.overlay)
+                    image = image.image(self.kind.boot.get("files", {}), self.kind.overlay, self.settings.get("root_disk", "virtio"))
                 reached = "boot"
                 vm = self._machine(image, overlays, saved, log_dir, stack, tell)
                 while waiting:
