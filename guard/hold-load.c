@@ -5,12 +5,15 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "guard/hold-failure.h"
+#include "guard/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Programs that may be left out, by how their names begin. */
@@ -52,18 +55,18 @@ static unsigned programs_without_function(void)
 }
 
 /* The guard's main thread is made known to the programs; without that its end cannot be seen. */
-static bool hold_introduce_guard(const struct hold *h)
+static bool hold_introduce_guard(const struct hold_bpf *bpf)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
 
-	return bpf_prog_test_run_opts(bpf_program__fd(h->bpf->progs.remember_guard), &opts) >= 0 &&
-	       h->bpf->bss->guard_tgid;
+	return bpf_prog_test_run_opts(bpf_program__fd(bpf->progs.remember_guard), &opts) >= 0 &&
+	       bpf->bss->guard_tgid;
 }
 
-static void hold_detach(struct hold *h, unsigned without)
+static void hold_detach(const struct hold_bpf *bpf, unsigned without)
 {
-	for (int i = 0; i < h->bpf->skeleton->prog_cnt; i++) {
-		const struct bpf_prog_skeleton *p = &h->bpf->skeleton->progs[i];
+	for (int i = 0; i < bpf->skeleton->prog_cnt; i++) {
+		const struct bpf_prog_skeleton *p = &bpf->skeleton->progs[i];
 
 		if (program_is_optional(p->name) & without) {
 			(void)bpf_link__destroy(*p->link);
@@ -72,15 +75,15 @@ static void hold_detach(struct hold *h, unsigned without)
 	}
 }
 
-static int hold_attach(struct hold *h)
+static int hold_attach(struct hold *h, const struct hold_bpf *bpf)
 {
-	if (!hold_introduce_guard(h))
+	if (!hold_introduce_guard(bpf))
 		h->without |= WITHOUT_EXIT | WITHOUT_SIGNAL | WITHOUT_WITNESS;
-	for (int i = 0; i < h->bpf->skeleton->prog_cnt; i++) {
-		const struct bpf_prog_skeleton *p = &h->bpf->skeleton->progs[i];
+	for (int i = 0; i < bpf->skeleton->prog_cnt; i++) {
+		const struct bpf_prog_skeleton *p = &bpf->skeleton->progs[i];
 		const unsigned without = program_is_optional(p->name);
 
-		if (*p->prog == h->bpf->progs.remember_guard || (h->without & without))
+		if (*p->prog == bpf->progs.remember_guard || (h->without & without))
 			continue;
 		*p->link = bpf_program__attach(*p->prog);
 		if (*p->link)
@@ -90,40 +93,99 @@ static int hold_attach(struct hold *h)
 		h->without |= without;
 	}
 	/* All that belongs to one of them goes: half of it may be worse than nothing. */
-	hold_detach(h, h->without);
+	hold_detach(bpf, h->without);
+	return 0;
+}
+
+static int hold_keep_map(const struct bpf_map *map)
+{
+	return fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+}
+
+void hold_unload(struct hold *h)
+{
+	int *const maps[] = { &h->tickets, &h->buses, &h->kept, &h->filter_keys, &h->late };
+
+	while (h->n_links > 0)
+		(void)close(h->links[--h->n_links]);
+	h->show_guard = -EBADF;
+	for (size_t i = 0; i < ELEMENTSOF(maps); i++) {
+		closep(maps[i]);
+		*maps[i] = -EBADF;
+	}
+	if (h->bss)
+		(void)munmap(h->bss, sizeof(*h->bss));
+	h->bss = NULL;
+}
+
+/* Takes from libbpf what is needed of programs that are attached: the rest of it is large. 0 or negative
+ * errno. */
+static int hold_keep(struct hold *h, const struct hold_bpf *bpf)
+{
+	void *bss = mmap(NULL, sizeof(*h->bss), PROT_READ | PROT_WRITE, MAP_SHARED,
+			 bpf_map__fd(bpf->maps.bss), 0);
+
+	if (bss == MAP_FAILED)
+		return negative_errno();
+	h->bss = bss;
+	h->tickets = hold_keep_map(bpf->maps.tickets);
+	h->buses = hold_keep_map(bpf->maps.buses);
+	h->kept = hold_keep_map(bpf->maps.kept);
+	h->filter_keys = hold_keep_map(bpf->maps.filter_keys);
+	h->late = hold_keep_map(bpf->maps.late);
+	if (h->tickets < 0 || h->buses < 0 || h->kept < 0 || h->filter_keys < 0 || h->late < 0)
+		return negative_errno();
+	h->show_guard = bpf->links.show_guard ? bpf_link__fd(bpf->links.show_guard) : -EBADF;
+	for (int i = 0; i < bpf->skeleton->prog_cnt; i++) {
+		struct bpf_link *link = *bpf->skeleton->progs[i].link;
+
+		if (!link)
+			continue;
+		if (h->n_links == HOLD_LINKS_MAX)
+			return -E2BIG;
+		bpf_link__disconnect(link); /* libbpf leaves its descriptor open */
+		h->links[h->n_links++] = bpf_link__fd(link);
+	}
 	return 0;
 }
 
 static int hold_try(struct hold *h, uint64_t limit_usec, unsigned without)
 {
 	const char *what = "opening the BPF object";
+	struct hold_bpf *bpf;
 	int r = 0;
 
 	h->without = without;
 	hold_failure_listen();
-	h->bpf = hold_bpf__open();
-	if (!h->bpf)
+	bpf = hold_bpf__open();
+	if (!bpf)
 		r = negative_errno();
-	for (int i = 0; r >= 0 && i < h->bpf->skeleton->prog_cnt; i++) {
-		const struct bpf_prog_skeleton *p = &h->bpf->skeleton->progs[i];
+	for (int i = 0; r >= 0 && i < bpf->skeleton->prog_cnt; i++) {
+		const struct bpf_prog_skeleton *p = &bpf->skeleton->progs[i];
 
 		if (program_is_optional(p->name) & without)
 			(void)bpf_program__set_autoload(*p->prog, false);
 	}
 	if (r >= 0) {
 		what = "loading the BPF programs";
-		r = hold_bpf__load(h->bpf);
+		r = hold_bpf__load(bpf);
 	}
 	if (r >= 0) {
 		what = "attaching to the kernel's functions";
-		h->bpf->bss->limit_ns = limit_usec * 1000;
-		h->bpf->bss->grace_ns = HOLD_GRACE_USEC * 1000;
-		r = hold_attach(h);
+		bpf->bss->limit_ns = limit_usec * 1000;
+		bpf->bss->grace_ns = HOLD_GRACE_USEC * 1000;
+		r = hold_attach(h, bpf);
+	}
+	if (r >= 0) {
+		what = "keeping the BPF programs";
+		r = hold_keep(h, bpf);
+		memory_spare(bpf->skeleton->data, bpf->skeleton->data_sz);
 	}
 	if (r < 0) {
 		hold_failure_explain(what, r, h->why_not, sizeof(h->why_not));
-		hold_bpf__destroy(TAKE_PTR(h->bpf));
+		hold_unload(h);
 	}
+	hold_bpf__destroy(bpf);
 	return r;
 }
 

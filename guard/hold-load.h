@@ -7,6 +7,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #pragma GCC diagnostic push
@@ -26,9 +27,16 @@ enum hold_without {
 };
 #define WITHOUT_ALL 127U
 
+/* More than there are programs. */
+#define HOLD_LINKS_MAX 32
+
+/* Descriptors and shared memory are all that is left of the programs here; libbpf has forgotten them. */
 struct hold {
-	struct hold_bpf *bpf; /* NULL: there is no hold */
-	int tickets, buses, kept;
+	struct hold_bpf__bss *bss;		     /* their variables; NULL: there is no hold */
+	int tickets, buses, kept, filter_keys, late; /* their maps */
+	int links[HOLD_LINKS_MAX];		     /* they keep the programs attached */
+	size_t n_links;
+	int show_guard;	  /* one of the links; -EBADF: there is none */
 	unsigned without; /* enum hold_without */
 	uint64_t late_ns; /* of holds that the guard was too late for: how long they would have lasted */
 	char why_not[256];
@@ -36,3 +44,6 @@ struct hold {
 
 /* 0; negative errno with h->why_not. */
 int hold_load(struct hold *h, uint64_t limit_usec);
+
+/* Detaches the programs, if there are any. */
+void hold_unload(struct hold *h);

@@ -33,15 +33,13 @@ struct hold *hold_new(uint64_t limit_usec)
 
 	if (!h)
 		return NULL;
+	h->tickets = h->buses = h->kept = h->filter_keys = h->late = h->show_guard = -EBADF;
 	if (limit_usec == 0) {
 		(void)strcpy(h->why_not, "turned off by --no-hold");
 		return h;
 	}
 	if (hold_load(h, limit_usec) < 0)
 		return h;
-	h->tickets = bpf_map__fd(h->bpf->maps.tickets);
-	h->buses = bpf_map__fd(h->bpf->maps.buses);
-	h->kept = bpf_map__fd(h->bpf->maps.kept);
 	/* Gives back what libbpf read about the kernel's types, before the guard locks its memory. */
 	system_trim_memory();
 	return h;
@@ -50,48 +48,48 @@ struct hold *hold_new(uint64_t limit_usec)
 struct hold *hold_free(struct hold *h)
 {
 	if (h)
-		hold_bpf__destroy(h->bpf);
+		hold_unload(h);
 	free(h);
 	return NULL;
 }
 
 void hold_let_go(struct hold *h)
 {
-	if (h->bpf)
-		__atomic_store_n(&h->bpf->bss->has_ended, 1, __ATOMIC_SEQ_CST);
+	if (h->bss)
+		__atomic_store_n(&h->bss->has_ended, 1, __ATOMIC_SEQ_CST);
 }
 
 void hold_set_grace(struct hold *h, uint64_t grace_usec)
 {
-	if (h->bpf)
-		__atomic_store_n(&h->bpf->bss->grace_ns, grace_usec * 1000, __ATOMIC_SEQ_CST);
+	if (h->bss)
+		__atomic_store_n(&h->bss->grace_ns, grace_usec * 1000, __ATOMIC_SEQ_CST);
 }
 
 void hold_set_limit(struct hold *h, uint64_t limit_usec)
 {
-	if (h->bpf)
-		__atomic_store_n(&h->bpf->bss->limit_ns, limit_usec * 1000, __ATOMIC_SEQ_CST);
+	if (h->bss)
+		__atomic_store_n(&h->bss->limit_ns, limit_usec * 1000, __ATOMIC_SEQ_CST);
 }
 
 uint64_t hold_needed_usec(const struct hold *h)
 {
 	uint64_t decided, late;
 
-	if (!h->bpf)
+	if (!h->bss)
 		return 0;
-	decided = h->bpf->bss->counters.longest_decided_ns;
+	decided = h->bss->counters.longest_decided_ns;
 	late = __atomic_load_n(&h->late_ns, __ATOMIC_SEQ_CST);
 	return (decided > late ? decided : late) / 1000;
 }
 
 const char *hold_why_not(const struct hold *h)
 {
-	return h->bpf && !h->why_not[0] ? NULL : h->why_not;
+	return h->bss && !h->why_not[0] ? NULL : h->why_not;
 }
 
 const char *hold_reservation(const struct hold *h)
 {
-	if (!h->bpf)
+	if (!h->bss)
 		return "";
 	if (h->without & WITHOUT_EXIT)
 		return ", but goes on to the limit when the guard is killed";
@@ -141,7 +139,7 @@ static void hold_set_buses(struct hold *h, const struct hold_filter *filter)
 /* False: not all of them are there. */
 static bool hold_set_filter_keys(struct hold *h, const struct hold_filter *filter)
 {
-	const int map = bpf_map__fd(h->bpf->maps.filter_keys);
+	const int map = h->filter_keys;
 	const __u8 one = 1;
 	bool all = true;
 	__u64 key;
@@ -156,9 +154,9 @@ static bool hold_set_filter_keys(struct hold *h, const struct hold_filter *filte
 
 void hold_suspend_filter(struct hold *h)
 {
-	if (!h->bpf)
+	if (!h->bss)
 		return;
-	__atomic_store_n(&h->bpf->bss->filter_from, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&h->bss->filter_from, 0, __ATOMIC_SEQ_CST);
 	/* A program that sees a change that comes after this sees this, too. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
@@ -168,7 +166,7 @@ void hold_set_filter(struct hold *h, const struct hold_filter *filter)
 	static const struct hold_filter nothing;
 	__u64 last;
 
-	if (!h->bpf)
+	if (!h->bss)
 		return;
 	hold_suspend_filter(h);
 	hold_set_buses(h, filter ? filter : &nothing);
@@ -178,8 +176,8 @@ void hold_set_filter(struct hold *h, const struct hold_filter *filter)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	/* Who decides about a ticket of a higher number has the policy that this filter was made of, or a
 	 * later one. */
-	last = __atomic_load_n(&h->bpf->bss->last_ticket, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&h->bpf->bss->filter_from, last + 1, __ATOMIC_SEQ_CST);
+	last = __atomic_load_n(&h->bss->last_ticket, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&h->bss->filter_from, last + 1, __ATOMIC_SEQ_CST);
 }
 
 /*
@@ -189,7 +187,7 @@ void hold_set_filter(struct hold *h, const struct hold_filter *filter)
  */
 static void hold_note_lateness(struct hold *h, uint64_t ticket)
 {
-	struct hold_bpf__bss *bss = h->bpf->bss;
+	struct hold_bpf__bss *bss = h->bss;
 	struct timespec now;
 	uint64_t start, end, now_ns, before;
 
@@ -216,7 +214,7 @@ static void hold_note_lateness(struct hold *h, uint64_t ticket)
 
 static __u64 *hold_ticket_word(struct hold *h, uint64_t ticket)
 {
-	return &h->bpf->bss->ticket_words[ticket % HOLD_TICKETS_MAX];
+	return &h->bss->ticket_words[ticket % HOLD_TICKETS_MAX];
 }
 
 /* Whether its device is held, decided about or not. */
@@ -233,8 +231,8 @@ uint64_t hold_ticket(struct hold *h, const char *bus, const char *name)
 	struct hold_key key;
 
 	/* That no device is held at all, is known without a system call. */
-	if (!h->bpf || (__atomic_load_n(&h->bpf->bss->tickets_held, __ATOMIC_ACQUIRE) <= 0 &&
-			!__atomic_load_n(&h->bpf->bss->expired_number, __ATOMIC_SEQ_CST)))
+	if (!h->bss || (__atomic_load_n(&h->bss->tickets_held, __ATOMIC_ACQUIRE) <= 0 &&
+			!__atomic_load_n(&h->bss->expired_number, __ATOMIC_SEQ_CST)))
 		return 0;
 	hold_make_key(&key, bus, name);
 	if (bpf_map_lookup_elem(h->tickets, &key, &ticket) < 0)
@@ -250,9 +248,9 @@ int hold_first_driver(struct hold *h, uint64_t ticket, char *driver, size_t size
 	struct hold_kept kept;
 	__u32 slot = (__u32)(ticket % HOLD_TICKETS_KEPT);
 
-	if (!h->bpf || !ticket || (h->without & WITHOUT_REALLY_PROBE) ||
+	if (!h->bss || !ticket || (h->without & WITHOUT_REALLY_PROBE) ||
 	    bpf_map_lookup_elem(h->kept, &slot, &kept) < 0 ||
-	    __atomic_load_n(&h->bpf->bss->last_ticket, __ATOMIC_SEQ_CST) >= ticket + HOLD_TICKETS_KEPT)
+	    __atomic_load_n(&h->bss->last_ticket, __ATOMIC_SEQ_CST) >= ticket + HOLD_TICKETS_KEPT)
 		return -ENOENT;
 	(void)snprintf(driver, size, "%.*s", kept.probed_number == ticket ? (int)sizeof(kept.driver) : 0,
 		       kept.driver);
@@ -263,7 +261,7 @@ bool hold_release(struct hold *h, uint64_t ticket)
 {
 	__u64 expected = HOLD_WORD(ticket, HOLD_WAITS);
 
-	if (!h->bpf || !ticket)
+	if (!h->bss || !ticket)
 		return false;
 	if (__atomic_compare_exchange_n(hold_ticket_word(h, ticket), &expected,
 					HOLD_WORD(ticket, HOLD_DECIDED), false, __ATOMIC_SEQ_CST,
@@ -282,8 +280,7 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 	size_t n = strlen(name);
 
 	/* Mostly the device is the only one that is held, which is known without a system call. */
-	if (!h->bpf || h->bpf->bss->tickets_held <= 1 || !streq(bus, "pci") || n == 0 ||
-	    n >= sizeof(key.name))
+	if (!h->bss || h->bss->tickets_held <= 1 || !streq(bus, "pci") || n == 0 || n >= sizeof(key.name))
 		return false;
 	hold_make_key(&key, bus, name);
 	for (int f = '0'; f < '8'; f++) {
@@ -297,19 +294,19 @@ bool hold_siblings_wait(struct hold *h, const char *bus, const char *name)
 
 bool hold_is_waiting(struct hold *h)
 {
-	return h->bpf && __atomic_load_n(&h->bpf->bss->tickets_held, __ATOMIC_ACQUIRE) > 0;
+	return h->bss && __atomic_load_n(&h->bss->tickets_held, __ATOMIC_ACQUIRE) > 0;
 }
 
 void hold_release_all(struct hold *h)
 {
 	__u64 now, before;
 
-	if (!h->bpf)
+	if (!h->bss)
 		return;
-	now = __atomic_load_n(&h->bpf->bss->last_ticket, __ATOMIC_SEQ_CST);
-	before = __atomic_load_n(&h->bpf->bss->released_up_to, __ATOMIC_SEQ_CST);
+	now = __atomic_load_n(&h->bss->last_ticket, __ATOMIC_SEQ_CST);
+	before = __atomic_load_n(&h->bss->released_up_to, __ATOMIC_SEQ_CST);
 	/* Only ever upwards: another thread may have seen a later ticket. */
-	while (before < now && !__atomic_compare_exchange_n(&h->bpf->bss->released_up_to, &before, now, false,
+	while (before < now && !__atomic_compare_exchange_n(&h->bss->released_up_to, &before, now, false,
 							    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 }
@@ -318,7 +315,7 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 {
 	__u64 word;
 
-	if (!h->bpf || !ticket)
+	if (!h->bss || !ticket)
 		return -ENOENT;
 	word = __atomic_load_n(hold_ticket_word(h, ticket), __ATOMIC_SEQ_CST);
 	if (HOLD_NUMBER(word) != ticket)
@@ -346,48 +343,46 @@ int hold_outcome(struct hold *h, const char *bus, uint64_t ticket)
 
 void hold_disown(struct hold *h)
 {
-	if (h->bpf)
-		for (int i = 0; i < h->bpf->skeleton->prog_cnt; i++)
-			if (*h->bpf->skeleton->progs[i].link)
-				(void)close(bpf_link__fd(*h->bpf->skeleton->progs[i].link));
+	for (size_t i = 0; i < h->n_links; i++)
+		(void)close(h->links[i]);
 }
 
 void hold_count(const struct hold *h, struct hold_counters *ret)
 {
 	*ret = (struct hold_counters){};
-	if (h->bpf)
-		*ret = h->bpf->bss->counters;
+	if (h->bss)
+		*ret = h->bss->counters;
 }
 
 bool hold_has_given_up(const struct hold *h)
 {
-	return h->bpf && (h->bpf->bss->is_kept_out ||
-			  h->bpf->bss->spent_ns >= HOLD_LIMITS_SPENT_MAX * h->bpf->bss->limit_ns);
+	return h->bss &&
+	       (h->bss->is_kept_out || h->bss->spent_ns >= HOLD_LIMITS_SPENT_MAX * h->bss->limit_ns);
 }
 
 bool hold_keeps_guard_out(const struct hold *h)
 {
-	return h->bpf && h->bpf->bss->is_kept_out;
+	return h->bss && h->bss->is_kept_out;
 }
 
 bool hold_is_frozen(const struct hold *h)
 {
-	return h->bpf && h->bpf->bss->is_frozen;
+	return h->bss && h->bss->is_frozen;
 }
 
 void hold_rearm(struct hold *h)
 {
-	if (h->bpf) {
-		h->bpf->bss->spent_ns = 0;
-		h->bpf->bss->is_kept_out = 0;
+	if (h->bss) {
+		h->bss->spent_ns = 0;
+		h->bss->is_kept_out = 0;
 	}
 }
 
 bool hold_first_expiry(const struct hold *h, struct hold_expiry *ret)
 {
-	if (!h->bpf || !__atomic_load_n(&h->bpf->bss->first_expiry.is_complete, __ATOMIC_ACQUIRE))
+	if (!h->bss || !__atomic_load_n(&h->bss->first_expiry.is_complete, __ATOMIC_ACQUIRE))
 		return false;
-	*ret = h->bpf->bss->first_expiry;
+	*ret = h->bss->first_expiry;
 	ret->key.bus.name[sizeof(ret->key.bus.name) - 1] = '\0';
 	ret->key.name[sizeof(ret->key.name) - 1] = '\0';
 	return true;
@@ -399,9 +394,9 @@ int hold_show_guard(struct hold *h, char *text, size_t size)
 	size_t n = 0;
 	ssize_t r;
 
-	if (!h->bpf || !h->bpf->links.show_guard)
+	if (!h->bss || h->show_guard < 0)
 		return -ENOENT;
-	fd = bpf_iter_create(bpf_link__fd(h->bpf->links.show_guard));
+	fd = bpf_iter_create(h->show_guard);
 	if (fd < 0)
 		return negative_errno();
 	while (n + 1 < size && (r = read(fd, text + n, size - 1 - n)) > 0)
@@ -432,11 +427,11 @@ static int hold_late_take(void *userdata, void *data, size_t size)
 
 struct hold_late *hold_late_new(struct hold *h)
 {
-	struct hold_late *late = h->bpf ? calloc(1, sizeof(*late)) : NULL;
+	struct hold_late *late = h->bss ? calloc(1, sizeof(*late)) : NULL;
 
 	if (!late)
 		return NULL;
-	late->ring = ring_buffer__new(bpf_map__fd(h->bpf->maps.late), hold_late_take, late, NULL);
+	late->ring = ring_buffer__new(h->late, hold_late_take, late, NULL);
 	if (!late->ring) {
 		free(late);
 		return NULL;

@@ -67,7 +67,9 @@ static int intents_map(const char *state_dir, int flags, struct intents **ret)
 			return r;
 		}
 	}
-	p = mmap(NULL, sizeof(**ret), writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	/* The guard has no time to fetch it when it writes. */
+	p = mmap(NULL, sizeof(**ret), writes ? PROT_READ | PROT_WRITE : PROT_READ,
+		 MAP_SHARED | (writes ? MAP_POPULATE : 0), fd, 0);
 	if (p == MAP_FAILED)
 		return negative_errno();
 	*ret = p;

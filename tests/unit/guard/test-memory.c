@@ -5,28 +5,93 @@
 #include "tests/unit/fixtures/suite.h"
 #include "tests/unit/fixtures/worker-fixture.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-static int locks[8];
-static size_t n_locks;
+/* What was asked of the kernel, in order. */
+static struct request {
+	char what; /* 'l'ock, 'u'nlock, 'd'rop */
+	uintptr_t start, end;
+} requests[1024];
+static size_t n_requests;
+static int all_flags;
+
+static int request_note(char what, const void *p, size_t size)
+{
+	ck_assert_uint_lt(n_requests, ELEMENTSOF(requests));
+	requests[n_requests++] = (struct request){ what, (uintptr_t)p, (uintptr_t)p + size };
+	return 0;
+}
 
 /* In place of the C library's. */
 int mlockall(int flags)
 {
-	locks[n_locks++] = flags;
+	all_flags = flags;
 	return 0;
+}
+
+int mlock(const void *p, size_t size)
+{
+	return request_note('l', p, size);
+}
+
+int munlock(const void *p, size_t size)
+{
+	return request_note('u', p, size);
+}
+
+int madvise(void *p, size_t size, int advice)
+{
+	ck_assert_int_eq(advice, MADV_DONTNEED);
+	return request_note('d', p, size);
 }
 
 static size_t page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What was asked last about the page that an address is in; '-': nothing was. */
+static char page_state(uintptr_t address)
+{
+	char state = '-';
+
+	for (size_t i = 0; i < n_requests; i++)
+		if (requests[i].start / page_size() <= address / page_size() && address < requests[i].end)
+			state = requests[i].what;
+	return state;
+}
+
+/* Of the ten pages of a library of code, constants and variables, whose segments begin and end within pages.
+ */
+static const char *library_states(const char *path)
+{
+	static char text[11];
+	const size_t page = page_size();
+	const ElfW(Phdr) segments[] = {
+		{ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = 0, .p_memsz = 2 * page },
+		{ .p_type = PT_LOAD, .p_flags = PF_R, .p_vaddr = 4 * page + 16, .p_memsz = 2 * page },
+		{ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_vaddr = 9 * page + 8, .p_memsz = 100 },
+		{ .p_type = PT_DYNAMIC, .p_flags = PF_R | PF_W, .p_vaddr = 7 * page, .p_memsz = 50 },
+	};
+	struct dl_phdr_info library = { .dlpi_name = path,
+					.dlpi_addr = 1024 * page,
+					.dlpi_phdr = segments,
+					.dlpi_phnum = ELEMENTSOF(segments) };
+
+	n_requests = 0;
+	ck_assert_int_eq(memory_lock_object(&library, sizeof(library), NULL), 0);
+	for (size_t i = 0; i < 10; i++)
+		text[i] = page_state((1024 + i) * page);
+	return text;
 }
 
 /* How many of the pages between two addresses are there, of those that are whole. */
@@ -45,12 +110,54 @@ static size_t pages_there(const volatile void *from, const volatile void *to, si
 	return n;
 }
 
-START_TEST(what_there_is_is_locked_at_once_and_what_comes_when_it_is_used)
+START_TEST(program_is_fetched_and_locked_and_other_memory_when_it_is_used)
 {
 	memory_lock();
-	ck_assert_uint_eq(n_locks, 2);
-	ck_assert_int_eq(locks[0], MCL_CURRENT);
-	ck_assert_int_eq(locks[1], MCL_FUTURE | MCL_ONFAULT);
+	ck_assert_int_eq(all_flags, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	ck_assert_int_eq(page_state((uintptr_t)memory_lock), 'l');
+	ck_assert_int_eq(page_state((uintptr_t)&n_requests), 'l');
+}
+END_TEST
+
+START_TEST(libraries_are_locked_but_for_those_that_only_load_programs)
+{
+	static const char *const locked[] = { "", "/lib/x86_64-linux-gnu/libc.so.6", "/lib/libbpf.so.1",
+					      "/lib/libelfin.so.1" },
+				 *const dropped[] = { "/lib/x86_64-linux-gnu/libelf-0.188.so", "libelf.so.1",
+						      "/lib/libz.so.1", "/usr/lib/libzstd.so.1" };
+
+	for (size_t i = 0; i < ELEMENTSOF(locked); i++)
+		ck_assert_str_eq(library_states(locked[i]), "ll--lll--l");
+	for (size_t i = 0; i < ELEMENTSOF(dropped); i++) {
+		ck_assert_str_eq(library_states(dropped[i]), "dd--ddd---");
+		/* The kernel does not drop what is locked; and the list of segments is in the first one. */
+		ck_assert_uint_eq(n_requests, 4);
+		for (size_t k = 0; k < n_requests; k += 2) {
+			ck_assert_int_eq(requests[k].what, 'u');
+			ck_assert_uint_eq(requests[k].start, requests[k + 1].start);
+			ck_assert_uint_eq(requests[k].end, requests[k + 1].end);
+		}
+		ck_assert_uint_eq(requests[3].start, 1024 * page_size());
+	}
+}
+END_TEST
+
+START_TEST(whole_pages_of_constants_that_are_spared_are_dropped)
+{
+	static const char constants[4 * 65536] = "x";
+	const uintptr_t page = page_size(), first = (uintptr_t)constants / page * page + page;
+
+	memory_spare((const void *)(first - 1), 2 * page);
+	memory_lock();
+	ck_assert_int_eq(page_state(first - 1), 'l');
+	ck_assert_int_eq(page_state(first), 'd');
+	ck_assert_int_eq(page_state(first + page), 'l');
+	n_requests = 0;
+	memory_spare((const void *)(first + 1), 2 * page - 2);
+	memory_lock();
+	ck_assert_int_eq(page_state(first), 'l');
+	ck_assert_int_eq(page_state(first + page), 'l');
+	memory_spare(NULL, 0);
 }
 END_TEST
 
@@ -134,6 +241,8 @@ START_TEST(memory_of_a_worker_is_there_before_its_first_event)
 }
 END_TEST
 
-SUITE_MAIN("memory", 30, what_there_is_is_locked_at_once_and_what_comes_when_it_is_used,
-	   memory_that_is_touched_is_there, stack_of_a_thread_is_there_as_far_as_a_decision_needs_it,
+SUITE_MAIN("memory", 30, program_is_fetched_and_locked_and_other_memory_when_it_is_used,
+	   libraries_are_locked_but_for_those_that_only_load_programs,
+	   whole_pages_of_constants_that_are_spared_are_dropped, memory_that_is_touched_is_there,
+	   stack_of_a_thread_is_there_as_far_as_a_decision_needs_it,
 	   memory_of_a_worker_is_there_before_its_first_event)
