@@ -9,6 +9,7 @@
 #include "enforcer/root-devices.h"
 #include "enforcer/verbs.h"
 #include "state/boot-attempts.h"
+#include "state/boot-over.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,8 +69,12 @@ void boot_begin_or_log(const struct settings *settings, bool may_fail)
 
 static int boot_complete_or_log(const struct settings *settings)
 {
-	int r = boot_complete(settings), noted = root_devices_note(settings);
+	int r = boot_complete(settings), noted = root_devices_note(settings),
+	    over = boot_over_note(settings->state_dir);
 
+	if (over < 0)
+		log_errno(LOG_INFO, over,
+			  "boot complete: %m, the guard of the boot image goes on for longer");
 	if (noted < 0)
 		log_errno(LOG_INFO, noted,
 			  ROOT_DEVICES_FILE

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "policy/program-options.h"
 #include "guard/background.h"
+#include "guard/boot-wait.h"
 #include "guard/memory.h"
 #include "guard/own-view.h"
 #include "guard/uevent.h"
@@ -115,10 +116,9 @@ static void guard_find_predecessors(struct guard *g)
 		notify_systemd("EXTEND_TIMEOUT_USEC=90000000");
 }
 
-/* Everything that threads need, before there are any. 0; negative errno with what failed. */
-static int guard_prepare(struct guard *g, uint64_t limit_usec, const char **reterr_what)
+/* From here on nothing of the kernel and of other programs is missed. 0; negative errno with what failed. */
+static int guard_open(struct guard *g, const char **reterr_what)
 {
-	static struct sysfs sysfs;
 	int r;
 
 	guard_find_predecessors(g);
@@ -127,6 +127,14 @@ static int guard_prepare(struct guard *g, uint64_t limit_usec, const char **rete
 		return r;
 	(void)boot_id(); /* it is read once and kept, which two threads must not do at the same time */
 	guard_open_files(g);
+	return 0;
+}
+
+/* Everything that threads need, before there are any. 0; negative errno with what failed. */
+static int guard_prepare(struct guard *g, uint64_t limit_usec, const char **reterr_what)
+{
+	static struct sysfs sysfs;
+
 	sysfs_init(&sysfs, g->settings);
 	g->hold = hold_new(limit_usec);
 	g->first_probe_watches = g->hold ? first_probe_watches_new(&sysfs, g->hold) : NULL;
@@ -202,7 +210,19 @@ static int guard_live(struct guard *g, const struct options *o, int ready, const
 {
 	int r;
 
-	r = guard_prepare(g, o->no_hold ? 0 : guard_first_limit(g, o->limit_usec), reterr_what);
+	r = guard_open(g, reterr_what);
+	/* A relief is there for those who wait until it holds. */
+	if (r >= 0 && !o->is_relief) {
+		*reterr_what = "cannot wait for the end of the boot";
+		r = guard_wait_for_boot(g);
+		if (r == 0) {
+			/* Nobody is to follow, or has followed already. */
+			hand_over_dismiss(&g->loop.hand_over);
+			return 0;
+		}
+	}
+	if (r >= 0)
+		r = guard_prepare(g, o->no_hold ? 0 : guard_first_limit(g, o->limit_usec), reterr_what);
 	if (r >= 0 && o->is_relief && !o->settings.sysfs_given)
 		guard_enter_view(g);
 	if (r >= 0)

@@ -23,6 +23,7 @@ struct policy_snapshot *policy_snapshot_load(const struct settings *settings)
 	    buses_of_policy(p->policy, settings->sysfs, &p->arena, &p->buses) == -ENOMEM ||
 	    hold_filter_compile(p->policy, &p->buses, &p->arena, &p->filter) < 0)
 		return NULL;
+	policy_digest_of(p->policy, p->digest);
 	/* A list that is not there, or cannot be read, says so when it is asked. */
 	if (settings->state_dir)
 		ignore_error(boot_devices_load(&p->present, settings->state_dir));

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "guard/hold-filter.h"
+#include "policy/policy-digest.h"
 #include "policy/policy.h"
 #include "state/boot-devices.h"
 
@@ -21,6 +22,7 @@ struct policy_snapshot {
 	struct strings buses; /* those with devices that the policy can match; see buses.h */
 	struct hold_filter filter;
 	struct boot_devices present;
+	char digest[POLICY_DIGEST_SIZE];
 };
 
 /* Reads the policy, with one reference, which the caller owns. NULL without memory. */

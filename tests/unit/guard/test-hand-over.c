@@ -5,6 +5,9 @@
  */
 #include "base/system.h"
 #include "guard/hand-over.h"
+#include "policy/policy-digest.h"
+#include "state/boot-over.h"
+#include "state/state-file.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
 #include "tests/unit/fixtures/suite.h"
 
@@ -235,6 +238,109 @@ START_TEST(of_many_guards_each_dismisses_all_before_it_and_none_after_it)
 }
 END_TEST
 
+#define WAITS_FOR_BOOT "STATUS=the guard of the boot image holds until the boot is over"
+
+/* A guard that says that it holds, by this policy; NULL: by that of the machine. */
+static pid_t stand_in_begin(const struct fixture *f, const char *digest)
+{
+	char own[POLICY_DIGEST_SIZE];
+	pid_t pid;
+
+	mock_policy(f->m, MOCK_ETC, "50.conf", "[device d]\nName=x\nDriver=none\n");
+	ck_assert_int_eq(policy_digest_find(&f->m->settings, POLICY_OF_NOW, own), 0);
+	pid = join_as_process(f);
+	ck_assert_int_eq(
+		state_write(f->m->state, "guard",
+			    mock_printf(f->m,
+					"VERSION=1\nPID=%d\nHOLD=active, not yet seen to hold\nPOLICY=%s\n",
+					(int)pid, digest ? digest : own)),
+		0);
+	return pid;
+}
+
+static void was_told_to_end(pid_t pid)
+{
+	int status = guard_status(pid);
+
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+START_TEST(
+	while_another_guard_holds_by_the_same_policy_the_new_one_is_ready_at_once_and_takes_over_after_the_boot)
+{
+	struct fixture f;
+	pid_t image, real;
+	int status;
+
+	fixture_new(&f);
+	image = stand_in_begin(&f, NULL);
+	real = guard_begin(&f, NULL);
+	wait_notified(&f, WAITS_FOR_BOOT);
+	wait_notified(&f, "READY=1");
+	ck_assert_int_eq(waitpid(image, &status, WNOHANG), 0);
+	ck_assert(status_file_has(&f, image));
+	/* What else is written there is not the end of the boot. */
+	ck_assert_int_eq(state_write(f.m->state, "other", "text"), 0);
+	ck_assert_int_eq(boot_over_note(f.m->state), 0);
+	was_told_to_end(image);
+	while (!status_file_has(&f, real))
+		(void)usleep(10000);
+	guard_end(real);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(a_guard_takes_over_at_once_where_the_other_has_another_policy_or_the_boot_is_over)
+{
+	struct fixture f;
+	pid_t image, real;
+
+	fixture_new(&f);
+	for (unsigned i = 0; i < 2; i++) {
+		image = stand_in_begin(&f, i == 0 ? "0123456789abcdef" : NULL);
+		real = guard_begin(&f, NULL);
+		was_told_to_end(image);
+		guard_end(real);
+		ck_assert_int_eq(boot_over_note(f.m->state), 0);
+	}
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(a_guard_that_waits_takes_over_when_the_other_is_killed)
+{
+	struct fixture f;
+	pid_t image, real;
+
+	fixture_new(&f);
+	image = stand_in_begin(&f, NULL);
+	real = guard_begin(&f, NULL);
+	wait_notified(&f, WAITS_FOR_BOOT);
+	ck_assert_int_eq(kill(image, SIGKILL), 0);
+	while (!status_file_has(&f, real))
+		(void)usleep(10000);
+	(void)guard_status(image);
+	guard_end(real);
+	fixture_done(&f);
+}
+END_TEST
+
+/* `systemctl stop` means that there is to be none. */
+START_TEST(a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well)
+{
+	struct fixture f;
+	pid_t image, real;
+
+	fixture_new(&f);
+	image = stand_in_begin(&f, NULL);
+	real = guard_begin(&f, NULL);
+	wait_notified(&f, WAITS_FOR_BOOT);
+	guard_end(real);
+	was_told_to_end(image);
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_its_start_returns)
 {
 	struct fixture f;
@@ -271,8 +377,13 @@ START_TEST(the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_it
 }
 END_TEST
 
-SUITE_MAIN("hand-over", 60, the_old_guard_ends_when_the_new_one_is_ready_and_the_status_is_the_new_ones,
-	   a_relief_is_followed_by_a_guard_and_a_guard_by_a_relief, an_old_guard_that_is_stopped_is_killed,
-	   a_guard_that_was_killed_leaves_nothing_for_which_the_next_one_waits,
-	   of_many_guards_each_dismisses_all_before_it_and_none_after_it,
-	   the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_its_start_returns)
+SUITE_MAIN(
+	"hand-over", 60, the_old_guard_ends_when_the_new_one_is_ready_and_the_status_is_the_new_ones,
+	a_relief_is_followed_by_a_guard_and_a_guard_by_a_relief, an_old_guard_that_is_stopped_is_killed,
+	a_guard_that_was_killed_leaves_nothing_for_which_the_next_one_waits,
+	of_many_guards_each_dismisses_all_before_it_and_none_after_it,
+	while_another_guard_holds_by_the_same_policy_the_new_one_is_ready_at_once_and_takes_over_after_the_boot,
+	a_guard_takes_over_at_once_where_the_other_has_another_policy_or_the_boot_is_over,
+	a_guard_that_waits_takes_over_when_the_other_is_killed,
+	a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well,
+	the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_its_start_returns)

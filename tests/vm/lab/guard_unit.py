@@ -44,6 +44,11 @@ def guard_pid(vm):
     return int(vm.out(f"systemctl show -P MainPID {GUARD}"))
 
 
+def guard_has_taken_over(vm):
+    """Waits until the guard of the real root holds: systemd calls it active before that, while the boot image's guard holds."""
+    vm.wait_for(f"grep -qsx PID=$(systemctl show -P MainPID {GUARD}) {RECORD}")
+
+
 def guard_again(pid):
     """For wait_for(): a shell's condition that another guard than this one runs. A busy systemd calls the unit active for seconds
     after its end, and asking systemd keeps it busier, so the guard's own word comes first."""
