@@ -236,6 +236,10 @@ int boot_begin(const struct settings *settings, bool make_folders, enum boot_beg
 	r = boot_was_begun_with(settings, failed.digest);
 	if (r != 0)
 		return r < 0 ? r : 0;
+	/* It says that the boot is counted, and is of another policy: that of before a soft-reboot. */
+	r = state_remove(settings->state_dir, BOOT_POLICY);
+	if (r < 0)
+		return r;
 	if (boot_attempts_failed(&attempts, failed.digest)) {
 		if (*ret_begun == BOOT_WITH_LAST_GOOD)
 			return 0;

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "policy/policy-in-force.h"
 #include "state/boot-attempts.h"
+#include "state/boot-over.h"
 #include "tests/unit/fixtures/boot-machine.h"
 #include "tests/unit/fixtures/suite.h"
 
@@ -65,7 +66,9 @@ START_TEST(complete_boot_ends_the_counting)
 
 	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
 	machine_boot(m, device, false);
+	ck_assert(!boot_is_over(m->state));
 	machine_boot(m, device, true);
+	ck_assert(boot_is_over(m->state));
 	for (unsigned i = 0; i <= BOOT_ATTEMPTS_MAX; i++) {
 		machine_boot(m, device,
 			     false); /* a power failure, a kernel that crashes: no fault of policy */
@@ -278,6 +281,27 @@ START_TEST(root_that_is_read_only_at_first_is_no_reason_not_to_count)
 }
 END_TEST
 
+/* The unit that counts later does so where this file is not there. */
+START_TEST(sweep_leaves_word_that_the_boot_is_counted_and_not_where_a_soft_reboot_is_still_to_be)
+{
+	const char *device, *word;
+	struct mock *m = machine_new(&device);
+
+	word = mock_printf(m, "%s/boot-policy", m->state);
+	mock_policy(m, MOCK_ETC, "10-a.conf", GOOD);
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+	ck_assert_int_eq(access(word, F_OK), 0);
+	/* Another root, whose /var is not mounted yet. */
+	mock_policy(m, MOCK_ETC, "10-a.conf", BAD);
+	remove_tree(mock_printf(m, "%s/var/lib/driver-overrides", m->root));
+	ck_assert_int_eq(enforcer_run(m, "sweep", "--boot", NULL).status, 0);
+	ck_assert_int_ne(access(word, F_OK), 0);
+	ck_assert_int_eq(enforcer_run(m, "boot", "begin", NULL).status, 0);
+	ck_assert_int_eq(access(word, F_OK), 0);
+	mock_free(m);
+}
+END_TEST
+
 START_TEST(machine_without_policy_is_left_alone)
 {
 	const char *device;
@@ -335,4 +359,5 @@ SUITE_MAIN("boot", 60, boot_for_updates_or_labels_is_not_counted,
 	   changed_policy_is_tried_anew, person_may_have_it_tried_again,
 	   runtime_rules_count_beside_the_last_good_policy, another_command_line_is_another_policy,
 	   boot_into_a_rescue_shell_is_not_counted, root_that_is_read_only_at_first_is_no_reason_not_to_count,
+	   sweep_leaves_word_that_the_boot_is_counted_and_not_where_a_soft_reboot_is_still_to_be,
 	   machine_without_policy_is_left_alone, good_policy_whose_files_are_lost_is_none, usage_of_boot)
