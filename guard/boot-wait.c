@@ -61,7 +61,9 @@ static enum stand_in stand_in_find(const struct guard *g, const char *digest)
 		(void)snprintf(line, sizeof(line), "PID=%d\n", (int)h->predecessors[i].pid);
 		is_before = is_before || status_has_line(text, line);
 	}
-	if (!is_before || !status_has_line(text, "HOLD=active") || !status_has_line(text, "POLICY="))
+	/* One that was started in between two others, by systemd, is not to go on for longer than that. */
+	if (!is_before || !status_has_line(text, "FROM_IMAGE=yes\n") ||
+	    !status_has_line(text, "HOLD=active") || !status_has_line(text, "POLICY="))
 		return STAND_IN_NONE;
 	(void)snprintf(line, sizeof(line), "POLICY=%s\n", digest);
 	return status_has_line(text, line) ? STAND_IN_HOLDS : STAND_IN_OTHER_POLICY;

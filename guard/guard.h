@@ -51,6 +51,7 @@ struct guard_loop {
 	bool sweep_again;     /* messages were lost while one was */
 	unsigned n_policy_loads;
 	struct own_view *view; /* NULL: it sees the files that everybody sees */
+	bool from_image;       /* it began in a boot image */
 	bool in_image;	       /* of the boot: the policy stays as it is until PID 1 has another root */
 	struct hand_over hand_over;
 };

@@ -352,6 +352,7 @@ int main(int argc, char **argv)
 	guard.loop.enforcer = options.enforcer;
 	guard.loop.in_image =
 		options.is_background || (options.is_relief && access("/etc/initrd-release", F_OK) >= 0);
+	guard.loop.from_image = guard.loop.in_image;
 	r = options_enter_background(&options, &ready);
 	if (r >= 0)
 		r = guard_live(&guard, &options, ready, &what);

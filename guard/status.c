@@ -84,21 +84,22 @@ static void guard_status_text(const struct guard *g, const char *hold, const str
 		(void)strcpy(filter, "off");
 	else
 		hold_filter_text(&g->policy_snapshot->filter, filter, sizeof(filter));
-	(void)snprintf(
-		text, size,
-		"VERSION=1\nBOOT_ID=%s\nPID=%d\nHOLD=%s\nFILTER=%s\nLIMIT_MS=%u\nHOLDS=%llu\nSPARED=%llu\n"
-		"EXPIRED=%llu\nLET_GO=%llu\n"
-		"NO_ROOM=%llu\nLONGEST_NS=%llu\nWAITED_MS=%llu\nLATE=%u\nPOLICY=%s\nPOLICY_LOADED=%"
-		"u\nGUARANTEED=%"
-		"u\nWON=%u\nLOST=%u\n"
-		"UNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%u\nTHREADS=%d\n",
-		boot_id(), (int)getpid(), hold, filter, (unsigned)(g->loop.limit_usec / 1000),
-		(unsigned long long)c->holds, (unsigned long long)c->spared, (unsigned long long)c->expired,
-		(unsigned long long)c->let_go, (unsigned long long)c->no_room,
-		(unsigned long long)c->longest_ns, (unsigned long long)(c->waited_ns / 1000000),
-		atomic_load(&g->n_late), g->policy_snapshot->digest, g->loop.n_policy_loads, f->guaranteed,
-		f->won, f->lost, f->unknown, atomic_load(&g->n_added), atomic_load(&g->n_synthetic),
-		atomic_load(&g->n_workers));
+	(void)snprintf(text, size,
+		       "VERSION=1\nBOOT_ID=%s\nPID=%d\nFROM_IMAGE=%s\nHOLD=%s\nFILTER=%s\nLIMIT_MS=%u\nHOLDS="
+		       "%llu\nSPARED=%llu\n"
+		       "EXPIRED=%llu\nLET_GO=%llu\n"
+		       "NO_ROOM=%llu\nLONGEST_NS=%llu\nWAITED_MS=%llu\nLATE=%u\nPOLICY=%s\nPOLICY_LOADED=%"
+		       "u\nGUARANTEED=%"
+		       "u\nWON=%u\nLOST=%u\n"
+		       "UNKNOWN=%u\nEVENTS=%u\nSYNTHETIC=%u\nTHREADS=%d\n",
+		       boot_id(), (int)getpid(), g->loop.from_image ? "yes" : "no", hold, filter,
+		       (unsigned)(g->loop.limit_usec / 1000), (unsigned long long)c->holds,
+		       (unsigned long long)c->spared, (unsigned long long)c->expired,
+		       (unsigned long long)c->let_go, (unsigned long long)c->no_room,
+		       (unsigned long long)c->longest_ns, (unsigned long long)(c->waited_ns / 1000000),
+		       atomic_load(&g->n_late), g->policy_snapshot->digest, g->loop.n_policy_loads,
+		       f->guaranteed, f->won, f->lost, f->unknown, atomic_load(&g->n_added),
+		       atomic_load(&g->n_synthetic), atomic_load(&g->n_workers));
 }
 
 void guard_report_status(struct guard *g)

@@ -241,7 +241,7 @@ END_TEST
 #define WAITS_FOR_BOOT "STATUS=the guard of the boot image holds until the boot is over"
 
 /* A guard that says that it holds, by this policy; NULL: by that of the machine. */
-static pid_t stand_in_begin(const struct fixture *f, const char *digest)
+static pid_t stand_in_begin(const struct fixture *f, const char *from_image, const char *digest)
 {
 	char own[POLICY_DIGEST_SIZE];
 	pid_t pid;
@@ -249,12 +249,12 @@ static pid_t stand_in_begin(const struct fixture *f, const char *digest)
 	mock_policy(f->m, MOCK_ETC, "50.conf", "[device d]\nName=x\nDriver=none\n");
 	ck_assert_int_eq(policy_digest_find(&f->m->settings, POLICY_OF_NOW, own), 0);
 	pid = join_as_process(f);
-	ck_assert_int_eq(
-		state_write(f->m->state, "guard",
-			    mock_printf(f->m,
-					"VERSION=1\nPID=%d\nHOLD=active, not yet seen to hold\nPOLICY=%s\n",
-					(int)pid, digest ? digest : own)),
-		0);
+	ck_assert_int_eq(state_write(f->m->state, "guard",
+				     mock_printf(f->m,
+						 "VERSION=1\nPID=%d\nFROM_IMAGE=%s\nHOLD=active, not yet "
+						 "seen to hold\nPOLICY=%s\n",
+						 (int)pid, from_image, digest ? digest : own)),
+			 0);
 	return pid;
 }
 
@@ -273,7 +273,7 @@ START_TEST(
 	int status;
 
 	fixture_new(&f);
-	image = stand_in_begin(&f, NULL);
+	image = stand_in_begin(&f, "yes", NULL);
 	real = guard_begin(&f, NULL);
 	wait_notified(&f, WAITS_FOR_BOOT);
 	wait_notified(&f, "READY=1");
@@ -290,18 +290,20 @@ START_TEST(
 }
 END_TEST
 
-START_TEST(a_guard_takes_over_at_once_where_the_other_has_another_policy_or_the_boot_is_over)
+START_TEST(
+	a_guard_takes_over_at_once_where_the_other_is_of_no_image_or_has_another_policy_or_the_boot_is_over)
 {
 	struct fixture f;
-	pid_t image, real;
+	pid_t other, real;
 
 	fixture_new(&f);
-	for (unsigned i = 0; i < 2; i++) {
-		image = stand_in_begin(&f, i == 0 ? "0123456789abcdef" : NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		other = stand_in_begin(&f, i == 0 ? "no" : "yes", i == 1 ? "0123456789abcdef" : NULL);
+		if (i == 2)
+			ck_assert_int_eq(boot_over_note(f.m->state), 0);
 		real = guard_begin(&f, NULL);
-		was_told_to_end(image);
+		was_told_to_end(other);
 		guard_end(real);
-		ck_assert_int_eq(boot_over_note(f.m->state), 0);
 	}
 	fixture_done(&f);
 }
@@ -313,7 +315,7 @@ START_TEST(a_guard_that_waits_takes_over_when_the_other_is_killed)
 	pid_t image, real;
 
 	fixture_new(&f);
-	image = stand_in_begin(&f, NULL);
+	image = stand_in_begin(&f, "yes", NULL);
 	real = guard_begin(&f, NULL);
 	wait_notified(&f, WAITS_FOR_BOOT);
 	ck_assert_int_eq(kill(image, SIGKILL), 0);
@@ -332,7 +334,7 @@ START_TEST(a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well)
 	pid_t image, real;
 
 	fixture_new(&f);
-	image = stand_in_begin(&f, NULL);
+	image = stand_in_begin(&f, "yes", NULL);
 	real = guard_begin(&f, NULL);
 	wait_notified(&f, WAITS_FOR_BOOT);
 	guard_end(real);
@@ -383,7 +385,7 @@ SUITE_MAIN(
 	a_guard_that_was_killed_leaves_nothing_for_which_the_next_one_waits,
 	of_many_guards_each_dismisses_all_before_it_and_none_after_it,
 	while_another_guard_holds_by_the_same_policy_the_new_one_is_ready_at_once_and_takes_over_after_the_boot,
-	a_guard_takes_over_at_once_where_the_other_has_another_policy_or_the_boot_is_over,
+	a_guard_takes_over_at_once_where_the_other_is_of_no_image_or_has_another_policy_or_the_boot_is_over,
 	a_guard_that_waits_takes_over_when_the_other_is_killed,
 	a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well,
 	the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_its_start_returns)
