@@ -284,7 +284,7 @@ static bool event_concerns_policy(const struct policy_watch *w, const struct ino
 	return false;
 }
 
-bool policy_watch_changed(struct policy_watch *w)
+bool policy_watch_take_events(struct policy_watch *w)
 {
 	char buf[8192] __attribute__((aligned(__alignof__(struct inotify_event))));
 	bool changed = false;
@@ -297,9 +297,19 @@ bool policy_watch_changed(struct policy_watch *w)
 			changed = changed || event_concerns_policy(w, e);
 			at += sizeof(*e) + e->len;
 		}
-	/* Any change may be one of what links lead to. The caller reads after this: watched first, then read.
-	 */
-	if (changed)
-		policy_watch_add_all(w);
 	return changed;
+}
+
+/* Any change may be one of what links lead to. The caller reads after this: watched first, then read. */
+void policy_watch_follow(struct policy_watch *w)
+{
+	policy_watch_add_all(w);
+}
+
+bool policy_watch_changed(struct policy_watch *w)
+{
+	if (!policy_watch_take_events(w))
+		return false;
+	policy_watch_follow(w);
+	return true;
 }

@@ -31,3 +31,10 @@ _must_check_ int policy_watch_fd(const struct policy_watch *w);
  * call is newer than the change.
  */
 bool policy_watch_changed(struct policy_watch *w);
+
+/*
+ * The same in two steps, for a caller that has no time now and reads later. The first only takes in what has
+ * happened; the second goes the ways of all paths anew, and comes before the reading.
+ */
+bool policy_watch_take_events(struct policy_watch *w);
+void policy_watch_follow(struct policy_watch *w);

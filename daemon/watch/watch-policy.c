@@ -40,7 +40,8 @@ static int on_policy_event(sd_event_source *source, int fd, uint32_t revents, vo
 	(void)source;
 	(void)fd;
 	(void)revents;
-	return policy_watch_changed(s->watch_policy->watch)
+	/* A call may be waiting, whose own file this is. */
+	return policy_watch_take_events(s->watch_policy->watch)
 		       ? watch_policy_set_timer(s->watch_policy, POLICY_USEC)
 		       : 0;
 }
@@ -52,6 +53,7 @@ static int on_policy_timer(sd_event_source *source, uint64_t usec, void *userdat
 
 	(void)source;
 	(void)usec;
+	policy_watch_follow(s->watch_policy->watch);
 	if (!policy_delay_goes_on(&s->watch_policy->delay, s->settings, &again_usec)) {
 		int r = service_load_policy(s);
 

@@ -46,6 +46,22 @@ START_TEST(a_linked_file_is_edited)
 }
 END_TEST
 
+START_TEST(a_file_that_was_linked_while_the_service_runs_is_edited)
+{
+	struct harness *h = harness_new();
+	const char *file = mock_printf(h->m, "%s/the-file", h->m->root);
+
+	three_devices(h);
+	write_in_place(file, card_default);
+	service_start(h);
+	ck_assert_int_eq(symlink(file, mock_printf(h->m, "%s/50-a.conf", h->m->conf[MOCK_ETC])), 0);
+	WAIT_UNTIL(streq(manager_property(h, "Rules", "u"), "1"));
+	write_in_place(file, card_to_vfio);
+	wait_property(h, "pci", CARD, "Driver", "vfio-pci");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(a_linked_directory_is_switched)
 {
 	struct harness *h = harness_new();
@@ -125,7 +141,8 @@ START_TEST(what_set_has_written_is_in_force_at_once)
 }
 END_TEST
 
-SUITE_MAIN("bus-policy-files", 300, a_linked_file_is_edited, a_linked_directory_is_switched,
+SUITE_MAIN("bus-policy-files", 300, a_linked_file_is_edited,
+	   a_file_that_was_linked_while_the_service_runs_is_edited, a_linked_directory_is_switched,
 	   a_new_file_is_in_force_when_it_has_been_left_alone,
 	   reload_tells_what_is_wrong_with_a_file_that_was_just_written,
 	   what_set_has_written_is_in_force_at_once)

@@ -216,6 +216,23 @@ START_TEST(what_a_linked_file_leads_to_is_edited_replaced_removed_and_comes_agai
 }
 END_TEST
 
+START_TEST(what_a_link_leads_to_is_heard_of_from_the_second_step_on)
+{
+	struct place p = watched(true);
+
+	make_folder(&p, "store");
+	write_at(&p, "store/a", "# 1\n");
+	switch_link(&p, "etc/a.conf", "../store/a");
+	ck_assert(policy_watch_take_events(p.watch));
+	ck_assert(!policy_watch_take_events(p.watch));
+	policy_watch_follow(p.watch);
+	ck_assert(!policy_watch_take_events(p.watch));
+	write_at(&p, "store/a", "# 2\n");
+	ck_assert(policy_watch_take_events(p.watch));
+	done(&p);
+}
+END_TEST
+
 /* As NixOS does it: a link for each file, all of them through one that is switched. */
 START_TEST(a_link_in_the_middle_of_a_chain_leads_elsewhere)
 {
@@ -440,6 +457,7 @@ END_TEST
 SUITE_MAIN("watch", 60, a_file_is_written_replaced_removed, what_is_beside_it_does_not_matter,
 	   a_directory_that_comes_later_goes_and_comes_again, other_modules_may_mean_another_vfio_driver,
 	   what_a_linked_file_leads_to_is_edited_replaced_removed_and_comes_again,
+	   what_a_link_leads_to_is_heard_of_from_the_second_step_on,
 	   a_link_in_the_middle_of_a_chain_leads_elsewhere, a_linked_directory_is_switched,
 	   what_a_link_leads_to_comes_later, loops_of_links_do_no_harm, masks_are_not_followed,
 	   very_many_links_do_not_take_all_watches, no_switch_is_missed_while_paths_are_followed)
