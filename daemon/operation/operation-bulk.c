@@ -4,6 +4,7 @@
 #include "daemon/bus/limits.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "daemon/operation/operation-steps.h"
 #include "daemon/reconcile/move-log.h"
 #include "policy/policy-settled.h"
@@ -304,5 +305,6 @@ int reload_operation_start(struct operation *o)
 	if (usec == 0)
 		return reload_operation_read(o);
 	o->phase = PHASE_WAIT;
-	return operation_set_timer(o, operation_now(o->service) + usec, on_reload_settled);
+	/* The loop's time is that of the call's arrival: the file would not be settled yet. */
+	return operation_set_timer(o, now_usec() + usec, on_reload_settled);
 }
