@@ -126,8 +126,10 @@ def handed_over(vm):
     guard_has_taken_over(vm)
     said = vm.out("journalctl --sync; journalctl -b --no-pager -o cat -t driver-override-guard").splitlines()
     assert [line for line in said if "the system has another root" in line], said
-    assert [line for line in said if "holds by the same policy until the boot is over" in line], said
-    assert [line for line in said if "the boot is over: taking over" in line], said
+    # A hold that was given up on a starved host is nothing that the next guard waits beside.
+    waited = [line for line in said if "holds by the same policy until the boot is over" in line]
+    assert waited or holds_expired(vm), said
+    assert not waited or [line for line in said if "taking over from the guard before this one" in line], said
     vm.wait_for(f"test \"$(pgrep -f driver-override-guard)\" = {guard_pid(vm)}")
     assert hold_is_active(guard_status(vm)), guard_status(vm)
 
