@@ -282,8 +282,10 @@ static void companions_write_driverless(struct worker *w, struct addition *compa
 static bool device_is_complete(const struct sysfs_device *d)
 {
 	char path[PATH_MAX];
+	struct stat st;
 
-	return sysfs_device_path(d, "subsystem", path, sizeof(path)) >= 0 && access(path, F_OK) >= 0;
+	/* Where it leads to need not be looked at. */
+	return sysfs_device_path(d, "subsystem", path, sizeof(path)) >= 0 && lstat(path, &st) >= 0;
 }
 
 /* A bus whose devices have no driver_override can only be known as such once it has a device. */

@@ -130,6 +130,8 @@ struct worker *worker_new(struct guard *g)
 		w->recheck_delay_usec = WORKER_RECHECK_DELAY_USEC;
 		sysfs_init(&w->sysfs, g->settings);
 		w->sysfs.shuns_locks = true;
+		device_cache_init(&w->cache);
+		w->sysfs.cache = &w->cache;
 		sysfs_prepare(&w->sysfs);
 		memory_touch(w->message, sizeof(w->message));
 		memory_touch(w->override, sizeof(w->override));
@@ -144,6 +146,7 @@ struct worker *worker_free(struct worker *w)
 {
 	if (w) {
 		sysfs_done(&w->sysfs);
+		device_cache_done(&w->cache);
 		arena_done(&w->arena);
 	}
 	free(w);

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "guard/guard.h"
 #include "guard/uevent.h"
+#include "sysfs/device-cache.h"
 #include "sysfs/sysfs.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@ struct worker {
 	struct guard *guard;
 	struct sysfs sysfs;
 	struct sysfs_device device;
+	struct device_cache cache;
 	struct arena arena; /* for the device, and what goes with it */
 	char message[UEVENT_SIZE];
 	char override[OVERRIDE_MAX];

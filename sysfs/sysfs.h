@@ -33,6 +33,8 @@ struct progress {
 /* "reading driver_override of pci 0000:03:00.0", for messages. */
 void progress_text(const struct progress *p, char *buf, size_t size);
 
+struct device_cache;
+
 struct sysfs {
 	const char *root;	   /* "/sys" */
 	const char *state_dir;	   /* where records are; NULL: there are none */
@@ -46,6 +48,7 @@ struct sysfs {
 	struct boot_devices present; /* read when it is first asked for */
 	/* Somebody else's list, to be used in place of this one; NULL: none is lent. */
 	const struct boot_devices *lent_present;
+	struct device_cache *cache; /* what was read before; NULL: nothing is kept */
 };
 
 struct sysfs_device {

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is kept of devices that are still there, and that nothing of it is taken for a successor's. */
+#include "base/macro.h"
+#include "sysfs/device-cache.h"
+#include "tests/unit/fixtures/mock-sysfs.h"
+#include "tests/unit/fixtures/suite.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+/* A physical function in a slot, whose virtual functions come from function 0 of device 0x10 on. */
+struct card {
+	struct mock *m;
+	struct sysfs sysfs;
+	struct device_cache cache;
+	const char *port, *pf;
+};
+
+static const char *card_add_physfn(struct card *c, unsigned offset, unsigned stride)
+{
+	c->pf = mock_pci_add(c->m, "0000:03:00.0", c->port, 0x8086, 0x10c9, 0x020000);
+	mock_sriov(c->m, c->pf, 8, offset, stride, 0x10ca);
+	return c->pf;
+}
+
+static struct card *card_new(void)
+{
+	static struct card c;
+
+	c = (struct card){ .m = mock_new() };
+	c.port = mock_pci_add(c.m, "0000:00:1c.0", NULL, 0x8086, 0x1901, 0x060400);
+	(void)card_add_physfn(&c, 0x80, 2);
+	sysfs_init(&c.sysfs, &c.m->settings);
+	device_cache_init(&c.cache);
+	c.sysfs.cache = &c.cache;
+	return &c;
+}
+
+static void card_free(struct card *c)
+{
+	device_cache_done(&c->cache);
+	mock_free(c->m);
+}
+
+static const char *card_add_function(struct card *c, const char *name)
+{
+	return mock_pci_add(c->m, name, c->port, 0x8086, 0x10ca, 0x020000);
+}
+
+static const char *card_path_of(struct card *c, const char *devpath)
+{
+	struct sysfs_device *d = mock_device(&c->sysfs, devpath);
+	const char *text = mock_printf(c->m, "%s", device_text(&d->device, FACT_PATH));
+
+	sysfs_device_free(d);
+	return text;
+}
+
+static size_t card_count_kept(const struct card *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ELEMENTSOF(c->cache.physfns); i++)
+		n += c->cache.physfns[i].inode != 0;
+	return n;
+}
+
+/* Asks three times: of what was found the first time, the second keeps files that the third reads again. */
+static void card_expect(struct card *c, const char *devpath, const char *path)
+{
+	for (int i = 0; i < 3; i++)
+		ck_assert_str_eq(card_path_of(c, devpath), path);
+}
+
+START_TEST(physical_function_is_kept_and_its_numbers_are_read_again)
+{
+	struct card *c = card_new();
+	const char *vf = card_add_function(c, "0000:03:10.4");
+
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf2");
+	ck_assert_uint_eq(card_count_kept(c), 1);
+	ck_assert_int_ge(c->cache.physfns[0].fds[PHYSFN_STRIDE], 0);
+	ck_assert_int_eq(c->cache.physfns[0].vf_device, 0x10ca);
+	/* The card's functions are made anew, with other distances. */
+	mock_sriov(c->m, c->pf, 8, 0x80, 4, 0x10ca);
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf1");
+	mock_sriov(c->m, c->pf, 8, 0x83, 1, 0x10ca);
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf1");
+	mock_sriov(c->m, c->pf, 1, 0x83, 1, 0x10ca);
+	card_expect(c, vf, "pci0000:00/1c.0/10.4");
+	card_free(c);
+}
+END_TEST
+
+START_TEST(card_that_takes_the_place_of_another_has_its_own_numbers)
+{
+	struct card *c = card_new();
+	const char *vf = card_add_function(c, "0000:03:10.4");
+
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf2");
+	mock_remove(c->m, c->pf);
+	card_expect(c, vf, "pci0000:00/1c.0/10.4");
+	(void)card_add_physfn(c, 0x84, 1);
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf0");
+	/* One whose virtual functions are of another kind. */
+	mock_remove(c->m, c->pf);
+	mock_sriov(c->m, card_add_physfn(c, 0x80, 2), 8, 0x80, 2, 0x9999);
+	card_expect(c, vf, "pci0000:00/1c.0/10.4");
+	card_free(c);
+}
+END_TEST
+
+START_TEST(device_is_looked_at_also_where_its_physical_function_is_kept)
+{
+	struct card *c = card_new();
+	const char *vf = card_add_function(c, "0000:03:10.4"), *other;
+
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf2");
+	/* It has functions of its own. */
+	mock_sriov(c->m, vf, 8, 0x80, 2, 0x10ca);
+	card_expect(c, vf, "pci0000:00/1c.0/10.4");
+	/* Its link leads to another function, which both could be of. */
+	other = mock_pci_add(c->m, "0000:03:00.1", c->port, 0x8086, 0x10c9, 0x020000);
+	mock_sriov(c->m, other, 8, 0x7f, 2, 0x10ca);
+	vf = card_add_function(c, "0000:03:10.6");
+	mock_physfn(c->m, vf, other, 3);
+	card_expect(c, vf, "pci0000:00/1c.0/00.1/vf3");
+	card_expect(c, card_add_function(c, "0000:03:10.2"), "pci0000:00/1c.0/00.0/vf1");
+	/* It is of another maker. */
+	vf = mock_pci_add(c->m, "0000:03:11.0", c->port, 0x10ec, 0x10ca, 0x020000);
+	card_expect(c, vf, "pci0000:00/1c.0/11.0");
+	card_free(c);
+}
+END_TEST
+
+START_TEST(functions_of_other_folders_are_not_asked)
+{
+	struct card *c = card_new();
+	const char *vf = card_add_function(c, "0000:03:10.4"), *port, *elsewhere;
+
+	card_expect(c, vf, "pci0000:00/1c.0/00.0/vf2");
+	port = mock_pci_add(c->m, "0000:00:1d.0", NULL, 0x8086, 0x1901, 0x060400);
+	elsewhere = mock_pci_add(c->m, "0000:03:10.2", port, 0x8086, 0x10ca, 0x020000);
+	card_expect(c, elsewhere, "pci0000:00/1d.0/10.2");
+	/* Nor are those below a folder beside it. */
+	elsewhere = mock_pci_add(c->m, "0000:03:10.6", NULL, 0x8086, 0x10ca, 0x020000);
+	card_expect(c, elsewhere, "pci0000:00/10.6");
+	card_free(c);
+}
+END_TEST
+
+START_TEST(more_physical_functions_than_there_is_room_for_take_turns)
+{
+	struct card *c = card_new();
+	struct rlimit few = { .rlim_cur = 72, .rlim_max = 72 };
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (int round = 0; round < 6; round++)
+		for (unsigned i = 0; i < KEPT_PHYSFNS_MAX + 3; i++) {
+			const char *pf = mock_printf(c->m, "0000:%02x:00.0", 0x20 + i),
+				   *vf = mock_printf(c->m, "0000:%02x:12.0", 0x20 + i);
+
+			if (round == 0) {
+				pf = mock_pci_add(c->m, pf, c->port, 0x8086, 0x10c9, 0x020000);
+				mock_sriov(c->m, pf, 8, 0x90 - i % 8, 1, 0x10ca);
+				(void)card_add_function(c, vf);
+			}
+			ck_assert_str_eq(card_path_of(c, mock_printf(c->m, "%s/%s", c->port, vf)),
+					 mock_printf(c->m, "pci0000:00/1c.0/00.0/vf%u", i % 8));
+		}
+	card_free(c);
+}
+END_TEST
+
+SUITE_MAIN("device-cache", 30, physical_function_is_kept_and_its_numbers_are_read_again,
+	   card_that_takes_the_place_of_another_has_its_own_numbers,
+	   device_is_looked_at_also_where_its_physical_function_is_kept,
+	   functions_of_other_folders_are_not_asked,
+	   more_physical_functions_than_there_is_room_for_take_turns)
