@@ -130,11 +130,12 @@ struct worker *worker_new(struct guard *g)
 		w->recheck_delay_usec = WORKER_RECHECK_DELAY_USEC;
 		sysfs_init(&w->sysfs, g->settings);
 		w->sysfs.shuns_locks = true;
-		device_cache_init(&w->cache);
-		w->sysfs.cache = &w->cache;
 		sysfs_prepare(&w->sysfs);
 		memory_touch(w->message, sizeof(w->message));
 		memory_touch(w->override, sizeof(w->override));
+		memory_touch(&w->cache, sizeof(w->cache));
+		device_cache_init(&w->cache);
+		w->sysfs.cache = &w->cache;
 		/* The block stays when the arena is reset, which fills it with zeros: so it is there. */
 		(void)arena_alloc(&w->arena, WORKER_ARENA_BYTES);
 		arena_reset(&w->arena);

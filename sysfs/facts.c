@@ -9,6 +9,7 @@
 #include "state/record.h"
 #include "state/record-file.h"
 #include "policy/vfio-driver.h"
+#include "sysfs/device-cache.h"
 #include "sysfs/iommu.h"
 #include "sysfs/pci.h"
 
@@ -80,10 +81,16 @@ static int fact_add_lines(struct sysfs_device *d, struct values *values, const c
 
 static int fact_add_modalias(struct sysfs_device *d, struct values *values)
 {
+	int r;
+
 	if (d->announced)
 		return fact_add_text(d, values, d->announced);
-	return streq(d->bus, "pci") ? fact_add_attr(d, values, "modalias")
-				    : fact_add_lines(d, values, "modalias");
+	if (!streq(d->bus, "pci"))
+		return fact_add_lines(d, values, "modalias");
+	r = fact_add_attr(d, values, "modalias");
+	if (r >= 0 && values->n > 0 && d->sysfs->cache)
+		device_cache_add_modalias(d->sysfs->cache, d->inode, values->v[0].text);
+	return r;
 }
 
 /* All folders above the device, nearest last: "/devices/pci0000:00/0000:00:1c.0/0000:03:00.0". */

@@ -181,7 +181,7 @@ static int vf_number(const struct function_folder *pf_folder, const struct pci_a
 		     const struct pci_address *vf, unsigned *ret)
 {
 	const unsigned pf_rid = routing_id(pf), vf_rid = routing_id(vf);
-	unsigned offset, stride, total, n;
+	unsigned offset = 0, stride = 0, total = 0, n;
 
 	if (pf->domain != vf->domain || vf_rid <= pf_rid ||
 	    read_physfn_number(pf_folder, PHYSFN_TOTAL, &total) < 0 ||

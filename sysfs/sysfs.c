@@ -2,16 +2,15 @@
 /* Devices as a sysfs tree shows them: finding and reading; see sysfs.h. Facts are in facts.c. */
 #include "sysfs/sysfs.h"
 #include "base/arena.h"
-#include "base/array.h"
 #include "base/errno.h"
 #include "base/file.h"
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "sysfs/device-cache.h"
 #include "sysfs/facts.h"
 #include "sysfs/pci.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -296,159 +295,162 @@ int sysfs_device_add_member(struct sysfs_device *d, struct device *member)
 	return 0;
 }
 
-int sysfs_device_find_members(struct sysfs_device *d)
+/* What is kept is somebody else's memory, and used by devices that have theirs from an arena. */
+static struct device_cache *device_cache_of(const struct sysfs_device *d)
 {
-	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
-	char path[PATH_MAX], target[PATH_MAX];
-	const char *name, *devpath;
+	return d->device.scratch ? d->sysfs->cache : NULL;
+}
+
+static bool is_pci_name(const char *name)
+{
 	struct pci_address ignored;
-	bool is_pci;
-	int r;
 
-	r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
-	if (r >= 0)
-		r = dir_open(&dir, path);
-	if (r < 0)
-		return r == -ENOENT ? -ENODATA : r;
-
-	/* On no other bus do devices have such names, so a link with the own one leads to the device itself.
-	 */
-	is_pci = streq(d->bus, "pci") && pci_address_parse(d->name, strlen(d->name), &ignored);
-	r = sysfs_device_add_member(d, &d->device);
-	while (r >= 0 && (name = dir_next(&dir))) {
-		_cleanup_(sysfs_device_freep) struct sysfs_device *other = NULL;
-
-		if ((is_pci && streq(name, d->name)) ||
-		    read_device_link(dir.fd, name, target, sizeof(target), &devpath) < 0 ||
-		    streq(devpath, d->devpath))
-			continue;
-		r = device_new(d->sysfs, d->device.scratch, devpath, NULL, &other);
-		if (r == -ENOMEM)
-			break;
-		r = 0; /* one that has just gone is no member any more */
-		if (!other || !sysfs_device_is_supported(other))
-			continue;
-		r = sysfs_device_add_member(d, &other->device);
-		if (r >= 0)
-			other = NULL;
-	}
-	return r;
-}
-
-static int list_bus(struct sysfs *sysfs, const char *bus, struct sysfs_device ***v, size_t *allocated,
-		    size_t *n)
-{
-	_cleanup_(closedirp) DIR *dir = NULL;
-	char path[PATH_MAX], link[PATH_MAX + 256];
-	const struct dirent *e;
-	int r;
-
-	r = path_printf(path, sizeof(path), "%s/bus/%s/devices", sysfs->root, bus);
-	if (r < 0)
-		return r;
-	dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : negative_errno();
-
-	while ((e = readdir(dir))) {
-		_cleanup_(sysfs_device_freep) struct sysfs_device *d = NULL;
-
-		if (e->d_name[0] == '.' && (streq(e->d_name, ".") || streq(e->d_name, "..")))
-			continue;
-		(void)snprintf(link, sizeof(link), "%s/%s", path, e->d_name);
-		r = device_of_link(sysfs, link, bus, &d);
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0 || !sysfs_device_is_supported(d))
-			continue;
-		if (array_reserve(*v, *allocated, *n) < 0)
-			return -ENOMEM;
-		(*v)[(*n)++] = TAKE_PTR(d);
-	}
-	return 0;
-}
-
-static int compare_groups(const void *a, const void *b)
-{
-	const struct sysfs_device *const *x = a, *const *y = b;
-	const char *p = (*x)->group_id, *q = (*y)->group_id;
-
-	return p && q ? strcmp(p, q) : (p != NULL) - (q != NULL);
+	return pci_address_parse(name, strlen(name), &ignored);
 }
 
 /*
- * Groups of devices that are all here anyway: sorted by group, every member borrows the first one's list,
- * so that each device is one object and is matched once, however large its group.
+ * The member that a link of this name leads to, if it is the one that it led to before. On no other bus do
+ * devices have such names, so it is the PCI device that has the name now, and its folder tells whether that
+ * is the same.
  */
-static int share_groups(struct sysfs_device **v, size_t n)
+static struct sysfs_device *member_find_kept(const struct sysfs_device *d, const char *name)
 {
-	for (size_t i = 0; i < n; i++) {
-		char id[64];
+	struct device_cache *cache = device_cache_of(d);
+	const struct kept_member *kept = cache ? device_cache_find_member(cache, name) : NULL;
+	struct arena *arena = d->device.scratch;
+	struct sysfs_device *member;
+	const char *devpath;
 
-		v[i]->group_asked = true;
-		if (sysfs_device_link(v[i], "iommu_group", id, sizeof(id)) >= 0) {
-			v[i]->group_id = arena_strdup(&v[i]->device.arena, id);
-			if (!v[i]->group_id)
-				return -ENOMEM;
-		}
-	}
-	if (n > 0)
-		qsort(v, n, sizeof(struct sysfs_device *), compare_groups);
-
-	for (size_t i = 0, end; i < n; i = end) {
-		struct device **members;
-
-		for (end = i + 1;
-		     end < n && v[i]->group_id && v[end]->group_id && streq(v[i]->group_id, v[end]->group_id);
-		     end++)
-			;
-		if (!v[i]->group_id)
-			continue;
-		members = arena_alloc(&v[i]->device.arena, (end - i) * sizeof(struct device *));
-		if (!members)
-			return -ENOMEM;
-		for (size_t k = i; k < end; k++) {
-			members[k - i] = &v[k]->device;
-			v[k]->members = members;
-			v[k]->n_members = end - i;
-			v[k]->members_borrowed = true;
-		}
-	}
-	return 0;
+	if (!kept)
+		return NULL;
+	member = arena_alloc(arena, sizeof(*member));
+	devpath = arena_strdup(arena, kept->devpath);
+	if (!member || !devpath)
+		return NULL;
+	sysfs_device_init(member, d->sysfs, devpath, "pci");
+	member->device.scratch = arena;
+	if (sysfs_device_stat(member) < 0 || member->inode != kept->inode)
+		return NULL;
+	if (kept->modalias[0])
+		member->announced = arena_strdup(arena, kept->modalias);
+	return member;
 }
 
-void sysfs_devices_free(struct sysfs_device **v, size_t n)
+/* The same for any member. 0; -ENOENT: it is none, or the device itself; -ENOMEM. */
+static int member_follow_link(const struct sysfs_device *d, int folder, const char *name,
+			      struct sysfs_device **ret)
 {
-	for (size_t i = 0; i < n; i++)
-		sysfs_device_free(v[i]);
-	free(v);
-}
-
-int sysfs_enumerate(struct sysfs *sysfs, struct sysfs_device ***ret, size_t *ret_n)
-{
-	_cleanup_(closedirp) DIR *dir = NULL;
-	struct sysfs_device **v = NULL;
-	const struct dirent *e;
-	char path[PATH_MAX];
-	size_t allocated = 0, n = 0;
+	_cleanup_(sysfs_device_freep) struct sysfs_device *member = NULL;
+	struct device_cache *cache = device_cache_of(d);
+	char target[PATH_MAX];
+	const char *devpath;
 	int r;
 
-	r = path_printf(path, sizeof(path), "%s/bus", sysfs->root);
+	if (read_device_link(folder, name, target, sizeof(target), &devpath) < 0 ||
+	    streq(devpath, d->devpath))
+		return -ENOENT;
+	r = device_new(d->sysfs, d->device.scratch, devpath, NULL, &member);
+	if (r < 0) /* one that has just gone is no member any more */
+		return r == -ENOMEM ? r : -ENOENT;
+	if (!sysfs_device_is_supported(member))
+		return -ENOENT;
+	if (cache && streq(member->bus, "pci") && is_pci_name(name))
+		device_cache_add_member(cache, member->inode, name, member->devpath);
+	*ret = TAKE_PTR(member);
+	return 0;
+}
+
+/* Adds all members that the group's folder lists, but for the device itself. 1: that is there, too; 0;
+ * -ENOMEM. */
+static int members_read(struct sysfs_device *d, struct dir_reader *dir)
+{
+	/* On no other bus do devices have such names, so a link with the own one leads to the device itself.
+	 */
+	const bool is_pci = streq(d->bus, "pci") && is_pci_name(d->name);
+	bool has_own = false;
+	const char *name;
+	int r = 0;
+
+	while (r >= 0 && (name = dir_next(dir))) {
+		struct sysfs_device *member;
+
+		if (is_pci && streq(name, d->name)) {
+			has_own = true;
+			continue;
+		}
+		member = member_find_kept(d, name);
+		r = member ? 0 : member_follow_link(d, dir->fd, name, &member);
+		if (r >= 0)
+			r = sysfs_device_add_member(d, &member->device);
+		else if (r == -ENOENT)
+			r = 0;
+	}
+	return r < 0 ? r : has_own;
+}
+
+/* The same from a folder that may be open from before. 0: the device is in another group, or the folder has
+ * gone. */
+static int members_read_kept(struct sysfs_device *d, int folder)
+{
+	struct dir_reader dir = { .fd = folder };
+	int r;
+
+	if (folder < 0 || lseek(folder, 0, SEEK_SET) < 0)
+		return 0;
+	r = members_read(d, &dir);
+	if (r == 0)
+		d->n_members = 1; /* itself */
+	return r;
+}
+
+/* The same from the folder of its group, which stays open. */
+static int members_read_group(struct sysfs_device *d, struct device_cache *cache)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char path[PATH_MAX], group[16];
+	int r;
+
+	/* Mostly it is the group of the device that was decided about before it. */
+	r = members_read_kept(d, device_cache_guess_group(cache, d->name));
+	if (r != 0)
+		return r;
+	r = sysfs_device_link(d, "iommu_group", group, sizeof(group));
 	if (r < 0)
 		return r;
-	dir = opendir(path);
-	if (!dir)
-		return negative_errno();
-	while (r >= 0 && (e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			r = list_bus(sysfs, e->d_name, &v, &allocated, &n);
-	if (r >= 0)
-		r = share_groups(v, n);
-	if (r < 0) {
-		sysfs_devices_free(v, n);
+	r = members_read_kept(d, device_cache_find_group(cache, group));
+	if (r != 0)
 		return r;
-	}
-	*ret = v;
-	*ret_n = n;
-	return 0;
+	r = path_join(path, sizeof(path), d->sysfs->root, "/kernel/iommu_groups/", group, "/devices", NULL);
+	if (r >= 0)
+		r = dir_open(&dir, path);
+	if (r >= 0)
+		r = members_read(d, &dir);
+	if (r == 1)
+		device_cache_add_group(cache, group, d->name, TAKE_FD(dir.fd));
+	return r;
+}
+
+static int members_read_linked(struct sysfs_device *d)
+{
+	_cleanup_(dir_close) struct dir_reader dir = { .fd = -EBADF };
+	char path[PATH_MAX];
+	int r = sysfs_device_path(d, "iommu_group/devices", path, sizeof(path));
+
+	if (r >= 0)
+		r = dir_open(&dir, path);
+	return r < 0 ? r : members_read(d, &dir);
+}
+
+int sysfs_device_find_members(struct sysfs_device *d)
+{
+	struct device_cache *cache = device_cache_of(d);
+	int r = sysfs_device_add_member(d, &d->device);
+
+	if (r >= 0)
+		r = cache ? members_read_group(d, cache) : members_read_linked(d);
+	if (r >= 0)
+		return 0;
+	if (r != -ENOMEM)
+		d->n_members = 0;
+	return r == -ENOENT ? -ENODATA : r;
 }

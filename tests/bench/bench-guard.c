@@ -74,7 +74,7 @@ static const struct row rows[] = {
 	{ "Name=", KEY_NAME, "leave", false, {} },
 	{ "Class=", BY_CLASS, "leave", false, {} },
 	{ "Id=, Group=hold", KEY_ID, "hold", false, {} },
-	{ "Id=, not the latest event", KEY_ID, "leave", true, { { false, "modalias" } } },
+	{ "Id=, not the latest", KEY_ID, "leave", true, { { false, "subsystem" }, { false, "modalias" } } },
 	{ "Path=", KEY_PATH, "leave", false, { { false, "../" } } },
 	{ "PhysFn=",
 	  BY_PHYSFN,

@@ -232,6 +232,7 @@ START_TEST(memory_of_a_worker_is_there_before_its_first_event)
 		ck_assert_uint_gt(w[i]->arena.left, 16 * 1024);
 		ck_assert_uint_eq(pages_there(w[i]->message, w[i]->message + UEVENT_SIZE, &all), all);
 		ck_assert_uint_eq(pages_there(w[i]->override, w[i]->override + OVERRIDE_MAX, &all), all);
+		ck_assert_uint_eq(pages_there(&w[i]->cache, &w[i]->cache + 1, &all), all);
 		ck_assert_uint_eq(pages_there(w[i]->arena.next, w[i]->arena.next + w[i]->arena.left, &all),
 				  all);
 	}
