@@ -67,11 +67,13 @@ static int intents_map(const char *state_dir, int flags, struct intents **ret)
 			return r;
 		}
 	}
-	/* The guard has no time to fetch it when it writes. */
-	p = mmap(NULL, sizeof(**ret), writes ? PROT_READ | PROT_WRITE : PROT_READ,
-		 MAP_SHARED | (writes ? MAP_POPULATE : 0), fd, 0);
+	p = mmap(NULL, sizeof(**ret), writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return negative_errno();
+	/* The guard has no time to fetch it when it writes, and may wait for long before it locks the rest.
+	 */
+	if (writes)
+		(void)mlock(p, sizeof(**ret));
 	*ret = p;
 	return 0;
 }
