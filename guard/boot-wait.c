@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "guard/uevent.h"
 #include "policy/policy-digest.h"
 #include "policy/policy-in-force.h"
 #include "state/boot-devices.h"
@@ -46,8 +47,8 @@ static bool status_has_line(const char *text, const char *beginning)
 	return false;
 }
 
-/* What a guard before this one says of itself. */
-static enum stand_in stand_in_find(const struct guard *g, const char *digest)
+/* What a guard of the boot image says of itself, if it is one before this one; NULL: there is none. */
+static char *stand_in_read_status(const struct guard *g)
 {
 	const struct hand_over *h = &g->loop.hand_over;
 	_cleanup_(freep) char *text = NULL;
@@ -56,17 +57,34 @@ static enum stand_in stand_in_find(const struct guard *g, const char *digest)
 
 	if (path_join(path, sizeof(path), g->settings->state_dir, "/guard", NULL) < 0 ||
 	    state_file_read(path, &text) < 0)
-		return STAND_IN_NONE;
+		return NULL;
 	for (size_t i = 0; i < h->n_predecessors; i++) {
 		(void)snprintf(line, sizeof(line), "PID=%d\n", (int)h->predecessors[i].pid);
 		is_before = is_before || status_has_line(text, line);
 	}
 	/* One that was started in between two others, by systemd, is not to go on for longer than that. */
-	if (!is_before || !status_has_line(text, "FROM_IMAGE=yes\n") ||
-	    !status_has_line(text, "HOLD=active") || !status_has_line(text, "POLICY="))
+	return is_before && status_has_line(text, "FROM_IMAGE=yes\n") ? TAKE_PTR(text) : NULL;
+}
+
+static enum stand_in stand_in_find(const struct guard *g, const char *digest)
+{
+	_cleanup_(freep) char *text = stand_in_read_status(g);
+	char line[64];
+
+	if (!text || !status_has_line(text, "HOLD=active") || !status_has_line(text, "POLICY="))
 		return STAND_IN_NONE;
 	(void)snprintf(line, sizeof(line), "POLICY=%s\n", digest);
 	return status_has_line(text, line) ? STAND_IN_HOLDS : STAND_IN_OTHER_POLICY;
+}
+
+/* Whether it says now that it does not hold. It holds again by itself after a pause of these two kinds. */
+static bool stand_in_has_given_up(const struct guard *g)
+{
+	_cleanup_(freep) char *text = stand_in_read_status(g);
+
+	return !text || (!status_has_line(text, "HOLD=active") &&
+			 !status_has_line(text, "HOLD=not while user space is frozen") &&
+			 !status_has_line(text, "HOLD=given up until the guard's next event"));
 }
 
 /* The digest of the policy in force. 0 or negative errno. */
@@ -132,7 +150,9 @@ static const char *boot_wait_once(const struct guard *g, uint64_t until, int *re
 	for (size_t i = 0; i < h->n_predecessors; i++)
 		if (*ret > 0 && p[2 + i].revents)
 			return "the guard before this one has ended";
-	return NULL;
+	/* It says so in a file of the folder that is watched. */
+	return *ret > 0 && stand_in_has_given_up(g) ? "the guard before this one does not hold any more"
+						    : NULL;
 }
 
 int guard_wait_for_boot(struct guard *g)
@@ -149,6 +169,9 @@ int guard_wait_for_boot(struct guard *g)
 	notify_systemd("READY=1");
 	while (!why && r > 0)
 		why = boot_wait_once(g, until, &r);
+	/* What was added meanwhile is in the socket, and the other guard has decided about it. The sweep
+	 * looks at what it has left. */
+	atomic_store(&g->inherited_seqnum, uevent_latest(g->settings->sysfs) + 1);
 	if (why)
 		log_line(LOG_INFO, "%s: taking over from the guard before this one", why);
 	return r;

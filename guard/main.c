@@ -183,10 +183,12 @@ static void guard_enter_view(struct guard *g)
 		r = own_view_enter(&view, folder);
 	if (r >= 0)
 		g->loop.view = &view;
-	else
+	else {
+		g->loop.from_image = false; /* so that no guard of the new root relies on this one */
 		log_errno(LOG_WARNING, r,
 			  "cannot have a view of the system of its own: %m, the guard will not last over "
 			  "a change of the root");
+	}
 }
 
 /* This guard is there: ends those before it. What they leave is looked at by the sweep that follows. */
@@ -211,13 +213,16 @@ static int guard_live(struct guard *g, const struct options *o, int ready, const
 	int r;
 
 	r = guard_open(g, reterr_what);
-	/* A relief is there for those who wait until it holds. */
-	if (r >= 0 && !o->is_relief) {
+	/* A relief is there for those who wait until it holds. One that must not hold ends what others do at
+	 * once; on a mock tree nobody holds. */
+	if (r >= 0 && !o->is_relief && (!o->no_hold || o->settings.sysfs_given)) {
 		*reterr_what = "cannot wait for the end of the boot";
 		r = guard_wait_for_boot(g);
 		if (r == 0) {
 			/* Nobody is to follow, or has followed already. */
 			hand_over_dismiss(&g->loop.hand_over);
+			/* The next one must not find it, as if it held. */
+			(void)hand_over_wait(&g->loop.hand_over, PREDECESSOR_ENDS_USEC);
 			return 0;
 		}
 	}

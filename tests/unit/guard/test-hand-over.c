@@ -4,8 +4,11 @@
  * which the kernel tells nothing.
  */
 #include "base/system.h"
+#include "guard/boot-wait.h"
+#include "guard/guard.h"
 #include "guard/hand-over.h"
 #include "policy/policy-digest.h"
+#include "state/boot-devices.h"
 #include "state/boot-over.h"
 #include "state/state-file.h"
 #include "tests/unit/fixtures/mock-sysfs.h"
@@ -13,11 +16,13 @@
 
 #include <linux/netlink.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -186,9 +191,33 @@ START_TEST(a_guard_that_was_killed_leaves_nothing_for_which_the_next_one_waits)
 }
 END_TEST
 
-/* Joins as another process, and stays until it is killed. */
+/* Of join_as_process(): how long the process lasts when it was told to end, in microseconds. */
+static unsigned ending_usec;
+
+/* It is ended by SIGTERM, after ending_usec. */
+static _Noreturn void wait_for_end(void)
+{
+	sigset_t set;
+	int ignored;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	/* The test framework's handler would end the test. */
+	(void)signal(SIGTERM, SIG_DFL);
+	if (ending_usec > 0) {
+		(void)sigwait(&set, &ignored);
+		(void)usleep(ending_usec);
+		(void)raise(SIGTERM);
+		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	}
+	for (;;)
+		(void)pause();
+}
+
+/* Joins as another process, and stays until it is told to end. */
 static pid_t join_as_process(const struct fixture *f)
 {
+	sigset_t set;
 	struct hand_over h;
 	char byte;
 	int ends[2];
@@ -197,12 +226,12 @@ static pid_t join_as_process(const struct fixture *f)
 	ck_assert_int_eq(pipe(ends), 0);
 	pid = fork();
 	if (pid == 0) {
-		/* The test framework's handler would end the test. */
-		(void)signal(SIGTERM, SIG_DFL);
+		(void)sigemptyset(&set);
+		(void)sigaddset(&set, SIGTERM);
+		(void)sigprocmask(ending_usec > 0 ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 		byte = hand_over_join(f->m->state, &h) < 0;
 		(void)!write(ends[1], &byte, 1);
-		for (;;)
-			(void)pause();
+		wait_for_end();
 	}
 	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
 	ck_assert_int_eq(byte, 0);
@@ -327,17 +356,92 @@ START_TEST(a_guard_that_waits_takes_over_when_the_other_is_killed)
 }
 END_TEST
 
-/* `systemctl stop` means that there is to be none. */
-START_TEST(a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well)
+/* The other guard's status, of which only this is looked at while it is waited for. */
+static void stand_in_says(const struct fixture *f, pid_t pid, const char *hold)
 {
+	ck_assert_int_eq(state_write(f->m->state, "guard",
+				     mock_printf(f->m, "VERSION=1\nPID=%d\nFROM_IMAGE=yes\nHOLD=%s\n",
+						 (int)pid, hold)),
+			 0);
+}
+
+START_TEST(a_guard_that_waits_takes_over_when_the_other_does_not_hold_any_more_but_not_when_it_pauses)
+{
+	static const char *const pauses[] = {
+		"not while user space is frozen",
+		"given up until the guard's next event: holds reached the limit",
+		"active",
+	};
 	struct fixture f;
 	pid_t image, real;
+	int status;
 
 	fixture_new(&f);
 	image = stand_in_begin(&f, "yes", NULL);
 	real = guard_begin(&f, NULL);
 	wait_notified(&f, WAITS_FOR_BOOT);
+	for (size_t i = 0; i < ELEMENTSOF(pauses); i++) {
+		stand_in_says(&f, image, pauses[i]);
+		(void)usleep(200000); /* a guard that takes over would have been quicker */
+		ck_assert_int_eq(waitpid(image, &status, WNOHANG), 0);
+		ck_assert(status_file_has(&f, image));
+	}
+	stand_in_says(&f, image, "not holding: 2 devices were added");
+	was_told_to_end(image);
+	while (!status_file_has(&f, real))
+		(void)usleep(10000);
 	guard_end(real);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(what_was_announced_while_a_guard_waits_is_left_to_the_other)
+{
+	static struct guard g;
+	struct fixture f;
+	pid_t image, boot;
+
+	fixture_new(&f);
+	image = stand_in_begin(&f, "yes", NULL);
+	g.settings = &f.m->settings;
+	ck_assert_int_eq(hand_over_join(f.m->state, &g.loop.hand_over), 0);
+	g.loop.boot_watch = boot_devices_watch(f.m->state);
+	g.loop.signals = eventfd(0, EFD_CLOEXEC);
+	make_dirs(mock_printf(f.m, "%s/kernel", f.m->sysfs));
+	make_file(mock_printf(f.m, "%s/kernel/uevent_seqnum", f.m->sysfs), "41\n", 3);
+	(void)setenv("NOTIFY_SOCKET", f.address.sun_path, 1);
+	boot = fork();
+	if (boot == 0) {
+		wait_notified(&f, "READY=1");
+		_exit(boot_over_note(f.m->state) < 0);
+	}
+	ck_assert_int_eq(guard_wait_for_boot(&g), 1);
+	ck_assert_uint_eq(atomic_load(&g.inherited_seqnum), 42);
+	ck_assert_int_eq(guard_status(boot), 0);
+	(void)unsetenv("NOTIFY_SOCKET");
+	ck_assert_int_eq(kill(image, SIGKILL), 0);
+	(void)guard_status(image);
+	fixture_done(&f);
+}
+END_TEST
+
+/* `systemctl stop` means that there is to be none. */
+START_TEST(a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well)
+{
+	struct hand_over h;
+	struct fixture f;
+	pid_t image, real;
+
+	fixture_new(&f);
+	ending_usec = 300000;
+	image = stand_in_begin(&f, "yes", NULL);
+	real = guard_begin(&f, NULL);
+	wait_notified(&f, WAITS_FOR_BOOT);
+	guard_end(real);
+	/* Nobody who is started next finds it. */
+	ck_assert_int_eq(hand_over_join(f.m->state, &h), 0);
+	ck_assert_uint_eq(h.n_predecessors, 0);
+	(void)close(h.locks);
 	was_told_to_end(image);
 	fixture_done(&f);
 }
@@ -387,5 +491,7 @@ SUITE_MAIN(
 	while_another_guard_holds_by_the_same_policy_the_new_one_is_ready_at_once_and_takes_over_after_the_boot,
 	a_guard_takes_over_at_once_where_the_other_is_of_no_image_or_has_another_policy_or_the_boot_is_over,
 	a_guard_that_waits_takes_over_when_the_other_is_killed,
+	a_guard_that_waits_takes_over_when_the_other_does_not_hold_any_more_but_not_when_it_pauses,
+	what_was_announced_while_a_guard_waits_is_left_to_the_other,
 	a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well,
 	the_guard_of_an_image_without_systemd_is_a_process_of_its_own_when_its_start_returns)
