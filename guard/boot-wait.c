@@ -71,7 +71,7 @@ static enum stand_in stand_in_find(const struct guard *g, const char *digest)
 	_cleanup_(freep) char *text = stand_in_read_status(g);
 	char line[64];
 
-	if (!text || !status_has_line(text, "HOLD=active") || !status_has_line(text, "POLICY="))
+	if (!text || !status_has_line(text, "HOLD=" GUARD_HOLDS) || !status_has_line(text, "POLICY="))
 		return STAND_IN_NONE;
 	(void)snprintf(line, sizeof(line), "POLICY=%s\n", digest);
 	return status_has_line(text, line) ? STAND_IN_HOLDS : STAND_IN_OTHER_POLICY;
@@ -82,9 +82,9 @@ static bool stand_in_has_given_up(const struct guard *g)
 {
 	_cleanup_(freep) char *text = stand_in_read_status(g);
 
-	return !text || (!status_has_line(text, "HOLD=active") &&
-			 !status_has_line(text, "HOLD=not while user space is frozen") &&
-			 !status_has_line(text, "HOLD=given up until the guard's next event"));
+	return !text || (!status_has_line(text, "HOLD=" GUARD_HOLDS) &&
+			 !status_has_line(text, "HOLD=" GUARD_HOLD_FROZEN) &&
+			 !status_has_line(text, "HOLD=" GUARD_HOLD_PAUSED));
 }
 
 /* The digest of the policy in force. 0 or negative errno. */

@@ -11,7 +11,8 @@
 
 /*
  * Returns when this guard is to load its programs: at once where no guard before it holds by the same policy,
- * or where the boot is over; else when the boot is over, lasts too long, or that guard has ended. 1; 0: this
+ * or where the boot is over; else when the boot is over, lasts too long, or that guard has ended or does not
+ * hold any more. What the kernel has announced until then is the other guard's to decide about. 1; 0: this
  * guard was told to end; negative errno.
  */
 _must_check_ int guard_wait_for_boot(struct guard *g);

@@ -27,6 +27,12 @@ struct own_view;
 struct policy_watch;
 struct standby;
 
+/* How HOLD= of STATE_DIR/guard begins where the guard holds, or will hold again by itself: another guard
+ * reads that. */
+#define GUARD_HOLDS "active"
+#define GUARD_HOLD_FROZEN "not while user space is frozen"
+#define GUARD_HOLD_PAUSED "given up until the guard's next event"
+
 /* So often is a hold resumed that was given up. */
 #define GUARD_REARMS_MAX 5U
 

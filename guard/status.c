@@ -55,21 +55,20 @@ const char *guard_hold_text(struct guard *g)
 	if (why_not)
 		return why_not;
 	if (hold_is_frozen(g->hold))
-		return "not while user space is frozen";
+		return GUARD_HOLD_FROZEN;
 	if (hold_has_given_up(g->hold)) {
 		if (hold_keeps_guard_out(g->hold))
 			return "off: a hold kept the guard itself from running, on a kernel that does not "
 			       "preempt";
 		return atomic_load(&g->n_rearms) >= GUARD_REARMS_MAX
 			       ? "given up for a quarter of an hour: the limit was reached again and again"
-			       : "given up until the guard's next event: holds reached the limit one after "
-				 "the other";
+			       : GUARD_HOLD_PAUSED ": holds reached the limit one after the other";
 	}
 	hold_count(g->hold, &c);
 	why_not = guard_hold_misses(g, &c);
 	if (why_not)
 		return why_not;
-	(void)snprintf(g->loop.hold_text, sizeof(g->loop.hold_text), "active%s%s",
+	(void)snprintf(g->loop.hold_text, sizeof(g->loop.hold_text), GUARD_HOLDS "%s%s",
 		       c.holds > 0 ? "" : ", not yet seen to hold", hold_reservation(g->hold));
 	return g->loop.hold_text;
 }

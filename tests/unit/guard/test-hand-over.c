@@ -195,20 +195,17 @@ END_TEST
 static unsigned ending_usec;
 
 /* It is ended by SIGTERM, after ending_usec. */
-static _Noreturn void wait_for_end(void)
+static _Noreturn void wait_for_end(const sigset_t *sigterm)
 {
-	sigset_t set;
 	int ignored;
 
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
 	/* The test framework's handler would end the test. */
 	(void)signal(SIGTERM, SIG_DFL);
 	if (ending_usec > 0) {
-		(void)sigwait(&set, &ignored);
+		(void)sigwait(sigterm, &ignored);
 		(void)usleep(ending_usec);
 		(void)raise(SIGTERM);
-		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+		(void)sigprocmask(SIG_UNBLOCK, sigterm, NULL);
 	}
 	for (;;)
 		(void)pause();
@@ -231,7 +228,7 @@ static pid_t join_as_process(const struct fixture *f)
 		(void)sigprocmask(ending_usec > 0 ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 		byte = hand_over_join(f->m->state, &h) < 0;
 		(void)!write(ends[1], &byte, 1);
-		wait_for_end();
+		wait_for_end(&set);
 	}
 	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
 	ck_assert_int_eq(byte, 0);
@@ -287,6 +284,25 @@ static pid_t stand_in_begin(const struct fixture *f, const char *from_image, con
 	return pid;
 }
 
+/* A guard that waits for the end of the boot, beside that of an image. */
+static pid_t guard_begin_beside_image(const struct fixture *f, pid_t *ret_image)
+{
+	pid_t real;
+
+	*ret_image = stand_in_begin(f, "yes", NULL);
+	real = guard_begin(f, NULL);
+	wait_notified(f, WAITS_FOR_BOOT);
+	return real;
+}
+
+/* It has taken over; ends it. */
+static void guard_end_when_it_tells(const struct fixture *f, pid_t pid)
+{
+	while (!status_file_has(f, pid))
+		(void)usleep(10000);
+	guard_end(pid);
+}
+
 static void was_told_to_end(pid_t pid)
 {
 	int status = guard_status(pid);
@@ -302,9 +318,7 @@ START_TEST(
 	int status;
 
 	fixture_new(&f);
-	image = stand_in_begin(&f, "yes", NULL);
-	real = guard_begin(&f, NULL);
-	wait_notified(&f, WAITS_FOR_BOOT);
+	real = guard_begin_beside_image(&f, &image);
 	wait_notified(&f, "READY=1");
 	ck_assert_int_eq(waitpid(image, &status, WNOHANG), 0);
 	ck_assert(status_file_has(&f, image));
@@ -312,9 +326,7 @@ START_TEST(
 	ck_assert_int_eq(state_write(f.m->state, "other", "text"), 0);
 	ck_assert_int_eq(boot_over_note(f.m->state), 0);
 	was_told_to_end(image);
-	while (!status_file_has(&f, real))
-		(void)usleep(10000);
-	guard_end(real);
+	guard_end_when_it_tells(&f, real);
 	fixture_done(&f);
 }
 END_TEST
@@ -344,14 +356,10 @@ START_TEST(a_guard_that_waits_takes_over_when_the_other_is_killed)
 	pid_t image, real;
 
 	fixture_new(&f);
-	image = stand_in_begin(&f, "yes", NULL);
-	real = guard_begin(&f, NULL);
-	wait_notified(&f, WAITS_FOR_BOOT);
+	real = guard_begin_beside_image(&f, &image);
 	ck_assert_int_eq(kill(image, SIGKILL), 0);
-	while (!status_file_has(&f, real))
-		(void)usleep(10000);
+	guard_end_when_it_tells(&f, real);
 	(void)guard_status(image);
-	guard_end(real);
 	fixture_done(&f);
 }
 END_TEST
@@ -377,9 +385,7 @@ START_TEST(a_guard_that_waits_takes_over_when_the_other_does_not_hold_any_more_b
 	int status;
 
 	fixture_new(&f);
-	image = stand_in_begin(&f, "yes", NULL);
-	real = guard_begin(&f, NULL);
-	wait_notified(&f, WAITS_FOR_BOOT);
+	real = guard_begin_beside_image(&f, &image);
 	for (size_t i = 0; i < ELEMENTSOF(pauses); i++) {
 		stand_in_says(&f, image, pauses[i]);
 		(void)usleep(200000); /* a guard that takes over would have been quicker */
@@ -388,9 +394,7 @@ START_TEST(a_guard_that_waits_takes_over_when_the_other_does_not_hold_any_more_b
 	}
 	stand_in_says(&f, image, "not holding: 2 devices were added");
 	was_told_to_end(image);
-	while (!status_file_has(&f, real))
-		(void)usleep(10000);
-	guard_end(real);
+	guard_end_when_it_tells(&f, real);
 	fixture_done(&f);
 }
 END_TEST
@@ -434,9 +438,7 @@ START_TEST(a_guard_that_is_stopped_while_it_waits_ends_the_other_as_well)
 
 	fixture_new(&f);
 	ending_usec = 300000;
-	image = stand_in_begin(&f, "yes", NULL);
-	real = guard_begin(&f, NULL);
-	wait_notified(&f, WAITS_FOR_BOOT);
+	real = guard_begin_beside_image(&f, &image);
 	guard_end(real);
 	/* Nobody who is started next finds it. */
 	ck_assert_int_eq(hand_over_join(f.m->state, &h), 0);
