@@ -6,7 +6,8 @@ import base64
 
 from lab.boot_trace import CMDLINE, BootTrace
 from lab.device import ENFORCER, journal, override, record, rule
-from lab.guard_unit import PluggedAgain, first_probe, guard_has_taken_over, guard_pid, guard_status, hold_is_active, holds_expired, repetitions
+from lab.guard_unit import (GUARD, PluggedAgain, first_probe, guard_has_taken_over, guard_pid, guard_status, hold_is_active,
+                            holds_expired, repetitions)
 from lab.machine import NULL_DRIVE, link, program
 from lab.scenario import scenario
 
@@ -48,10 +49,12 @@ FILES = {
     f"{ETC}/40-masked.conf": link("/dev/null"),
 }
 
+NO_HOLD = {f"/etc/systemd/system/{GUARD}.d/no-hold.conf": "[Service]\nExecStart=\nExecStart=/usr/libexec/driver-override-guard --no-hold\n"}
+
 MACHINES = {
     "policy": dict(DISKS, devices=[*DISKS["devices"], "e1000e,bus=rp3"], cmdline=f"lab.plug {CMDLINE}", files=FILES),
     # The image has no policy.
-    "none": dict(DISKS, boot_image=repetitions(DISKS["boot_image"], ("initramfs-tools", "forky:dracut")),
+    "none": dict(DISKS, files=NO_HOLD, boot_image=repetitions(DISKS["boot_image"], ("initramfs-tools", "forky:dracut")),
                  cmdline=f"driver_overrides.rule=Name={GIVEN},Driver=vfio-pci {CMDLINE}",
                  qemu=[*DISKS["qemu"], "-smbios", "type=11,value=io.systemd.credential.binary:driver-overrides.disks="
                        + base64.b64encode(rule("barred", **BAR).encode()).decode()]),
@@ -191,6 +194,14 @@ def by_boot(vm):
         assert record(vm, device)["FIRST_PROBE"] == "won", record(vm, device)
     assert vm.out("ls /run/driver-overrides.d").split() == ["00-command-line.conf", "00-credential-disks.conf"]
     assert not vm.out(f"ls {ETC}")
+
+
+@scenario("with --no-hold for the real root's guard, that of the boot image ends as soon as it is there, and not when the boot is over", "none")
+def no_hold(vm):
+    guard_has_taken_over(vm)
+    said = vm.out("journalctl --sync; journalctl -b --no-pager -o cat -t driver-override-guard")
+    assert "the system has another root" in said and "until the boot is over" not in said, said
+    assert guard_status(vm)["HOLD"].startswith("turned off"), guard_status(vm)
 
 
 @scenario("a policy that takes the root disk in the image is given up there, and the boot goes on in the same boot", "taken")
