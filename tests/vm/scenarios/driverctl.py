@@ -47,7 +47,7 @@ def boot(vm):
     # Nobody has called either: the device has asked for both, though driverctl's rule assigns what it asks for. udevadm test
     # would not tell on newer systems: findings/udevadm-test-programs.sh.
     vm.wait_for(f"systemctl -q is-active {UNIT} && systemctl -q is-active 'driverctl@pci-{BOOT}.service'")
-    # It looks for a driver to unbind before it writes the override. If the service has the device bound between the two,
+    # findings/driverctl-other-driver.sh: it looks for a driver to unbind before it writes the override. If the service has the device bound between the two,
     # driverctl's probe finds a driver there, is content with it, and says that it succeeded.
     says(vm, BOOT, "foreign", THEIRS, drivers=(THEIRS, OURS))
     lines = told(vm, BOOT)
